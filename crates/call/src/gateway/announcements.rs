@@ -1,7 +1,8 @@
-//! Announcements in conferences: an audio file, or a document with Say, Play, Pause and Redirect, which all parties hear, or one.
+//! Announcements in conferences: an audio file, or a document with Say, Play, Pause and Redirect, for all parties or
+//! one.
 //!
-//! A document is a program of its own beside those of the calls. Its sounds are clips of the conference's mixer; announcements of the
-//! same audience are heard one after the other.
+//! A document runs as a program of its own beside those of the calls. Its sounds are clips of the conference's mixer;
+//! announcements for the same audience are played one after the other.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,37 +18,37 @@ use trunkgate_twiml::{Input, Location, Loop, Method, Note, Program, Role, Settin
 use crate::call::program::runner::{ProgramRunner, RequestOrigin, SoundEnd};
 use crate::call::words::webhooks;
 
-/// Failure of keys in place of a sound.
+/// Error for digits instead of a sound.
 const NO_KEYS: &str = "keys are not played to a conference";
 
-/// An announcement that is asked for.
+/// A requested announcement.
 #[derive(Debug)]
 pub(super) struct Announcement {
     /// The conference.
     pub(super) room: RoomId,
-    /// Number in the room.
+    /// Number of the announcement in the room.
     pub(super) id: AnnouncementId,
-    /// The party that hears it; `None`: all.
+    /// Party that hears it; `None`: all.
     pub(super) member: Option<MemberId>,
-    /// SID of the call whose trace has its requests.
+    /// SID of the call whose trace records its requests.
     pub(super) call: String,
-    /// Application whose rules hold for its requests.
+    /// Application whose rules apply to its requests.
     pub(super) app: Arc<App>,
-    /// Place of the document.
+    /// Location of the document, and the method of its request.
     pub(super) source: (Location, Method),
     /// Parameters of its requests.
     pub(super) parameters: Vec<(String, String)>,
 }
 
-/// One that is heard, or waits for an earlier one.
+/// An announcement that is playing, or waits for an earlier one.
 #[derive(Debug)]
 struct Running {
     asked: Announcement,
     /// Its program, once it has begun.
     runner: Option<ProgramRunner>,
-    /// The clip that is heard.
+    /// Clip that is playing.
     clip: Option<ClipId>,
-    /// Cause for which it cannot go on.
+    /// Reason why it cannot continue.
     failed: Option<String>,
 }
 
@@ -56,7 +57,7 @@ impl Running {
         (self.asked.room, self.asked.member) == (other.asked.room, other.asked.member)
     }
 
-    /// Begins the announcement, advances its time, and executes its steps. Returns whether there was one.
+    /// Begins or continues the announcement, and carries out its steps. Returns whether there were any.
     fn go_on(&mut self, edge: &mut Edge, now: Instant) -> bool {
         let mut any = self.runner.is_none();
         let runner = self.runner.get_or_insert_with(|| self.asked.begin(edge, now));
@@ -99,7 +100,7 @@ impl Running {
         }
     }
 
-    /// Has the conference hear a sound; it is over at once where no party is left to hear it.
+    /// Plays a sound to the conference; its step ends at once if no party is left to hear it.
     fn play(&mut self, edge: &mut Edge, now: Instant, (sound, is_repeated): (&[u8], bool)) {
         let samples: Arc<[i16]> = sound.iter().map(|code| decode_ulaw(*code)).collect();
         let to = (self.asked.room, self.asked.member);
@@ -118,24 +119,24 @@ impl Running {
     }
 }
 
-/// Those of all conferences, in the order in which they were asked for.
+/// Announcements of all conferences, in the order of their requests.
 #[derive(Debug, Default)]
 pub(crate) struct Announcements {
     list: Vec<Running>,
 }
 
 impl Announcements {
-    /// Adds one.
+    /// Adds an announcement.
     pub(super) fn add(&mut self, asked: Announcement) {
         self.list.push(Running { asked, runner: None, clip: None, failed: None });
     }
 
-    /// Returns when the next one goes on.
+    /// Returns the time of the next announcement's timeout.
     pub(super) fn next(&self) -> Option<Instant> {
         self.list.iter().filter_map(|one| one.runner.as_ref()?.deadline()).min()
     }
 
-    /// Continues the announcements. Returns whether something followed.
+    /// Continues the announcements. Returns whether anything was done.
     pub(super) fn settle(&mut self, edge: &mut Edge, now: Instant) -> bool {
         let mut list = std::mem::take(&mut self.list);
         let mut any = false;
@@ -167,7 +168,7 @@ impl Announcements {
         any
     }
 
-    /// Handles the answer to a question of an announcement; any other is dropped.
+    /// Handles the answer to a question of an announcement; any other answer is dropped.
     pub(super) fn answered(&mut self, edge: &mut Edge, now: Instant, query: QueryId, answer: AppAnswer) {
         let has_asked = |one: &&mut Running| one.runner.as_ref().is_some_and(|runner| runner.has_asked(query));
         let Some(one) = self.list.iter_mut().find(has_asked) else { return };

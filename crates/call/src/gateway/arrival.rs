@@ -1,5 +1,5 @@
-//! What has come, before it is a matter of SIP: whose it is decides whether it is looked at, and nothing is done for a
-//! stranger. In two steps, between which a message may wait: sorting and delivery.
+//! Arrival of messages, before the SIP endpoint handles them. Their source decides whether they are looked at; unknown
+//! sources get no service. Sorting and delivery are separate steps, between which a message may wait.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -20,23 +20,23 @@ use trunkgate_sip::{Defect, Flow, Message, Method, Party, StartLine};
 use trunkgate_story::numbers::{is_emergency, mask, plain};
 use trunkgate_story::reason::ReasonSlug;
 
-/// Who a source is.
+/// Owner of a source.
 struct Who {
-    /// By its certificate: nobody else, in a dialog or not.
+    /// Trunk proven by the certificate, inside and outside of a dialog.
     certain: Option<Party>,
-    /// The best fit outside of a dialog; inside one, any address of the dialog's trunk is right.
+    /// Best match outside of a dialog; inside one, any address of the dialog's trunk is valid.
     fit: Option<Party>,
 }
 
-/// The arrivals at an edge: the policy for sources that no trunk names, and the way to the endpoint for all others.
+/// Arrivals at an edge: the policy for unknown sources, and the path to the endpoint for all others.
 pub(crate) struct Arrivals<'e> {
-    /// What calls share.
+    /// State shared by all calls.
     pub(crate) edge: &'e mut Edge,
 }
 
 impl Arrivals<'_> {
-    /// Whose it is, and whether it is a message: `None` where it has been dealt with, of a stranger by a look at the
-    /// table and no more. What remains may wait before it is given as [`crate::Input::Message`].
+    /// Sorts a received packet by its source. Returns `None` if it has been handled; for an unknown source that costs
+    /// no more than a table look-up. A returned message may wait before it is given back as [`crate::Input::Message`].
     pub(crate) fn sort(&mut self, now: Instant, flow: Flow, bytes: Bytes) -> Option<Message> {
         let flow = as_known(flow);
         let source = flow.remote.ip();
@@ -70,8 +70,8 @@ impl Arrivals<'_> {
         Some(message)
     }
 
-    /// Whether a sorted message begins an emergency call, which does not wait behind other new calls: so many a second, lest
-    /// who dials nothing else takes the place of the calls that are there.
+    /// Returns whether a sorted message begins an emergency call, which does not wait behind other new calls. The rate
+    /// of such calls is limited, so that a flood of them does not displace other calls.
     pub(crate) fn is_urgent(&mut self, now: Instant, flow: &Flow, message: &Message) -> bool {
         let is_new = message.method() == Method::Invite
             && message.is_request()
@@ -82,7 +82,7 @@ impl Arrivals<'_> {
         is_emergency && self.edge.admission_mut().urgent.take(now)
     }
 
-    /// The trunk that a sorted INVITE waits among the calls of; nobody's are one as well.
+    /// Returns the trunk in whose queue a sorted INVITE waits; INVITEs without a trunk share a queue.
     pub(crate) fn origin(&mut self, flow: &Flow, message: &Message) -> Party {
         if message.method() != Method::Invite || !message.is_request() {
             return Party(0);
@@ -93,7 +93,7 @@ impl Arrivals<'_> {
         who.and_then(|who| who.certain.or(who.fit)).unwrap_or(Party(0))
     }
 
-    /// A sorted message, to its transaction or dialog.
+    /// Delivers a sorted message to its transaction or dialog.
     pub(crate) fn deliver(&mut self, now: Instant, flow: Flow, message: Message) {
         let flow = as_known(flow);
         let Some(party) = self.sender(now, &flow, &message) else { return };
@@ -105,8 +105,8 @@ impl Arrivals<'_> {
         self.edge.endpoint_mut().handle_input(now, trunkgate_sip::Input::Received { flow, local, party, message });
     }
 
-    /// A new call that could not be served in time: 503 with Retry-After, and nothing is kept of it. What has come
-    /// before and has been taken, or has its own answer, is delivered.
+    /// Rejects an INVITE that waited too long with 503 and Retry-After, and keeps no state. Retransmissions of accepted
+    /// INVITEs, and messages with a response of their own, are delivered.
     pub(crate) fn turn_away(&mut self, now: Instant, flow: Flow, message: Message) {
         let known = as_known(flow);
         let Some(party) = self.sender(now, &known, &message) else { return };
@@ -126,7 +126,7 @@ impl Arrivals<'_> {
         *self.edge.metrics_mut().calls.entry((trunk, "".into(), "refused")).or_default() += 1;
     }
 
-    /// A stream that lost its framing: 400 where that can be said.
+    /// Handles a connection that has lost its framing: responds with 400 if possible.
     pub(crate) fn broken(&mut self, flow: Flow, bytes: Bytes, what: &'static str) {
         let flow = as_known(flow);
         let table = Arc::clone(self.edge.table());
@@ -139,7 +139,8 @@ impl Arrivals<'_> {
         }
     }
 
-    /// Whose a sorted message is; one that is nobody's, as it may come to be while it waits, is dropped.
+    /// Returns the party of a sorted message. A message without one is dropped; the configuration may have changed
+    /// while it waited.
     fn sender(&mut self, now: Instant, flow: &Flow, message: &Message) -> Option<Party> {
         let source = flow.remote.ip();
         let table = Arc::clone(self.edge.table());
@@ -149,14 +150,14 @@ impl Arrivals<'_> {
                 message.call_id().and_then(|id| self.edge.index().named(id)).filter(|named| named.covers(source));
             let named = named.map(|named| named.party);
             let leaves = self.edge.registrations().leaving_at(source).filter(|_| !message.is_request());
-            // Several trunks may have a peer in common: what was asked says which one an answer is of.
+            // Several trunks may share a peer: the request tells which one a response belongs to.
             let asked = || if message.is_request() { None } else { self.edge.endpoint_mut().asked(message, source) };
             let named = named.or_else(asked);
             if let Some(party) = who.certain.or(named).or(who.fit).or(leaves) {
                 let is_closed = who.certain.is_none() && self.is_closed(flow, party, message);
                 return if is_closed { self.dropped("banned") } else { Some(party) };
             }
-            // A far end of a call, and no trunk's address: it may be a phone that registers again.
+            // The source is a remote party of a call, but no trunk's address: perhaps a phone that registers again.
             if !table.takes_registrations() {
                 return self.unknown(now, source);
             }
@@ -169,8 +170,8 @@ impl Arrivals<'_> {
         Some(self.edge.party(&trunk))
     }
 
-    /// The trunk whose user a stranger's REGISTER is for, where phones may register: it is let to its challenge. `None`: it
-    /// has been dealt with.
+    /// Returns the trunk of the user in a REGISTER from an unknown source, if phones may register: the request is then
+    /// challenged. `None`: the message has been handled.
     fn registrant(&mut self, now: Instant, flow: &Flow, message: &Message) -> Option<Arc<str>> {
         if message.is_request() && message.defect().is_some() {
             self.malformed(now, flow);
@@ -189,11 +190,11 @@ impl Arrivals<'_> {
         if self.is_closed(flow, party, message) { self.dropped("banned") } else { Some(found) }
     }
 
-    /// A REGISTER for a user whom no trunk has: to its sender as any other message of a stranger.
+    /// Records a REGISTER for an unknown user; its sender gets no response, like any unknown source.
     fn stray(&mut self, now: Instant, source: IpAddr, user: &str) {
         let (table, full) = (Arc::clone(self.edge.table()), self.edge.config().full_numbers);
         let shown = |user: &str| plain(&if full { user.to_owned() } else { mask(user) }, STRAY_USER_CHARS);
-        // What cannot be shown as it came is nobody's slip.
+        // A user that cannot be displayed unchanged is no typing error.
         let is_plain = plain(user, STRAY_USER_CHARS) == user;
         let near = || table.nearest_registrant(user).filter(|_| is_plain).map(shown);
         let line = self.edge.sources_mut().strays.note(now, source, || Stray { near: near(), user: shown(user) });
@@ -203,7 +204,7 @@ impl Arrivals<'_> {
         self.edge.metrics_mut().dropped("unknown_source");
     }
 
-    /// A message of an address of no trunk.
+    /// Records and drops a message of an unknown source.
     fn unknown<T>(&mut self, now: Instant, source: IpAddr) -> Option<T> {
         if let Some(line) = self.edge.sources_mut().unknown.note(now, source, Sent::Message) {
             self.edge.log("", line, None);
@@ -216,7 +217,7 @@ impl Arrivals<'_> {
         None
     }
 
-    /// Notes what an address of no trunk is answered with, where it may be forged.
+    /// Counts the bytes sent to an unknown source whose address may be forged.
     pub(crate) fn note_answer(&mut self, flow: &Flow, bytes: usize) {
         let source = flow.remote.ip();
         if flow.transport.is_reliable() || !self.edge.sources().strangers.knows(source) {
@@ -228,14 +229,14 @@ impl Arrivals<'_> {
         }
     }
 
-    /// A message of an address of no trunk that cannot be read. Who sends datagrams may be anybody: they do not count.
+    /// Counts a malformed message of an unknown source. Datagrams do not count, because their source may be forged.
     fn malformed(&mut self, now: Instant, flow: &Flow) {
         if flow.transport.is_reliable() {
             self.misbehaved(now, flow);
         }
     }
 
-    /// Wrong credentials of a trunk, shown by an address of no trunk: they may be some too many.
+    /// Counts wrong credentials for a trunk from an unknown source, and bans the source after too many.
     pub(crate) fn guessed(&mut self, now: Instant, flow: &Flow, trunk: &Arc<str>) {
         if self.edge.table().trunk_of(flow.remote).is_some() {
             return;
@@ -252,7 +253,7 @@ impl Arrivals<'_> {
         }
     }
 
-    /// A malformed message of an address of no trunk, which may be one too many.
+    /// Counts a malformed message of an unknown source, and bans the source after too many.
     fn misbehaved(&mut self, now: Instant, flow: &Flow) {
         let source = flow.remote.ip();
         if self.edge.table().trunk_of(flow.remote).is_none() && self.edge.sources_mut().strangers.failed(now, source) {
@@ -265,8 +266,8 @@ impl Arrivals<'_> {
         self.edge.warn("", format!("{source} is banned: too many failures"), Some(ReasonSlug::WrongCredentials));
     }
 
-    /// Whether a request is for a trunk that is closed to its source, which has guessed its password: none of a dialog, of the
-    /// source of the trunk itself, or of a phone that is registered with it.
+    /// Returns whether a request is for a trunk that is closed to its source after guessed passwords. Requests in a
+    /// dialog, from the trunk's own address, or of a phone registered with it, are exempt.
     fn is_closed(&self, flow: &Flow, party: Party, message: &Message) -> bool {
         let is_new = message.is_request() && message.to().and_then(|to| to.tag()).is_none_or(|tag| tag.is_empty());
         is_new
@@ -275,8 +276,8 @@ impl Arrivals<'_> {
             && self.edge.registrar().party_of(flow) != Some(party)
     }
 
-    /// Whether a source may speak at all: it is a trunk's by its certificate or address, or the far end of a live leg
-    /// that no trunk names (a bare URI, a trunk that went with a reload). `at_home`: the trunk that has the address.
+    /// Returns the owner of a known source: a trunk by its certificate or address, or the remote party of a live leg
+    /// that no trunk names (a bare URI, a trunk removed by a reload). `at_home`: the trunk with this address.
     fn known(&mut self, flow: &Flow, at_home: Option<&Arc<Trunk>>) -> Option<Who> {
         let identity = flow.connection.and_then(|connection| self.edge.index().identities.get(&connection));
         let identity = identity.map(|known| known.identity.clone());
@@ -287,7 +288,7 @@ impl Arrivals<'_> {
         {
             return Some(Who { certain: Some(self.edge.party(&trunk.name)), fit: None });
         }
-        // A connection of ours that was made for a trunk is that trunk's, even where another one has the address.
+        // A connection that we made for a trunk belongs to it, even if another trunk has the address.
         let made_for = named.as_ref().filter(|_| by_certificate.is_none());
         match made_for.or(at_home) {
             Some(trunk) => Some(Who { certain: None, fit: Some(self.edge.party(&trunk.name)) }),
@@ -302,14 +303,14 @@ impl Arrivals<'_> {
         }
     }
 
-    /// Counts a message that a trunk sent.
+    /// Counts a message received from a trunk.
     fn count_received(&mut self, party: Party, message: &Message) {
         let trunk = self.edge.party_name(party);
         let method = message.method().as_str();
         let metrics = self.edge.metrics_mut();
         match message.start_line() {
             StartLine::Request { .. } => *metrics.sip.requests.entry((trunk, method, "in")).or_default() += 1,
-            // The label must not be the far end's to choose: three digits are all that counts as a code.
+            // The remote party must not choose the label: only three-digit codes count.
             StartLine::Response { code, .. } if (100..700).contains(&code) => {
                 *metrics.sip.responses.entry((trunk, method, code, "in")).or_default() += 1;
             }
@@ -318,12 +319,12 @@ impl Arrivals<'_> {
     }
 }
 
-/// The length of what came, where it is a datagram: its sender may have forged the address.
+/// Returns the length of a datagram, whose source may be forged; 0 on a connection.
 fn datagram(flow: &Flow, bytes: usize) -> usize {
     if flow.transport.is_reliable() { 0 } else { bytes }
 }
 
-/// With the far end's address in its one form.
+/// Returns the flow with the remote address in its canonical form.
 fn as_known(flow: Flow) -> Flow {
     Flow { remote: canonical(flow.remote), ..flow }
 }

@@ -1,13 +1,15 @@
-//! Legs that change their call: attended transfers and INVITE with Replaces, by which two dialogs of the edge become one call.
+//! Legs that move to another call: attended transfers and INVITE with Replaces, which join two dialogs of the edge in
+//! one call.
 //!
-//! - Attended transfer (RFC 5589 §7): a REFER whose Refer-To names another dialog of its sender by Replaces. Where that dialog is one of this
-//!   edge, the remote party of the other call is asked by re-INVITE to send its media to this call; once it does, its leg moves here and the
-//!   other call ends. Until then, and where it refuses, both calls are as they were. A party whose trunk has `reinvite = "local"` is asked
-//!   nothing: the remote party of this call is asked to come to that one instead. One of the two has to be asked, since the media sessions
-//!   of two calls have other ports, and may be of other workers.
-//! - INVITE with Replaces (RFC 3891): a peer of a trunk takes the place of another leg of its own trunk. The other side of that leg is asked by
-//!   re-INVITE for what the new leg offers; once it agrees, the new leg is answered and the old one gets BYE. To any other source there are no
-//!   dialogs to replace.
+//! - Attended transfer (RFC 5589 §7): a REFER whose Refer-To names another dialog of its sender by Replaces. If that
+//!   dialog belongs to this edge, the remote party of the other call is asked by re-INVITE to send its media to this
+//!   call; once it accepts, its leg moves here and the other call ends. Until then, and if it refuses, both calls
+//!   continue unchanged. If its trunk has `reinvite = "local"`, the remote party of this call is asked to move to the
+//!   other call instead. One of the two must be asked, since the media sessions of two calls have different ports, and
+//!   perhaps different workers.
+//! - INVITE with Replaces (RFC 3891): a peer of a trunk replaces another leg of its own trunk. The other side of that
+//!   leg gets a re-INVITE with the new leg's offer; once it accepts, the new leg is answered and the old one gets BYE.
+//!   Any other source is treated as if the dialog did not exist.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -32,7 +34,7 @@ use crate::call::words::refer::Refer;
 use crate::call::words::state::State;
 use crate::gateway::Gateway;
 
-/// Two calls by their names, where both live.
+/// Returns two different calls by their keys, if both exist.
 fn both(calls: &mut BTreeMap<CallKey, Box<Call>>, one: CallKey, other: CallKey) -> Option<(&mut Call, &mut Call)> {
     let (low, high) = (one.min(other), one.max(other));
     let mut between = calls.range_mut(low..=high);
@@ -44,8 +46,8 @@ fn both(calls: &mut BTreeMap<CallKey, Box<Call>>, one: CallKey, other: CallKey) 
 }
 
 impl Gateway {
-    /// A REFER that may name the dialog of another call: it comes back where it is for this call alone, since no dialog here
-    /// is meant, or it goes on.
+    /// Handles a REFER that may name the dialog of another call. Returns it for this call's own handling if it names no
+    /// dialog of the edge, or is relayed.
     pub(crate) fn attended(&mut self, now: Instant, at: Place, server: ServerId, refer: Refer) -> Option<Refer> {
         let Some(replaces) = &refer.replaces else { return Some(refer) };
         let is_callable = refer.number.is_some() || refer.returned.is_some();
@@ -58,10 +60,10 @@ impl Gateway {
             let named = self.edge.index().named(replaces.call_id.as_bytes());
             let is_anothers = named.is_some_and(|named| Some(named.party) != leg.map(|leg| leg.party));
             let code = match (is_anothers, is_callable) {
-                // No trunk has the dialog of another one replaced: the other one would take it for the edge's own wish.
+                // A trunk must not replace another trunk's dialog: that one would take it for the edge's own request.
                 (true, _) => 403,
                 (false, true) => return Some(refer),
-                // Its number would be called, and it is none.
+                // The REFER would be handled as a call to its number, but it has none.
                 (false, false) => 484,
             };
             self.edge.respond(now, server, Answer { code, ..Answer::default() });
@@ -81,8 +83,8 @@ impl Gateway {
         })
     }
 
-    /// A REFER that goes on names the dialog with the far side of that other call, as that knows it. Its names here are for
-    /// nobody else: with an agent, or nobody, on that side it does not go on.
+    /// Rewrites the Replaces of a relayed REFER to the dialog with the remote party of the other call, as that party
+    /// knows it. Without a remote party on that side, for example with an agent, the REFER is refused.
     fn named_for_the_other_side(
         &mut self,
         by: Place,
@@ -124,7 +126,7 @@ impl Gateway {
     ) -> Result<(), Box<FinalAnswer>> {
         let early_only = refer.replaces.as_ref().is_some_and(|replaces| replaces.early_only);
         let named = match found {
-            // RFC 3891 §3: what has been answered is not what was asked for.
+            // RFC 3891 §3: early-only does not match an answered dialog.
             Replaced::Confirmed(_) if early_only => {
                 return Err(Box::new(FinalAnswer::new(486, ReasonSlug::TargetBusy)));
             }
@@ -143,7 +145,7 @@ impl Gateway {
         result
     }
 
-    /// What came of the re-INVITE to a leg that is to leave its call; 408 where no answer came.
+    /// Handles the response to the re-INVITE for a leg that moves to another call; 408 if there was none.
     pub(crate) fn join_answered(
         &mut self,
         now: Instant,
@@ -192,7 +194,7 @@ impl Gateway {
         self.note_if_done(to);
     }
 
-    /// An INVITE that is to take the place of a leg.
+    /// Handles an INVITE that replaces a leg.
     pub(crate) fn replacing(&mut self, now: Instant, incoming: &Incoming) {
         let named = self.named_by(incoming);
         let answer = match named {
@@ -215,9 +217,9 @@ impl Gateway {
         );
     }
 
-    /// The leg that an INVITE names to be replaced (RFC 3891 §3: its to-tag is ours), with the place by which it was found. The one
-    /// exception is a dialog that a REFER which went on (`refer = "relay"`) has named to the sender, as its far side knows it:
-    /// with the tags the other way round.
+    /// Returns the leg that an INVITE replaces (RFC 3891 §3: its to-tag is ours), with the place of the named dialog.
+    /// One exception: a dialog named to the sender by a relayed REFER (`refer = "relay"`) is identified from the remote
+    /// party's point of view, with the tags swapped.
     fn named_by(&mut self, incoming: &Incoming) -> Result<(Place, LegId), Box<FinalAnswer>> {
         let replaces = read(&incoming.request).ok_or_else(|| Box::new(FinalAnswer::bad_request("Replaces")))?;
         if incoming.trunk.refer == ReferMode::Refuse {
@@ -239,10 +241,10 @@ impl Gateway {
         by.map_or_else(|| refused(603, ReasonSlug::Denied), Ok)
     }
 
-    /// The confirmed dialog that an INVITE names with the tags the other way round, where a REFER that went on has named it so
-    /// to the sender.
+    /// Returns the confirmed dialog that an INVITE names with swapped tags, if a relayed REFER has named it to the
+    /// sender.
     fn named_afar(&mut self, incoming: &Incoming, replaces: &Replaces) -> Option<Replaced> {
-        // The dialog may be another trunk's: the two calls of a transfer seldom go to the same one.
+        // The dialog may belong to another trunk: the two calls of a transfer seldom use the same one.
         let of = self.edge.index().named(replaces.call_id.as_bytes())?.party;
         let found = self.edge.endpoint_mut().replaced_dialog(of, &replaces.seen_from_afar());
         let Some(Replaced::Confirmed(dialog)) = found else { return None };
@@ -252,10 +254,10 @@ impl Gateway {
     }
 }
 
-/// Begins the join of two calls: `by` are the legs of the REFER's sender in them, of which the first has sent it.
+/// Begins the join of two calls; `by`: the legs of the REFER's sender in them, the first of which has sent it.
 ///
 /// # Errors
-/// Why both stay as they are.
+/// The response with which the REFER is refused; both calls continue unchanged.
 fn join(
     now: Instant,
     edge: &mut Edge,
@@ -278,8 +280,9 @@ fn join(
     Ok(())
 }
 
-/// Ends the call that a leg has left, or has it go on with a leg that stays: then the code that the re-INVITE was refused with, `None` where
-/// it was accepted, and the code for the sender of the REFER, which may have come in this call.
+/// Ends the call that a leg has left, or continues it with a leg that stays. In the error case `moved` has the code
+/// with which the re-INVITE was refused (`None`: it was accepted), and the code for the sender of the REFER, which may
+/// have come in this call.
 fn left(parts: &mut Parts, cx: &mut Cx<'_>, leaving: &Leaving, moved: Result<(), (Option<u16>, u16)>) {
     let transfers = &mut parts.transfers;
     match moved {
@@ -294,10 +297,10 @@ fn left(parts: &mut Parts, cx: &mut Cx<'_>, leaving: &Leaving, moved: Result<(),
     }
 }
 
-/// Returns whether the remote party of the other call comes to the call of the REFER; `false`: the one of that call goes to the other.
+/// Returns whether the remote party of the other call moves to the call of the REFER; `false`: the reverse.
 ///
 /// # Errors
-/// The NOTIFY of the last transfer is under way, or both remote parties are sent no changes (`reinvite = "local"`).
+/// The NOTIFY of the last transfer is pending, or neither remote party may get a re-INVITE (`reinvite = "local"`).
 fn joining_call(here: (&Call, LegId), there: (&Call, LegId)) -> Result<bool, Box<FinalAnswer>> {
     if here.0.parts.transfers.is_telling() {
         return refused(491, ReasonSlug::Transferred);
@@ -316,7 +319,7 @@ fn joining_call(here: (&Call, LegId), there: (&Call, LegId)) -> Result<bool, Box
     }
 }
 
-/// The one Replaces of a request that may have it; none beside a Join (RFC 3911 §4).
+/// Returns the only Replaces of a request; `None` if there are several, or a Join (RFC 3911 §4).
 fn read(request: &Message) -> Option<Replaces> {
     let mut all = request.headers(HeaderName::Replaces);
     let (Some(value), None, None) = (all.next(), all.next(), request.header_named("Join")) else { return None };

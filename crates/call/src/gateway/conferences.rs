@@ -1,4 +1,4 @@
-//! Conferences of the edge: what follows from a change in one, in the calls of its parties and beside them.
+//! Conferences of the edge: effects of their changes on the calls of their parties and on the edge.
 
 use std::time::{Instant, SystemTime};
 
@@ -17,7 +17,8 @@ use crate::call::shared::Shared;
 use crate::call::words::state::State;
 use crate::gateway::{Gateway, queues};
 
-/// Lets parties leave whose time is over, and carries out what follows from changes in conferences. Returns whether there was something.
+/// Removes parties that have reached their time limit, and carries out the effects of changed conferences. Returns
+/// whether there were any.
 pub(super) fn settle(gateway: &mut Gateway, now: Instant) -> bool {
     gateway.edge.sessions_mut().conferences.handle_timeout(now);
     let mut any = gateway.announcements.settle(&mut gateway.edge, now) | queues::settle(gateway, now);
@@ -35,7 +36,7 @@ pub(super) fn settle(gateway: &mut Gateway, now: Instant) -> bool {
     }
 }
 
-/// Takes news of the mixers.
+/// Handles an event of the mixers.
 pub(super) fn take(gateway: &mut Gateway, now: Instant, event: NodeEvent) {
     if let NodeEvent::ClipEnded(clip) = event {
         gateway.announcements.clip_ended(&mut gateway.edge, now, clip);
@@ -47,7 +48,8 @@ pub(super) fn take(gateway: &mut Gateway, now: Instant, event: NodeEvent) {
     }
 }
 
-/// Returns when something happens in a conference or queue by itself: a party leaves whose time is over, an announcement goes on.
+/// Returns the time of the next timeout of a conference or queue: a party reaches its time limit, or an announcement
+/// continues.
 pub(super) fn next(gateway: &Gateway) -> Option<Instant> {
     let left = gateway.edge.sessions().conferences.poll_timeout();
     let rejoined = gateway.edge.sessions().queues.poll_timeout();
@@ -71,15 +73,15 @@ fn record(gateway: &mut Gateway, now: Instant, room: RoomId, (call, request): (&
 pub struct ComingReport {
     /// SID of its call.
     pub call: String,
-    /// Its settings.
+    /// Settings of the party.
     pub added: Added,
-    /// When its call began.
+    /// Start of its call.
     pub began: SystemTime,
     /// `queued`, `ringing`, or `connecting` once it has answered.
     pub status: &'static str,
 }
 
-/// Returns the parties that are called for a conference of this SID or name, in the order in which their calls began.
+/// Returns the parties being called for a conference with this SID or name, by the start of their calls.
 pub fn coming(gateway: &Gateway, conference: &str) -> Vec<ComingReport> {
     let conferences = &gateway.edge.sessions().conferences;
     let report = |call: &Shared| {
@@ -95,10 +97,11 @@ pub fn coming(gateway: &Gateway, conference: &str) -> Vec<ComingReport> {
     gateway.calls.values().filter_map(|call| report(&call.shared)).collect()
 }
 
-/// Judges a call that is to be made for a conference: whether its party could join as the conference is now.
+/// Checks whether the party of a requested call could join its conference in its current state.
 ///
 /// # Errors
-/// Why it could not. A party that rings first may find the conference started, or a coached one there.
+/// The reason why it could not. The conference may have started, or a coached party joined, by the time the party
+/// answers.
 pub(super) fn judge(gateway: &Gateway, request: &CallRequest) -> Result<(), NotJoined> {
     let Some(added) = request.participant.as_deref() else { return Ok(()) };
     let is_agent = request.targets.iter().all(|target| matches!(target, TargetSpec::Agent(_)));
@@ -121,13 +124,13 @@ pub(super) fn judge(gateway: &Gateway, request: &CallRequest) -> Result<(), NotJ
     }
 }
 
-/// Returns the number of conferences that go on, and that of their parties.
+/// Returns the number of active conferences, and of their parties.
 pub fn conferences_live(gateway: &Gateway) -> [usize; 2] {
     let conferences = conferences(gateway);
     [conferences.len(), conferences.parties()]
 }
 
-/// Returns the conferences of the edge: those that go on, and those that are over and still known.
+/// Returns the conferences of the edge: active ones, and ended ones that are still known.
 pub fn conferences(gateway: &Gateway) -> &Conferences {
     &gateway.edge.sessions().conferences
 }

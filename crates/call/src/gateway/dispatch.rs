@@ -1,8 +1,8 @@
-//! Dispatch: what the SIP endpoint reports is taken to the call and leg that it concerns, and every message is counted and traced.
+//! Dispatch of the SIP endpoint's events to their call and leg; every message is counted and traced.
 //!
-//! An INVITE over UDP that is longer than its trunk's `udp_mtu` is noted with what makes it long, since fragments may be lost. A call that a limit
-//! refuses has its record, its trace and its line in `calls`, up to a rate; such calls are kept apart, so that a flood of them displaces no
-//! other.
+//! An INVITE over UDP that is longer than its trunk's `udp_mtu` is noted with its longest parts, since fragments may be
+//! lost. A call refused by a limit gets a record, a trace and a line in `calls`, up to a rate; such calls are kept
+//! apart, so that a flood of them displaces no other.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -46,7 +46,7 @@ use crate::call::words::state::State;
 use crate::gateway::{Gateway, conferences};
 
 impl Gateway {
-    /// Does what the endpoint's outputs ask for, until it is idle.
+    /// Carries out the endpoint's outputs until it is idle.
     pub(crate) fn settle(&mut self, now: Instant) {
         self.edge.pump();
         loop {
@@ -106,7 +106,7 @@ impl Gateway {
         let place = place.or_else(|| what.dialog.and_then(|id| self.edge.place_of(id)));
         let place = place.or_else(|| self.edge.place_of_cancel(&transmit));
         match (place, what.server) {
-            // A repetition of the caller's 100.
+            // A retransmission of the 100 to the caller.
             (Some(_), _) if what.code == Some(100) => {}
             (Some(at), _) => {
                 self.edge.trace_sent(now, at, &transmit);
@@ -133,7 +133,7 @@ impl Gateway {
                 self.edge.registering(now, id, party, flow, &request);
                 self.edge.phone_registered(now, party);
             }
-            // In a dialog it goes to the other side; none begins one.
+            // MESSAGE in a dialog goes to the other side; outside of one it is refused.
             Event::Request { id: Some(id), dialog: None, method: Method::Message, party, .. } => {
                 let name = self.edge.party_name(party);
                 let answer = self.edge.refuse_method(now, &name, Method::Message);
@@ -249,7 +249,7 @@ impl Gateway {
     fn invited(&mut self, now: Instant, server: ServerId, flow: trunkgate_sip::Flow, party: Party, request: Message) {
         let name = self.edge.party_name(party);
         let Some(trunk) = self.edge.table().trunk(&name).filter(|trunk| trunk.siprec.is_none()).cloned() else {
-            // Its trunk went with a reload between the look-up and now, or it has never been one; or it is a recording server.
+            // Its trunk was removed by a reload since the look-up, has never been one, or is a recording server.
             return refuse_request(now, &mut self.edge, server, 403);
         };
         if request.header(HeaderName::Replaces).is_some() {
@@ -283,7 +283,7 @@ impl Gateway {
         self.note_if_done(key);
     }
 
-    /// Whether a new call may come, by the limits of the edge and of its trunk; else which of them forbids it.
+    /// Checks a new call against the limits of the edge and of its trunk; the error names the limit.
     fn admitted(&mut self, now: Instant, trunk: &Arc<Trunk>, request: &Message) -> Result<(), TurnedDown> {
         self.edge.admission_mut().check(now, &trunk.name).map_err(|reason| {
             let key = self.edge.admission().limit_of(reason);
@@ -353,31 +353,31 @@ impl Gateway {
             },
             (Method::Notify, Some(at), Some(server)) => match ReferReport::read(request) {
                 Some(report) => self.tell(now, at.key, Transfer(T::Reported { leg: at.leg, server, report })),
-                // Nobody has subscribed to anything else (RFC 6665 §4.1.3).
+                // No other event is subscribed to (RFC 6665 §4.1.3).
                 None => refuse_request(now, &mut self.edge, server, 489),
             },
             (Method::Options, _, Some(server)) => {
                 let answer = self.options_answer(dialog.is_some());
                 self.edge.respond(now, server, answer);
             }
-            // In the dialog of a call there is nothing to subscribe to.
+            // A call's dialog offers no event package.
             (Method::Subscribe, _, Some(server)) => {
                 self.edge.respond(now, server, not_served(Method::Subscribe));
             }
-            // Other methods than these are refused by the endpoint.
+            // The endpoint refuses all other methods.
             (_, _, Some(server)) => refuse_request(now, &mut self.edge, server, 481),
             (_, _, None) => {}
         }
     }
 
-    /// Notes what a message says of what its far end can do.
+    /// Records the capabilities that a message announces.
     fn learn(&mut self, at: Place, message: &Message) {
         if let Some(call) = self.calls.get_mut(&at.key) {
             call.shared.learn(at.leg, message);
         }
     }
 
-    /// What an INFO or MESSAGE brings, for the other leg.
+    /// Returns the content of an INFO or MESSAGE for the other leg.
     fn info(&self, at: Place, request: &Message) -> Info {
         let text = |name| request.header(name).map(|value| String::from_utf8_lossy(value).into_owned());
         let bytes = request.body();
@@ -391,13 +391,13 @@ impl Gateway {
         Info { body, disposition, is_text, is_packaged, headers: self.brought(at, request) }
     }
 
-    /// What we can, or that we take no calls (RFC 3261 §11.2).
+    /// Returns the response to OPTIONS: our capabilities, or 503 while draining (RFC 3261 §11.2).
     fn options_answer(&self, in_dialog: bool) -> Answer {
         if self.edge.admission().draining && !in_dialog {
             let headers = vec![extra("Retry-After", RETRY_AFTER_SECONDS.to_string())];
             return Answer { code: 503, headers, ..Answer::default() };
         }
-        // Allow and Accept are the endpoint's.
+        // The endpoint adds Allow and Accept.
         Answer { code: 200, ..Answer::default() }
     }
 
@@ -461,7 +461,7 @@ impl Gateway {
                 let dialog = dialog.filter(|_| entry.purpose == Purpose::Refresh);
                 Negotiation(N::Refreshed { leg, client, code: Some(code), dialog, sdp, session })
             }
-            // Any other answer comes from a party that knows the dialog (RFC 3261 §12.2.1.2).
+            // Any other response comes from a party that knows the dialog (RFC 3261 §12.2.1.2).
             (Purpose::HoldCheck, code, _) => Negotiation(N::HoldChecked { client, alive: !matches!(code, 408 | 481) }),
             (Purpose::Bye, _, _) => Side(D::ByeDone { leg }),
         };
@@ -471,7 +471,7 @@ impl Gateway {
         self.tell(now, entry.at.key, event);
     }
 
-    /// An answer to a request of ours repeats our branch: its sender receives our messages.
+    /// Records an address proof: a response repeats the branch of our request, so its sender receives our messages.
     fn proves(&mut self, now: Instant, at: Place) {
         if let Some(call) = self.calls.get_mut(&at.key).filter(|call| call.shared.legs.has(at.leg)) {
             call.act(now, &mut self.edge).1.prove(at.leg, "a request of ours was answered");
@@ -482,39 +482,39 @@ impl Gateway {
         self.calls.get(&at.key)?.shared.legs.get(at.leg)
     }
 
-    /// Why a challenge to an INVITE was not answered, or the answer not taken.
+    /// Returns the reason why a challenge to an INVITE was not answered, or the answer not accepted.
     fn unanswerable(&self, at: Place, response: &Message) -> String {
         let trunk = self.leg_at(at).and_then(|leg| leg.trunk.as_ref());
         auth_fault(trunk.and_then(|trunk| trunk.auth.as_ref()), response)
     }
 
-    /// Leaves an address alone for the time that its 503 names (RFC 3261 §21.5.4).
+    /// Backs off from an address for the time that its 503 names (RFC 3261 §21.5.4).
     fn address_rests(&mut self, now: Instant, at: Place, response: &Message, code: u16) {
         if let Some(spot) = self.leg_at(at).and_then(Leg::spot).filter(|_| code == 503) {
             self.edge.health_mut().rest(now, &spot, response);
         }
     }
 
-    /// What an answer to an INVITE of ours brings of headers that may go on, and of who has answered.
+    /// Returns the headers of a response to our INVITE that may be passed on, and those about the answering party.
     fn brought_by_answer(&self, at: Place, answer: &Message) -> Brought {
         let trunk = self.leg_at(at).and_then(|leg| leg.trunk.as_deref());
         let mut all = self.brought(at, answer);
-        // An agent may have asked for them as well.
+        // The configuration of an agent may name them as well.
         all.retain(|(name, _)| headers::CONNECTED.iter().all(|own| !own.as_str().eq_ignore_ascii_case(name)));
         all.extend(headers::connected(answer, trunk));
         all
     }
 
-    /// What a message in a leg brings of headers that may go on.
+    /// Returns the headers of a message in a leg that may be passed on.
     fn brought(&self, at: Place, message: &Message) -> Brought {
         let trunk = self.leg_at(at).and_then(|leg| leg.trunk.clone());
         let rules = trunk.as_ref().map_or(HeaderRules::of_stranger(), |trunk| &trunk.headers);
         headers::brought(message, rules, self.edge.table())
     }
 
-    /// A 2xx to an INVITE of a call that is gone: nobody else would end that dialog (RFC 3261 §13.2.2.4).
+    /// Ends the dialog of a 2xx to an INVITE whose call is gone (RFC 3261 §13.2.2.4).
     fn nobody_waits(&mut self, now: Instant, dialog: Option<DialogId>, code: u16, response: &Message) {
-        // The answer to a PRACK, which is the endpoint's own.
+        // The endpoint has sent this PRACK itself.
         if response.method() == Method::Prack
             && let Some(at) = dialog.and_then(|dialog| self.edge.place_of(dialog))
         {
@@ -567,7 +567,7 @@ impl Gateway {
         self.tell(now, entry.at.key, event);
     }
 
-    /// Gives a call an event; one that is gone is past caring.
+    /// Passes an event to a call, if it still exists.
     pub(crate) fn tell(&mut self, now: Instant, key: CallKey, event: CallEvent) {
         self.at_work = Some(key);
         if let Some(call) = self.calls.get_mut(&key) {
@@ -583,7 +583,7 @@ impl Gateway {
         }
     }
 
-    /// Lets go of calls that have nothing left to wait for.
+    /// Removes finished calls.
     fn forget_done(&mut self, now: Instant) {
         for key in std::mem::take(&mut self.done) {
             let Some(mut call) = self.calls.remove(&key) else { continue };
@@ -595,16 +595,16 @@ impl Gateway {
         }
     }
 
-    /// A dialog's leg, with the request in its trace.
+    /// Returns the leg of a dialog, after adding the request to its trace.
     fn dialog_traced(&mut self, now: Instant, dialog: DialogId, request: &Message) -> Option<Place> {
-        // In an early dialog of a target only UPDATE means anything to a call.
+        // In an early dialog of a target only UPDATE concerns the call.
         let entered = self.edge.index().dialogs.get(&dialog).copied();
         let at = if request.method() == Method::Update { self.edge.place_of(dialog) } else { entered }?;
         self.edge.trace_received(now, at);
         Some(at)
     }
 
-    /// Every call is ended: BYE, CANCEL or 503.
+    /// Ends every call: by BYE, CANCEL or 503.
     pub(crate) fn end_all(&mut self, now: Instant) {
         let keys: Vec<CallKey> = self.calls.keys().copied().collect();
         for key in keys {
@@ -612,8 +612,8 @@ impl Gateway {
         }
     }
 
-    /// Tells of an INVITE that goes by UDP and is longer than its trunk's `udp_mtu`: in the call's trace each time, in the log
-    /// once a minute and trunk.
+    /// Notes an INVITE over UDP that is longer than its trunk's `udp_mtu`: in the call's trace each time, in the log
+    /// once per minute and trunk.
     pub(crate) fn note_oversize(&mut self, now: Instant, at: Place, transmit: &Transmit) {
         let what = &transmit.what;
         let is_invite = what.method == Method::Invite && what.code.is_none() && !what.again;
@@ -639,7 +639,7 @@ impl Gateway {
         self.edge.decide(now, at.key, text);
     }
 
-    /// Refuses a call. Past so many a second it is only counted.
+    /// Refuses a call. Above a rate it is only counted.
     fn turn_down(&mut self, now: Instant, incoming: &Incoming, why: &TurnedDown) {
         let (name, reason) = (&incoming.trunk.name, why.reason);
         let which = why.which(name);
@@ -670,12 +670,12 @@ impl Gateway {
     }
 }
 
-/// Why a new call is not admitted.
+/// Reason why a new call is not admitted.
 struct TurnedDown {
     reason: ReasonSlug,
-    /// The key of the limit with its value; empty: it is for no limit.
+    /// Configuration key of the limit with its value; empty: no limit is involved.
     key: String,
-    /// Whether the limit is the trunk's, and not the edge's.
+    /// Whether the limit belongs to the trunk, and not to the edge.
     is_of_trunk: bool,
 }
 
@@ -691,9 +691,10 @@ impl TurnedDown {
     }
 }
 
-/// What makes a request long: its body, and the three longest of its headers by name. No values: they hold numbers and keys.
+/// Returns the size of a request's body and of its three longest headers, by name. Values are left out, as they contain
+/// numbers and keys.
 fn what_is_long(request: &Message) -> String {
-    // As they stand on the wire: `Name: value` and the end of the line.
+    // Length on the wire: `Name: value` and the end of the line.
     let mut headers: Vec<(&[u8], usize)> =
         request.fields().map(|(name, value)| (name, name.len() + value.len() + ": \r\n".len())).collect();
     headers.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
@@ -715,7 +716,7 @@ const fn word_of(reason: DropReason) -> &'static str {
     }
 }
 
-/// Reads a REFER that has come on a leg of a call.
+/// Parses a REFER that has arrived on a leg of a call.
 fn refer_of(request: &Message, gateway: &Gateway, at: Place) -> Result<Refer, Unreadable> {
     let leg = gateway.calls.get(&at.key).and_then(|call| call.shared.legs.get(at.leg));
     Refer::read(request, gateway.edge.numbers(), leg.and_then(|leg| leg.trunk.as_deref()))

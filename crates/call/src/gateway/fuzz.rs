@@ -1,4 +1,4 @@
-//! Bodies of the fuzz targets: they live here so that a change of the code they drive cannot break them unseen.
+//! Bodies of the fuzz targets: they live here so that a change of the code that they drive cannot break them unseen.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use crate::call::words::refer::Refer;
 use crate::call::words::refer_report::{ReferReport, status};
 use crate::gateway::intake::{DropReason, Intake, Next};
 
-/// What comes: requests that begin calls, keep them going, end them, and others.
+/// Requests that begin calls, belong to them, end them, and others.
 const LINES: [(&str, &str, &str); 8] = [
     ("INVITE sip:b@192.0.2.1 SIP/2.0", "INVITE", ""),
     ("INVITE sip:b@192.0.2.1 SIP/2.0", "INVITE", ""),
@@ -23,8 +23,9 @@ const LINES: [(&str, &str, &str); 8] = [
     ("OPTIONS sip:b@192.0.2.1 SIP/2.0", "OPTIONS", ""),
 ];
 
-/// Any order of messages, news, time and service at the intake: nothing is served twice, nothing that was not taken, no
-/// CANCEL before its INVITE, no call that was turned away a moment ago; news keep their order; in the end nothing is left.
+/// Fuzzes the intake with any order of messages, connection events, time and service. Checks that no message is served
+/// twice or without having been accepted, no CANCEL before its INVITE, and no INVITE rejected shortly before; that
+/// events keep their order; and that the queue empties.
 pub fn intake(data: &[u8]) {
     let mut run = Run::new();
     let mut steps = data.chunks_exact(2);
@@ -48,8 +49,8 @@ pub fn intake(data: &[u8]) {
     assert_eq!(run.heard, run.told, "news are never dropped");
 }
 
-/// Any text where a REFER says whom to call and who asks, and where a NOTIFY tells of it: what is read of it is a number of
-/// bounded length and text of one line, and a status is one.
+/// Fuzzes the parsers of REFER and NOTIFY with any text in their headers: numbers have a bounded length, texts are one
+/// line, and a status is valid.
 pub fn refer(data: &[u8]) {
     let Some(numbers) = trunkgate_route::Numbers::new("US") else { return };
     let text: Vec<u8> = data.iter().copied().filter(|byte| !matches!(byte, b'\r' | b'\n' | 0)).collect();
@@ -76,19 +77,19 @@ pub fn refer(data: &[u8]) {
     assert!(status(data).is_none_or(|code| (100..700).contains(&code)));
 }
 
-/// One run, and what is known of it.
+/// One run, and the expected state.
 struct Run {
     now: Instant,
     intake: Intake<u32>,
-    /// Messages so far: each bears its number.
+    /// Number of messages so far; each carries its number.
     offered: usize,
-    /// Those that may still be served, and the call of each.
+    /// Accepted messages that have not been served.
     taken: HashSet<usize>,
-    /// INVITEs that wait, by call: their numbers.
+    /// Waiting INVITEs, by call: their numbers.
     waiting: HashMap<u8, usize>,
-    /// CANCELs of such, by number: that of the INVITE.
+    /// CANCELs of waiting INVITEs, by number: the number of the INVITE.
     cancels: HashMap<usize, usize>,
-    /// Calls that were turned away, and when.
+    /// Rejected calls, with the time.
     turned_away: Vec<(u8, Instant)>,
     told: u32,
     heard: u32,
@@ -111,7 +112,7 @@ impl Run {
         }
     }
 
-    /// A message of a call that came `age` times 2 ms ago.
+    /// Offers a message of a call that arrived `age` times 2 ms ago.
     fn offer(&mut self, line: usize, call: u8, age: u8) {
         let Some((line, method, tag)) = LINES.get(line) else { return };
         let number = self.offered;
@@ -131,7 +132,7 @@ impl Run {
                 self.taken.insert(number);
             }
             Err(DropReason::Repeated) => assert!(begins && self.waiting.contains_key(&call), "it waits already"),
-            // Of others the oldest goes, and this one may have been taken.
+            // A full queue drops its oldest OPTIONS, and may have accepted this one.
             Err(DropReason::QueueFull) if *method == "OPTIONS" => {
                 self.taken.insert(number);
             }
@@ -147,7 +148,7 @@ impl Run {
         }
     }
 
-    /// Serves one; whether there was any.
+    /// Serves one message; returns whether there was any.
     fn next(&mut self) -> bool {
         match self.intake.next(self.now) {
             None => return false,
@@ -180,7 +181,7 @@ impl Run {
         }
     }
 
-    /// An INVITE that begins a call is served, or turned away.
+    /// Records that an INVITE which begins a call is served or rejected.
     fn begun(&mut self, call: u8, is_taken: bool) {
         self.waiting.remove(&call);
         let now = self.now;
@@ -224,7 +225,7 @@ mod tests {
         }
     }
 
-    /// So many at once that late ones are turned away, their repetitions and ACKs, and time for the memory of it to pass.
+    /// An overload that rejects late INVITEs, their retransmissions and ACKs, and time for the memory of them to pass.
     #[test]
     fn an_overload_and_what_follows_it() {
         let pile =

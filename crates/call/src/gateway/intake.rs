@@ -1,5 +1,5 @@
-//! Messages that have come and wait for their turn: what keeps calls going first, new calls after it, OPTIONS and
-//! REGISTER last. A new call that cannot be served in time is turned away, and whether that is so is decided here alone.
+//! Queue of received messages by priority: messages of existing calls first, then new calls, OPTIONS and REGISTER last.
+//! Only this module decides that a new call cannot be served in time and is rejected.
 
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -19,22 +19,22 @@ mod lines;
 #[cfg(test)]
 mod tests;
 
-/// A queue that is empty keeps room for so many.
+/// Capacity that an empty queue keeps.
 const ROOM_KEPT: usize = 64;
 
-/// Why a message is not served: labels of `sip_dropped_total`.
+/// Reason why a message is not served; label of `sip_dropped_total`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DropReason {
-    /// OPTIONS, REGISTER or the like, late while the edge is overloaded.
+    /// OPTIONS, REGISTER or another request outside of calls, late while the edge is overloaded.
     Overloaded,
     /// No room to wait.
     QueueFull,
-    /// A repetition of an INVITE that waits.
+    /// Retransmission of an INVITE that waits.
     Repeated,
 }
 
 impl DropReason {
-    /// The label.
+    /// Returns the label.
     pub const fn as_str(self) -> &'static str {
         match self {
             DropReason::Overloaded => "overloaded",
@@ -44,27 +44,27 @@ impl DropReason {
     }
 }
 
-/// What is to be done next.
+/// Next step of the signalling loop.
 #[derive(Debug)]
 pub enum Next<N> {
-    /// A message is served.
+    /// Serve a message.
     Message(Flow, Message),
-    /// An INVITE is turned away.
+    /// Reject an INVITE.
     TurnAway(Flow, Message),
-    /// News of a connection, behind its messages.
+    /// Handle an event of a connection, after its messages.
     News(N),
-    /// A message that waited for nothing.
+    /// Count a waiting message that was dropped.
     Dropped(DropReason),
 }
 
-/// What a message is to calls.
+/// Relation of a message to calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Class {
-    /// It keeps one going, or ends it.
+    /// The message belongs to an existing call, or ends one.
     Ongoing,
-    /// It begins one.
+    /// The message begins a call.
     Invite,
-    /// It is about none.
+    /// The message concerns no call.
     Other,
 }
 
@@ -85,7 +85,7 @@ struct Waiting {
     flow: Flow,
     message: Message,
     came: Instant,
-    /// What its repetitions, its ACK and its CANCEL have in common with it.
+    /// Key shared by an INVITE, its retransmissions, its ACK and its CANCEL.
     key: u64,
 }
 
@@ -95,29 +95,29 @@ impl Waiting {
     }
 }
 
-/// What keeps calls going.
+/// Entry of the queue for existing calls.
 #[derive(Debug)]
 enum Ongoing<N> {
     Message(Waiting),
     News(N),
 }
 
-/// All that wait. `N` is news of connections, which must not overtake their messages.
+/// All waiting messages. `N` is an event of a connection, which must not overtake its messages.
 #[derive(Debug)]
 pub struct Intake<N> {
     ongoing: VecDeque<Ongoing<N>>,
     /// INVITEs that begin calls, each followed by its CANCEL.
     invites: Lines,
     others: VecDeque<Waiting>,
-    /// The keys of `invites`, each with its line.
+    /// Keys of the waiting INVITEs, each with its trunk.
     keys: HashMap<u64, Party>,
     bytes: usize,
-    /// Messages that were dropped for others, and are still to be counted.
+    /// Messages displaced by others and not counted yet.
     pushed_out: usize,
     turned_away: TurnedAway,
     late_since: Option<Instant>,
     overloaded_until: Option<Instant>,
-    /// Messages of `ongoing` since an INVITE was turned away.
+    /// Messages of `ongoing` served since an INVITE was last rejected.
     run: u32,
 }
 
@@ -139,10 +139,10 @@ impl<N> Default for Intake<N> {
 }
 
 impl<N> Intake<N> {
-    /// Takes a message of `origin` that came at `came`, by the network's clock.
+    /// Queues a message of `origin` that arrived at `came`, by the network's clock.
     ///
     /// # Errors
-    /// Why it does not wait.
+    /// The reason why the message is not queued.
     pub fn offer(
         &mut self,
         now: Instant,
@@ -155,10 +155,10 @@ impl<N> Intake<N> {
         self.enter(now, came, origin, (flow, message), class)
     }
 
-    /// The same for one that is served before new calls, and never turned away.
+    /// Queues a message that is served before new calls and never rejected.
     ///
     /// # Errors
-    /// Why it does not wait.
+    /// The reason why the message is not queued.
     pub fn offer_first(&mut self, now: Instant, came: Instant, flow: Flow, message: Message) -> Result<(), DropReason> {
         self.enter(now, came, Party(0), (flow, message), Class::Ongoing)
     }
@@ -190,7 +190,7 @@ impl<N> Intake<N> {
             }
         }
         match class {
-            // Nothing is kept of what was turned away, and so nobody waits for its ACK.
+            // No state is kept of a rejected INVITE, so its ACK is dropped.
             Class::Ongoing if is_request && method == Method::Ack && self.turned_away.has(now, key) => return Ok(()),
             Class::Ongoing
                 if is_request
@@ -218,37 +218,37 @@ impl<N> Intake<N> {
         Ok(())
     }
 
-    /// Takes news of a connection. Ask [`Self::has_room`] before: news is never dropped.
+    /// Queues an event of a connection. Check [`Self::has_room`] before: events are never dropped.
     pub fn tell(&mut self, news: N) {
         self.ongoing.push_back(Ongoing::News(news));
     }
 
-    /// Whether more may be read: else what keeps calls going would be lost.
+    /// Returns whether more may be read; otherwise messages of existing calls would be lost.
     pub fn has_room(&self) -> bool {
         self.ongoing.len() < WAITING_ONGOING_MESSAGES && self.bytes < WAITING_BYTES
     }
 
-    /// How many wait.
+    /// Returns the number of waiting messages.
     pub fn len(&self) -> usize {
         self.ongoing.len() + self.invites.len + self.others.len() + self.pushed_out
     }
 
-    /// Whether nothing waits.
+    /// Returns whether no message waits.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Whether new calls are turned away that cannot be served in time.
+    /// Returns whether new calls that cannot be served in time are rejected.
     pub fn is_overloaded(&self) -> bool {
         self.overloaded_until.is_some()
     }
 
-    /// When an overload will be over, if nothing is late until then.
+    /// Returns the end of an overload, if no message is late until then.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.overloaded_until
     }
 
-    /// Looks whether an overload has begun or is over.
+    /// Detects the beginning and the end of an overload.
     pub fn judge(&mut self, now: Instant) {
         if !self.is_behind(now, self.invites.oldest()) {
             self.late_since = None;
@@ -262,7 +262,7 @@ impl<N> Intake<N> {
         }
     }
 
-    /// What is to be done next; `None` when nothing waits.
+    /// Returns the next step; `None` if no message waits.
     pub fn next(&mut self, now: Instant) -> Option<Next<N>> {
         self.judge(now);
         if self.pushed_out > 0 {
@@ -303,7 +303,7 @@ impl<N> Intake<N> {
         Some(self.served(other))
     }
 
-    /// Whether an INVITE that came then is late, and not one of a few.
+    /// Returns whether an INVITE with this arrival time is late and more than a few wait.
     fn is_behind(&self, now: Instant, came: Option<Instant>) -> bool {
         self.invites.len > INVITES_ALWAYS_SERVED && came.is_some_and(|came| is_late(now, came))
     }
@@ -325,7 +325,7 @@ impl Waiting {
     }
 }
 
-/// Which INVITEs were turned away lately.
+/// INVITEs rejected recently.
 #[derive(Debug, Default)]
 struct TurnedAway {
     keys: HashSet<u64>,
@@ -360,7 +360,7 @@ impl TurnedAway {
     }
 }
 
-/// Takes the first one; a queue that has become empty gives its room back.
+/// Takes the first entry; a queue that has become empty releases its memory.
 fn pop<T>(queue: &mut VecDeque<T>) -> Option<T> {
     let first = queue.pop_front();
     if queue.is_empty() && queue.capacity() > 2 * ROOM_KEPT {
@@ -373,7 +373,8 @@ fn is_late(now: Instant, came: Instant) -> bool {
     now.saturating_duration_since(came) > INVITE_WAIT
 }
 
-/// What an INVITE, its repetitions, its CANCEL and the ACK to its refusal share (RFC 3261 §9.1, §17.1.1.3).
+/// Returns the key shared by an INVITE, its retransmissions, its CANCEL and the ACK to its refusal (RFC 3261 §9.1,
+/// §17.1.1.3).
 fn key_of(flow: &Flow, message: &Message) -> u64 {
     let mut hasher = DefaultHasher::new();
     flow.remote.ip().hash(&mut hasher);

@@ -1,4 +1,4 @@
-//! What must hold between two turns: no look-up points nowhere, nothing is held for nobody.
+//! Invariants between two turns: no index entry dangles, and no resource is held without an owner.
 
 use std::collections::BTreeMap;
 
@@ -12,11 +12,11 @@ use crate::call::parts::Call;
 use crate::call::search::attempt::Progress;
 use crate::call::words::state::State;
 
-/// The calls of an edge and what they share, to be checked against each other.
+/// The calls of an edge and their shared state, for mutual checks.
 pub(crate) struct Invariants<'g> {
-    /// What calls share.
+    /// State shared by all calls.
     pub(crate) edge: &'g Edge,
-    /// The calls.
+    /// Calls of the edge.
     pub(crate) calls: &'g BTreeMap<CallKey, Box<Call>>,
 }
 
@@ -198,8 +198,8 @@ impl Invariants<'_> {
         hold(!orphans, || format!("{clients} requests without an owner, {alive} alive"))
     }
 
-    /// An agent's sessions are those of the calls that have or try it; a call that waits for one is woken, and not while one
-    /// is free.
+    /// Checks that an agent's sessions belong to calls that have or try it, that a waiting call has its timer, and that
+    /// none waits while a session is free.
     fn check_lines(&self) -> Result<(), String> {
         let (mut sessions, mut waiting) = (0, 0);
         for (name, line) in self.edge.agents().lines() {
@@ -231,7 +231,8 @@ impl Invariants<'_> {
     }
 }
 
-/// Checks that a caller whose target is asked, or is called to be asked, hears music and nothing else, and that its agent hears nothing.
+/// Checks that a caller hears music and nothing else while its warm transfer's target rings or is asked, and that its
+/// agent hears nothing.
 fn check_hears_music(call: &Call) -> Result<(), String> {
     let media = &call.parts.bridge.media;
     let Some((caller, _)) = media.spoken_end(&call.shared).filter(|_| call.parts.search.consults.holds_caller()) else {

@@ -1,5 +1,5 @@
-//! Answers to requests for parts of a call that are kept beside its record (`finish()` in `call/parts/sides.rs` keeps them), and for a
-//! capture of it.
+//! Answers to queries for the parts of a call that are kept beside its record (`finish()` in `call/parts/sides.rs`
+//! keeps them), and for a capture of it.
 
 use std::time::{Instant, SystemTime};
 
@@ -11,15 +11,15 @@ use crate::gateway::Gateway;
 /// A call with its messages.
 #[derive(Debug, Clone)]
 pub struct Capture {
-    /// The call.
+    /// View of the call.
     pub call: CallView,
-    /// Its trace, with the messages that are still kept.
+    /// Trace of the call, with the messages that are still kept.
     pub trace: TraceView,
-    /// What the trace counts its time from.
+    /// Start of the trace's time scale.
     pub began: SystemTime,
 }
 
-/// Returns what is kept of a call, live or recent; `None` if there is no such call.
+/// Returns the kept parts of a call, live or recent; `None` if there is no such call.
 pub fn kept(gateway: &Gateway, now: Instant, sid: &str) -> Option<KeptView> {
     let (live, quality) = (gateway.live(sid), gateway.quality(now, sid).is_some());
     let trace = live.and_then(|call| gateway.edge.tracing().traces.get(&call.shared.key));

@@ -1,4 +1,4 @@
-//! All calls of the edge: the one object that the signalling loop talks to.
+//! The gateway: all calls of the edge behind the single object that the signalling loop uses.
 
 pub(crate) mod announcements;
 pub(crate) mod arrival;
@@ -55,16 +55,16 @@ pub use queues::{QueuesCounted, queues, queues_counted};
 pub use snapshot::GatewaySnapshot;
 pub use trunkgate_resources::config::{GatewayConfig, Settings};
 
-/// All calls.
+/// All calls of an edge, with the state that they share.
 #[derive(Debug)]
 pub struct Gateway {
     pub(crate) edge: Edge,
-    /// In the order of arrival.
+    /// Calls in the order of arrival.
     pub(crate) calls: BTreeMap<CallKey, Box<Call>>,
     pub(crate) next_call: u64,
-    /// Calls with nothing left to wait for, until the turn ends.
+    /// Finished calls, until the turn ends.
     pub(crate) done: Vec<CallKey>,
-    /// The call that code is running for: the one to end if that panics.
+    /// Call that is being handled; it is ended if the code panics.
     pub(crate) at_work: Option<CallKey>,
     /// Announcements in conferences.
     announcements: Announcements,
@@ -76,23 +76,23 @@ impl Gateway {
         Arrivals { edge: &mut self.edge }
     }
 
-    /// Sorts what has come by its source: `None` where it has been dealt with, of an unknown source by a look at the table and no
-    /// more. What remains may wait before it is given as [`crate::Input::Message`].
+    /// Sorts a received packet by its source. Returns `None` if it has been handled; for an unknown source that costs
+    /// no more than a table look-up. A returned message may wait before it is given back as [`crate::Input::Message`].
     pub fn sort(&mut self, now: Instant, flow: Flow, bytes: Bytes) -> Option<Message> {
         self.arrivals().sort(now, flow, bytes)
     }
 
-    /// Whether a sorted message begins an emergency call, which does not wait behind other new calls.
+    /// Returns whether a sorted message begins an emergency call, which does not wait behind other new calls.
     pub fn is_urgent(&mut self, now: Instant, flow: &Flow, message: &Message) -> bool {
         self.arrivals().is_urgent(now, flow, message)
     }
 
-    /// Returns the trunk that a sorted INVITE waits among the calls of; those of no trunk wait together.
+    /// Returns the trunk in whose queue a sorted INVITE waits; INVITEs without a trunk share a queue.
     pub fn origin(&mut self, flow: &Flow, message: &Message) -> Party {
         self.arrivals().origin(flow, message)
     }
 
-    /// Checks, in debug builds and tests, that no index points nowhere and that nothing is left of ended calls.
+    /// Checks, in debug builds and tests, that no index entry dangles and that nothing is left of ended calls.
     ///
     /// # Errors
     /// The first invariant that does not hold, in words.
@@ -106,11 +106,11 @@ impl Gateway {
         let (calls, announcements) = (BTreeMap::new(), Announcements::default());
         Gateway { edge, calls, next_call: 0, done: Vec::new(), at_work: None, announcements }
     }
-    /// Returns the settings in force, for [`Input::Configure`] with another value.
+    /// Returns the current settings, for [`Input::Configure`] with a changed value.
     pub fn settings(&self) -> Settings {
         self.edge.settings()
     }
-    /// Takes a change from outside; drain [`Self::poll_output`] afterwards.
+    /// Handles an external event; drain [`Self::poll_output`] afterwards.
     pub fn handle_input(&mut self, now: Instant, input: Input) {
         match input {
             Input::Received { flow, bytes } => {
@@ -191,7 +191,7 @@ impl Gateway {
         self.settle(now);
         self.edge.end_input(now);
     }
-    /// Fires what is due; drain afterwards.
+    /// Fires expired timers; drain [`Self::poll_output`] afterwards.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.edge.endpoint_mut().handle_timeout(now);
         self.settle(now);
@@ -209,18 +209,18 @@ impl Gateway {
         }
         self.edge.settle_traces(now);
     }
-    /// After a panic that the caller has caught: ends the call that was at work, as its state is in doubt.
+    /// Recovers from a panic that the caller has caught: ends the call being handled, as its state is in doubt.
     pub fn recover(&mut self, now: Instant) {
         if let Some(key) = self.at_work.take() {
             self.tell(now, key, CallEvent::Side(SideEvent::Hangup(ReasonSlug::Internal)));
         }
         self.settle(now);
     }
-    /// The next output, or `None` when idle.
+    /// Returns the next output, or `None` when idle.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.edge.turn_mut().outputs.pop_front()
     }
-    /// When to be woken, and why.
+    /// Returns the time of the next timeout, and its cause.
     pub fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
         let own = self.edge.deadlines().next().map(|(at, timer)| (at, timer.as_str()));
         let sip = self.edge.endpoint().poll_timeout().map(|(at, reason)| (at, reason.as_str()));
@@ -234,12 +234,12 @@ impl Gateway {
         let all = [own, sip, health, registration, binding, message, ban, session, conference];
         all.into_iter().flatten().min_by_key(|(at, _)| *at)
     }
-    /// Live and recent calls, newest first.
+    /// Returns the live and recent calls, newest first.
     pub fn calls(&self, _now: Instant) -> Vec<CallView> {
         let (live, _) = self.live_views(None, usize::MAX);
         live.into_iter().chain(self.edge.recent().newest_first().map(|call| (**call).clone())).collect()
     }
-    /// Returns `most` live calls, newest first, and where more may follow: those before that key.
+    /// Returns up to `most` live calls, newest first, and the key to continue before, if more may follow.
     pub fn live_views(&self, before: Option<CallKey>, most: usize) -> (Vec<CallView>, Option<CallKey>) {
         let mut last = None;
         let all = self.calls.range((Bound::Unbounded, before.map_or(Bound::Unbounded, Bound::Excluded))).rev();
@@ -248,11 +248,11 @@ impl Gateway {
         let next = last.filter(|_| views.len() == most);
         (views, next)
     }
-    /// Returns the calls that have ended, as they are now: a question to the loop that takes no longer with what is looked for in them.
+    /// Returns a shared snapshot of the ended calls, so that a search in them does not block the loop.
     pub fn ended_calls(&self) -> EndedCalls {
         self.edge.recent().shared()
     }
-    /// Live legs: the name of the trunk or agent, and whether the call came from it.
+    /// Iterates over the live legs: the name of the trunk or agent, and whether the call came from it.
     pub fn live_legs(&self) -> impl Iterator<Item = (&str, bool)> {
         let live = self.calls.values().filter(|call| call.shared.state != State::Ended);
         let legs = live.flat_map(|call| call.shared.legs.iter());
@@ -261,7 +261,7 @@ impl Gateway {
             (agent.unwrap_or_else(|| leg.trunk_name()), leg.inbound)
         })
     }
-    /// One call, live or recent.
+    /// Returns a call, live or recent.
     pub fn call(&self, _now: Instant, sid: &str) -> Option<CallView> {
         let live = self.live(sid).filter(|call| call.shared.state != State::Ended).map(|call| call.view());
         live.or_else(|| self.edge.recent().call(sid).cloned())
@@ -271,51 +271,52 @@ impl Gateway {
         let mut live = self.calls.values().filter(|call| call.shared.state != State::Ended);
         live.find(|call| call.shared.legs.iter().any(|leg| leg.sid == sid)).map(|call| call.view())
     }
-    /// A live call, and how often another target had to be tried for it.
+    /// Returns a live call, and its number of failovers.
     pub fn standing(&self, sid: &str) -> Option<(CallView, u32)> {
         let call = self.live(sid).filter(|call| call.shared.state != State::Ended)?;
         Some((call.view(), call.shared.story.failovers))
     }
-    /// Sids of the calls that wait in line for an agent, the next first.
+    /// Returns the SIDs of the calls in the queue of an agent, the next first.
     pub fn waiting_for(&self, agent: &str) -> Vec<&str> {
         let line = self.edge.agents().lines().find(|(name, _)| ***name == *agent).map(|(_, line)| line);
         let calls = line.into_iter().flat_map(|line| line.waiting()).filter_map(|key| self.calls.get(&key));
         calls.map(|call| call.shared.legs.sid()).collect()
     }
-    /// Returns the SIP from addresses of no trunk, where some came in the last hour.
+    /// Returns a summary of the SIP traffic from unknown sources in the last hour, if there was any.
     pub fn unknown_sources(&self, now: Instant) -> Option<UnknownView> {
         self.edge.sources().unknown.view(now)
     }
-    /// Returns the sources of SIP that are addresses of no trunk, of the last hour.
+    /// Returns the unknown sources of SIP in the last hour.
     pub fn unknown_senders(&self, now: Instant) -> Vec<SourceView> {
         self.edge.sources().unknown.sources(now)
     }
-    /// Addresses that are banned, `most` of them, the one whose ban ends first first.
+    /// Returns up to `most` banned addresses, by the end of their bans.
     pub fn banned(&self, now: Instant, most: usize) -> Vec<BanView> {
         let seconds = |until: Instant| until.saturating_duration_since(now).as_secs();
         let banned = self.edge.sources().strangers.first_banned(most);
         banned.map(|(until, address)| BanView { address, seconds: seconds(until) }).collect()
     }
-    /// What a call, live or recent, sounded like over time.
+    /// Returns the quality of a call, live or recent, over time.
     pub fn quality(&self, now: Instant, sid: &str) -> Option<QualityView> {
         let live = self.live(sid).filter(|call| call.shared.state != State::Ended);
         let live = live.and_then(|call| call.shared.quality(now)).map(|kept| kept.view());
         live.or_else(|| self.edge.recent().series(sid).map(Kept::view))
     }
-    /// A call's event ring.
+    /// Returns the trace of a call.
     pub fn trace(&self, sid: &str) -> Option<TraceView> {
         self.traced(sid, false).map(|(_, trace)| trace)
     }
-    /// The same with SIP messages as sent on the wire, secrets overwritten, where they are still kept.
+    /// Returns the trace of a call with the SIP messages as sent on the wire, as far as they are kept, with secrets
+    /// overwritten.
     pub fn raw_trace(&self, sid: &str) -> Option<TraceView> {
         self.traced(sid, true).map(|(_, trace)| trace)
     }
-    /// All that a capture file of a call has.
+    /// Returns the content of a call's capture file.
     pub fn capture(&self, now: Instant, sid: &str) -> Option<Capture> {
         let (began, trace) = self.traced(sid, true)?;
         Some(Capture { call: self.call(now, sid)?, trace, began: self.edge.date(began) })
     }
-    /// One glance.
+    /// Returns the status of the edge.
     pub fn status(&self, now: Instant) -> StatusView {
         let edge = &self.edge;
         StatusView {
@@ -339,67 +340,68 @@ impl Gateway {
             silent: silent_now(self.calls.values().rev().map(|call| &call.shared), edge),
         }
     }
-    /// Each agent of the table at a glance.
+    /// Returns the state of each configured agent.
     pub fn agents(&self, now: Instant) -> Vec<AgentView> {
         let edge = &self.edge;
         edge.table().agents().iter().map(|agent| edge.agents().view(now, |at| edge.date(at), &agent.name)).collect()
     }
-    /// Media ports that the pool has in all.
+    /// Returns the total number of media ports.
     pub fn media_ports(&self) -> usize {
         2 * self.edge.sessions().ports.total()
     }
-    /// Counters and histograms.
+    /// Returns the counters and histograms.
     pub fn metrics(&self) -> &Metrics {
         self.edge.metrics()
     }
-    /// Calls that each trunk has answered or rejected since the start, and those of them that it rejected.
+    /// Returns, for each trunk, the calls that it has answered or rejected since the start, and those that it rejected.
     pub fn decisions(&self) -> Vec<(Arc<str>, [u64; 2])> {
         self.edge.trunks().decisions().map(|(name, decisions)| (name.clone(), decisions)).collect()
     }
-    /// Errors of applications since the start, but for those of webhooks: application, code, how many.
+    /// Returns the errors of applications since the start, except webhook errors: application, code, count.
     pub fn app_errors(&self) -> Vec<(Arc<str>, u32, u64)> {
         self.edge.apps().errors().map(|(name, code, count)| (name.clone(), code, count)).collect()
     }
-    /// Calls that have not ended.
+    /// Returns the number of live calls.
     pub fn live_calls(&self) -> usize {
         self.edge.admission().live()
     }
-    /// Whether the stream of each flow is needed: by a dialog, an open request, or a phone that is registered on it.
+    /// Returns whether the connection of each flow is needed: by a dialog, an open request, or a registered phone.
     pub fn are_in_use(&self, flows: &[Flow]) -> Vec<bool> {
         let by_requests = self.edge.endpoint().are_in_use(flows);
         let is_in_use = |(flow, needed): (&Flow, bool)| needed || self.edge.registrar().party_of(flow).is_some();
         flows.iter().zip(by_requests).map(is_in_use).collect()
     }
-    /// Registrations that are being taken back.
+    /// Returns the number of registrations that are being removed.
     pub fn leaving_registrations(&self) -> usize {
         self.edge.registrations().leaving()
     }
-    /// Phones that are registered here.
+    /// Returns the number of registered phones.
     pub fn registered_phones(&self) -> usize {
         self.edge.registrar().count()
     }
-    /// Calls that are still in memory: live ones, and ended ones with a leg that waits for its last answer.
+    /// Returns the number of calls in memory: live ones, and ended ones that wait for a last response.
     pub fn held_calls(&self) -> usize {
         self.calls.len()
     }
-    /// The trunk of a message that goes out; empty for none.
+    /// Returns the trunk of an outgoing message; empty for none.
     pub fn trunk_of(&self, party: Party) -> Arc<str> {
         self.edge.party_name(party)
     }
-    /// What the SIP endpoint has alive: nothing once all calls have ended and their transactions with them.
+    /// Returns the counts of the SIP endpoint: all zero once all calls and their transactions have ended.
     pub fn sip_counts(&self) -> trunkgate_sip::Counts {
         self.edge.endpoint().counts()
     }
-    /// Answered calls in plain data; calls still being set up are not in it. The socket of an agent cannot be handed on: its name is.
+    /// Returns the answered calls as plain data; calls being set up are omitted. The socket of an agent cannot be
+    /// handed over; its name is.
     pub fn snapshot(&self, now: Instant) -> GatewaySnapshot {
         GatewaySnapshot::of(self, now)
     }
-    /// Takes calls back; the commands of their media sessions leave again by [`Output::Media`] unless the caller restored them. Agents are
-    /// connected again, by a stream of its own each: one that talks, or else the next target, while the caller hears our
-    /// ringback tone; and those that listen.
+    /// Restores calls; the commands of their media sessions are output again by [`Output::Media`] unless the caller of
+    /// this method restored the sessions. Agents are connected again, each with a new stream: the talking one, or else
+    /// the next target, while the caller hears our ringback tone; and the listening ones.
     pub fn restore(&mut self, now: Instant, snapshot: GatewaySnapshot) {
         self.edge.sessions_mut().queues.restore(now, snapshot.queues);
-        // All ports are taken before the first is drawn.
+        // All ports must be taken before the first new one is drawn.
         let mut resumed = Vec::new();
         for call in snapshot.calls {
             let key = CallKey(self.next_call);
@@ -418,7 +420,7 @@ impl Gateway {
         self.settle(now);
     }
 
-    /// When a call began, and its trace.
+    /// Returns the start of a call, and its trace.
     fn traced(&self, sid: &str, raw: bool) -> Option<(Instant, TraceView)> {
         let live = self.live(sid).and_then(|call| {
             let trace = self.edge.tracing().traces.get(&call.shared.key)?;
@@ -433,7 +435,7 @@ impl Gateway {
 
     fn media_event(&mut self, now: Instant, id: MediaId, event: Event) {
         let Some(key) = self.edge.settle_media(id, &event) else { return };
-        // A session outlives its call, and its id may be told of after that.
+        // A session outlives its call, so its events may come later.
         if self.calls.get(&key).is_some_and(|call| call.shared.session == Some(id)) {
             self.tell(now, key, CallEvent::Media(event));
         }
@@ -455,16 +457,16 @@ impl Gateway {
         }
     }
 
-    /// The forks of a live call, ended ones too.
+    /// Returns the forks of a live call, including ended ones.
     ///
     /// # Errors
-    /// That there is no such call, or that it is over.
+    /// There is no such call, or it is over.
     pub fn forks(&self, sid: &str) -> Result<Vec<ForkView>, Refused> {
         let call = self.live(sid).filter(|call| call.shared.state != State::Ended);
         call.map(|call| call.shared.legs.forks()).ok_or_else(|| self.missing(sid))
     }
 
-    /// Asks an answered call.
+    /// Acts on an answered call.
     fn ask<T>(
         &mut self,
         now: Instant,
@@ -477,7 +479,7 @@ impl Gateway {
         }
     }
 
-    /// Asks a call that has not ended.
+    /// Acts on a call that has not ended.
     fn ask_live<T>(
         &mut self,
         now: Instant,
@@ -493,7 +495,7 @@ impl Gateway {
         done
     }
 
-    /// Acts on a call, which is let go where it is done after that; `None` where there is no such call.
+    /// Acts on a call, and schedules its removal if it is finished afterwards; `None` if there is no such call.
     fn act_on<T>(&mut self, now: Instant, key: CallKey, act: impl FnOnce(&mut Parts, &mut Cx<'_>) -> T) -> Option<T> {
         self.at_work = Some(key);
         let done = self.calls.get_mut(&key).map(|call| call.act_on_request(now, &mut self.edge, act));
@@ -507,7 +509,7 @@ impl Gateway {
         if known { Refused::CallEnded } else { Refused::UnknownCall }
     }
 
-    /// Tells of calls that are over and still wait for an answer to what ended them: nobody will hear it any more.
+    /// Outputs the samples of ended calls that still wait for a last response, before the process ends.
     pub fn tell_ended(&mut self) {
         for call in self.calls.values() {
             call.tell_sampled(&mut self.edge);

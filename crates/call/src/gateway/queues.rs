@@ -1,4 +1,4 @@
-//! Queues of calls, and what follows from a change in one in the calls that are in it.
+//! Queues of calls: effects of their changes on the calls in them.
 
 use std::time::Instant;
 
@@ -9,7 +9,7 @@ use trunkgate_story::view::QueueTotals;
 use crate::call::legs::event::{CallEvent, ProgramEvent};
 use crate::gateway::Gateway;
 
-/// Carries out what follows from changes in queues. Returns whether there was something.
+/// Carries out the effects of changed queues. Returns whether there were any.
 pub(super) fn settle(gateway: &mut Gateway, now: Instant) -> bool {
     gateway.edge.sessions_mut().queues.handle_timeout(now);
     let mut any = false;
@@ -28,7 +28,7 @@ pub fn queues(gateway: &Gateway) -> &Queues {
     &gateway.edge.sessions().queues
 }
 
-/// Returns the queues at a glance, the name and the size of the largest ones, so many of them, and the size of the others together.
+/// Returns the totals of all queues, the name and size of the `most` largest ones, and the total size of the others.
 pub fn queues_counted(gateway: &Gateway, now: Instant, most: usize) -> QueuesCounted {
     let queues = queues(gateway);
     let (largest, others) = queues.largest(most);
@@ -38,10 +38,10 @@ pub fn queues_counted(gateway: &Gateway, now: Instant, most: usize) -> QueuesCou
 /// Figures of queues.
 #[derive(Debug, Clone, Default)]
 pub struct QueuesCounted {
-    /// All at a glance.
+    /// Totals of all queues.
     pub totals: QueueTotals,
-    /// The name and the number of callers of those with the most.
+    /// Name and number of callers of the largest queues.
     pub largest: Vec<(String, usize)>,
-    /// Callers of the others.
+    /// Callers in the other queues.
     pub others: usize,
 }

@@ -1,11 +1,11 @@
-//! What becomes of the files of recordings.
+//! Losses in the files of recordings.
 
 use trunkgate_media::RecordingId;
 use trunkgate_resources::recordings::losses::Losses;
 
 use crate::gateway::Gateway;
 
-/// Notes what a recording lacks, in the call that has it or had it.
+/// Records the losses of a recording in its call, live or recent.
 pub(super) fn lack(gateway: &mut Gateway, id: RecordingId, lost: &Losses) {
     if lost.total() == 0 {
         return;

@@ -1,4 +1,4 @@
-//! Parties that are not heard in calls that are up: nothing comes from them, or nothing but digital silence.
+//! Parties that are not heard in live calls: nothing arrives from them, or only digital silence.
 
 use trunkgate_resources::edge::Edge;
 use trunkgate_resources::limits::SILENT_TOLD;
@@ -9,7 +9,7 @@ use trunkgate_story::view::SilentView;
 use crate::call::shared::Shared;
 use crate::call::words::state::State;
 
-/// Returns the parties that are not heard in calls that are up, with the newest call of each.
+/// Returns the parties that are not heard in live calls, with the newest call of each.
 pub(super) fn silent_now<'a>(newest_first: impl Iterator<Item = &'a Shared>, edge: &Edge) -> Vec<SilentView> {
     let mut all: Vec<SilentView> = Vec::new();
     for call in newest_first.filter(|call| call.state == State::Answered) {

@@ -1,4 +1,4 @@
-//! All answered calls in plain data. Calls that are being set up are not in it, and announcements in conferences.
+//! All answered calls as plain data. Calls being set up and announcements in conferences are omitted.
 
 use std::time::Instant;
 
@@ -11,16 +11,17 @@ use crate::gateway::Gateway;
 /// Answered calls in plain data.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct GatewaySnapshot {
-    /// One entry a call.
+    /// One entry per call.
     pub calls: Vec<CallSnapshot>,
-    /// Media ports held, those of calls that are not in it too: their far ends may go on speaking into them for a while.
+    /// Media ports in use, including those of calls that are omitted: their remote parties may continue to send to them
+    /// for a while.
     pub ports: Vec<u16>,
-    /// Queues that calls may wait in.
+    /// Queues in which calls may wait.
     pub queues: Vec<KeptQueue>,
 }
 
 impl GatewaySnapshot {
-    /// Writes down all that a gateway keeps.
+    /// Writes the state of a gateway down.
     pub(super) fn of(gateway: &Gateway, now: Instant) -> GatewaySnapshot {
         GatewaySnapshot {
             calls: gateway.calls.values().filter_map(|call| call.snapshot(now, &gateway.edge)).collect(),

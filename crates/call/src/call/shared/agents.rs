@@ -1,4 +1,4 @@
-//! Agents of a call: their legs are added, their failures are noted.
+//! Agents of a call: creation of their legs, and records of their failures.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::call::legs::leg::{Leg, LegState};
 use crate::call::shared::Cx;
 
 impl Cx<'_> {
-    /// Adds an agent's leg, and asks for its socket; `None` where the call has too many legs.
+    /// Adds an agent's leg and requests its WebSocket; `None` if the call has too many legs.
     pub(crate) fn add_agent(&mut self, agent: &Arc<Agent>, part: Role) -> Option<LegId> {
         let media = self.call.session?;
         let listens = part.listens();
@@ -57,11 +57,11 @@ impl Cx<'_> {
             ..AgentSide::new(agent.clone(), (end, counters), turns.map_or(Turns::None, Turns::Counted), self.now, part)
         };
         let leg = self.call.legs.next_id();
-        // Not small, and a fork is often the last.
+        // A leg is large, and a listener is often the last one.
         self.call.legs.reserve_exact(1);
         self.call.legs.push(Leg::of_agent(sid, side));
         let line = match raw {
-            // By these a receiver of many calls tells them apart.
+            // A receiver of many calls distinguishes them by these SSRCs.
             Some(raw) => format!(
                 "listener: {}, SSRC {:#010x} from the caller, {:#010x} to the caller",
                 url, raw.inbound, raw.outbound
@@ -112,7 +112,7 @@ impl Cx<'_> {
         }
     }
 
-    /// Notes that the agent on `leg` has failed the call.
+    /// Records that the agent on `leg` has failed the call.
     pub(crate) fn agent_failed(&mut self, leg: LegId, loss: Loss) {
         let Some(side) = &mut self.call.legs[leg].agent else { return };
         side.has_failed = true;
@@ -147,7 +147,7 @@ impl Cx<'_> {
         }
     }
 
-    /// Notes that the agent on `leg` has closed its WebSocket with 1000, which ends the call, or hands its caller on.
+    /// Records that the agent on `leg` has closed its WebSocket with 1000, which ends the call or passes its caller on.
     pub(crate) fn agent_closed(&mut self, leg: LegId, consults: bool) {
         let on_close = self.call.legs[leg].agent.as_ref().map(|side| side.agent.on_close);
         if on_close == Some(OnClose::Hangup) && !consults {
@@ -157,8 +157,8 @@ impl Cx<'_> {
         }
     }
 
-    /// Notes that the agent on `leg` ends the call, as `how` says. One that does so at once, without a word, counts as failed; its WebSocket
-    /// works, so that no call skips it for that.
+    /// Records that the agent on `leg` ends the call; `how`: the means, in words. An agent that ends it at once without
+    /// audio counts as failed, but is not skipped for that, because its WebSocket works.
     pub(crate) fn agent_ends_call(&mut self, leg: LegId, how: &str) {
         let is_mute = self.call.legs[leg].rtp().rx_packets == 0 && self.call.legs.callee == Some(leg);
         let Some(side) = self.call.legs[leg].agent.as_mut().filter(|side| !side.listens()) else { return };
@@ -182,7 +182,7 @@ impl Cx<'_> {
         tell_back(self.edge, &name, is_back);
     }
 
-    /// Notes that an answered call ends with no target left, where the last agent that talked in it has failed.
+    /// Records the end of an answered call without a remaining target, if its last talking agent has failed.
     pub(crate) fn note_hung_up(&mut self) {
         let talks = |side: &&AgentSide| !side.listens();
         let last = self.call.legs.iter().rev().filter_map(|leg| leg.agent.as_deref()).find(talks);
@@ -191,14 +191,14 @@ impl Cx<'_> {
         }
     }
 
-    /// Has the sockets of a route's listeners opened.
+    /// Opens the WebSockets of a route's listeners.
     pub(crate) fn open_listeners(&mut self, forks: &[Arc<Agent>]) {
         for agent in forks {
             self.add_agent(agent, Role::listener());
         }
     }
 
-    /// Opens those of the listeners that do not listen yet.
+    /// Opens the listeners of a route that are not connected yet.
     pub(crate) fn take_listeners(&mut self, forks: &[Arc<Agent>]) {
         let listens = |agent: &Arc<Agent>| {
             let mut listening = self.call.legs.iter().filter(|leg| leg.listens() && leg.state != LegState::Ended);
@@ -215,7 +215,7 @@ impl Cx<'_> {
         }
     }
 
-    /// Tells an agent that a party has taken its caller, and that it stays as a coach.
+    /// Notifies an agent that a party has accepted its caller, and that the agent stays as a coach.
     pub(crate) fn tell_coach(&mut self, leg: LegId, target: &str) {
         if let (Some(media), Some(side)) = (self.call.session, &self.call.legs[leg].agent) {
             self.edge.media(media, Command::TransferAccepted { end: side.end, target: target.to_owned() });

@@ -1,5 +1,5 @@
-//! The identity of the caller as a call shows it: who is said to call, which headers go on, and the header of the edges that the call has
-//! passed.
+//! Caller identity towards other legs: the caller shown to a target, the headers that are passed on, and the header
+//! with the edges that the call has passed.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use crate::call::shared::{Shared, ShownCallerId};
 use crate::call::words::answer::{FinalAnswer, GEOLOCATION_ERROR};
 
 impl Shared {
-    /// Who is said to call one side, and what else of the caller's it may be shown.
+    /// Returns the caller to show to one side, and the rules for the caller's addresses in its headers.
     pub(crate) fn introduced<'a>(
         &'a self,
         from: Option<&'a Trunk>,
@@ -42,7 +42,7 @@ impl Shared {
         (caller, showing)
     }
 
-    /// Who calls, as far as a target may know it.
+    /// Returns the caller as far as a target may know it.
     pub(crate) fn who(&self, from: Option<&Trunk>, to: Option<&Trunk>) -> Caller {
         if self.is_requested_party(self.legs.near) {
             return self.facts.caller.clone();
@@ -55,7 +55,8 @@ impl Shared {
         self.facts.identity.told(&self.facts.caller, from, to)
     }
 
-    /// The same with the route's number, or the one that the target is shown; `None`: it may not be shown any.
+    /// Returns the caller with the number of the route or of the trunk's rule; `None`: the trunk may show no number for
+    /// it.
     pub(crate) fn shown(&self, told: Caller, rule: Option<&CallerIdRule>) -> Option<Caller> {
         if told.anonymous {
             return Some(told);
@@ -69,14 +70,15 @@ impl Shared {
         }
     }
 
-    /// Returns the calling party that a target is shown, as lists of calls name it.
+    /// Returns the calling party shown to a target, in the form of call lists.
     pub(crate) fn name_of_caller(&self, caller: &Caller) -> String {
         let is_seen = |shown: &&ShownCallerId| shown.is_client && !caller.anonymous && *shown.number == caller.number;
         let client = self.facts.shown_as.as_deref().filter(is_seen);
         client.map_or_else(|| caller.shown(), ShownCallerId::name)
     }
 
-    /// Which headers of a message in one leg go on to another one: of the caller, no more than its INVITE may tell.
+    /// Returns the headers of a message in one leg that are passed to another; for the caller, only those that its
+    /// identity allows.
     pub(crate) fn passing(&self, edge: &Edge, headers: &[(String, String)], from: LegId, to: LegId) -> Vec<Extra> {
         let is_caller = from == LegId::CALLER;
         let (from, to) = (&self.legs[from], &self.legs[to]);
@@ -94,8 +96,9 @@ impl Shared {
         all
     }
 
-    /// 482 for a call that this edge has sent on, and that comes by the same trunk, of the same caller, to the same number:
-    /// it would go the same way again. One that comes back to another number, or from where it went, has been forwarded.
+    /// Returns 482 for a call that this edge has already sent and that comes back by the same trunk, from the same
+    /// caller, to the same number: it would take the same route again. A call that returns to another number, or by
+    /// another trunk, has been forwarded.
     pub(crate) fn not_again(&self, edge: &Edge) -> Result<(), FinalAnswer> {
         if self.facts.hops.words.iter().any(|word| *word == self.own_hop(edge, nonce_of(*word))) {
             return Err(FinalAnswer::new(482, ReasonSlug::Loop));
@@ -106,14 +109,14 @@ impl Shared {
         }
     }
 
-    /// Returns the header for the called party.
+    /// Returns the header with the passed edges, for the called party.
     pub(crate) fn hops_onward(&self, edge: &Edge) -> Extra {
         let mut hasher = DefaultHasher::new();
         (edge.random().hop_key, self.key).hash(&mut hasher);
         header(self.facts.hops.words.iter().copied().chain([self.own_hop(edge, nonce_of(hasher.finish()))]))
     }
 
-    /// Notes what a message of a leg says that its party can do, and which conference it is.
+    /// Records the capabilities of a leg's party, and its conference, from a message.
     pub(crate) fn learn(&mut self, leg: LegId, message: &Message) {
         if let Some(leg) = self.legs.get_mut(leg) {
             leg.learn(message);
@@ -123,15 +126,15 @@ impl Shared {
         }
     }
 
-    /// Returns the header by which a conference that answers says which one it is; only a conference that calls gets it.
+    /// Returns the header that identifies an answering conference; only a calling conference gets it.
     pub(crate) fn linked(&self, edge: &Edge, conference: &str) -> Option<Extra> {
         let is_line = self.facts.hops.words.iter().any(|word| is_link(*word));
         let words = || edge.sessions().conferences.hops_onward(edge.random().hop_key, conference);
         is_line.then(|| header(words().into_iter()))
     }
 
-    /// Returns this edge's word for this call: a nonce, and a keyed hash of it with all that routing depends on. To others the words of two
-    /// calls have nothing in common, the caller included.
+    /// Returns this edge's hop word for the call: a nonce, and a keyed hash of the nonce and all routing inputs. For
+    /// others the words of two calls have nothing in common, even with the same caller.
     fn own_hop(&self, edge: &Edge, nonce: u32) -> u64 {
         let mut hasher = DefaultHasher::new();
         (edge.random().hop_key, nonce).hash(&mut hasher);
@@ -141,7 +144,7 @@ impl Shared {
         no_link(u64::from(nonce) << 32 | hasher.finish() & u64::from(u32::MAX))
     }
 
-    /// What a target's answer says of the location, as the caller may hear it.
+    /// Returns a target's Geolocation-Error, if the caller may get it.
     pub(crate) fn location_error(&self, edge: &Edge, headers: &[(String, String)], leg: LegId) -> Option<String> {
         let passed = self.passing(edge, headers, leg, LegId::CALLER);
         passed.into_iter().find(|one| one.name.eq_ignore_ascii_case(GEOLOCATION_ERROR)).map(|one| one.value)

@@ -1,5 +1,5 @@
-//! What every part does in its context: timers, answers in a dialog, media ports, proofs of addresses, places at a trunk, calls of a number
-//! that a far end names.
+//! Operations for every part of a call: timers, responses in a dialog, media ports, address proofs, slots at a trunk,
+//! calls to a number named by a remote party.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -33,7 +33,7 @@ use crate::call::words::answer::{Failure, FinalAnswer};
 use crate::call::words::state::State;
 
 impl Cx<'_> {
-    /// What shows that there were no ports, where nothing nearer is known.
+    /// Records the use of media ports as the proof for a lack of ports, if no closer one exists.
     pub(crate) fn prove_no_ports(&mut self, reason: ReasonSlug) {
         if reason == ReasonSlug::NoPorts && self.call.story.proof.as_ref().is_none_or(|(of, _)| *of != reason) {
             let (in_use, all) = (2 * self.edge.sessions().ports.in_use(), 2 * self.edge.sessions().ports.total());
@@ -42,7 +42,7 @@ impl Cx<'_> {
         }
     }
 
-    /// Another way is tried: the one before it has failed.
+    /// Counts a failover: another candidate is tried after a failed one.
     pub(crate) fn count_failover(&mut self) {
         if let Some((reason, change)) = self.call.story.failed_over.take().map(|failed| *failed) {
             self.call.story.failovers += 1;
@@ -52,7 +52,8 @@ impl Cx<'_> {
         }
     }
 
-    /// Withdraws our INVITE: by CANCEL where it has had an answer, else by silence (RFC 3261 §9.1).
+    /// Withdraws our INVITE: by CANCEL if it has a provisional response, otherwise the transaction is abandoned (RFC
+    /// 3261 §9.1).
     pub(crate) fn withdraw(&mut self, leg: LegId) {
         let leg = &mut self.call.legs[leg];
         let Some(client) =
@@ -67,7 +68,7 @@ impl Cx<'_> {
         if leg.sip.heard {
             self.edge.cancel(self.now, client);
         } else {
-            // The endpoint sees to a late answer; the leg stays, so that its far end may still speak.
+            // The endpoint handles a late response; the leg stays, so that its remote party may still send requests.
             self.edge.abandon(self.now, client);
         }
         self.arm(Timer::Withdrawn, Duration::from_secs(CANCEL_SECONDS));
@@ -82,7 +83,7 @@ impl Cx<'_> {
         let farewell = farewell.map(|(from, headers)| self.call.passing(self.edge, headers, *from, leg));
         let leg = &mut self.call.legs[leg];
         leg.enter(LegState::Closing);
-        // Only trunks are told why: a bare URI is nobody that we know.
+        // Only trunks get the reason; a bare URI is no configured party.
         let farewell = farewell.filter(|_| !leg.records());
         let headers = leg.trunk.as_ref().map(|_| extra("Reason", reason.header(reason.q850())));
         let headers: Vec<_> = headers.into_iter().chain(farewell.into_iter().flatten()).collect();
@@ -93,7 +94,7 @@ impl Cx<'_> {
         }
     }
 
-    /// A 2xx that nobody waits for: it crossed our CANCEL, or another fork answered first.
+    /// Ends the dialog of an unwanted 2xx: it crossed our CANCEL, or another fork answered first.
     pub(crate) fn accepted_too_late(&mut self, leg: LegId, dialog: DialogId) {
         self.edge.ack(self.now, dialog);
         if self.call.legs[leg].state == LegState::Canceling {
@@ -107,7 +108,7 @@ impl Cx<'_> {
         }
     }
 
-    /// No withdrawn INVITE can have an answer any more.
+    /// Ends the withdrawn legs: none of their INVITEs can be answered any more.
     pub(crate) fn withdrawn_for_good(&mut self) {
         self.call.deadlines.remove(Timer::Withdrawn);
         for leg in self.call.legs.ids() {
@@ -115,7 +116,7 @@ impl Cx<'_> {
         }
     }
 
-    /// Looks whether the caller's trunk may show the number that it shows; another may stand in its place from here on.
+    /// Checks that the caller's trunk may show the calling number, and replaces a number that it may not show.
     pub(crate) fn screen_caller(&mut self, trunk: &Trunk) -> Result<(), FinalAnswer> {
         let Some(rule) = trunk.caller_id_in.as_ref().filter(|_| !self.call.facts.caller.anonymous) else {
             return Ok(());
@@ -132,13 +133,13 @@ impl Cx<'_> {
             self.call.key,
             format!("{} may not send caller ID {claimed}: {text} is used", trunk.name),
         );
-        // The name and the signatures belong to the number that was there.
+        // Display name and signatures belong to the original number.
         self.call.facts.caller = Caller { number: instead, display: String::new(), anonymous: false };
         self.call.facts.identity.unsign();
         Ok(())
     }
 
-    /// Sets a deadline; zero: none.
+    /// Sets a timer; zero: none.
     pub(crate) fn arm(&mut self, timer: Timer, after: Duration) {
         self.disarm(timer);
         if let Some(at) = self.now.checked_add(after).filter(|_| !after.is_zero()) {
@@ -147,19 +148,19 @@ impl Cx<'_> {
         }
     }
 
-    /// The same of a time that may be over: then the timer fires at once.
+    /// Sets a timer for a remaining time; a time that is already over fires at once.
     pub(crate) fn arm_left(&mut self, timer: Timer, left: Duration) {
         self.arm(timer, left.max(AT_ONCE));
     }
 
-    /// Takes a deadline away.
+    /// Clears a timer.
     pub(crate) fn disarm(&mut self, timer: Timer) {
         if let Some(at) = self.call.deadlines.remove(timer) {
             self.edge.deadlines_mut().clear(at, self.call.key, timer);
         }
     }
 
-    /// Tells the worker where an end's far side is, where that is news.
+    /// Sends the worker the remote address of an end, if it has changed.
     pub(crate) fn point(&mut self, (leg, end): (LegId, EndId), far: &Far, relatch: bool) {
         let Some(index) = self.call.legs[leg].ends.iter().find(|e| e.end == end).map(|e| e.index) else { return };
         let side = &self.call.legs[leg];
@@ -168,7 +169,7 @@ impl Cx<'_> {
         self.tell_remote(leg, end, remote);
     }
 
-    /// Has the ends of refused and ended streams closed.
+    /// Closes the ends of refused and ended streams.
     pub(crate) fn close_unused(&mut self, legs: [LegId; 2], streams: &[AgreedStream]) {
         let Some(media) = self.call.session else { return };
         for leg in legs {
@@ -181,7 +182,7 @@ impl Cx<'_> {
         }
     }
 
-    /// An end has learned its far side's address.
+    /// Records the media address that an end has learned.
     pub(crate) fn latched(&mut self, end: EndId, source: SocketAddr) {
         if let Some(leg) = self.call.legs.leg_of(end) {
             self.call.legs[leg].latched = Some(source);
@@ -194,7 +195,7 @@ impl Cx<'_> {
         }
     }
 
-    /// An end that should send is silent.
+    /// Ends a call in which an end receives nothing although its remote party should send.
     pub(crate) fn idle(&mut self, end: EndId) -> Next {
         if let Some(leg) = self.call.legs.leg_of(end).filter(|leg| self.call.legs.is_side(*leg)) {
             self.edge.trace(
@@ -212,7 +213,7 @@ impl Cx<'_> {
         Next::Stay
     }
 
-    /// Closes the ends of a leg that has not been entered yet.
+    /// Closes the ends of a leg that is not part of the call yet.
     pub(crate) fn close_ends(&mut self, leg: &mut Leg) {
         if let Some(media) = self.call.session {
             for end in std::mem::take(&mut leg.ends) {
@@ -221,7 +222,7 @@ impl Cx<'_> {
         }
     }
 
-    /// The caller's port for an m-line; drawn where there is none yet.
+    /// Returns the caller's port for an m-line, and draws one if there is none.
     pub(crate) fn end_of_caller(&mut self, index: usize) -> Option<u16> {
         if let Some(end) = self.call.legs.near_leg().end(index) {
             return Some(end.bind.port());
@@ -233,7 +234,7 @@ impl Cx<'_> {
         Some(port)
     }
 
-    /// Refuses a request in a dialog that asks for a session that is too short. Whether it does.
+    /// Refuses a request in a dialog whose session interval is too short. Returns whether it was refused.
     pub(crate) fn refused_as_too_short(&mut self, server: ServerId, session: Asked) -> bool {
         if session.is_too_short() {
             self.edge.respond(self.now, server, FinalAnswer::new(422, ReasonSlug::SessionTooShort).to_sip());
@@ -241,13 +242,13 @@ impl Cx<'_> {
         session.is_too_short()
     }
 
-    /// A far end has taken an INVITE of ours.
+    /// Records the session interval agreed by the 2xx to our INVITE.
     pub(crate) fn session_taken(&mut self, leg: LegId, answered: Option<SessionExpires>) {
         self.call.legs[leg].take_session(self.now, answered);
         self.arm_sessions();
     }
 
-    /// The headers of our 2xx to a leg's INVITE.
+    /// Returns the session headers of our 2xx to a leg's INVITE.
     pub(crate) fn session_answer(&mut self, leg: LegId) -> Vec<Extra> {
         match self.call.legs[leg].timer.asked.take() {
             Some(asked) => self.session_agreed(leg, asked),
@@ -255,18 +256,18 @@ impl Cx<'_> {
         }
     }
 
-    /// The same of a 2xx to any request of its.
+    /// Returns the session headers of our 2xx to any request of a leg.
     pub(crate) fn session_agreed(&mut self, leg: LegId, asked: Asked) -> Vec<Extra> {
         let headers = self.call.legs[leg].answer_session(self.now, asked);
         self.arm_sessions();
         headers
     }
 
-    /// Waits for whichever leg is due first.
+    /// Sets the session timer for the leg that is due first.
     pub(crate) fn arm_sessions(&mut self) {
         let live = self.call.legs.iter().filter(|leg| leg.state == LegState::Answered);
         match live.filter_map(|leg| leg.timer.next()).min() {
-            // Zero would be none.
+            // Zero would disable the timer.
             Some(at) => {
                 let wait = at.saturating_duration_since(self.now).max(Duration::from_millis(1));
                 self.arm(Timer::Session, wait);
@@ -275,7 +276,7 @@ impl Cx<'_> {
         }
     }
 
-    /// Tries a refused refresh again, until the session is over.
+    /// Schedules another attempt of a refused refresh, until the session expires.
     pub(crate) fn refresh_refused(&mut self, leg: LegId, code: u16) {
         let Some(expires) = self.call.legs[leg].timer.agreed.map(|agreed| agreed.expires) else { return };
         let wait = if code == 491 {
@@ -291,10 +292,10 @@ impl Cx<'_> {
     }
 
     pub(crate) fn answer_request(&mut self, leg: LegId, server: ServerId, ours: &Description) {
-        // Before the answer to its INVITE that one says it.
+        // Before the INVITE is answered, the session headers are left for its response.
         let is_early = self.call.state == State::Searching;
         let headers = if is_early { Vec::new() } else { self.session_answer(leg) };
-        // In a dialog that stands its own Contact is said again.
+        // An established dialog keeps its own Contact.
         let contact_user = self.call.legs[leg].sip.dialog.map_or_else(|| self.call.contact_user(), |_| String::new());
         let body = Some(Body::sdp(ours.to_string()));
         let answer = Answer { code: 200, body, contact_user, headers, ..Answer::default() };
@@ -309,7 +310,7 @@ impl Cx<'_> {
         }
     }
 
-    /// Draws ends for streams that have none yet; `None` where no ports are left.
+    /// Draws ends for streams that have none yet; `None` if no ports are left.
     pub(crate) fn draw_missing(&mut self, legs: &[LegId], offer: &Description) -> Option<Vec<EndId>> {
         let media = self.call.session?;
         let mut added = Vec::new();
@@ -340,7 +341,7 @@ impl Cx<'_> {
         }
     }
 
-    /// The caller does not acknowledge what it is told: it is gone.
+    /// Ends the call of a caller that acknowledges no reliable provisional response.
     pub(crate) fn not_acknowledged_early(&mut self) -> Next {
         if let Some(server) = self.call.legs[LegId::CALLER].sip.server.take() {
             self.edge.index_mut().servers.remove(&server);
@@ -349,10 +350,10 @@ impl Cx<'_> {
         Next::Unacknowledged(504)
     }
 
-    /// A far end says that it is there: where it is now is the endpoint's to know.
+    /// Answers a session refresh of a remote party; the endpoint has its new Contact.
     pub(crate) fn refreshed(&mut self, leg: LegId, server: ServerId, session: Asked) {
         let mut headers = Vec::new();
-        // What an INVITE asked for that has no answer yet is for that answer to say.
+        // The session interval of an unanswered INVITE is left for the response to that INVITE.
         if self.call.legs[leg].state == LegState::Answered {
             if self.refused_as_too_short(server, session) {
                 return;
@@ -363,27 +364,28 @@ impl Cx<'_> {
         self.edge.respond(self.now, server, answer);
     }
 
-    /// Notes that a leg's remote party has sent a further INVITE with a description: its addresses wait for a proof again.
+    /// Requires a new address proof after an INVITE with a session description.
     pub(crate) fn ask_for_proof(&mut self, leg: LegId) {
         let side = &mut self.call.legs[leg];
         let known = side.proven();
         side.proof.ask(known);
     }
 
-    /// Takes what shows that a leg's far side gets our messages: the addresses that it has named are its own.
+    /// Records a proof that a leg's remote party receives our messages, so that its announced addresses are its own.
     pub(crate) fn prove(&mut self, leg: LegId, by: &str) {
         if self.call.legs[leg].proof.give() {
             self.settle_proof(leg, by);
         }
     }
 
-    /// Takes a new source of RTP, to which the worker sends unless it is the withheld address. A caller that is heard at an address
-    /// that is proven, behind NAT, asks for no place; one that it has stays taken, because the source can be forged.
+    /// Handles a new source of RTP, to which the worker sends unless it is the withheld address. A caller heard at a
+    /// proven address, behind NAT, needs no early-media grant; one that has a grant keeps it, because the source can be
+    /// forged.
     pub(crate) fn heard_from_source(&mut self, leg: LegId) {
         if leg != LegId::CALLER || !self.call.legs[leg].proof.awaited {
             return;
         }
-        // The announced address may have taken over from one that is proven, or the other way round.
+        // The announced address may have replaced a proven one, or the reverse.
         self.reconsider(leg);
     }
 
@@ -411,7 +413,7 @@ impl Cx<'_> {
         }
     }
 
-    /// Tells the worker where an end's far side is, where that is news, and whether it may be sent to.
+    /// Sends the worker the remote address of an end, if it has changed, and whether media may be sent there.
     pub(crate) fn tell_remote(&mut self, leg: LegId, end: EndId, mut remote: RemoteSpec) {
         let Some(media) = self.call.session else { return };
         remote.withheld = !self.call.legs[leg].is_proven(&remote);
@@ -433,7 +435,7 @@ impl Cx<'_> {
         }
     }
 
-    /// Whether the caller hears early media although its address is not proven.
+    /// Returns whether the caller gets early media although its address is not proven.
     fn may_hear_early(&mut self, to: Option<SocketAddr>) -> bool {
         let before = self.edge.unproven_early().grant(self.call.key);
         if matches!(before, EarlyGrant::Granted | EarlyGrant::Over) {
@@ -455,7 +457,7 @@ impl Cx<'_> {
         is_one
     }
 
-    /// Early media was heard for long enough at an address that is still not proven.
+    /// Withholds early media after the maximum time at an unproven address.
     pub(crate) fn early_grant_over(&mut self) {
         self.call.deadlines.remove(Timer::Unproven);
         if self.call.state != State::Searching {
@@ -474,10 +476,11 @@ impl Cx<'_> {
         }
     }
 
-    /// Reads a far end's answer to the description that it was sent last. One with another number of m-lines is made to fit.
+    /// Parses the answer to the description last sent to a remote party. An answer with another number of m-lines is
+    /// fitted to the offer.
     ///
     /// # Errors
-    /// It cannot be read, or names an address that media must not be sent to.
+    /// The answer cannot be parsed, or names a forbidden media address.
     pub(crate) fn read_answer(&mut self, leg: LegId, sdp: &[u8]) -> Result<Description, Failure> {
         let answer = self.call.legs.read(self.edge, leg, sdp)?;
         let sent = self.call.legs[leg].sdp.last_sent.as_ref();
@@ -490,9 +493,8 @@ impl Cx<'_> {
         Ok(fitted)
     }
 
-    /// Counts a call of `caller` to this number with the limits of the trunk whose far end names it: transfers and redirections are
-    /// no faster way to dial than calls.
-    /// Emergency calls cost nothing.
+    /// Counts a call of `caller` to this number against the limits of the trunk whose remote party names the number:
+    /// transfers and redirections are limited like calls. Emergency calls are free.
     pub(crate) fn charge_named(&mut self, trunk: &Trunk, number: &Number, caller: LegId) -> Result<(), ReasonSlug> {
         if self.edge.numbers().is_emergency(number) {
             return Ok(());
@@ -511,9 +513,9 @@ impl Cx<'_> {
         })
     }
 
-    /// Returns what the routes say of a call of `caller` to this number from this trunk; `None`: no route takes it.
+    /// Returns the routing plan for a call of `caller` to this number from this trunk; `None`: no route matches.
     pub(crate) fn plan_named(&mut self, trunk: &Trunk, number: &Number, caller: LegId) -> Option<Plan> {
-        // The headers of the call's INVITE are its caller's alone.
+        // The headers of the call's INVITE belong to its caller only.
         let headers = if caller == LegId::CALLER { &self.call.facts.headers[..] } else { &[] };
         let (called, caller) = (&*number.text, &*self.call.number_of(caller).text);
         let info = CallInfo { from: &trunk.name, called, caller, headers, ..CallInfo::default() };
@@ -524,13 +526,13 @@ impl Cx<'_> {
         Some(plan)
     }
 
-    /// Whether a trunk gets calls to a number that is sent in this form.
+    /// Checks that a trunk's rules allow calls to a number in this form.
     pub(crate) fn may_take(&mut self, trunk: &Trunk, number: &Number, form: SendNumbers) -> Result<(), Failure> {
         let Some(denied) = trunk.denied_as(self.edge.numbers(), number, form) else { return Ok(()) };
         let reason = reason_of(&denied.by);
         let (sid, shown) = (self.call.legs.sid().to_owned(), self.edge.shown(&denied.number));
         let (name, number, by) = (&trunk.name, &denied.number, &denied.by);
-        // As `why` says it.
+        // `why` reads this line.
         self.edge.decide(self.now, self.call.key, format!("403: trunk {name} does not allow calls to {number} ({by})"));
         if let Some(rule) = Limit::of(Some(name), true, reason) {
             self.edge.admission_mut().limited.note(self.now, rule, &denied.by.setting(), Some(&sid));
@@ -539,14 +541,15 @@ impl Cx<'_> {
         Err(Failure::with_code(403, reason).told())
     }
 
-    /// Whether the far side of `by` may be asked to call a number by itself, past the routes; else the code of the answer.
+    /// Checks that the remote party of `by` may be asked to call a number itself, bypassing the routes. Returns the
+    /// response code otherwise.
     pub(crate) fn may_call_itself(&mut self, by: LegId, trunk: &Trunk, number: &Number) -> Result<(), u16> {
         self.may_take(trunk, number, SendNumbers::E164).map_err(|failure| failure.code.unwrap_or(403))?;
         let Some(from) = self.call.legs[by].trunk.clone() else { return Err(403) };
         self.charge_named(&from, number, by).map_err(|_| 503)
     }
 
-    /// The target on a leg has answered: counted for its trunk, and a back-off of its address ends.
+    /// Counts an answer for the leg's trunk, and ends the back-off of its address.
     pub(crate) fn trunk_answered(&mut self, leg: LegId) {
         let leg = &self.call.legs[leg];
         self.edge.trunks_mut().answered(self.now, leg.trunk_name());
@@ -555,7 +558,7 @@ impl Cx<'_> {
         }
     }
 
-    /// A leg has shown that it lives.
+    /// Records a response on a leg: its address is alive.
     pub(crate) fn heard(&mut self, leg: LegId) {
         let leg = &mut self.call.legs[leg];
         leg.sip.heard = true;
@@ -564,12 +567,12 @@ impl Cx<'_> {
         }
     }
 
-    /// A leg's far end gave no sign of life.
+    /// Records that a leg's remote party did not respond.
     pub(crate) fn silent(&mut self, leg: LegId, sent: bool) {
         self.missed(leg, |edge, spot| edge.why_unanswered("INVITE", spot, sent));
     }
 
-    /// Notes what is wrong with the address of a leg, unless that has answered with anything.
+    /// Records a problem of a leg's address, unless the leg has had a response.
     pub(crate) fn missed(&mut self, leg: LegId, problem: impl FnOnce(&Edge, &Spot) -> String) {
         let leg = &self.call.legs[leg];
         if let Some(spot) = leg.spot().filter(|_| !leg.sip.heard) {
@@ -587,7 +590,7 @@ impl Cx<'_> {
         }
     }
 
-    /// Sends a leg the re-INVITE that takes its media to another call.
+    /// Sends a leg the re-INVITE that moves its media to another call.
     pub(crate) fn ask_to_leave(
         &mut self,
         leg: LegId,
@@ -614,7 +617,7 @@ impl Cx<'_> {
         }
     }
 
-    /// Takes a leg of another call in, with our ends for its media.
+    /// Adds a leg of another call, with our ends for its media.
     pub(crate) fn take_over(&mut self, from: Place, leg: Leg, ends: Vec<StreamEnd>) -> LegId {
         let at = self.call.legs.place(self.call.legs.next_id());
         if let Some(flow) = leg.flow {
@@ -632,7 +635,7 @@ impl Cx<'_> {
     }
 }
 
-/// A target that is called by this number, where it has none of its own.
+/// Returns a target with this number, unless it has one of its own.
 fn numbered(target: Target, number: &str) -> Target {
     match target {
         Target::Trunk { trunk, number: None, peers } => Target::Trunk { trunk, number: Some(number.to_owned()), peers },
@@ -645,7 +648,7 @@ fn numbered(target: Target, number: &str) -> Target {
     }
 }
 
-/// Returns the reason of a call that a trunk's rules for numbers refuse.
+/// Returns the reason of a refusal by a trunk's number rules.
 pub(crate) fn reason_of(denied: &DeniedBy) -> ReasonSlug {
     match denied {
         DeniedBy::HighRisk(_) => ReasonSlug::HighRisk,

@@ -1,34 +1,34 @@
-//! Errors of a call's application that do not end its part in the call: what a party did not hear, and documents that another one
-//! replaced.
+//! Errors of an application that do not end its control of the call: prompts that a party did not hear, and documents
+//! replaced by a fallback.
 
 use trunkgate_twiml::{Note, Trace};
 
-/// Errors that the verdict names; it says where further ones are.
+/// Maximum number of errors in the verdict; it refers to the trace for further ones.
 const NAMED: usize = 3;
 
-/// Beginning of an error that is no prompt's.
+/// Beginning of an error that concerns no prompt.
 const OF_THE_APPLICATION: &str = "Error of the application: ";
 
 /// Errors of an application in one call.
 #[derive(Debug, Default)]
 pub(crate) struct Flaws {
-    /// The first ones, each with its code; 0: it has none.
+    /// First errors, each with its code; 0: none.
     named: Vec<(Box<str>, u16)>,
-    /// Whether there are others.
+    /// Whether there are more errors.
     has_more: bool,
-    /// Whether the last error is the last of `named`.
+    /// Whether the last error is the last entry of `named`.
     is_last_named: bool,
-    /// Whether there was an error.
+    /// Whether there was any error.
     is_any: bool,
 }
 
 impl Flaws {
-    /// Notes an error; `is_called`: in the document of a called party. One that is repeated counts once.
+    /// Records an error; `is_called`: in the document of a called party. A repeated error counts once.
     pub(crate) fn note(&mut self, trace: &Trace, is_called: bool) {
         let Trace { line, verb, note } = trace;
         let party = if is_called { "called party" } else { "caller" };
         let at = if *line == 0 { String::new() } else { format!("{verb} in line {line}, ") };
-        // Further lines are of an answer to a request.
+        // Further lines contain the response to a request.
         let first = |text: &str| text.lines().next().unwrap_or_default().to_owned();
         let (text, code) = match note {
             Note::Unheard { code, text } if verb == "Say" => {
@@ -52,7 +52,7 @@ impl Flaws {
         }
     }
 
-    /// Notes that the caller's speech was not recognised; the same reason counts once.
+    /// Records that the caller's speech was not recognised; a repeated reason counts once.
     pub(crate) fn note_unrecognised(&mut self, why: &str) {
         let text = format!("Speech of the caller was not recognised: {why}.");
         self.is_last_named = false;
@@ -66,19 +66,19 @@ impl Flaws {
         }
     }
 
-    /// Whether there was an error.
+    /// Returns whether there was any error.
     pub(crate) const fn is_any(&self) -> bool {
         self.is_any
     }
 
-    /// Takes the last error out, where it is named: it ended the application's part in the call and is the reason.
+    /// Takes the last error, if it is named: it ended the application's control of the call and is the reason.
     pub(crate) fn take_reason(&mut self) -> Option<Box<str>> {
         let (text, _) = std::mem::take(&mut self.is_last_named).then(|| self.named.pop()).flatten()?;
         let reason = text.strip_prefix(OF_THE_APPLICATION).unwrap_or(&text);
         Some(reason.strip_suffix('.').unwrap_or(reason).into())
     }
 
-    /// Returns what the verdict says of them, and where they are explained, but for what stands `before`.
+    /// Returns the sentences of the verdict about the errors, and the help commands that `before` does not mention.
     pub(crate) fn sentences(&self, before: &str) -> String {
         let mut told: String = self.named.iter().map(|(text, _)| format!(" {text}")).collect();
         if self.has_more {

@@ -1,7 +1,7 @@
-//! Listeners to the caller's side of a call: ends of its media session that hear it and belong to no leg.
+//! Listeners to the caller's side of a call: ends of its media session that hear the caller and belong to no leg.
 //!
-//! A part that wants to hear the caller adds its end here, and takes it out when it has heard enough. The media of the call has all of them follow
-//! whenever the caller's side is wired differently, and knows none of these parts.
+//! A part that listens to the caller adds its end here, and removes it when it has finished. The call's media
+//! reconnects all of them whenever the caller's side is wired differently, and does not depend on those parts.
 
 use trunkgate_media::agent::TrackSet;
 use trunkgate_media::{Command, EndId, TapSpec};
@@ -14,32 +14,33 @@ pub(crate) struct CallerListeners {
     ends: Option<Box<Few<EndId, CallerListener>>>,
 }
 
-/// A listener.
+/// One listener.
 #[derive(Debug)]
 struct CallerListener {
     tracks: TrackSet,
-    /// The caller's end that it hears, and the payloads of it.
+    /// End of the caller that it hears, with the payload types.
     hears: Option<(EndId, TapSpec)>,
 }
 
 impl CallerListeners {
-    /// Adds an end that hears these tracks; it hears nothing before the next [`CallerListeners::follow`].
+    /// Adds an end that hears these tracks, from the next [`CallerListeners::follow`] on.
     pub(crate) fn add(&mut self, end: EndId, tracks: TrackSet) {
         self.ends.get_or_insert_default().insert(end, CallerListener { tracks, hears: None });
     }
 
-    /// Takes an end out.
+    /// Removes an end.
     pub(crate) fn remove(&mut self, end: EndId) {
         self.ends.iter_mut().for_each(|ends| drop(ends.remove(end)));
         self.ends.take_if(|ends| ends.is_empty());
     }
 
-    /// Returns whether there is none.
+    /// Returns whether there are no listeners.
     pub(crate) fn is_empty(&self) -> bool {
         self.ends.is_none()
     }
 
-    /// Has all of them hear the caller's side as it is wired now. Returns the commands for the media session, where that is new.
+    /// Connects all listeners with the caller's side as it is wired now. Returns the commands for the media session
+    /// that are new.
     pub(crate) fn follow(&mut self, heard: &(EndId, TapSpec)) -> Vec<Command> {
         self.ends
             .iter_mut()

@@ -1,19 +1,20 @@
-//! Errors of a call's application in the log: each once, and how often it was repeated when the application's part is over.
+//! Errors of an application in the log: each once, with a count of its repetitions at the end of the application's
+//! control.
 
-/// Errors that are counted each by itself; further ones are counted together.
+/// Errors counted individually; further ones are counted together.
 const KNOWN: usize = 8;
 
-/// Errors of an application that the log has.
+/// Errors of an application that have been logged.
 #[derive(Debug, Default)]
 pub(crate) struct Logged {
-    /// Each with the number of its repetitions.
+    /// Each error with the number of its repetitions.
     known: Vec<(String, u32)>,
-    /// Errors that are not told apart.
+    /// Number of further errors.
     further: u32,
 }
 
 impl Logged {
-    /// Counts an error; returns whether the log is to have it.
+    /// Counts an error; returns whether it must be logged.
     pub(crate) fn is_new(&mut self, error: &str) -> bool {
         if let Some((_, times)) = self.known.iter_mut().find(|(known, _)| known == error) {
             *times = times.saturating_add(1);
@@ -27,7 +28,7 @@ impl Logged {
         is_new
     }
 
-    /// Takes the lines about errors that the log has not in full.
+    /// Takes the lines that summarise repeated and further errors.
     pub(crate) fn take_repeated(&mut self) -> Vec<String> {
         let Logged { known, further } = std::mem::take(self);
         let repeated = known.into_iter().filter(|(_, times)| *times > 0);

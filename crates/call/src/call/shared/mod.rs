@@ -1,4 +1,4 @@
-//! What the parts of a call share, and the context that they act in.
+//! State shared by the parts of a call, and the context in which they act.
 
 pub(crate) mod agents;
 pub(crate) mod caller_id;
@@ -41,53 +41,53 @@ use crate::call::words::refer::Referral;
 use crate::call::words::state::State;
 use crate::call::words::uri::number_of_uri;
 
-/// The state that every part of a call works with.
+/// State that every part of a call uses.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    /// The call's key among the calls of the edge.
+    /// Key of the call in the edge.
     pub(crate) key: CallKey,
-    /// Where the call stands.
+    /// State of the call.
     pub(crate) state: State,
-    /// What the INVITE and the route say.
+    /// Facts from the INVITE and the route.
     pub(crate) facts: Facts,
-    /// When things happened.
+    /// Times of the call's events.
     pub(crate) times: Times,
-    /// The timers that run.
+    /// Running timers.
     pub(crate) deadlines: Few<Timer, Instant>,
-    /// How the call ended, once it has.
+    /// Outcome of the call, once it has ended.
     pub(crate) ending: Option<Ending>,
-    /// The origin of a call that a request over HTTP has begun.
+    /// Origin of a call that an HTTP request has begun.
     pub(crate) origin: Option<Box<RequestOrigin>>,
-    /// The legs.
+    /// Legs of the call.
     pub(crate) legs: Legs,
-    /// The media session at a worker.
+    /// Media session at a worker.
     pub(crate) session: Option<MediaId>,
-    /// Its ends that hear the caller's side.
+    /// Ends that hear the caller's side.
     pub(crate) listeners: CallerListeners,
-    /// Whether an application has the call.
+    /// Whether an application controls the call.
     pub(crate) is_programmed: bool,
-    /// Whether the targets of its party wait for the verdict on who has answered.
+    /// Whether the targets of the party wait for the verdict of answering machine detection.
     pub(crate) awaits_verdict: bool,
-    /// What records, verdicts and traces tell of the call beyond its legs.
+    /// Notes for records, verdicts and traces, beyond the legs.
     pub(crate) story: Story,
 }
 
-/// The context in which a part of a call acts: the time, the edge, and what the parts share.
+/// Context in which a part of a call acts: the time, the edge, and the shared state.
 #[derive(Debug)]
 pub(crate) struct Cx<'a> {
-    /// The time of the event.
+    /// Time of the event.
     pub(crate) now: Instant,
-    /// What calls share.
+    /// State shared by all calls.
     pub(crate) edge: &'a mut Edge,
-    /// What the parts of this call share.
+    /// State shared by the parts of this call.
     pub(crate) call: &'a mut Shared,
 }
 
-/// What a part asks of the call after its own work is done. No part ends the call itself.
+/// Next step of the call, returned by a part after its own work. No part ends the call itself.
 #[derive(Debug)]
 #[must_use]
 pub(crate) enum Next {
-    /// The call goes on.
+    /// The call continues.
     Stay,
     /// The answered call ends.
     End(ReasonSlug),
@@ -95,48 +95,48 @@ pub(crate) enum Next {
     Refuse(Box<FinalAnswer>),
     /// The answered call ends: its caller's CANCEL crossed our 2xx.
     Canceled,
-    /// The targets that are left are tried: the caller's media address is known now.
+    /// The remaining targets are tried: the caller's media address is known now.
     Search,
-    /// The caller's session with the edge is agreed: the search goes on with it; `first`: it waited for that.
+    /// The caller's session with the edge is agreed, and the search continues with it.
     CallerSpoke {
         /// Whether the search waited for the caller's description.
         first: bool,
-        /// The answer that the caller gets then.
+        /// Our answer to send to the caller.
         answer: Option<Box<LocalAnswer>>,
     },
-    /// The target that rings has agreed on another description.
+    /// The ringing target has agreed on another description.
     SaidAgain(Box<Description>),
-    /// A leg that is neither side of the call has left.
+    /// A leg that is no side of the call has left.
     OutsiderLeft(LegId),
-    /// The call ends: its caller does not acknowledge, and the endpoint has answered it with this code.
+    /// The call ends: its caller does not acknowledge, and the endpoint has sent this final response.
     Unacknowledged(u16),
 }
 
-/// An answer of the edge itself to a change of the caller's session.
+/// Answer of the edge itself to a change of the caller's session.
 #[derive(Debug)]
 pub(crate) struct LocalAnswer {
-    /// The request.
+    /// Server transaction of the request.
     pub(crate) server: ServerId,
-    /// Our description.
+    /// Our session description.
     pub(crate) ours: Description,
 }
 
-/// When things happened.
+/// Times of a call's events.
 #[derive(Debug)]
 pub(crate) struct Times {
-    /// Monotonic, for delays.
+    /// Monotonic start of the call, for delays.
     pub(crate) began: Instant,
-    /// INVITE in.
+    /// Arrival of the INVITE.
     pub(crate) started: SystemTime,
-    /// First 18x out, after the INVITE came in.
+    /// Time from the INVITE to the first 18x sent.
     pub(crate) first_ring: Option<Duration>,
-    /// 2xx out.
+    /// Time of the 2xx sent.
     pub(crate) answered: Option<SystemTime>,
-    /// The end.
+    /// End of the call.
     pub(crate) ended: Option<SystemTime>,
 }
 
-/// Times of an answered call in plain data. It does not carry the monotonic time of the INVITE: delays count from the restart.
+/// Times of an answered call as plain data. The monotonic start is omitted: delays count from the restart.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct TimesSnapshot {
     started_ms: u64,
@@ -144,13 +144,13 @@ pub(crate) struct TimesSnapshot {
     first_ring_ms: Option<u64>,
 }
 
-/// Media session of an answered call in plain data: its name, and those of its ends. It does not carry players, mixers, listeners and
-/// recorders, which their parts add again, and what the worker knows, which writes a snapshot of its own.
+/// Media session of an answered call as plain data: its id, and those of its ends. Omitted are players, mixers,
+/// listeners and recorders, which their parts add again, and the worker's state, which has a snapshot of its own.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct MediaSessionSnapshot {
     id: MediaId,
     next_end: u16,
-    /// RTP ends of legs that are forgotten.
+    /// RTP ends of legs that are not restored.
     ends_left: Vec<EndId>,
 }
 
@@ -162,7 +162,7 @@ impl Times {
         Some(TimesSnapshot { started_ms, answered_ms, first_ring_ms: first_ring.map(millis) })
     }
 
-    /// Makes the times again.
+    /// Restores the times.
     pub(crate) fn restore(now: Instant, snapshot: TimesSnapshot) -> Times {
         let TimesSnapshot { started_ms, answered_ms, first_ring_ms } = snapshot;
         Times {
@@ -176,14 +176,14 @@ impl Times {
 }
 
 impl MediaSessionSnapshot {
-    /// Writes a session down; `is_kept`: whether a leg that is written down has this end.
+    /// Writes a session down; `is_kept`: whether a restored leg owns this end.
     pub(crate) fn of(edge: &Edge, id: MediaId, is_kept: impl Fn(EndId) -> bool) -> Option<MediaSessionSnapshot> {
         let (mut ends_left, next_end) = edge.sessions().ends(id)?;
         ends_left.retain(|end| !is_kept(*end));
         Some(MediaSessionSnapshot { id, next_end, ends_left })
     }
 
-    /// Opens the session again, without the ends of legs that are forgotten.
+    /// Reopens the session, without the ends of legs that are not restored.
     pub(crate) fn restore(self, edge: &mut Edge, key: CallKey) -> MediaId {
         let MediaSessionSnapshot { id, next_end, ends_left } = self;
         edge.resume_session(id, key, next_end);
@@ -192,105 +192,105 @@ impl MediaSessionSnapshot {
     }
 }
 
-/// How a call ended.
+/// Outcome of an ended call.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ending {
-    /// As in the contract.
+    /// Outcome, one of the contract's words.
     pub(crate) outcome: &'static str,
-    /// Why.
+    /// Reason of the end.
     pub(crate) reason: ReasonSlug,
-    /// Final code towards the caller.
+    /// Final response code towards the caller.
     pub(crate) code: u16,
 }
 
 impl Ending {
-    /// Returns Twilio's word for it, of a call that was not answered.
+    /// Returns Twilio's status for the outcome of an unanswered call.
     pub(crate) fn status_of_unanswered(&self) -> &'static str {
         status_of_unanswered(Some(self.outcome), Some(self.reason.as_str()), Some(self.code))
     }
 }
 
-/// Caller ID that parties see in place of the caller's.
+/// Caller ID shown to parties instead of the caller's.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct ShownCallerId {
     pub(crate) number: Arc<Number>,
-    /// Whether no carrier may see it.
+    /// Whether carriers must not see it.
     pub(crate) is_private: bool,
     /// Whether it is the identity of a Voice SDK client.
     pub(crate) is_client: bool,
 }
 
 impl ShownCallerId {
-    /// Makes one that each party may see.
+    /// Creates a caller ID that every party may see.
     pub(crate) fn public(number: Arc<Number>) -> Box<ShownCallerId> {
         Box::new(ShownCallerId { number, is_private: false, is_client: false })
     }
-    /// Returns it as callbacks and lists name it.
+    /// Returns the caller ID in the form of callbacks and call lists.
     pub(crate) fn name(&self) -> String {
         let scheme = if self.is_client { "client:" } else { "" };
         format!("{scheme}{}", self.number.text)
     }
 }
 
-/// Facts that the INVITE of a call and its route state. In plain data they lack the fields that are skipped: only the search for the first
-/// target reads those, or they are of a transfer that is under way.
+/// Facts from a call's INVITE and its route. Skipped fields are missing from the plain data: they are used only by the
+/// search for the first target, or belong to a transfer in progress.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Facts {
-    /// The calling party.
+    /// Calling party.
     pub(crate) caller: Caller,
-    /// The called number.
+    /// Called number.
     pub(crate) called: Number,
-    /// Whether that is no number or name that could be called (484).
+    /// Whether the called user is no callable number or name (484).
     #[serde(skip)]
     pub(crate) is_incomplete: bool,
-    /// Parameters of that number that its trunk is trusted with: `;npdi;rn=+14155550199`.
+    /// Parameters of the called number that the trunk is trusted to set: `;npdi;rn=+14155550199`.
     #[serde(skip)]
     pub(crate) number_parameters: Box<str>,
-    /// Headers of its INVITE that may go on, or that agents are told.
+    /// Headers of the INVITE that may be passed on, or that agents receive.
     pub(crate) headers: Brought,
-    /// Where the caller is, as its INVITE says.
+    /// Location of the caller, from the INVITE.
     pub(crate) locations: Box<[Location]>,
-    /// What its INVITE says of who calls.
+    /// Identity headers of the caller, from the INVITE.
     pub(crate) identity: CallerIdentity,
-    /// Max-Forwards of what we send on.
+    /// Max-Forwards of our requests.
     pub(crate) max_forwards: u8,
-    /// Edges that it has been through.
+    /// Edges that the call has passed.
     #[serde(skip)]
     pub(crate) hops: Hops,
-    /// The name of its route; empty before it is known.
+    /// Name of the route; empty before it is known.
     pub(crate) route: Arc<str>,
     /// `ring_timeout` of the route.
     pub(crate) ring_timeout: Option<Duration>,
-    /// Caller ID of the route or of a document in place of the caller's; boxed, since few calls have one.
+    /// Caller ID of the route or of a document that replaces the caller's; boxed, since few calls have one.
     pub(crate) shown_as: Option<Box<ShownCallerId>>,
-    /// Whether the caller's CANCEL says that the call was answered elsewhere: what is withdrawn for it says so too.
+    /// Whether the caller's CANCEL names an answer elsewhere; our CANCELs then do as well.
     #[serde(skip)]
     pub(crate) answered_elsewhere: bool,
-    /// The transfer that is under way: the party that is called, and the leg that asked for it.
+    /// Transfer in progress: the called party, and the leg of the transferor.
     #[serde(skip)]
     pub(crate) referral: Option<Box<Referral>>,
-    /// Whether the route asks for a recording that has not begun.
+    /// Whether the route requires a recording that has not begun.
     #[serde(skip)]
     pub(crate) record: bool,
-    /// Parties that the announcement of that recording is still to be played to.
+    /// Parties that have not heard the announcement of that recording.
     #[serde(skip)]
     pub(crate) unannounced: Unannounced,
 }
 
-/// Parties that do not know yet that the call is recorded.
+/// Parties that have not heard that the call is recorded.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Unannounced {
-    /// None: the announcement has been played, or there is none.
+    /// No party: the announcement has been played, or there is none.
     #[default]
     None,
     /// The called party.
     Callee,
-    /// Both.
+    /// Both parties.
     Both,
 }
 
 impl Facts {
-    /// Returns those of a call that no INVITE to the edge has begun.
+    /// Returns the facts of a call that no INVITE to the edge has begun.
     pub(crate) fn of_request(caller: Number, called: Number, route: Arc<str>) -> Facts {
         Facts {
             caller: Caller { number: caller, display: String::new(), anonymous: false },
@@ -312,47 +312,48 @@ impl Facts {
         }
     }
 
-    /// Counts a transfer as one more hop, so that a loop through transfers ends.
+    /// Counts a transfer as a hop, so that a loop through transfers ends.
     pub(crate) const fn spend_hop(&mut self) {
         self.max_forwards = self.max_forwards.saturating_sub(1);
     }
 }
 
 impl Shared {
-    /// Changes where the call stands, and returns where it stood.
+    /// Changes the state of the call, and returns the previous one.
     pub(crate) fn enter(&mut self, state: State) -> State {
         debug_assert!(self.state.may_become(state), "{:?} does not become {state:?}", self.state);
         std::mem::replace(&mut self.state, state)
     }
 
-    /// Returns the SID of a party's call, as requests name it: that of the party of a requested call is the call's own.
+    /// Returns the SID of a party's call, as used in requests; for the party of a requested call it is the call's own
+    /// SID.
     pub(crate) fn called_sid(&self, leg: LegId) -> &str {
         if self.is_requested_party(leg) { self.legs.sid() } else { &self.legs[leg].sid }
     }
 
-    /// Whether a leg is that of the party that a requested call is for.
+    /// Returns whether a leg is that of the party of a requested call.
     pub(crate) fn is_requested_party(&self, leg: LegId) -> bool {
         self.origin.as_ref().is_some_and(|origin| origin.party() == Some(leg))
     }
 
-    /// Returns whether a request over HTTP has begun the call.
+    /// Returns whether an HTTP request has begun the call.
     pub(crate) fn is_requested(&self) -> bool {
         self.origin.is_some()
     }
 
-    /// Whether a leg leads to the party of a requested call: all do that were called before it answered.
+    /// Returns whether a leg leads to the party of a requested call, as all legs do that were called before its answer.
     pub(crate) fn leads_to_party(&self, leg: LegId) -> bool {
         let Some(origin) = &self.origin else { return false };
         leg != LegId::CALLER && origin.party().is_none_or(|party| leg <= party)
     }
 
-    /// Time from answer to end, in seconds.
+    /// Returns the time from answer to end, in seconds.
     pub(crate) fn talked_seconds(&self) -> Option<f64> {
         let (answered, ended) = (self.times.answered?, self.times.ended?);
         Some(ended.duration_since(answered).unwrap_or_default().as_secs_f64())
     }
 
-    /// Returns the call as it is shown, without its recording sessions.
+    /// Returns the view of the call, without its recording sessions.
     pub(crate) fn view(&self, recordings: Vec<RecordingView>) -> CallView {
         let time = |at: Option<SystemTime>| at.map(trunkgate_story::wall::rfc3339);
         CallView {
@@ -381,24 +382,25 @@ impl Shared {
                 .collect(),
             recordings,
             passed_over: self.story.passed_over(),
-            // Set by the parts that own it.
+            // Set by the parts that own these fields.
             ..CallView::default()
         }
     }
 
-    /// Returns how long it waits for a place at a trunk with this pace: a requested call, which keeps no caller waiting, for much longer.
+    /// Returns the maximum wait for a slot at a trunk with this pace. It is much longer for a requested call, which
+    /// keeps no caller waiting.
     pub(crate) fn patience(&self, pace: Duration) -> Duration {
         let has_caller = self.origin.as_ref().is_none_or(|origin| origin.party().is_some());
         if has_caller { pace } else { pace.max(Duration::from_secs(REQUESTED_PACE_SECONDS)) }
     }
 
-    /// Whether one side holds the other here.
+    /// Returns whether one side holds the other locally.
     pub(crate) fn is_held_here(&self) -> bool {
         !self.legs.holds.is_empty()
     }
 
-    /// Returns whether a description asks for a hold (`true`) or for its end (`false`) that the edge makes itself. `None`: it changes the
-    /// codec or the streams, or the other side takes part in the hold.
+    /// Returns whether a description starts (`true`) or ends (`false`) a hold that the edge handles locally. `None`:
+    /// the description changes the codec or the streams, or the other side takes part in the hold.
     pub(crate) fn wishes_to_hold(
         &self,
         leg: LegId,
@@ -429,7 +431,8 @@ impl Shared {
         (may && holds && self.legs.ear_of(other).is_some()).then_some(true)
     }
 
-    /// The description in force of one side; of one that holds here as if it talked, since the other side does not know.
+    /// Returns the current description of a side. A side that holds locally gets it without the hold, because the other
+    /// side is not aware of it.
     pub(crate) fn standing(&self, leg: LegId) -> Option<Description> {
         let mut theirs = self.legs[leg].theirs()?;
         if self.legs.holds.contains(leg) {
@@ -439,7 +442,7 @@ impl Shared {
         Some(theirs)
     }
 
-    /// Whether silence, or the end of a session, would tell that they are gone.
+    /// Returns whether the loss of the parties would be noticed by silence or by an expired session.
     pub(crate) fn is_watched(&self) -> bool {
         let is_heard =
             |leg: LegId| self.legs[leg].ends.iter().filter_map(|end| end.remote.as_ref()).any(|r| r.watch_idle);
@@ -450,12 +453,12 @@ impl Shared {
         }
     }
 
-    /// Whether nothing is left to wait for.
+    /// Returns whether the call has ended and waits for no response.
     pub(crate) fn is_done(&self) -> bool {
         self.state == State::Ended && self.legs.iter().all(|leg| leg.state == LegState::Ended)
     }
 
-    /// Dates a call that has not ended by another wall clock.
+    /// Adjusts the dates of a live call to a step of the wall clock.
     pub(crate) fn set_clock(&mut self, step: Step) {
         if self.state != State::Ended {
             self.times.started = step.of(self.times.started);
@@ -464,7 +467,7 @@ impl Shared {
         }
     }
 
-    /// Time since the INVITE came in.
+    /// Returns the time since the INVITE arrived.
     pub(crate) fn age(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.times.began)
     }
@@ -488,7 +491,7 @@ impl Shared {
         }
     }
 
-    /// Whether no stream flows both ways.
+    /// Returns whether no stream flows both ways.
     fn is_held(&self) -> bool {
         if self.is_held_here() {
             return true;
@@ -497,33 +500,33 @@ impl Shared {
         remotes.peek().is_some() && remotes.all(|r| r.rtp.is_none() || !(r.may_send && r.may_receive))
     }
 
-    /// Whether silence counts: once the call is answered.
+    /// Returns whether missing media counts as a fault, which is so once the call is answered.
     pub(crate) fn is_answered(&self) -> bool {
         self.state == State::Answered
     }
 
-    /// User part of our Contact towards the caller: what it called.
+    /// Returns the user part of our Contact towards the caller: the user that it has called.
     pub(crate) fn contact_user(&self) -> String {
         rewrite::escape_user(&self.facts.called.received)
     }
 
-    /// Whether the agent that is tried decides when the caller is answered: neither a request nor an application does.
+    /// Returns whether the agent being tried decides when the caller is answered, and no request or application does.
     pub(crate) fn is_answered_by_agent(&self) -> bool {
         self.state == State::Searching && !self.is_requested() && !self.is_programmed
     }
 
-    /// Whether the edge itself is the caller's other side: an agent talks with it, or did and nobody has taken its place.
+    /// Returns whether the edge itself is the caller's media peer: for an agent, or during a search after the answer.
     pub(crate) fn is_local(&self) -> bool {
         self.state == State::Rerouting || self.legs.callee.is_some_and(|leg| self.legs[leg].agent.is_some())
     }
 
-    /// Whether the agent may send its caller to a target.
+    /// Returns whether the agent may transfer its caller to a target.
     pub(crate) fn may_go(&self, edge: &Edge, leg: LegId, target: &Target) -> bool {
         let Some(side) = &self.legs[leg].agent else { return false };
         let numbers = edge.numbers();
         let ways = |number: &Number, form| {
             let mut ways = numbers.ways(number, form);
-            // A name may have separators, and be listed with them.
+            // A name may contain separators, and be listed with them.
             let named = ways.clone();
             if let Some(first) = ways.first_mut() {
                 first.clone_from(&number.text);
@@ -546,7 +549,7 @@ impl Shared {
         }
     }
 
-    /// A leg's number: what it calls by, or was called by.
+    /// Returns the number of a leg: its calling or called number.
     pub(crate) fn number_of(&self, leg: LegId) -> &Number {
         match leg {
             _ if self.is_requested_party(leg) => &self.facts.called,

@@ -16,38 +16,40 @@ use crate::call::legs::headers::Brought;
 use crate::call::shared::flaws::Flaws;
 use crate::call::shared::logged::Logged;
 
-/// What a call's legs and its reason do not say.
+/// Notes that a call's legs and its reason do not contain.
 #[derive(Debug, Default)]
 pub(crate) struct Story {
-    /// What shows why it ended, or may end, for a reason that does not say all.
+    /// Evidence for a reason of the end that is not specific enough.
     pub(crate) proof: Option<(ReasonSlug, Box<str>)>,
-    /// What its applications did in it.
+    /// Activity of its applications.
     pub(crate) app: Option<Box<AppStory>>,
-    /// Whether it was refused before anything was tried, and is kept apart from others.
+    /// Whether the call was refused before any target was tried, and is kept apart from others.
     pub(crate) is_turned_down: bool,
     /// Targets that failed before they had a leg.
     pub(crate) passed_over: Vec<PassedOver>,
-    /// Targets that only phones make and that were passed over since none is registered.
+    /// Targets that consist of phones only and were passed over, since none is registered.
     pub(crate) without_phone: Vec<Arc<str>>,
-    /// The last target that failed for its codecs, or was not let out to: its reason, and what is wrong.
+    /// Diagnosis of the last target that failed for its codecs or because its INVITE could not be sent, with the
+    /// reason.
     pub(crate) fault: Option<(ReasonSlug, Box<Diagnosis>)>,
-    /// Trunks that know of faults in this call, and of which.
+    /// Faults already counted for a trunk in this call.
     pub(crate) counted: Vec<(Arc<str>, Kind)>,
-    /// What it sounds like over time, from the answer on.
+    /// Quality over time, from the answer on.
     pub(crate) series: Series,
-    /// Who hung up, and the headers of that BYE.
+    /// Leg that hung up, and the headers of its BYE.
     pub(crate) farewell: Option<Box<(LegId, Brought)>>,
-    /// Whether neither side of a call that has ended was heard, in a call too short for the worker's word.
+    /// Whether no audio came from either side of a call too short for the worker's own report.
     pub(crate) both_silent: bool,
-    /// Whether a text message follows if no party answers.
+    /// Rule for a text message if no party answers.
     pub(crate) sms: Option<Arc<SmsRule>>,
-    /// Targets and peers given up so far.
+    /// Number of targets and peers given up so far.
     pub(crate) failovers: u32,
-    /// Why the last candidate failed, and the change that is reported once another one is tried.
+    /// Reason of the last candidate's failure, and the change to report once another one is tried.
     pub(crate) failed_over: Option<Box<(ReasonSlug, Change)>>,
 }
 
-/// Notes of an answered call in plain data. It does not carry findings, flaws, the quality over time, and what applications did.
+/// Notes of an answered call as plain data. Findings, application errors, the quality over time, and the activity of
+/// applications are omitted.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct StorySnapshot {
     failovers: u32,
@@ -74,13 +76,13 @@ impl Story {
         StorySnapshot { failovers: *failovers }
     }
 
-    /// Makes the notes again.
+    /// Restores the notes.
     pub(crate) fn restore(snapshot: StorySnapshot) -> Story {
         let StorySnapshot { failovers } = snapshot;
         Story { failovers, ..Story::default() }
     }
 
-    /// Returns the targets that were passed over, each once, with the last reason.
+    /// Returns the targets that were passed over, each once, with its last reason.
     pub(crate) fn passed_over(&self) -> Vec<PassedOverView> {
         let mut all: Vec<PassedOverView> = Vec::new();
         for PassedOver { name, reason, .. } in self.passed_over.iter().filter(|one| !one.name.is_empty()) {
@@ -99,26 +101,26 @@ impl Story {
 pub(crate) struct PassedOver {
     pub(crate) name: Box<str>,
     pub(crate) reason: ReasonSlug,
-    /// Legs that there were by then.
+    /// Number of legs at that time.
     pub(crate) legs: usize,
-    /// Of an agent that is skipped, why it failed last, and what would help.
+    /// Last failure of a skipped agent, and its fix.
     pub(crate) failure: Option<Box<(String, String)>>,
 }
 
-/// What the applications of a call did in it.
+/// Activity of a call's applications.
 #[derive(Debug, Default)]
 pub(crate) struct AppStory {
-    /// The one that has or had the call last.
+    /// Application that controls the call, or did last.
     pub(crate) name: Option<Arc<str>>,
-    /// The mailbox that has or had the call last.
+    /// Mailbox that has the call, or had it last.
     pub(crate) mailbox: Option<Arc<str>>,
-    /// The conference that the caller is or was in last.
+    /// Conference of the caller, or its last one.
     pub(crate) conference: Option<Box<trunkgate_story::view::ConferenceView>>,
-    /// The one that answered the call.
+    /// Application that answered the call.
     pub(crate) answered: Option<Box<str>>,
-    /// The error that ended its part in the call, with its line; the code and our own words alone are in `proof`.
+    /// Error that ended the application's control, with its line; `proof` has only the code and our own words.
     pub(crate) failed: Option<Box<str>>,
-    /// Errors that did not end its part in the call.
+    /// Errors that did not end its control.
     pub(crate) flaws: Flaws,
     /// Its errors in the log.
     pub(crate) logged: Logged,

@@ -1,4 +1,4 @@
-//! Packet loss of the two sides of an answered call: looked at with its quality, and told in trace, log and verdict.
+//! Packet loss of the two sides of an answered call: measured with its quality, and reported in trace, log and verdict.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use trunkgate_story::trace::TraceItem;
 use crate::call::shared::{Cx, Shared};
 use crate::call::story::noted::{reading, totals};
 
-/// Looks at the loss of a side, whose call has `ended` or goes on; each direction is told once.
+/// Checks the loss of a side; `ended`: whether the call is over. Each direction is reported once.
 pub(crate) fn look(cx: &mut Cx<'_>, leg: LegId, ended: bool) {
     let side = &cx.call.legs[leg];
     let all = totals(side);
@@ -51,7 +51,7 @@ pub(crate) fn look(cx: &mut Cx<'_>, leg: LegId, ended: bool) {
     }
 }
 
-/// What is known of the way of a side's media.
+/// Returns the known facts about a side's media path.
 fn path<'a>(call: &Shared, leg: LegId, name: &'a str) -> Path<'a> {
     let side = &call.legs[leg];
     let announced = side.ends.iter().find_map(|end| end.remote.as_ref()?.rtp);

@@ -1,5 +1,6 @@
-//! Calls that fail for their codecs: told as what was offered and what was allowed, with the key that would help, and kept
-//! for the trunk that it is about. Codecs other than those that were agreed on are found in [`trunkgate_story::diagnosis`].
+//! Calls that fail for their codecs: reported with the offered and the allowed codecs and the configuration key that
+//! helps, and recorded for the trunk at fault. Codecs that differ from the negotiated ones are found in
+//! [`trunkgate_story::diagnosis`].
 
 use std::sync::Arc;
 
@@ -11,28 +12,28 @@ use trunkgate_story::reason::ReasonSlug;
 use crate::call::legs::leg::policy;
 use crate::call::words::answer::Failure;
 
-/// Warn codes of RFC 3261 §20.43 that are about streams and formats.
+/// Warn codes of RFC 3261 §20.43 about streams and formats.
 const MEDIA_TYPE: u16 = 304;
 const FORMAT: u16 = 305;
 
-/// A side of the call that failed.
+/// A side of a failed call.
 #[derive(Debug, Clone)]
 pub(crate) struct CodecSide {
-    /// Its name: trunk, agent or URI.
+    /// Name of the side: trunk, agent or URI.
     pub(crate) name: String,
     pub(crate) trunk: Option<Arc<Trunk>>,
-    /// What it offered, where that is known.
+    /// Offered codecs, if known.
     pub(crate) offered: Option<Vec<String>>,
     pub(crate) is_agent: bool,
 }
 
 impl CodecSide {
-    /// What it may use of the edge's codecs.
+    /// Returns the edge's codecs that this side may use.
     fn codecs(&self) -> Vec<String> {
         policy(self.trunk.as_deref()).codecs
     }
 
-    /// The key that lets it use these as well.
+    /// Returns the configuration that allows more codecs.
     fn with(&self, more: &[&str]) -> String {
         let all = self.codecs().into_iter().chain(more.iter().map(|codec| (*codec).to_owned()));
         let all = all.map(|codec| format!("\"{codec}\"")).collect::<Vec<_>>().join(", ");
@@ -42,7 +43,7 @@ impl CodecSide {
         }
     }
 
-    /// Of its offer those that the edge converts, by whether its trunk names them.
+    /// Returns the offered codecs that the edge transcodes, split by whether the trunk allows them.
     fn offered_of_the_edge(&self) -> Option<(Vec<&'static str>, Vec<&'static str>)> {
         let offered = self.offered.as_ref()?;
         let has = |codecs: &[String], codec: &str| codecs.iter().any(|one| one.eq_ignore_ascii_case(codec));
@@ -51,10 +52,10 @@ impl CodecSide {
     }
 }
 
-/// Codecs that far ends ask for and the edge passes through without converting them.
+/// Codecs that remote parties ask for and the edge passes through without transcoding.
 const FOREIGN: [&str; 9] = ["G729", "G729A", "G723", "G726", "GSM", "iLBC", "AMR", "Speex", "EVS"];
 
-/// The codecs that a Warning names, of the edge's and of others.
+/// Returns the codecs that a Warning names: those that the edge transcodes, and others.
 fn wanted(detail: &str) -> (Vec<&'static str>, Vec<&'static str>) {
     let warning = detail.split_once("Warning: ").map_or("", |(_, warning)| warning);
     let words: Vec<&str> = warning.split(|c: char| !c.is_ascii_alphanumeric()).collect();
@@ -63,7 +64,7 @@ fn wanted(detail: &str) -> (Vec<&'static str>, Vec<&'static str>) {
     (of(&EDGE_CODECS), of(&FOREIGN))
 }
 
-/// What would help, and whether it is the caller's trunk that needs it; `detail`: what the target said.
+/// Returns the fix, and whether the caller's trunk needs it; `detail`: the target's response.
 fn fix(caller: &CodecSide, target: Option<&CodecSide>, detail: &str) -> (String, bool) {
     let all = EDGE_CODECS.join(", ");
     if let Some((_, unnamed)) = caller.offered_of_the_edge().filter(|(named, _)| named.is_empty()) {
@@ -112,14 +113,14 @@ fn fix(caller: &CodecSide, target: Option<&CodecSide>, detail: &str) -> (String,
     (text, false)
 }
 
-/// Returns whether a target's 488 or 606 refuses the codecs that it was offered.
+/// Returns whether a target's 488 or 606 refuses the offered codecs.
 pub(crate) fn refuses_codecs(detail: &str) -> bool {
-    // A description with keys is refused for these, unless it says otherwise.
+    // An offer with SRTP keys is refused because of them, unless the Warning names the codecs.
     let says_so = [MEDIA_TYPE, FORMAT].iter().any(|code| detail.contains(&format!("Warning: {code} ")));
     !detail.contains("RTP/SAVP") || says_so
 }
 
-/// What is wrong where a target failed so; `None`: it is not about codecs.
+/// Returns the diagnosis of a failed target; `None`: the failure is not about codecs.
 pub(crate) fn judge(caller: &CodecSide, target: Option<&CodecSide>, failure: &Failure) -> Option<(Diagnosis, bool)> {
     let name = target.map_or("the target", |target| &target.name);
     let found = |text: String, (fix, of_caller): (String, bool)| {
@@ -213,7 +214,7 @@ mod tests {
         let (found, _) = judge(&carrier, Some(&wide), &said("it was offered PCMU by RTP/AVP")).unwrap();
         assert!(found.fix.starts_with("enable one of PCMU, PCMA, G722, opus at pbx:"), "{}", found.fix);
 
-        // What the caller has is converted once its trunk names it.
+        // A codec of the caller is transcoded once its trunk names it.
         let wideband = party("phone", &default, &["G722"]);
         let (found, of_caller) = judge(&wideband, Some(&pbx), &said("it was offered G722 by RTP/AVP")).unwrap();
         assert!(of_caller);

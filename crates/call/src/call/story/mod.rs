@@ -1,4 +1,4 @@
-//! What a call tells of itself: changes, verdict, diagnoses in force, quality, samples.
+//! Reports of a call: changes, verdict, current diagnoses, quality, samples.
 
 pub(crate) mod losses;
 pub(crate) mod mismatch;

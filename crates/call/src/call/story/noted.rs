@@ -1,4 +1,4 @@
-//! What is noted of a call as it happens: changes, faults, scores, OpenTelemetry samples, the quality series, text messages.
+//! Records made while a call runs: changes, faults, scores, OpenTelemetry samples, the quality series, text messages.
 //!
 //! The quality series is read from the counters of the ends by the call's own timer, so that no packet waits for it.
 
@@ -34,12 +34,12 @@ use crate::call::shared::{Cx, Ending, Shared};
 use crate::call::story::unrecorded;
 use crate::call::story::verdict::{end_for_log, fault_of, rejection_in_words};
 
-/// From this duration on a call counts as one-way audio where its end came before the worker's word, which is due after
-/// [`UNHEARD_AFTER`](trunkgate_media::limits::UNHEARD_AFTER).
+/// Minimum duration after which a call counts as one-way audio if it ended before the worker's own report, which is due
+/// after [`UNHEARD_AFTER`](trunkgate_media::limits::UNHEARD_AFTER).
 pub(crate) const ONE_WAY_LEAST: Duration = Duration::from_secs(4);
 
 impl Cx<'_> {
-    /// Tells the capture agent what each side hears.
+    /// Sends the capture agent the quality reports of both sides.
     pub(crate) fn capture_reports(&mut self) {
         if !self.edge.tracing().captures {
             return;
@@ -52,7 +52,7 @@ impl Cx<'_> {
         }
     }
 
-    /// A flaw, where there is one, takes the place of the one before; its trunk learns of it.
+    /// Replaces a leg's diagnosis; a new one is reported for its trunk.
     pub(crate) fn set_flaw(&mut self, leg: LegId, found: Option<Box<Diagnosis>>) {
         if let (Some(found), Some(trunk)) = (&found, self.call.legs[leg].trunk.clone()) {
             self.tell_fault(&trunk.name, found);
@@ -60,14 +60,14 @@ impl Cx<'_> {
         self.call.legs[leg].quality.flaw = found;
     }
 
-    /// Its trunk learns, once a leg, whether it was heard; `is_told`: observers learn of it by other means.
+    /// Reports once per leg to its trunk whether the side was heard; `is_told`: observers are notified by other means.
     pub(crate) fn judge(&mut self, leg: LegId, is_told: bool) {
         let side = &mut self.call.legs[leg];
         if side.agent.is_some() || std::mem::replace(&mut side.quality.is_judged, true) {
             return;
         }
         let side = &self.call.legs[leg];
-        // What came and could not be used tells by itself, however short the call.
+        // Received but unusable packets are proof by themselves, however short the call.
         let is_proof = |found: &Diagnosis| {
             matches!(
                 found.cause,
@@ -76,12 +76,13 @@ impl Cx<'_> {
         };
         let unheard = side.quality.unheard.as_deref();
         let silence = side.quality.digital_silence();
-        // A call in which nothing came, or only digital silence, too short to tell, shows neither that a side is heard nor that it is not.
+        // A call too short for a decision, without packets or with digital silence only, shows neither that a side is
+        // heard nor that it is not.
         let has_nothing = self.since_answer() < ONE_WAY_LEAST && side.rtp().rx_packets == 0;
         if unheard.or(silence).is_none() && (has_nothing || side.has_only_silence()) {
             return;
         }
-        // A phone may be muted for one call: digital silence tells by several calls only.
+        // A phone may be muted for one call: digital silence counts only over several calls.
         let is_short = self.since_answer() < SHORT_CALL || unheard.is_none() && silence.is_some();
         let heard = (unheard.or(silence), is_short && !unheard.is_some_and(is_proof));
         let counted = self.edge.trunks_mut().listened(self.now, side.trunk_name(), self.call.legs.sid(), heard);
@@ -103,7 +104,7 @@ impl Cx<'_> {
         }
     }
 
-    /// Its trunk learns that the call had no fault of these kinds, where that is so.
+    /// Reports to its trunk the fault kinds that the call did not have.
     pub(crate) fn count_without(&mut self, leg: LegId, kinds: [Kind; 2]) {
         let Some(trunk) = self.call.legs[leg].trunk.as_ref().map(|trunk| trunk.name.clone()) else { return };
         let Some(answered) = self.now.checked_sub(self.since_answer()) else { return };
@@ -131,7 +132,7 @@ impl Cx<'_> {
         self.edge.warn(&sid, line, None);
     }
 
-    /// Counts a call that an agent had for long enough without being heard, and reports it to observers and the log.
+    /// Counts a call whose agent sent no audio for too long, and reports it to observers and the log.
     pub(crate) fn count_silent_agent(&mut self, leg: LegId, line: String, fix: String) {
         let name = self.call.legs[leg].agent.as_ref().map_or_else(|| "".into(), |side| side.agent.name.clone());
         if !name.is_empty() {
@@ -144,26 +145,27 @@ impl Cx<'_> {
         self.edge.warn(&sid, line, None);
     }
 
-    /// Notes in the trace that the party of an end has sent a DTMF digit, not which one.
+    /// Notes in the trace that a party has sent a DTMF digit, without the digit.
     pub(crate) fn note_digit(&mut self, end: EndId) {
         let Some(leg) = self.call.legs.leg_of(end) else { return };
         let way = if self.call.legs[leg].dtmf() == Dtmf::Inband { "tone" } else { "telephone-event" };
         self.edge.trace_digit(self.now, self.call.legs.place(leg), way);
     }
 
-    /// Returns the time since the answer; zero before.
+    /// Returns the time since the answer; zero before it.
     pub(crate) fn since_answer(&self) -> Duration {
         let since = |answered| self.edge.date(self.now).duration_since(answered).unwrap_or_default();
         self.call.times.answered.map(since).unwrap_or_default()
     }
 
-    /// Its trunk learns of a fault, once a call; `refused`: that cost the call its target. Of which kind it is, where that is new.
+    /// Counts a fault for its trunk, once per call; `refused`: the fault cost the call its target. Returns the kind if
+    /// it is new.
     pub(crate) fn count_fault(&mut self, trunk: &Arc<str>, found: &Diagnosis, refused: bool) -> Option<Kind> {
         let kind = Kind::of(found.cause)?;
         self.count_found(trunk, Found { kind, what: found }, refused).then_some(kind)
     }
 
-    /// The same of a fault whose kind is known; whether it is new in this call.
+    /// Counts a fault with a known kind for its trunk. Returns whether it is new in this call.
     pub(crate) fn count_found(&mut self, trunk: &Arc<str>, found: Found<'_>, refused: bool) -> bool {
         let known = (trunk.clone(), found.kind);
         if self.call.story.counted.contains(&known) {
@@ -175,20 +177,20 @@ impl Cx<'_> {
         true
     }
 
-    /// The same of a fault that the call goes on with: observers learn of it as well.
+    /// Counts a fault for its trunk and notifies observers; the call continues.
     pub(crate) fn tell_fault(&mut self, trunk: &Arc<str>, found: &Diagnosis) {
         let what = match self.count_fault(trunk, found, false) {
             Some(Kind::Codecs) => Happening::MediaMismatch,
             Some(Kind::Unsent) => Happening::MediaUnsent,
             Some(Kind::Loss) => Happening::MediaLoss,
-            // Told as one-way audio.
+            // Reported as one-way audio.
             Some(Kind::Stopped) | None => return,
         };
         let change = self.call.change_for(what, &found.text, None);
         self.edge.changed(Change { trunk: Some(trunk.to_string()), fix: Some(found.fix.clone()), ..change });
     }
 
-    /// What was heard of the two sides of an answered call.
+    /// Records the media figures of both sides of an answered call.
     pub(crate) fn count_media(&mut self) {
         for leg in [Some(self.call.legs.near), self.call.legs.callee].into_iter().flatten() {
             let (heard, scores) = (self.call.legs[leg].rtp(), self.call.legs[leg].scores());
@@ -212,7 +214,7 @@ impl Cx<'_> {
         }
     }
 
-    /// Counts what has come from a leg's trunk, gone to it and got lost since this was done last.
+    /// Adds the packets received, sent and lost on a leg since the last count to the figures of its trunk.
     pub(crate) fn count_packets(&mut self, leg: LegId) {
         let Some(trunk) = self.call.legs[leg].trunk.as_ref().map(|trunk| trunk.name.clone()) else { return };
         let all = totals(&self.call.legs[leg]);
@@ -224,7 +226,7 @@ impl Cx<'_> {
         counts.far_lost += all.far_lost.saturating_sub(before.far_lost);
     }
 
-    /// Notes what has happened to its legs by now.
+    /// Records the times of the legs' events so far.
     pub(crate) fn note_legs(&mut self) {
         self.call.legs.note_times(self.edge, self.now);
         let Some(gathered) =
@@ -239,7 +241,7 @@ impl Cx<'_> {
         }
     }
 
-    /// Tells of its record; kept besides, until nothing of the call is waited for.
+    /// Emits the call record; the call stays in memory until its last response.
     pub(crate) fn report(&mut self, record: CallRecord) {
         self.note_legs();
         if let Some(gathered) = self.edge.tracing_mut().sampled.get_mut(&self.call.key) {
@@ -252,16 +254,16 @@ impl Cx<'_> {
         self.edge.output(Output::Report(Box::new(record)));
     }
 
-    /// The call is answered, or goes on after a restart of the edge: its series begins.
+    /// Begins the quality series, after the answer or after a restart of the edge.
     pub(crate) fn begin_series(&mut self) {
         self.call.story.series.begin(self.now, self.edge.date(self.now), self.call.legs.iter().map(reading));
         self.edge.trace_answered(self.now, self.call.key);
         self.arm(Timer::Quality, self.call.story.series.interval());
     }
 
-    /// Takes the rule of the call's route, and has its text kept for the case of a crash.
+    /// Sets the text rule of the call's route, and stores its text in case of a crash.
     pub(crate) fn watch_for_text(&mut self, rule: Option<&Arc<SmsRule>>) {
-        // The caller of an emergency number is called back by others.
+        // The caller of an emergency number is called back by the emergency service.
         let Some(rule) = rule.filter(|_| !self.edge.numbers().is_emergency(&self.call.facts.called)) else {
             return;
         };
@@ -273,14 +275,14 @@ impl Cx<'_> {
         }
     }
 
-    /// The call was answered.
+    /// Drops the text message, because the call was answered.
     pub(crate) fn forget_text(&mut self) {
         if self.call.story.sms.take().is_some() {
             self.edge.output(Output::Sms(SmsNews::Forget(self.call.legs.sid().to_owned())));
         }
     }
 
-    /// The call has ended, and nobody had answered.
+    /// Sends or drops the text message of an ended, unanswered call.
     pub(crate) fn settle_text(&mut self) {
         let (Some(rule), Some(ending)) = (self.call.story.sms.clone(), self.call.ending) else { return };
         let Some(outcome) = self.call.text_outcome(ending) else {
@@ -308,7 +310,7 @@ impl Cx<'_> {
         }
     }
 
-    /// An INVITE on a leg did not leave this machine: kept for the verdict and its trunk.
+    /// Records an INVITE that this machine did not send, for the verdict and its trunk.
     pub(crate) fn not_let_out(&mut self, leg: LegId, why: Unsent) {
         let to = self.call.legs[leg].flow.map_or_else(|| self.call.legs[leg].signalling(), |flow| flow.remote.ip());
         let shown = self.call.legs[leg].flow.map_or_else(|| to.to_string(), |flow| flow.remote.to_string());
@@ -324,11 +326,11 @@ impl Cx<'_> {
 }
 
 impl Shared {
-    /// A change of this call.
+    /// Returns a change of this call for observers.
     pub(crate) fn change(&self, what: Happening) -> Change {
         let said = CallChange {
             sid: self.legs.sid().to_owned(),
-            // Of a call that has just got its answer, the state follows.
+            // The state of a just answered call changes only after this report.
             state: if what == Happening::CallAnswered { "answered" } else { self.shown_state() },
             outcome: self.times.answered.map(|_| "answered"),
             route: self.facts.route.to_string(),
@@ -339,18 +341,18 @@ impl Shared {
         Change { call: Some(said), trunk, ..Change::new(what) }
     }
 
-    /// The same with a sentence and why.
+    /// Returns a change of this call with a sentence and a reason.
     pub(crate) fn change_for(&self, what: Happening, text: &str, reason: Option<ReasonSlug>) -> Change {
         let reason = reason.map(ReasonSlug::as_str);
         Change { reason, text: Some(text.to_owned()), ..self.change(what) }
     }
 
-    /// The called number.
+    /// Returns the called number for display.
     pub(crate) fn shown_called(&self) -> String {
         plain(&self.facts.called.text, NUMBER_CHARS)
     }
 
-    /// What sets it apart from a call between two far ends in which all went well.
+    /// Returns the flags that distinguish the call from a flawless one between two remote parties.
     pub(crate) fn flags(&self, recordings: &[RecordingView]) -> Vec<&'static str> {
         let mut agents = self.legs.iter().filter_map(|leg| leg.agent.as_ref());
         let hold = [
@@ -370,7 +372,7 @@ impl Shared {
         FLAGS.into_iter().zip(hold).filter_map(|(flag, holds)| holds.then_some(flag)).collect()
     }
 
-    /// Returns whether neither side of a call that lasted a second was heard, though both should send.
+    /// Returns whether neither side of a call of at least a second was heard, though both should send.
     pub(crate) fn is_mute(&self) -> bool {
         let is_silent = |leg: LegId| {
             let side = &self.legs[leg];
@@ -381,18 +383,18 @@ impl Shared {
         self.talked_seconds() >= Some(1.0) && sides.is_some_and(|sides| sides.into_iter().all(is_silent))
     }
 
-    /// Whether its caller was answered and lost the call to a failure of its agent: no target was left.
+    /// Returns whether an answered caller lost the call to a failure of its agent, without a remaining target.
     fn lost_its_agent(&self) -> bool {
         self.times.answered.is_some() && self.ending.is_some_and(|ending| ending.reason.is_agent_failure())
     }
 
-    /// Whether this machine lets no packets out to a side.
+    /// Returns whether this machine cannot send packets to a side.
     fn is_held_back(&self) -> bool {
         let found = self.legs.iter().flat_map(|leg| [&leg.quality.flaw, &leg.quality.unheard]).flatten();
         found.chain(self.story.fault.as_ref().map(|(_, found)| found)).any(|found| found.cause == Cause::Unsent)
     }
 
-    /// Whether a target was lost for its codecs, or a side sends another than was agreed on.
+    /// Returns whether a target was lost for its codecs, or a side sends a codec that was not negotiated.
     fn has_mismatch(&self) -> bool {
         let odd = |leg: &Leg| leg.quality.flaw.as_ref().is_some_and(|found| found.cause == Cause::Payload);
         self.story.fault.as_ref().is_some_and(|(_, found)| found.cause == Cause::Codecs) || self.legs.iter().any(odd)
@@ -402,7 +404,7 @@ impl Shared {
         micros(now.saturating_duration_since(self.times.began))
     }
 
-    /// Its series up to now; `None` before the answer.
+    /// Returns the quality series up to now; `None` before the answer.
     pub(crate) fn quality(&self, now: Instant) -> Option<Kept> {
         let legs = self.legs.with_ids().map(|(at, leg)| Label {
             sid: leg.sid.clone(),
@@ -414,7 +416,7 @@ impl Shared {
         self.story.series.kept(now, self.legs.sid(), self.legs.iter().map(reading), legs)
     }
 
-    /// How it ended, as far as a text goes by it; `None` for a call that was refused.
+    /// Returns the outcome for the text rule; `None` for a call that was refused.
     fn text_outcome(&self, ending: Ending) -> Option<TextOutcome> {
         if self.facts.answered_elsewhere {
             return None;
@@ -425,9 +427,9 @@ impl Shared {
             _ => TextOutcome::Failed,
         };
         match (ending.reason, ending.outcome) {
-            // Declined by the called party: missed, as a busy one is.
+            // A call declined by the called party counts as missed, like a busy one.
             (ReasonSlug::TargetRejected, _) if ending.code == 603 => Some(TextOutcome::Busy),
-            // The end that a route has for calls that nobody took.
+            // The route's own rejection after all targets have failed.
             (ReasonSlug::RouteRejected, _) if self.story.failovers > 0 || self.legs.len() > 1 => Some(by_code),
             (_, outcome) => TextOutcome::ALL.into_iter().find(|known| known.as_str() == outcome),
         }
@@ -447,19 +449,19 @@ impl Shared {
         Ok(Sms { call: self.legs.sid().to_owned(), to, from: rule.from.clone(), body })
     }
 
-    /// What shows that it ended, or a target failed, for this reason.
+    /// Returns the evidence for the end of the call, or of a target, with this reason.
     pub(crate) fn proof(&self, reason: ReasonSlug) -> Option<&str> {
         let proof = self.story.proof.as_ref().filter(|(of, _)| *of == reason).map(|(_, proof)| &**proof);
         proof.or(fault_of(self, reason).map(|found| found.text.as_str()))
     }
 
-    /// What would help with just that, where more is known than the reason tells.
+    /// Returns the fix for this call, if it is more specific than the reason's.
     pub(crate) fn own_fix(&self, reason: ReasonSlug) -> Option<String> {
         let fault = fault_of(self, reason).map(|found| found.fix.clone());
         fault.or_else(|| unrecorded::fix(self, reason).map(str::to_owned))
     }
 
-    /// The log's last line of it.
+    /// Returns the last log line of the call.
     pub(crate) fn last_line(&self) -> String {
         let Some(ending) = self.ending else { return String::new() };
         let why = end_for_log(self, ending.reason);
@@ -469,8 +471,8 @@ impl Shared {
         }
     }
 
-    /// What shows why it ended, and what would help with just that, for those who watch the edge: of a rejection what the target
-    /// answered, and the advice for its code.
+    /// Returns the evidence for the end of the call and its fix, for observers of the edge: for a rejection the
+    /// target's response, and the advice for its code.
     pub(crate) fn end_in_words(&self, reason: ReasonSlug) -> (Option<String>, Option<String>) {
         let (proof, fix) = (self.proof(reason).map(str::to_owned), self.own_fix(reason));
         match rejection_in_words(self, reason).filter(|_| proof.is_none()) {
@@ -480,7 +482,7 @@ impl Shared {
     }
 }
 
-/// Notes in `times` what has happened to a leg by now.
+/// Records in `times` the events of a leg so far.
 pub(crate) fn see(times: &mut LegTimes, at_us: u64, leg: &Leg) {
     match leg.state {
         LegState::Ringing | LegState::Early => {
@@ -517,14 +519,14 @@ pub(crate) fn totals(leg: &Leg) -> Totals {
         all.received += counters.rx_packets.get();
         all.lost += counters.lost.get();
         all.sent += counters.tx_packets.get().saturating_sub(counters.symptoms.refused.get());
-        // What an agent's socket did not take is lost to it, and no report is needed to know.
+        // Frames that an agent's socket did not accept are lost to it; this needs no report.
         all.far_lost += counters.far_lost.get() + counters.frames_dropped.get();
         all.far_reports += counters.far_reports.get();
     }
     all
 }
 
-/// Returns a leg as its counters read now.
+/// Returns the current reading of a leg's counters.
 pub(crate) fn reading(leg: &Leg) -> Reading {
     let largest = |of: fn(&EndCounters) -> u64| {
         u32::try_from(counters(leg).map(of).max().unwrap_or_default()).unwrap_or(u32::MAX)
@@ -539,11 +541,12 @@ pub(crate) fn reading(leg: &Leg) -> Reading {
     Reading { totals: totals(leg), way, is_over: leg.state == LegState::Ended }
 }
 
-/// Clock of most codecs' RTP, Opus' apart (RFC 3551 §4.5, RFC 7587 §4.1), in Hz.
+/// RTP clock of most codecs, and of Opus (RFC 3551 §4.5, RFC 7587 §4.1), in Hz.
 const CLOCK_HZ: f64 = 8_000.0;
 const OPUS_CLOCK_HZ: f64 = 48_000.0;
 
-/// Both reports of a leg: what we hear of it, and, where it says so by RTCP, what it hears of us.
+/// Returns both reports of a leg: the quality of its media here, and the quality of ours there if it reports that by
+/// RTCP.
 pub(crate) fn reports(leg: &Leg, party: &str, addressing: &Addressing) -> impl Iterator<Item = Report> + use<> {
     let ends = leg.ends.first().and_then(|end| {
         let far = leg.latched.or(end.remote.as_ref().and_then(|remote| remote.rtp))?;

@@ -1,8 +1,10 @@
-//! Voice agents that have the caller and say nothing: told in the call's trace, log and verdict, and kept for the agent.
+//! Voice agents that have the caller and send no audio: reported in the call's trace, log and verdict, and recorded for
+//! the agent.
 //!
-//! An agent may listen first, so that silence at the beginning is no fault. One that has had a caller who is heard for
-//! [`AGENT_UNHEARD_AFTER`] without a word of audio is; so is one whose messages are for another stream, or in no form of its protocol,
-//! which the edge drops; and one without a word in several calls in a row whose callers hung up before ([`AGENT_SHORT_AFTER`]).
+//! An agent may listen first, so that silence at the beginning is no fault. An agent is at fault after
+//! [`AGENT_UNHEARD_AFTER`] without audio while its caller is heard; also if its messages are for another stream or in
+//! no form of its protocol, so that the edge drops them; and if it sends no audio in several calls in a row whose
+//! callers hung up earlier ([`AGENT_SHORT_AFTER`]).
 
 use std::time::Duration;
 
@@ -16,10 +18,11 @@ use trunkgate_story::trace::TraceItem;
 use crate::call::legs::agents::shortened;
 use crate::call::shared::{Cx, Shared};
 
-/// From so many messages on that are for another stream, or in no form of the protocol, it is no chance: 200 ms of audio.
+/// Minimum number of messages for another stream, or in no form of the protocol, that counts as a fault: 200 ms of
+/// audio.
 const IN_VAIN_LEAST: u64 = 10;
 
-/// Notes, once, that the agent which has the caller is not heard.
+/// Reports, once, that the agent which has the caller is not heard.
 pub(crate) fn look(cx: &mut Cx<'_>) {
     let is_new = |found: &Silent| cx.call.legs[found.leg].quality.unheard.is_none();
     let Some(found) = silent(cx, false).filter(is_new) else { return };
@@ -31,7 +34,8 @@ pub(crate) fn look(cx: &mut Cx<'_>) {
     note(cx, leg, found);
 }
 
-/// Judges the agent that has the caller as the call ends: heard, or silent for too long, or again in a short call.
+/// Records for the agent at the end of the call that it was heard, silent for too long, or silent in another short
+/// call.
 pub(crate) fn settle(cx: &mut Cx<'_>) {
     let Some(leg) = talker(cx.call) else { return };
     let agent = cx.call.legs[leg].agent.as_ref().filter(|agent| !agent.has_failed && !agent.agent.name.is_empty());
@@ -55,14 +59,14 @@ pub(crate) fn settle(cx: &mut Cx<'_>) {
     {
         let unheard = side.quality.unheard.as_deref();
         let earlier = cx.edge.agents_mut().listened(cx.now, &name, cx.call.legs.sid(), unheard);
-        // Counted with this one, these are found with it.
+        // The earlier calls of the row become faulty together with this one.
         for sid in earlier {
             cx.edge.recent_mut().note_silent_agent(&sid, &name);
         }
     }
 }
 
-/// Keeps it for the verdict, counts it, and reports it to observers and the log.
+/// Keeps the diagnosis for the verdict, counts it, and reports it to observers and the log.
 fn note(cx: &mut Cx<'_>, leg: LegId, found: Diagnosis) {
     let name = cx.edge.shown_name(&cx.call.legs.name_of(leg));
     let line = format!("no audio from {name} in an answered call: {}", found.text);
@@ -71,7 +75,7 @@ fn note(cx: &mut Cx<'_>, leg: LegId, found: Diagnosis) {
     cx.count_silent_agent(leg, line, fix);
 }
 
-/// The leg of the agent that has the caller.
+/// Returns the leg of the agent that has the caller.
 fn talker(call: &Shared) -> Option<LegId> {
     let leg = call.legs.callee?;
     call.legs[leg].agent.as_ref().filter(|side| !side.listens())?;
@@ -81,19 +85,19 @@ fn talker(call: &Shared) -> Option<LegId> {
 /// An agent that has the caller and was not heard.
 struct Silent {
     leg: LegId,
-    /// How long it had the caller.
+    /// Time for which it had the caller.
     held: Duration,
-    /// Its messages for another stream, and those in a form that its protocol does not have.
+    /// Number of its messages for another stream, and of those that its protocol does not define.
     foreign: u64,
     invalid: u64,
-    /// Whether this call alone shows that something is wrong.
+    /// Whether this call alone proves a fault.
     is_proof: bool,
-    /// Whether the call goes on.
+    /// Whether the call continues.
     is_up: bool,
 }
 
 impl Silent {
-    /// Returns why it is not heard; `in_row`: calls without a word of it, with this one.
+    /// Returns the diagnosis; `in_row`: consecutive calls without audio from the agent, including this one.
     fn into_diagnosis(self, cx: &Cx<'_>, in_row: u64) -> Diagnosis {
         let side = cx.call.legs[self.leg].agent.as_ref();
         let problem = side.and_then(|side| side.fault.as_ref()).map(|(_, text)| redact::addresses(shortened(text)));
@@ -104,7 +108,7 @@ impl Silent {
     }
 }
 
-/// The agent that has had the caller for some time without a word; `is_over`: the call ends now.
+/// Returns the agent that has had the caller for some time without audio; `is_over`: the call ends now.
 fn silent(cx: &Cx<'_>, is_over: bool) -> Option<Silent> {
     let call = &cx.call;
     let leg = talker(call)?;
@@ -116,7 +120,8 @@ fn silent(cx: &Cx<'_>, is_over: bool) -> Option<Silent> {
     let held = cx.since_answer().min(cx.now.saturating_duration_since(opened));
     let count = |of: fn(&AgentQueue) -> u64| side.queue.as_deref().map_or(0, of);
     let (foreign, invalid) = (count(|queue| queue.foreign.get()), count(|queue| queue.invalid.get()));
-    // Without a word of the caller, or on hold, it has nothing to answer; what it sends in vain needs neither.
+    // Without audio from the caller, or on hold, an agent has nothing to answer; undeliverable messages count in any
+    // case.
     let is_asked = call.legs.near_leg().rtp().rx_packets > 0 && call.legs.holds.is_empty();
     let is_settled = is_over || held >= AGENT_SHORT_AFTER;
     let is_in_vain = foreign.max(invalid) >= IN_VAIN_LEAST || invalid > 0 && is_settled;

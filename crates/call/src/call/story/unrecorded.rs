@@ -1,20 +1,21 @@
-//! What helps a call that cannot be recorded: that depends on what was to record it.
+//! Fixes for calls that could not be recorded, by the kind of recording.
 
 use trunkgate_story::reason::ReasonSlug;
 
 use crate::call::shared::Shared;
 
-/// Files of routes with `record = true`.
+/// Fix for files of routes with `record = true`.
 const DISK: &str = "free space in the directory of recordings or repair its disk: `trunkgate status` names the error; `on_full = \"continue\"` \
                     accepts such calls unrecorded";
-/// Messages, which cannot go unrecorded.
+/// Fix for voicemail messages, which must be recorded.
 pub(super) const MAILBOX: &str = "free space in the directory of recordings or repair its disk: `trunkgate status` names the error; a target \
                                   behind the mailbox in `connect` takes its calls meanwhile";
-/// Recording servers.
+/// Fix for recording servers.
 const SERVERS: &str = "`trunkgate status` names what the recording servers said and how to change that; `required = false` of their [siprec.NAME] lets calls go \
                        on unrecorded";
 
-/// Returns what would help a call that ends, or whose target failed, for this reason; `None`: the reason is another one.
+/// Returns the fix for a call that ends, or a target that failed, for lack of a recording; `None`: the reason is
+/// another one.
 pub(crate) fn fix(call: &Shared, reason: ReasonSlug) -> Option<&'static str> {
     if reason != ReasonSlug::RecordingUnavailable {
         return None;
@@ -23,14 +24,14 @@ pub(crate) fn fix(call: &Shared, reason: ReasonSlug) -> Option<&'static str> {
     let mailbox = || call.story.passed_over.iter().any(|one| one.reason == reason && is_mailbox(&one.name));
     Some(match proof {
         Some(proof) if proof.contains("[siprec.") => SERVERS,
-        // A mailbox alone has an error of its own.
+        // Only a mailbox has an error of its own.
         Some(_) => MAILBOX,
         None if mailbox() => MAILBOX,
         None => DISK,
     })
 }
 
-/// Whether a target is a mailbox.
+/// Returns whether a target is a mailbox.
 pub(super) fn is_mailbox(name: &str) -> bool {
     name.starts_with("voicemail:")
 }

@@ -1,4 +1,4 @@
-//! A call's story in a sentence or two: what the ladder shows, for people who do not read SIP.
+//! Verdict of a call: a sentence or two with the content of the ladder, for readers who do not know SIP.
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
@@ -18,22 +18,22 @@ use crate::call::story::unrecorded;
 use crate::call::words::answer::seen_code;
 use crate::call::words::state::State;
 
-/// Targets that failed, told with why.
+/// Maximum number of failed targets listed with their reasons.
 const FAILURES_TOLD: usize = 3;
-/// Targets of a call that nobody answered, told with why each failed.
+/// Maximum number of targets of an unanswered call listed with their reasons.
 const OUTCOMES_TOLD: usize = 6;
 
-/// What helps where the ACKs that came do not match the 200 OK.
+/// Fix for received ACKs that do not match the 200 OK.
 const STRAY_ACK_FIX: &str = "compare the ACK in the ladder with the 200 OK: tags of From and To, Call-ID and the number of CSeq must be the \
                              same (RFC 3261 §13.2.2.4); correct it at the remote party, or at a proxy between that changes them";
 
-/// Returns the head of the ladder of a call: its columns and its verdict.
+/// Returns the head of a call's ladder: its columns and its verdict.
 pub(crate) fn head(call: &Shared, search: &SearchStatus) -> TraceView {
     let legs = call.legs.with_ids().map(|(at, _)| call.legs.name_of(at)).collect();
     TraceView::of(call.legs.sid().to_owned(), verdict(call, search), legs)
 }
 
-/// Returns the ladder of a call that the gateway has.
+/// Returns the ladder of a call in the gateway.
 pub(crate) fn of_live(call: &Shared, search: &SearchStatus, trace: &Trace, raw: bool) -> TraceView {
     let mut view = trace.view(head(call, search), raw);
     let missing = view.unacknowledged().filter(|_| call.ending.is_none());
@@ -53,29 +53,29 @@ pub(crate) fn of_live(call: &Shared, search: &SearchStatus, trace: &Trace, raw: 
     view
 }
 
-/// The search for a target, as far as a verdict tells of it.
+/// State of the search for a target, as far as a verdict needs it.
 #[derive(Debug, Default)]
 pub(crate) struct SearchStatus {
     /// Whether a target is tried while an agent or a party has the caller.
     pub(crate) is_consulting: bool,
     /// Whether the caller hears music while a target is tried.
     pub(crate) holds_caller: bool,
-    /// Whether no target is tried now.
+    /// Whether no target is being tried.
     pub(crate) is_idle: bool,
-    /// Legs of the targets that are tried now.
+    /// Legs of the targets being tried.
     pub(crate) legs: Vec<LegId>,
-    /// Name of the first trunk, agent or application among the targets that are left.
+    /// Name of the first trunk, agent or application among the remaining targets.
     pub(crate) next: Option<String>,
 }
 
-/// The verdict.
+/// Returns the verdict.
 pub(crate) fn verdict(call: &Shared, search: &SearchStatus) -> String {
     let of_legs = of_legs(call, search);
     let flaws = call.story.app.as_ref().map(|app| app.flaws.sentences(&of_legs));
     format!("{of_legs}{}", flaws.unwrap_or_default())
 }
 
-/// What became of the call.
+/// Returns the part of the verdict about the course of the call.
 fn of_legs(call: &Shared, search: &SearchStatus) -> String {
     let tried = call.legs.ids().skip(1).filter(|at| !call.legs[*at].is_beside());
     let tried: Vec<String> = tried.map(|at| call.legs.name_of(at)).collect();
@@ -85,7 +85,7 @@ fn of_legs(call: &Shared, search: &SearchStatus) -> String {
             Some(first) => format!("{}, then {}", call.legs.name_of(first), call.legs.name_of(at)),
             None => call.legs.name_of(at),
         });
-    // An application that answered has connected the party after that.
+    // The application answered first and has connected the party later.
     let answered_by = answered_by.map(|by| match answered_for(call) {
         Some(app) => format!("{app}, then {by}"),
         None => by,
@@ -113,10 +113,10 @@ fn of_legs(call: &Shared, search: &SearchStatus) -> String {
         (State::Ended, Some(by), Some(ending)) => {
             let seconds = call.talked_seconds().unwrap_or_default();
             let heard = hearing(call);
-            // Why nothing was heard says more than that nothing was.
+            // The cause of the silence says more than the time-out.
             let is_said = ending.reason == ReasonSlug::MediaTimeout && !heard.is_empty();
             let fix = if is_said { String::new() } else { fix(call, ending.reason) };
-            // Behind the target that failed for the same reason it stands already.
+            // The fix is already listed with the target that failed for the same reason.
             let fix = if failovers.contains(fix.trim_start_matches(" Try: ")) { "" } else { &fix };
             format!(
                 "Answered by {by}, ended after {seconds:.1} s: {}.{failovers}{fix}{}{heard}",
@@ -130,7 +130,7 @@ fn of_legs(call: &Shared, search: &SearchStatus) -> String {
             let by = answered_for(call).map(|app| format!("by {app}"));
             let by = by.as_deref().unwrap_or("before a target was connected");
             let all = outcomes(call);
-            // The application's own error is the reason already.
+            // The application's own error is already the reason.
             let is_said = matches!(all.as_slice(), [one] if one.why == Some(ending.reason) && one.error.is_some());
             let tried = if is_said { String::new() } else { all_of(&all) };
             format!("Answered {by}, ended after {seconds:.1} s: {why}.{tried}{fix}")
@@ -140,12 +140,12 @@ fn of_legs(call: &Shared, search: &SearchStatus) -> String {
     }
 }
 
-/// The application that answered the call.
+/// Returns the application that answered the call.
 fn answered_for(call: &Shared) -> Option<&str> {
     call.story.app.as_ref()?.answered.as_deref()
 }
 
-/// The leg whose rejection the caller was told, where a call ended for one.
+/// Returns the leg with the rejection that was passed to the caller, if the call ended for one.
 fn rejected(call: &Shared, reason: ReasonSlug) -> Option<(LegId, &Said)> {
     if !matches!(reason, ReasonSlug::TargetRejected | ReasonSlug::TrunkCongested) {
         return None;
@@ -160,15 +160,16 @@ fn rejected(call: &Shared, reason: ReasonSlug) -> Option<(LegId, &Said)> {
     Some((last, call.legs[last].said()?))
 }
 
-/// What the target answered for which a call ended, and the advice for its code.
+/// Returns the response of the target for which a call ended, and the advice for its code.
 pub(crate) fn rejection_in_words(call: &Shared, reason: ReasonSlug) -> Option<(String, Option<&'static str>)> {
     let (_, said) = rejected(call, reason)?;
     Some((why(call, reason), said.advice()))
 }
 
-/// Why a call ended as the log has it: who rejected it with which words, or the error of its application.
+/// Returns the reason of a call's end for the log: the rejecting target and its response, or the error of its
+/// application.
 pub(crate) fn end_for_log(call: &Shared, reason: ReasonSlug) -> String {
-    // A URI may hold a number.
+    // A URI may contain a number.
     let of_trunk = rejected(call, reason).filter(|(leg, _)| call.legs[*leg].trunk.is_some());
     if let (None, Some((leg, said))) = (call.proof(reason), of_trunk) {
         return format!("{} answered {said}", call.legs.name_of(leg));
@@ -179,12 +180,13 @@ pub(crate) fn end_for_log(call: &Shared, reason: ReasonSlug) -> String {
     }
 }
 
-/// Whether what shows a reason names the target and says what is wrong there, so that the reason's own sentence adds nothing.
+/// Returns whether the evidence of a reason already names the target and the fault, so that the reason's own sentence
+/// adds nothing.
 pub(crate) const fn says_all(reason: ReasonSlug) -> bool {
     matches!(reason, ReasonSlug::CredentialsRefused | ReasonSlug::TlsFailed | ReasonSlug::NameNotFound)
 }
 
-/// Why a call ended, and what shows it.
+/// Returns the reason of a call's end, with its evidence.
 fn why(call: &Shared, reason: ReasonSlug) -> String {
     if let (None, Some((leg, said))) = (call.proof(reason), rejected(call, reason)) {
         let sent = call.legs[leg].caller_id_rejected().map(|sent| format!(" (caller ID sent: {sent})"));
@@ -194,7 +196,7 @@ fn why(call: &Shared, reason: ReasonSlug) -> String {
     if let Some(proof) = call.proof(reason).filter(|_| says_all(reason)) {
         return proof.to_owned();
     }
-    // Of our own requests the error says it all.
+    // An error of our own request is complete by itself.
     let is_code = |proof: &str| reason == ReasonSlug::AppFailed && !proof.contains(':');
     let document = document.filter(|_| call.proof(reason).is_some_and(is_code));
     let failed = |leg: &&Leg| leg.shown_end().is_some_and(|end| end.reason == reason);
@@ -208,7 +210,8 @@ fn why(call: &Shared, reason: ReasonSlug) -> String {
     format!("{}{proof}", reason.sentence())
 }
 
-/// What shows why an agent failed: the status of its handshake, the code of its close, what is wrong with its certificate.
+/// Returns the evidence for an agent's failure: the status of its handshake, its close code, or the fault of its
+/// certificate.
 fn of_agent(leg: &Leg) -> Option<String> {
     let problem = leg.agent.as_ref()?.problem.as_deref()?;
     let (loss, fault) = problem.split_once(": ").map_or((problem, None), |(loss, fault)| (loss, Some(fault)));
@@ -220,13 +223,13 @@ fn of_agent(leg: &Leg) -> Option<String> {
     }
 }
 
-/// Returns why the last agent that was skipped failed, and what would help, where a call ended for that.
+/// Returns the last failure of the last skipped agent and its fix, if the call ended for that.
 fn skipped(call: &Shared, reason: ReasonSlug) -> Option<&(String, String)> {
     let is_it = |one: &&PassedOver| one.reason == reason && reason == ReasonSlug::AgentSkipped;
     call.story.passed_over.iter().rfind(is_it)?.failure.as_deref()
 }
 
-/// What would help.
+/// Returns the fix for the end of a call.
 fn fix(call: &Shared, reason: ReasonSlug) -> String {
     let of_code = || {
         let (_, said) = rejected(call, reason)?;
@@ -246,12 +249,12 @@ fn fix(call: &Shared, reason: ReasonSlug) -> String {
     fix.map(|fix| format!(" Try: {}.", with_names(call, &fix))).unwrap_or_default()
 }
 
-/// Whether a shell takes it as one word that stands for itself: a number comes from a remote party.
+/// Returns whether a shell takes a text as one literal word: a number comes from a remote party.
 fn is_plain(word: &str) -> bool {
     !word.is_empty() && !word.starts_with('-') && word.chars().all(|c| c.is_ascii_alphanumeric() || "+._-".contains(c))
 }
 
-/// Advice of a reason names no agent, no code of an application, and no call.
+/// Replaces the placeholders in a reason's fix by the call's agent, trunk, numbers, error code and SID.
 fn with_names(call: &Shared, fix: &str) -> String {
     let mut fix = fix.replace("trace SID", &format!("trace {}", call.legs.sid()));
     let (trunk, called) = (call.legs[LegId::CALLER].trunk_name(), call.facts.called.text.as_str());
@@ -280,12 +283,12 @@ fn with_names(call: &Shared, fix: &str) -> String {
     if code.is_empty() { fix } else { fix.replace("help CODE", &format!("help {code}")) }
 }
 
-/// What was wrong with the last target that failed for a fault of its own kind, where the call ended for that.
+/// Returns the diagnosis of the last failed target, if the call ended for that reason.
 pub(crate) fn fault_of(call: &Shared, reason: ReasonSlug) -> Option<&Diagnosis> {
     call.story.fault.as_ref().filter(|(of, _)| *of == reason).map(|(_, found)| &**found)
 }
 
-/// The same where the call went on, or ended for something else.
+/// Returns the diagnosis of the last failed target, if the call continued or ended for another reason.
 fn fault_besides(call: &Shared) -> String {
     let is_answered = is_answered(call);
     let passed_over = match call.story.without_phone.as_slice() {
@@ -299,32 +302,33 @@ fn fault_besides(call: &Shared) -> String {
     passed_over + &found.map(|(_, found)| format!(" {}. Try: {}.", capital(&found.text), found.fix)).unwrap_or_default()
 }
 
-/// Whether the call has been answered: that a phone was not there is then what its route provides for.
+/// Returns whether the call has been answered: an absent phone is then a normal case of its route.
 fn is_answered(call: &Shared) -> bool {
     call.legs.callee.or(call.legs.answered_by).is_some()
 }
 
-/// What became of those who were called.
+/// Result of a called target.
 struct Outcome {
     name: String,
-    /// Of a peer that failed, its address where another peer of the same trunk answered.
+    /// Address of a failed peer, if another peer of the same trunk answered.
     peer: Option<SocketAddr>,
-    /// Why it failed, if it did.
+    /// Reason of the failure, if it failed.
     why: Option<ReasonSlug>,
-    /// What it said, where it rejected the call.
+    /// Its response, if it rejected the call.
     said: Option<Said>,
-    /// The caller ID that it was sent, where it may have rejected the call for that.
+    /// Caller ID sent to it, if the rejection may be about that.
     sent: Option<String>,
-    /// What shows why, where that is of this one: an application's error, or what is wrong with its credentials or TLS.
+    /// Evidence specific to this target: an application's error, or the fault of its credentials or TLS.
     error: Option<String>,
-    /// What would help an agent.
+    /// Fix for a failed agent.
     of_agent: Option<String>,
-    /// One after the other, each with the same end.
+    /// Number of consecutive attempts with the same result.
     times: usize,
 }
 
 impl Outcome {
-    /// Returns what would help where another target was tried after it: by its code where it rejected the call, else by the reason.
+    /// Returns the fix if another target was tried afterwards: by its response code for a rejection, otherwise by the
+    /// reason.
     fn fix(&self) -> Option<Cow<'_, str>> {
         let said = self.said.as_ref().filter(|_| is_rejection(self.why));
         let is_silent = self.why == Some(ReasonSlug::NoResponse);
@@ -341,7 +345,7 @@ impl Outcome {
     }
 }
 
-/// What would help where what shows a reason has such words, before all else.
+/// Fixes for evidence with certain words; they take precedence over all others.
 const FIXES_OF_PROOFS: [(ReasonSlug, &str, &str); 2] = [
     (ReasonSlug::AckTimeout, "stray_ack", STRAY_ACK_FIX),
     (
@@ -351,11 +355,11 @@ const FIXES_OF_PROOFS: [(ReasonSlug, &str, &str); 2] = [
     ),
 ];
 
-/// What would help where a target did not respond and the next one was tried.
+/// Fix for a target that did not respond, before the next one was tried.
 const SILENT_BESIDE_A_TARGET: &str = "check its address, firewalls, and whether it accepts our address: `trunkgate doctor`, line options; until it responds each call waits \
      `no_response_timeout` for it, but not with `order = \"asr\"` in the route or another order of `connect`";
 
-/// Whether a target's own words say why it failed.
+/// Returns whether a target's own response explains the failure.
 fn is_rejection(why: Option<ReasonSlug>) -> bool {
     matches!(why, Some(ReasonSlug::TargetRejected | ReasonSlug::TrunkCongested))
 }
@@ -373,7 +377,7 @@ impl std::fmt::Display for Outcome {
                 Some(format!("{said}{sent}"))
             }
             None if self.why.is_some_and(says_all) && self.error.is_some() => {
-                // It begins with the name.
+                // The error begins with the name.
                 self.error
                     .as_deref()
                     .map(|error| error.strip_prefix(&self.name).unwrap_or(error))
@@ -393,7 +397,7 @@ impl std::fmt::Display for Outcome {
     }
 }
 
-/// Returns the address of a leg where another peer of its trunk answered the call: both have the trunk's name.
+/// Returns the address of a failed leg, if another peer of its trunk answered: both have the trunk's name.
 fn failed_peer(call: &Shared, leg: &Leg) -> Option<SocketAddr> {
     let (trunk, remote) = (leg.trunk.as_ref()?, leg.flow?.remote);
     let mut answered = [call.legs.callee, call.legs.answered_by].into_iter().flatten().map(|at| &call.legs[at]);
@@ -404,7 +408,7 @@ fn failed_peer(call: &Shared, leg: &Leg) -> Option<SocketAddr> {
     answered.any(is_other).then_some(remote)
 }
 
-/// Those who were called, in their order.
+/// Returns the results of all called targets, in order.
 fn outcomes(call: &Shared) -> Vec<Outcome> {
     let mut all: Vec<Outcome> = Vec::new();
     let mut add = |name: String, why: Option<ReasonSlug>, leg: Option<&Leg>, skipped: Option<&(String, String)>| {
@@ -438,7 +442,7 @@ fn outcomes(call: &Shared) -> Vec<Outcome> {
         let why = leg.shown_end().filter(|end| end.failed).map(|end| end.reason);
         add(call.legs.name_of(at), why, Some(leg), None);
     }
-    // What shows it is that of the last target that failed so.
+    // The evidence belongs to the last target that failed for this reason.
     let shown = all.iter_mut().rfind(|one| one.why.is_some_and(|why| says_all(why) && call.proof(why).is_some()));
     if let Some(last) = shown {
         last.error = last.why.and_then(|why| call.proof(why)).map(str::to_owned);
@@ -446,7 +450,8 @@ fn outcomes(call: &Shared) -> Vec<Outcome> {
     all
 }
 
-/// The reason of the call is that of the last target: where several failed, each has its own.
+/// Returns the verdict of an unanswered call. The reason of the call is that of the last target; if several failed,
+/// each has its own.
 fn not_answered(call: &Shared, search: &SearchStatus, ending: Ending) -> String {
     let all = outcomes(call);
     let (code, why, fix) = (ending.code, why(call, ending.reason), fix(call, ending.reason));
@@ -466,7 +471,7 @@ fn not_answered(call: &Shared, search: &SearchStatus, ending: Ending) -> String 
     }
 }
 
-/// Says so where a target was left that the code of a trunk's rejection does not lead to.
+/// Returns a note if a target remained that a trunk's rejection code does not lead to.
 fn not_tried_behind(call: &Shared, search: &SearchStatus, reason: ReasonSlug) -> Option<String> {
     let (leg, said) = rejected(call, reason)?;
     let trunk = call.legs[leg].trunk.as_ref().filter(|trunk| !trunk.leads_on(said.code))?;
@@ -474,7 +479,7 @@ fn not_tried_behind(call: &Shared, search: &SearchStatus, reason: ReasonSlug) ->
     Some(not_tried(next, &[said.code], &trunk.name))
 }
 
-/// Whoever rings; the last that was called where nobody does.
+/// Returns the ringing targets, or the last one called if none rings.
 fn waited_for(call: &Shared, search: &SearchStatus, tried: &[String]) -> String {
     let ringing: Vec<String> = search.legs.iter().map(|leg| call.legs.name_of(*leg)).collect();
     match ringing.len() {
@@ -483,7 +488,7 @@ fn waited_for(call: &Shared, search: &SearchStatus, tried: &[String]) -> String 
     }
 }
 
-/// Who was called.
+/// Returns a sentence with the called targets.
 fn all_of(all: &[Outcome]) -> String {
     if all.is_empty() { String::new() } else { format!(" Tried: {}.", listed(all)) }
 }
@@ -496,7 +501,7 @@ fn listed(all: &[Outcome]) -> String {
     told.join(", ")
 }
 
-/// How many targets failed, and the first of them, with why.
+/// Returns the number of failed targets, and the first of them with their reasons.
 fn failed(call: &Shared) -> String {
     let without_phone: &[Arc<str>] = if is_answered(call) { &call.story.without_phone } else { &[] };
     let is_absent = |one: &Outcome| {
@@ -504,13 +509,13 @@ fn failed(call: &Shared) -> String {
     };
     let mut failed: Vec<Outcome> =
         outcomes(call).into_iter().filter(|one| one.why.is_some() && !is_absent(one)).collect();
-    // The error of an application that ended the call has been said as its reason.
+    // The error of an application that ended the call is already its reason.
     let is_said =
         |one: &Outcome| one.error.is_some() && call.ending.is_some_and(|ending| one.why == Some(ending.reason));
     if failed.last().is_some_and(is_said) && failed.pop().is_some() && failed.is_empty() {
         return String::new();
     }
-    // Who was the last to fail, with nobody left, is no failover.
+    // The last failure without a remaining target is no failover.
     let count = failed.iter().map(|one| one.times).sum::<usize>();
     let failovers = usize::try_from(call.story.failovers).unwrap_or(usize::MAX).saturating_sub(without_phone.len());
     let count = match count.max(failovers) {
@@ -522,13 +527,13 @@ fn failed(call: &Shared) -> String {
     if told.is_empty() {
         return format!("{count}.");
     }
-    // What was wrong with a target for a fault of its own kind has its fix behind it.
+    // A target with a diagnosis has its fix there.
     let fault = call.story.fault.as_ref().map(|(of, _)| *of);
     let advised = failed.iter().take(FAILURES_TOLD).filter(|one| fault.is_none() || one.why != fault);
     format!("{count}: {}.{}", told.join(", "), advice(advised))
 }
 
-/// Returns what would help with targets that failed: one fix for all, or one for each.
+/// Returns the fixes for failed targets: one for all, or one for each.
 fn advice<'a>(failed: impl Iterator<Item = &'a Outcome>) -> String {
     let mut fixes: Vec<(&str, String)> = Vec::new();
     for (name, fix) in failed.filter_map(|one| Some((one.name.as_str(), one.fix()?))) {
@@ -544,7 +549,7 @@ fn advice<'a>(failed: impl Iterator<Item = &'a Outcome>) -> String {
     }
 }
 
-/// Says so where a side was not heard, or not when it should have begun, or not to any use; each with what would help.
+/// Returns the findings about audio of the sides: not heard, heard too late, or unusable; each with its fix.
 fn hearing(call: &Shared) -> String {
     let is_mute = |leg: LegId| call.legs[leg].agent.is_none() && call.legs[leg].rtp().rx_packets == 0;
     let found = |leg: LegId| call.legs[leg].quality.unheard.as_deref().filter(|_| is_mute(leg));
@@ -565,7 +570,7 @@ fn hearing(call: &Shared) -> String {
     call.legs.silent_leg().map(|leg| format!(" No media from {}.", call.legs.name_of(leg))).unwrap_or_default()
 }
 
-/// Why neither side is heard: what helps against one of which nothing comes helps against the other in the same way.
+/// Returns the findings if neither side is heard; if nothing arrives from either, one fix applies to both.
 fn of_both(call: &Shared, [near, far]: [&Diagnosis; 2], callee: LegId) -> String {
     let (one, other) = (call.legs.name_of(call.legs.near), call.legs.name_of(callee));
     let causes = [
@@ -580,7 +585,8 @@ fn of_both(call: &Shared, [near, far]: [&Diagnosis; 2], callee: LegId) -> String
     format!(" No audio from either side.{}", with_fixes(&causes))
 }
 
-/// What was found of a side's media, each with what would help. `is_said`: that and why it is not heard has been said.
+/// Returns the media findings of a side, each with its fix. `is_said`: the cause of its silence is already in the
+/// verdict.
 fn findings(call: &Shared, leg: LegId, is_said: bool) -> Vec<(String, &str)> {
     let (side, name) = (&call.legs[leg], call.legs.name_of(leg));
     let (unheard, stopped) = (side.quality.unheard.as_deref(), side.quality.stopped());
@@ -590,8 +596,8 @@ fn findings(call: &Shared, leg: LegId, is_said: bool) -> Vec<(String, &str)> {
     let untold = unheard.filter(|_| !(is_said && is_mute));
     all.extend(untold.map(|found| (format!("{what} {name}: {}", found.text), found.fix.as_str())));
     all.extend(stopped.map(|stopped| (stopped.finding(&name), stopped.found.fix.as_str())));
-    // A side that is not heard, or no longer, is looked at again: the same cause was said. That a stream stopped says more than that
-    // nothing came lately.
+    // A side that is not heard, or no longer, is diagnosed again with the same cause. A stopped stream is more specific
+    // than recent silence.
     let said = [unheard.map(|found| found.cause), stopped.map(|stopped| stopped.found.cause)];
     let is_new =
         |found: &&Diagnosis| !said.contains(&Some(found.cause)) && (stopped.is_none() || found.cause != Cause::Ceased);
@@ -601,7 +607,7 @@ fn findings(call: &Shared, leg: LegId, is_said: bool) -> Vec<(String, &str)> {
     all
 }
 
-/// Joins findings; a fix that helps against several stands behind the last of them.
+/// Joins findings; a fix shared by several follows the last of them.
 fn with_fixes(found: &[(String, &str)]) -> String {
     let mut told = String::new();
     for (at, (what, fix)) in found.iter().enumerate() {
@@ -613,7 +619,7 @@ fn with_fixes(found: &[(String, &str)]) -> String {
     told
 }
 
-/// The beginning of a sentence. A name of the configuration stays as it is written there.
+/// Capitalises the beginning of a sentence. A configured name keeps its spelling.
 fn capital(text: &str) -> String {
     let plain = ["all ", "this ", "no phone ", "no packets "].iter().any(|word| text.starts_with(word));
     match text.split_at_checked(1).filter(|_| plain) {

@@ -19,38 +19,38 @@ use crate::call::words::refused::Refused;
 use crate::gateway::Gateway;
 use crate::gateway::control::GatewayControl;
 
-/// A change of one call. Its answer is the reason for which the call stays as it was.
+/// A change of one call; the error is the reason why the call stays unchanged.
 #[derive(Debug, Clone)]
 pub struct CallControl {
     /// SID of the call.
     pub sid: String,
-    /// The change.
+    /// Change to make.
     pub action: CallAction,
 }
 
-/// The kinds of changes of a call.
+/// Kinds of changes of a call.
 #[derive(Debug, Clone)]
 pub enum CallAction {
-    /// Sends the caller of an agent to another target; of a call between two parties, connects one of them with a target in place of
-    /// the other.
+    /// Transfers the caller of an agent to another target; in a call between two parties, connects one of them with a
+    /// target instead of the other.
     Transfer {
         /// The party that stays.
         party: CallParty,
-        /// The target, as in a route.
+        /// Target, in the syntax of a route.
         target: String,
-        /// The kind of transfer.
+        /// Kind of transfer.
         mode: TransferMode,
     },
     /// Sends digits to a party.
     SendDigits {
-        /// The party that hears them.
+        /// Party that receives the digits.
         party: CallParty,
-        /// The digits, which may be a secret of the caller's.
+        /// Digits, which may be a secret of the caller.
         digits: Secret,
     },
     /// Puts parties on hold.
     Hold(Vec<CallParty>),
-    /// Takes parties off hold that were put on hold by a request.
+    /// Takes parties off hold that a request has put on hold.
     Resume(Vec<CallParty>),
     /// Plays a sound to parties.
     Play {
@@ -63,12 +63,12 @@ pub enum CallAction {
     },
     /// Continues the call with the document of an application.
     Redirect(Arc<App>),
-    /// Continues the leg of a dialled party with a document, as a call of its own whose SID is that of the leg; the Dial ends as if the party
-    /// had hung up.
+    /// Continues the leg of a dialled party with a document, as a call of its own with the leg's SID; the Dial ends as
+    /// if the party had hung up.
     RedirectParty {
         /// SID of the party's leg.
         party: String,
-        /// The document, and the rules of the new call.
+        /// Document and rules of the new call.
         request: DetachRequest,
     },
     /// Ends the leg of one party.
@@ -76,13 +76,13 @@ pub enum CallAction {
         /// SID of the party's leg.
         party: String,
     },
-    /// Sends the callbacks of the call to another receiver: the status callback of this application.
+    /// Sends the call's reports to another receiver: the status callback of this application.
     ReplaceCallback(Arc<App>),
-    /// Ends the call so long after its answer.
+    /// Ends the call this long after its answer.
     LimitTime(Duration),
-    /// Adds an event that the shell knows of to the trace, also after the end of the call.
+    /// Adds an event of the shell to the trace, even after the end of the call.
     Note(TraceItem),
-    /// Adds a request over HTTP about the call to the trace, also after its end.
+    /// Adds an HTTP request about the call to the trace, even after its end.
     NoteRequest(String),
 }
 

@@ -16,18 +16,18 @@ use crate::gateway::announcements::Announcement;
 use crate::gateway::conferences::coming;
 use crate::gateway::control::GatewayControl;
 
-/// Why a request about a conference is refused.
+/// Reason for the refusal of a request about a conference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConferenceRefused {
-    /// No conference of this SID or name goes on, or it has no such party.
+    /// No active conference has this SID or name, or it has no such party.
     Unknown,
-    /// The call that the party is to coach is not in the conference.
+    /// The call that the party would coach is not in the conference.
     NoneToCoach,
-    /// As many announcements as may be are heard or wait.
+    /// The limit of playing and waiting announcements is reached.
     TooManyAnnouncements,
 }
 
-/// A change of a conference that goes on.
+/// A change of an active conference.
 #[derive(Debug, Clone)]
 pub struct ConferenceControl {
     /// SID or name of the conference.
@@ -36,10 +36,10 @@ pub struct ConferenceControl {
     pub action: ConferenceAction,
 }
 
-/// The kinds of changes of a conference. A party is named by the SID of its call or its label.
+/// Kinds of changes of a conference. A party is named by the SID of its call or its label.
 #[derive(Debug, Clone)]
 pub enum ConferenceAction {
-    /// Ends the conference; its parties go on behind it, and calls that are made for it end.
+    /// Ends the conference; the programs of its parties continue, and calls being made for it end.
     End,
     /// Plays an announcement to all parties, or to one.
     Announce {
@@ -49,10 +49,10 @@ pub enum ConferenceAction {
         url: String,
         /// Method of the request.
         method: WebhookMethod,
-        /// Application whose rules hold for its requests.
+        /// Application whose rules apply to its requests.
         app: Arc<App>,
     },
-    /// Takes a party out; its call goes on behind the conference. The call of one that has not joined yet is ended.
+    /// Removes a party; its program continues after the conference. The call of a party that has not joined yet ends.
     Remove {
         /// The party.
         party: String,
@@ -116,7 +116,7 @@ impl GatewayControl for ConferenceControl {
     }
 }
 
-/// Changes of a party of a conference. Their answer is the party as it is now.
+/// Changes of a party of a conference; the answer is the changed party.
 #[derive(Debug, Clone)]
 pub struct PartyControl {
     /// SID or name of the conference.
@@ -142,13 +142,13 @@ impl GatewayControl for PartyControl {
     }
 }
 
-/// A change of a recording of a conference. Its answer is the SID of the recording, `None` where the conference is over or makes no such
-/// recording.
+/// A change of a conference's recording. The answer is the SID of the recording; `None` if the conference is over or
+/// has no such recording.
 #[derive(Debug, Clone)]
 pub struct ConferenceRecordingControl {
     /// SID or name of the conference.
     pub conference: String,
-    /// SID of the recording; `None`: the newest that is being made.
+    /// SID of the recording; `None`: the newest running one.
     pub recording: Option<String>,
     /// The change.
     pub change: RecordingChange,
@@ -171,7 +171,7 @@ impl GatewayControl for ConferenceRecordingControl {
     }
 }
 
-/// Returns the places of a conference and of its party.
+/// Returns the ids of a conference and of its party.
 fn find(gateway: &Gateway, conference: &str, party: &str) -> Result<(RoomId, MemberId), ConferenceRefused> {
     let conferences = &gateway.edge.sessions().conferences;
     let found = conferences.find(conference).and_then(|room| Some((room, conferences.report_of(room)?)));

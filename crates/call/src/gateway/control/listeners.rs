@@ -1,4 +1,4 @@
-//! Changes of those who listen to a call: forks, streams, live transcriptions, recordings.
+//! Changes of the listeners of a call: forks, streams, live transcriptions, recordings.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -15,7 +15,7 @@ use crate::call::words::refused::Refused;
 use crate::gateway::Gateway;
 use crate::gateway::control::GatewayControl;
 
-/// A change of the listeners of an answered call. Its answer is the listener as it is now.
+/// A change of the forks of an answered call; the answer is the changed fork.
 #[derive(Debug, Clone)]
 pub struct ForkControl {
     /// SID of the call.
@@ -24,7 +24,7 @@ pub struct ForkControl {
     pub action: ForkAction,
 }
 
-/// The kinds of changes of a listener.
+/// Kinds of changes of a fork.
 #[derive(Debug, Clone)]
 pub enum ForkAction {
     /// Adds a listener.
@@ -47,7 +47,7 @@ impl GatewayControl for ForkControl {
     }
 }
 
-/// A change of those who listen to an answered call for an application: streams, or live transcriptions.
+/// A change of an application's listeners in an answered call: streams, or live transcriptions.
 #[derive(Debug, Clone)]
 pub struct ListenerControl<T> {
     /// SID of the call.
@@ -56,24 +56,24 @@ pub struct ListenerControl<T> {
     pub action: ListenerAction<T>,
 }
 
-/// The kinds of changes of a listener with a name.
+/// Kinds of changes of a listener with a name.
 #[derive(Debug, Clone)]
 pub enum ListenerAction<T> {
-    /// Starts a listener. A live one of the same name is a reason for a refusal.
+    /// Starts a listener. Refused if a live one has the same name.
     Start {
-        /// Application whose keys hold.
+        /// Application whose settings apply.
         app: Arc<App>,
-        /// The listener.
+        /// Listener to start.
         step: T,
     },
     /// Ends a listener.
     Stop {
-        /// Its name or SID.
+        /// Name or SID of the listener.
         name: String,
     },
 }
 
-/// The answer is the SID of the stream.
+/// Answers with the SID of the stream.
 impl GatewayControl for ListenerControl<StreamStep> {
     type Answer = Result<String, Refused>;
 
@@ -87,7 +87,7 @@ impl GatewayControl for ListenerControl<StreamStep> {
     }
 }
 
-/// The answer is the SID of the transcription, and its name.
+/// Answers with the SID of the transcription, and its name.
 impl GatewayControl for ListenerControl<TranscriptStep> {
     type Answer = Result<(String, Option<String>), Refused>;
 
@@ -102,7 +102,7 @@ impl GatewayControl for ListenerControl<TranscriptStep> {
     }
 }
 
-/// The beginning of a recording of an answered call.
+/// Start of a recording of an answered call.
 #[derive(Debug, Clone)]
 pub struct RecordingStart {
     /// SID of the call.
@@ -121,12 +121,12 @@ impl GatewayControl for RecordingStart {
     }
 }
 
-/// A change of a recording. Its answer is the recording as it is now.
+/// A change of a recording; the answer is the changed recording.
 #[derive(Debug, Clone)]
 pub struct RecordingControl {
     /// SID of the call.
     pub sid: String,
-    /// SID of the recording; `None`: the newest that is being made.
+    /// SID of the recording; `None`: the newest running one.
     pub recording: Option<String>,
     /// The change.
     pub change: RecordingChange,
@@ -142,7 +142,8 @@ impl GatewayControl for RecordingControl {
     }
 }
 
-/// A change of the recording of a call by a group of recording servers (`[siprec.NAME]`). Its answer is that recording as it is now.
+/// A change of a call's recording by a group of recording servers (`[siprec.NAME]`); the answer is the changed
+/// recording.
 #[derive(Debug, Clone)]
 pub struct SiprecControl {
     /// SID of the call.

@@ -1,5 +1,6 @@
-//! Changes that are asked for from outside of the core, over HTTP for the most part. They are plain data, so that they can be recorded and
-//! replayed as any other input. Their `Debug` form has URLs and parameters, which may hold credentials: it is for tests, not for logs.
+//! Changes requested from outside of the core, mostly over HTTP. They are plain data, so that they can be recorded and
+//! replayed like any other input. Their `Debug` form contains URLs and parameters, which may hold credentials: it is
+//! for tests, not for logs.
 
 mod calls;
 mod conferences;
@@ -24,7 +25,7 @@ pub use requested::BegunCall;
 
 /// A change of the gateway. Each has one type of answer.
 pub trait GatewayControl: Clone + fmt::Debug + Send + 'static {
-    /// The result of the change: where it is refused, the gateway stays as it was.
+    /// Result of the change; after a refusal the gateway is unchanged.
     type Answer: Send + 'static;
 
     /// Makes the change. Drain [`Gateway::poll_output`] afterwards.

@@ -10,23 +10,23 @@ use crate::call::words::refused::Refused;
 use crate::gateway::Gateway;
 use crate::gateway::control::{CallAction, CallControl, GatewayControl};
 
-/// A change of a queue. Its answer is the queue as it is now, of a deleted one as it was.
+/// A change of a queue; the answer is the changed queue, or the deleted one.
 #[derive(Debug, Clone)]
 pub enum QueueControl {
-    /// Makes a queue.
+    /// Creates a queue.
     Create {
-        /// Its name.
+        /// Name of the queue.
         name: String,
-        /// Most callers in it.
+        /// Maximum number of callers.
         most: Option<u32>,
     },
-    /// Changes a queue; what is `None` stays.
+    /// Changes a queue; `None` leaves a value unchanged.
     Change {
         /// SID of the queue.
         sid: String,
-        /// Its new name.
+        /// New name.
         name: Option<String>,
-        /// Most callers in it.
+        /// Maximum number of callers.
         most: Option<u32>,
     },
     /// Deletes a queue without callers.
@@ -65,14 +65,14 @@ impl GatewayControl for QueueControl {
     }
 }
 
-/// Takes a caller out of a queue. Its answer is the caller as it was in the queue, `None` where there is no such caller.
+/// Takes a caller out of a queue. The answer is the caller as it was in the queue; `None` if there is no such caller.
 #[derive(Debug, Clone)]
 pub struct DequeueControl {
     /// SID of the queue.
     pub queue: String,
     /// SID of the caller's call; `None`: the next caller.
     pub call: Option<String>,
-    /// Application with the document that its call continues with.
+    /// Application with the document for its call.
     pub app: Arc<App>,
 }
 

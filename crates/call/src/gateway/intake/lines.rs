@@ -1,4 +1,4 @@
-//! Where INVITEs wait: in a line for each trunk.
+//! Queues of INVITEs, one for each trunk.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Instant;
@@ -8,18 +8,18 @@ use trunkgate_sip::Party;
 
 use super::{Waiting, pop};
 
-/// INVITEs by the trunk that they are of, which are served in turn: a flood of one trunk makes no other wait.
+/// INVITEs by their trunk, served in turn, so that a flood of one trunk delays no other.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
     pub(super) lines: FxHashMap<Party, Line>,
-    /// Those that are not empty, the next one first.
+    /// Trunks with waiting INVITEs, the next one first.
     pub(super) turns: VecDeque<Party>,
-    /// When the first message of each came.
+    /// Arrival time of the first message of each trunk.
     pub(super) fronts: BTreeSet<(Instant, Party)>,
     pub(super) len: usize,
 }
 
-/// The INVITEs of one trunk.
+/// The waiting INVITEs of one trunk.
 #[derive(Debug, Default)]
 pub(super) struct Line {
     waiting: VecDeque<Waiting>,
@@ -38,17 +38,17 @@ impl Lines {
         self.len += 1;
     }
 
-    /// The message that is next.
+    /// Returns the next message.
     pub(super) fn first(&self) -> Option<&Waiting> {
         self.lines.get(self.turns.front()?)?.waiting.front()
     }
 
-    /// When the message came that has waited longest.
+    /// Returns the arrival time of the message that has waited longest.
     pub(super) fn oldest(&self) -> Option<Instant> {
         self.fronts.first().map(|(came, _)| *came)
     }
 
-    /// Takes the message that is next; its trunk is at the end of the turns then.
+    /// Takes the next message, and moves its trunk to the end of the turns.
     pub(super) fn pop(&mut self) -> Option<Waiting> {
         let origin = pop(&mut self.turns)?;
         let line = self.lines.get_mut(&origin)?;
@@ -66,11 +66,11 @@ impl Lines {
         Some(first)
     }
 
-    /// Takes the last message of the line with the most bytes, if these are more than those of `origin` with so many more.
+    /// Displaces the last message of the trunk with the most bytes, if they exceed those of `origin` plus `bytes`.
     pub(super) fn push_out(&mut self, origin: Party, bytes: usize) -> Option<Waiting> {
         let own = self.lines.get(&origin).map_or(0, |line| line.bytes) + bytes;
         let (_, heaviest) = self.lines.iter_mut().max_by_key(|(party, line)| (line.bytes, **party))?;
-        // The first of a line stays: its trunk has its turn.
+        // The first message of a trunk stays, so that each trunk has its turn.
         if heaviest.bytes <= own || heaviest.waiting.len() < 2 {
             return None;
         }

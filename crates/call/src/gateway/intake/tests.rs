@@ -1,4 +1,4 @@
-//! What waits, in which order, and who is turned away.
+//! Order of the waiting messages, and rejections under overload.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ fn flow(host: u8) -> Flow {
     Flow { transport: Transport::Udp, listener: ListenerId(0), remote, connection: None }
 }
 
-/// `INVITE 1`: a request of branch 1; `INVITE+ 1`: in a dialog; `200 1`: an answer.
+/// Creates a message. `INVITE 1`: a request with branch 1; `INVITE+ 1`: in a dialog; `200 1`: a response.
 fn message(text: &str) -> Message {
     let (what, branch) = text.split_once(' ').unwrap();
     let (method, tag) = what.strip_suffix('+').map_or((what, ""), |method| (method, ";tag=us"));
@@ -57,7 +57,7 @@ impl Bench {
     fn new() -> Bench {
         Bench { now: start(), intake: Intake::default() }
     }
-    /// A message that has been in the system's queue for so long.
+    /// Offers a message that arrived `ago`.
     fn offer(&mut self, ago: Duration, text: &str) -> Result<(), DropReason> {
         self.intake.offer(self.now, self.now - ago, Party(1), flow(7), message(text))
     }
@@ -67,7 +67,7 @@ impl Bench {
     fn all(&mut self) -> Vec<String> {
         std::iter::from_fn(|| self.intake.next(self.now).map(shown)).collect()
     }
-    /// So many INVITEs that came so long ago.
+    /// Offers an INVITE for each of the names, all of which arrived `ago`.
     fn pile(&mut self, ago: Duration, names: std::ops::Range<u32>) {
         for n in names {
             self.offer(ago, &format!("INVITE {n}")).unwrap();
@@ -104,7 +104,7 @@ fn news_of_a_connection_stays_behind_its_messages() {
 
 #[test]
 fn a_hiccup_turns_nobody_away() {
-    // The whole process stood still for two seconds, and a few calls came meanwhile.
+    // The whole process stood still for two seconds, and a few calls arrived meanwhile.
     let mut bench = Bench::new();
     bench.pile(2_000 * MS, 0..64);
     assert_eq!(bench.next(), "INVITE 0");
@@ -122,10 +122,10 @@ fn late_for_long_is_an_overload() {
     assert_eq!(bench.next(), "503 to INVITE 1");
     assert!(bench.intake.is_overloaded());
     assert_eq!([bench.next(), bench.next()], ["503 to INVITE 2", "503 to INVITE 3"]);
-    // Eight are left, and to serve those costs less.
+    // The last eight are served in any case.
     bench.offer(Duration::ZERO, "OPTIONS 1").unwrap();
     assert!(bench.all().iter().all(|served| !served.contains("503")));
-    // Who is in time is served however many there are.
+    // INVITEs in time are served, regardless of their number.
     bench.pile(25 * MS, 20..40);
     assert_eq!(bench.next(), "INVITE 20");
 }
@@ -146,7 +146,7 @@ fn many_that_are_late_are_an_overload_at_once() {
     let many = u32::try_from(OVERLOAD_INVITES).unwrap() + 1;
     bench.pile(26 * MS, 0..many);
     assert_eq!(bench.next(), "503 to INVITE 0");
-    // It is over a second after the last that was late.
+    // The overload ends a second after the last late message.
     bench.all();
     let over = bench.intake.poll_timeout().unwrap();
     assert_eq!(over, bench.now + OVERLOAD_OVER);
@@ -227,7 +227,7 @@ fn every_queue_is_bounded() {
     assert!(invites.lines.is_empty() && invites.fronts.is_empty() && invites.len == 0);
     let rooms = [bench.intake.ongoing.capacity(), invites.turns.capacity(), bench.intake.others.capacity()];
     assert!(rooms.iter().all(|room| *room <= 2 * ROOM_KEPT), "given back: {rooms:?}");
-    // Few large ones are many.
+    // Large messages count by their bytes.
     let large = |n: usize| format!("{n}{}", "x".repeat(25_000));
     let took = |bench: &mut Bench, what: &str| {
         let bench_takes = (0..1_000).take_while(|n| bench.offer(26 * MS, &format!("{what} {}", large(*n))).is_ok());
@@ -258,7 +258,7 @@ fn a_flood_of_one_trunk_turns_no_call_of_another_away() {
         "503 to INVITE 3",
     ];
     assert_eq!(first, expected);
-    // The longest wait is what an overload is judged by, whose turn it is does not matter.
+    // The longest wait determines the overload, regardless of the turn.
     good(&mut bench, Duration::ZERO, "INVITE good3");
     bench.intake.judge(bench.now);
     assert!(bench.intake.is_overloaded());
@@ -276,10 +276,10 @@ fn a_flood_of_one_trunk_leaves_room_to_wait_for_others() {
     assert_eq!(offer(&mut bench, 2, "INVITE good"), Ok(()));
     assert_eq!((bench.intake.invites.len, bench.next().as_str()), (WAITING_INVITES, "queue_full"));
     assert_eq!([bench.next(), bench.next()], ["INVITE 0", "INVITE good"]);
-    // What was pushed out is no repetition of what waits when it comes again.
+    // A displaced INVITE that comes again is no retransmission of a waiting one.
     assert_eq!(bench.offer(Duration::ZERO, &format!("INVITE {}", many - 1)), Ok(()));
     bench.all();
-    // Few large ones are many.
+    // Large messages count by their bytes.
     let large = |n: usize| format!("INVITE {n}{}", "x".repeat(25_000));
     let filled = (0..1_000).take_while(|n| bench.offer(Duration::ZERO, &large(*n)).is_ok()).count();
     assert_eq!(offer(&mut bench, 2, &large(2_000)), Ok(()));
