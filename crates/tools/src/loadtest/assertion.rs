@@ -1,9 +1,9 @@
-//! What is asserted of a load test: `mos.p5>4.0,loss<0.1%,setup.p99<50ms`. A metric, for those of many values which of them,
-//! a comparison, a number with the metric's unit.
+//! Assertions of a load test: `mos.p5>4.0,loss<0.1%,setup.p99<50ms`. Each has a metric, a statistic for metrics with
+//! many values, a comparison, and a number with the metric's unit.
 
 use std::fmt;
 
-/// What can be asserted of, with what it is counted in, in the order of the manual.
+/// Metrics with their units, in the order of the manual.
 const METRICS: [(&str, Metric, Kind); 17] = [
     ("setup", Metric::Setup, Kind::Time),
     ("pdd", Metric::PostDial, Kind::Time),
@@ -24,47 +24,47 @@ const METRICS: [(&str, Metric, Kind); 17] = [
     ("audible", Metric::Audible, Kind::Share),
 ];
 
-/// What can be asserted of.
+/// Metric of an assertion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Metric {
-    /// From INVITE to 200.
+    /// Time from INVITE to 200.
     Setup,
-    /// From INVITE to the first provisional answer above 100.
+    /// Post-dial delay: time from INVITE to the first provisional response above 100.
     PostDial,
-    /// Of a packet through the edge.
+    /// One-way delay of packets through the edge.
     Delay,
-    /// Of a direction of a call.
+    /// Jitter of each direction of a call.
     Jitter,
-    /// Of a direction of a call.
+    /// MOS of each direction of a call.
     Mos,
-    /// Packets that never came.
+    /// Packets lost.
     Loss,
-    /// Packets that came too late to be played.
+    /// Packets that arrived too late to be played.
     Late,
-    /// Packets that came otherwise than they were said.
+    /// Packets with a changed payload.
     Harmed,
-    /// Calls that were answered.
+    /// Answered calls.
     Answered,
-    /// Calls that were not.
+    /// Calls that were not answered.
     Failed,
-    /// Calls that somebody else ended.
+    /// Answered calls ended by neither side of the test.
     Dropped,
-    /// Packets that came again.
+    /// Packets received more than once.
     Duplicates,
-    /// Packets that came after a later one.
+    /// Packets received after a later one.
     Reordered,
-    /// Packets that nobody here has said.
+    /// Packets that no phone of the test sent.
     Foreign,
-    /// SIP messages that were sent again, by either side.
+    /// SIP messages retransmitted by either side.
     Retransmissions,
-    /// Calls at once.
+    /// Maximum number of concurrent calls.
     Held,
-    /// Answered calls of a scenario in which the callee heard audio.
+    /// Answered calls of a scenario in which the callee received audio.
     Audible,
 }
 
 impl Metric {
-    /// Returns whether a load test measures the metric: one whose calls a scenario of SIPp's places, or one that places its own.
+    /// Returns whether a load test measures the metric. `by_scenario`: SIPp places the calls.
     fn is_measured(self, by_scenario: bool) -> bool {
         match self {
             Metric::Jitter | Metric::Mos | Metric::Loss | Metric::Answered | Metric::Failed => true,
@@ -76,28 +76,28 @@ impl Metric {
     }
 }
 
-/// What a metric is counted in.
+/// Unit of a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Milliseconds.
+    /// Time, in milliseconds.
     Time,
-    /// 0 to 1, written in per cent.
+    /// Fraction from 0 to 1, written in per cent.
     Share,
-    /// 1 to 5.
+    /// MOS, 1 to 5.
     Score,
-    /// A whole number.
+    /// Whole number.
     Count,
 }
 
-/// Which of many values.
+/// Statistic of a metric with many values.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Stat {
-    /// So many per cent of them are not above it.
+    /// Value that so many per cent of all values do not exceed.
     Percentile(f64),
     Min,
     Max,
     Mean,
-    /// All of them taken together.
+    /// All values together.
     Whole,
 }
 
@@ -111,21 +111,21 @@ enum Comparison {
     NotEqual,
 }
 
-/// One of them.
+/// One assertion.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Assertion {
-    /// As it was written.
+    /// Text on the command line.
     pub(super) text: String,
     pub(super) metric: Metric,
     pub(super) kind: Kind,
     pub(super) stat: Stat,
     comparison: Comparison,
-    /// In milliseconds, as a share, a score or a count.
+    /// Limit in the metric's unit: milliseconds, fraction, MOS or count.
     bound: f64,
 }
 
 impl Assertion {
-    /// Whether it holds of a value.
+    /// Returns whether the assertion holds for a measured value.
     pub(super) fn holds(&self, value: f64) -> bool {
         match self.comparison {
             Comparison::Less => value < self.bound,
@@ -139,11 +139,11 @@ impl Assertion {
 }
 
 impl Kind {
-    /// A value as a person reads it.
+    /// Formats a value with its unit.
     pub(super) fn show(self, value: f64) -> String {
         match self {
             Kind::Time => format!("{value:.2} ms"),
-            // 0.10 % is never shown for what is below it.
+            // Rounded to 0.00001 %, so that a value below a limit is not shown as equal to it.
             Kind::Share => format!("{} %", (value * 1e7).round() / 1e5),
             Kind::Score => format!("{value:.2}"),
             Kind::Count => format!("{value}"),
@@ -151,11 +151,11 @@ impl Kind {
     }
 }
 
-/// What is wrong with a text, and where.
+/// Syntax error in an assertion.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Mistake {
     text: String,
-    /// Counted from 1, in characters.
+    /// Column in characters, from 1.
     column: usize,
     what: String,
 }
@@ -167,10 +167,10 @@ impl fmt::Display for Mistake {
     }
 }
 
-/// Reads a list of them.
+/// Parses a comma-separated list of assertions.
 ///
 /// # Errors
-/// The first mistake and its column.
+/// Returns the first syntax error.
 pub(super) fn parse(text: &str) -> Result<Vec<Assertion>, Mistake> {
     let mut found = Vec::new();
     let mut at = 0;
@@ -183,10 +183,10 @@ pub(super) fn parse(text: &str) -> Result<Vec<Assertion>, Mistake> {
     Ok(found)
 }
 
-/// Refuses assertions of metrics that the test does not measure.
+/// Rejects assertions on metrics that the test does not measure.
 ///
 /// # Errors
-/// The first such assertion, and the metrics that are measured.
+/// Returns a message with the first such assertion and the measured metrics.
 pub(super) fn check_measured(assertions: &[Assertion], by_scenario: bool) -> Result<(), String> {
     let Some(odd) = assertions.iter().find(|one| !one.metric.is_measured(by_scenario)) else { return Ok(()) };
     let measured = METRICS.iter().filter(|(_, metric, _)| metric.is_measured(by_scenario));
@@ -195,12 +195,12 @@ pub(super) fn check_measured(assertions: &[Assertion], by_scenario: bool) -> Res
     Err(format!("--assert {}: not measured {mode}: use {}", odd.text, names.join(", ")))
 }
 
-/// Goes along one of them.
+/// Parser of one assertion.
 struct Reader<'a> {
-    /// All of them.
+    /// Complete list of assertions.
     text: &'a str,
     rest: &'a str,
-    /// Where `rest` begins, in bytes.
+    /// Offset of `rest`, in bytes.
     at: usize,
 }
 
@@ -224,7 +224,7 @@ impl<'a> Reader<'a> {
         Ok(Assertion { text: written.to_owned(), metric, kind, stat, comparison, bound })
     }
 
-    /// What stands behind a dot.
+    /// Parses the statistic after the dot.
     fn stat(&mut self, name: &str, metric: Metric) -> Result<Stat, Mistake> {
         let many = matches!(metric, Metric::Setup | Metric::PostDial | Metric::Delay | Metric::Jitter | Metric::Mos);
         let Some(rest) = self.rest.strip_prefix('.') else {
@@ -265,7 +265,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// The number and its unit.
+    /// Parses the number and its unit.
     fn bound(&mut self, kind: Kind) -> Result<f64, Mistake> {
         let (at, digits) = self.word(|c| c.is_ascii_digit() || c == '.');
         let Ok(number) = digits.parse::<f64>() else {
@@ -285,7 +285,7 @@ impl<'a> Reader<'a> {
         factor.map(|factor| number * factor).ok_or_else(|| self.mistake(at, example.to_owned()))
     }
 
-    /// The characters of a kind that come next, behind blanks, and where they begin.
+    /// Returns the next word of accepted characters, after blanks, and its offset.
     fn word(&mut self, is_of_it: impl Fn(char) -> bool) -> (usize, &'a str) {
         let bare = self.rest.trim_start();
         let at = self.at + self.rest.len() - bare.len();

@@ -1,41 +1,41 @@
-//! Many values of one thing: their percentiles, and as they are printed.
+//! Distribution of a metric's values, with percentiles for the report.
 
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
 use super::assertion::{Kind, Stat};
 
-/// Values are kept to three digits, from a microsecond (of a score: a thousandth) on.
+/// Resolution of stored values: thousandths of a millisecond or of a MOS.
 const UNITS: f64 = 1000.0;
-/// The longest time that is told from a longer one: 10 minutes, in microseconds.
+/// Maximum stored time, 10 minutes, in microseconds; longer times count as this.
 const MOST: u64 = 600_000_000;
-/// Digits that are kept.
+/// Significant digits stored.
 const DIGITS: u8 = 3;
 
-/// Many values of one thing.
+/// Distribution of a metric's values.
 #[derive(Debug, Clone)]
 pub(super) struct Figures {
     all: Histogram<u64>,
 }
 
 impl Figures {
-    /// None yet.
+    /// Creates an empty distribution.
     pub(super) fn new() -> Result<Figures, String> {
-        // What is named by constants can be made.
+        // The constant bounds are valid.
         Histogram::new_with_bounds(1, MOST, DIGITS).map(|all| Figures { all }).map_err(|error| error.to_string())
     }
 
-    /// One more, in milliseconds or as a score.
+    /// Adds a value, in milliseconds or as a MOS.
     pub(super) fn add(&mut self, value: f64) {
         self.all.saturating_record((value * UNITS).round().max(0.0) as u64);
     }
 
-    /// How many there are.
+    /// Returns the number of values.
     pub(super) fn count(&self) -> u64 {
         self.all.len()
     }
 
-    /// One of them; `None` where there are none.
+    /// Returns a statistic; `None` without values.
     pub(super) fn get(&self, stat: Stat) -> Option<f64> {
         let found = match stat {
             Stat::Percentile(percentile) => self.all.value_at_percentile(percentile) as f64,
@@ -46,14 +46,14 @@ impl Figures {
         (self.count() > 0).then_some(found / UNITS)
     }
 
-    /// The usual ones, by name; `null` where there are none.
+    /// Returns the usual statistics by name; `null` without values.
     pub(super) fn as_json(&self) -> Value {
         let [p5, p50, p95, p99] = [5.0, 50.0, 95.0, 99.0].map(|p| self.get(Stat::Percentile(p)));
         let [min, max, mean] = [Stat::Min, Stat::Max, Stat::Mean].map(|stat| self.get(stat));
         json!({"count": self.count(), "min": min, "p5": p5, "p50": p50, "p95": p95, "p99": p99, "max": max, "mean": mean})
     }
 
-    /// Those of a row of the table.
+    /// Formats these statistics for a row of the table.
     pub(super) fn row(&self, kind: Kind, stats: &[Stat]) -> Vec<String> {
         stats.iter().map(|stat| self.get(*stat).map_or_else(|| "–".to_owned(), |value| kind.show(value))).collect()
     }

@@ -1,5 +1,5 @@
-//! The load: phones on both sides of an edge, driven by one thread. Each call has a phone of its own on each side, so that
-//! none waits for another's; a message finds its phone by its Call-ID, audio by its socket.
+//! Load generator: phones on both sides of an edge, driven by one thread. Each call has its own phone on each side.
+//! Messages are assigned to phones by Call-ID, audio by socket.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -17,47 +17,47 @@ use super::sockets::{Packet, Sockets};
 use super::voice::Voice;
 use crate::demo;
 
-/// From the last word of a call to its BYE: what was said is heard by then.
+/// Time from the last audio of a call to its BYE, so that all audio arrives.
 const QUIET: Duration = Duration::from_millis(300);
-/// Who does not answer in this time is given up.
+/// Ringing time after which a call is given up.
 const RING: Duration = Duration::from_secs(10);
-/// How long calls may take to end once the test is over.
+/// Time for calls to end after the test.
 const FAREWELL: Duration = Duration::from_secs(6);
-/// One packet of so many is lost where that is wanted.
+/// One of this number of packets is dropped with [`Sabotage::Loss`].
 const LOST: u32 = 20;
-/// How often one is told how it goes.
+/// Interval of progress reports.
 pub(super) const TOLD: Duration = Duration::from_secs(1);
 
-/// What the callees do to their audio, to show that it is noticed. For tests.
+/// Damage done to the callees' audio, to test that it is detected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sabotage {
-    /// They say something else than they claim.
+    /// Callees send other audio than they report.
     Audio,
-    /// One packet of twenty never leaves.
+    /// One packet of twenty is not sent.
     Loss,
 }
 
-/// The load.
+/// The load generator.
 pub(super) struct Generator<'a> {
     plan: &'a Plan,
     lines: Lines,
-    /// What is said, by its SSRC, with who says it.
+    /// Audio sent, with its speaker's slot, by SSRC.
     voices: HashMap<u32, (usize, Voice)>,
-    /// Answer what belongs to no call.
+    /// Lines that answer requests outside of calls, one for each side.
     desks: [usize; 2],
-    /// Where calls come out, as the first that did has shown; the address that is called may be another of the edge's.
+    /// Source of the calls to the callees, known from the first one; it may differ from the called address of the edge.
     far: Option<IpAddr>,
     pace: Pace,
     held: usize,
     sabotage: Option<Sabotage>,
     results: Results,
     began: Instant,
-    /// Since when the test is over.
+    /// Time at which the test ended.
     over: Option<Instant>,
 }
 
 impl<'a> Generator<'a> {
-    /// On these sockets, from now on.
+    /// Creates the generator; the test begins now.
     pub(super) fn new(plan: &'a Plan, sockets: Sockets, sabotage: Option<Sabotage>) -> Result<Generator<'a>, String> {
         let now = Instant::now();
         let mut generator = Generator {
@@ -82,7 +82,7 @@ impl<'a> Generator<'a> {
         Ok(generator)
     }
 
-    /// Runs the test to its end; `tell` is called each second with what has come of it.
+    /// Runs the test to its end; calls `tell` every second with the results so far.
     pub(super) fn run(mut self, mut tell: impl FnMut(&Results, usize, Duration)) -> Result<Results, String> {
         let (mut came, mut told) = (Vec::new(), self.began);
         loop {
@@ -108,14 +108,14 @@ impl<'a> Generator<'a> {
         Ok(self.results)
     }
 
-    /// When something is due, or somebody wants to know.
+    /// Returns the time of the next deadline or progress report.
     fn wake(&self, told: Instant) -> Instant {
         let due = self.lines.next_deadline();
         let next = if self.over.is_some() { None } else { self.pace.next() };
         [due, next].into_iter().flatten().fold(told + TOLD, Instant::min)
     }
 
-    /// Whether the test is over and all its calls are.
+    /// Returns whether the test and all its calls have ended.
     fn is_done(&mut self, now: Instant) -> bool {
         let is_cut = self.lines.stops() > 0;
         if self.over.is_none() && (is_cut || now >= self.began + self.plan.duration) {
@@ -124,7 +124,7 @@ impl<'a> Generator<'a> {
             self.results.is_cut = is_cut;
             let callers: Vec<_> = self.of_side(Side::Caller);
             callers.into_iter().for_each(|slot| self.mute(now, slot));
-            // Also those whom nobody has heard yet.
+            // Callees that have not received audio are included.
             self.lines.iter_mut().for_each(|line| line.muted = true);
         }
         let Some(over) = self.over else { return false };
@@ -134,7 +134,7 @@ impl<'a> Generator<'a> {
         if now < over + FAREWELL && self.lines.stops() < 2 {
             return false;
         }
-        // Whoever is left has been forgotten by the edge.
+        // The edge no longer knows the calls that are left.
         for side in [Side::Caller, Side::Callee] {
             for slot in self.of_side(side) {
                 self.drive(now, slot, |phone, call| phone.hang_up(now, call));
@@ -164,7 +164,7 @@ impl<'a> Generator<'a> {
             self.held += 1;
             self.results.held = self.results.held.max(self.held);
             let dial = Dial::new(flow, self.plan.uri.clone(), self.plan.from.clone());
-            // The clock of its set-up begins when its INVITE leaves, not when it was due.
+            // Set-up time begins when the INVITE is sent, not when the call was due.
             let now = Instant::now();
             let Some(line) = self.lines.get_mut(slot) else { continue };
             line.began = now;
@@ -178,13 +178,13 @@ impl<'a> Generator<'a> {
         Ok(())
     }
 
-    /// A datagram.
+    /// Handles a datagram.
     fn take(&mut self, packet: Packet) -> Result<(), String> {
         if packet.socket > Side::Callee as usize {
             let slot = self.lines.of_audio(packet.socket);
             let to = slot.and_then(|slot| self.lines.get(slot)?.phone.config().media.first().copied());
             if let (Some(slot), Some(to)) = (slot, to) {
-                // It came while the call was up, and we had not read it: that is our loss, not the edge's.
+                // The packet arrived during the call but was read later: the generator's loss, not the edge's.
                 let ended = self.lines.get(slot).and_then(|line| line.ended);
                 self.results.unread += u64::from(ended.is_some_and(|ended| packet.at < ended));
                 self.feed(packet.at, slot, Input::Rtp { to, bytes: packet.bytes });
@@ -220,14 +220,14 @@ impl<'a> Generator<'a> {
         Ok(())
     }
 
-    /// Whether a call from this address is one of ours: none is before we have placed one.
+    /// Returns whether a call from this address can belong to the test; none can before the first call is placed.
     fn is_of_the_edge(&self, source: IpAddr) -> bool {
         let source = source.to_canonical();
         let is_called = source == self.plan.remote.ip().to_canonical();
         is_called || self.held > 0 && self.far.is_none_or(|far| far == source)
     }
 
-    /// Somebody who takes a call that the edge makes; nobody where there are too many already.
+    /// Creates a phone for an incoming call; `None` if there are too many.
     fn callee(&mut self, now: Instant, call_id: Vec<u8>) -> Result<Option<usize>, String> {
         if self.lines.len() > KNOWN * self.plan.calls + self.desks.len() || self.over.is_some() {
             return Ok(None);
@@ -246,7 +246,7 @@ impl<'a> Generator<'a> {
         self.drain(now, slot);
     }
 
-    /// Does something with the call of a phone.
+    /// Runs an action on a line's phone and its call.
     fn drive(&mut self, now: Instant, slot: usize, what: impl FnOnce(&mut Phone, trunkgate_phone::CallNumber)) {
         if let Some(line) = self.lines.get_mut(slot)
             && let Some(call) = line.call
@@ -277,7 +277,7 @@ impl<'a> Generator<'a> {
         }
     }
 
-    /// A call falls silent on both sides, and is ended a little later.
+    /// Stops the audio of a call on both sides; the call ends a little later.
     fn mute(&mut self, now: Instant, slot: usize) {
         let Some(line) = self.lines.get_mut(slot).filter(|line| !line.muted && line.ended.is_none()) else { return };
         line.muted = true;
@@ -288,7 +288,7 @@ impl<'a> Generator<'a> {
         }
     }
 
-    /// What came of what a call has said.
+    /// Judges the audio sent by a line.
     fn judge(&mut self, now: Instant, slot: usize) {
         let Some(line) = self.lines.close(now, slot) else { return };
         let (side, ssrc) = (line.side, line.ssrc);
@@ -300,7 +300,7 @@ impl<'a> Generator<'a> {
         self.results.judge(side, &carried);
     }
 
-    /// Takes the outputs of a phone.
+    /// Handles the outputs of a phone.
     fn drain(&mut self, now: Instant, slot: usize) {
         while let Some(output) = self.lines.poll(slot) {
             match output {
@@ -378,7 +378,7 @@ impl<'a> Generator<'a> {
         } else if !heard {
             self.results.fail("no response from the edge: check that it runs and accepts our address".to_owned());
         } else if self.over.is_some() && left {
-            // It had not had its time.
+            // The call ended early because the test did, so it does not count.
             self.results.attempted -= 1;
         } else {
             let reason = if let Ending::Refused(code) = ending {

@@ -1,14 +1,14 @@
-//! The assertions as JUnit XML: a case each, one more for the generator itself.
+//! JUnit XML with one case for each assertion, and one for the generator.
 
 use std::io;
 
 use super::report::Judged;
 use crate::junit::{Case, Wrong, suite};
 
-/// The file's text.
+/// Returns the XML file.
 ///
 /// # Errors
-/// What cannot be written.
+/// Returns the error of the XML writer.
 pub(super) fn xml(judged: &[Judged], faults: &[String], seconds: f64) -> io::Result<Vec<u8>> {
     let case = |name: &str, is_error: bool, wrong: Option<String>| {
         let wrong = wrong.map(|what| Wrong { is_error, message: what.clone(), text: what });

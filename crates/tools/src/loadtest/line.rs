@@ -1,4 +1,4 @@
-//! One call on one side: its phone, its socket, and what is still to be done with it.
+//! One side of a call: its phone, its audio socket and its state.
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -7,64 +7,64 @@ use std::time::Instant;
 use trunkgate_phone::{CallNumber, Phone};
 use trunkgate_sip::{HeaderName, Message, Method, StartLine};
 
-/// Messages of one call that are known again; it has a dozen.
+/// Maximum number of messages of a call remembered to detect retransmissions; a call has about a dozen.
 const MESSAGES: usize = 64;
-/// Longest reason that is kept, in characters.
+/// Maximum length of a rejection reason, in characters.
 const REASON_CHARS: usize = 80;
 
-/// Which side of the edge.
+/// Side of the edge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Side {
     Caller = 0,
     Callee = 1,
 }
 
-/// What a call waits for.
+/// Deadline of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Due {
-    /// Whatever its phone waits for.
+    /// A timer of the phone.
     Phone,
-    /// Both sides fall silent.
+    /// Both sides stop sending audio.
     Mute,
-    /// The caller hangs up, or gives up.
+    /// The caller hangs up or gives up.
     HangUp,
-    /// What it said is judged, and its socket is free.
+    /// The audio is judged and the socket released.
     Judge,
-    /// Nobody asks for it any more.
+    /// The line is removed.
     Forget,
 }
 
-/// One call on one side.
+/// One side of a call.
 #[derive(Debug)]
 pub(super) struct Line {
     pub(super) phone: Phone,
     pub(super) side: Side,
-    /// Told from one that was in its place before.
+    /// Serial number, because slots are reused.
     pub(super) serial: u64,
     pub(super) call: Option<CallNumber>,
-    /// Where its audio comes and goes; none where it only answers what belongs to no call.
+    /// Socket of the audio; `None` for a line that answers requests outside of calls.
     pub(super) audio: Option<usize>,
     pub(super) call_id: Vec<u8>,
-    /// When its phone is woken next.
+    /// Next timer of the phone.
     pub(super) wake: Option<Instant>,
     pub(super) began: Instant,
     pub(super) rang: bool,
     pub(super) answered: bool,
     pub(super) muted: bool,
-    /// When it was over.
+    /// Time at which the call ended.
     pub(super) ended: Option<Instant>,
     pub(super) judged: bool,
-    /// Whether it was we who ended it.
+    /// Whether this line ended the call.
     pub(super) left: bool,
-    /// Its voice, once it has spoken.
+    /// SSRC of its audio, once it has sent some.
     pub(super) ssrc: Option<u32>,
-    /// The last refusal of its INVITE, in words.
+    /// Last rejection of the INVITE, in words.
     pub(super) refusal: Option<String>,
     seen: HashSet<u64>,
 }
 
 impl Line {
-    /// One without a call.
+    /// Creates a line without a call.
     pub(super) fn new(phone: Phone, side: Side, serial: u64, began: Instant) -> Line {
         Line {
             phone,
@@ -87,7 +87,7 @@ impl Line {
         }
     }
 
-    /// Whether a message came before.
+    /// Returns whether a message is a retransmission.
     pub(super) fn came_before(&mut self, bytes: &[u8]) -> bool {
         let mut hasher = DefaultHasher::new();
         bytes.hash(&mut hasher);
@@ -95,12 +95,12 @@ impl Line {
         self.seen.contains(&hash) || (self.seen.len() < MESSAGES && !self.seen.insert(hash))
     }
 
-    /// Whether any message came.
+    /// Returns whether any message was received.
     pub(super) fn heard(&self) -> bool {
         !self.seen.is_empty()
     }
 
-    /// Notes why a call is refused.
+    /// Stores the reason of a rejected INVITE.
     pub(super) fn note(&mut self, message: &Message) {
         if let StartLine::Response { code: 300.., .. } = message.start_line()
             && message.method() == Method::Invite
@@ -110,14 +110,14 @@ impl Line {
     }
 }
 
-/// A refusal in words: code, phrase and what the header Reason adds.
+/// Describes a rejection: status code, phrase and the text of Reason.
 fn refusal(message: &Message) -> Option<String> {
     let StartLine::Response { code, reason } = message.start_line() else { return None };
     let mut words = format!("{code} {}", String::from_utf8_lossy(reason));
     if let Some(text) = message.header_str(HeaderName::Reason).and_then(|value| value.split_once("text=")) {
         words.push_str(&format!(" ({})", text.1.trim_matches('"')));
     }
-    // It goes to a terminal.
+    // The text is printed on a terminal.
     Some(words.chars().filter(|c| !c.is_control()).take(REASON_CHARS).collect())
 }
 

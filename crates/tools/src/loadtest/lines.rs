@@ -1,6 +1,6 @@
-//! The lines of a load test and their one driver: phones on the test's sockets, found by the Call-ID of a message and the socket of audio,
-//! and their deadlines. What follows from an output of a phone is decided by the user of the lines: the load (`generator`), or the callees
-//! of a scenario.
+//! Lines of a load test and their driver: phones on the test's sockets, found by Call-ID or audio socket, and their
+//! deadlines. The user of the lines handles the outputs: the load generator (`generator`), or the callees of a
+//! scenario.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -16,20 +16,20 @@ use super::plan::Plan;
 use super::sockets::{Packet, Sockets};
 use trunkgate_boot::edge::seed;
 
-/// From the end of a call until its audio is judged.
+/// Time from the end of a call to the judgement of its audio.
 const SETTLED: Duration = Duration::from_secs(1);
-/// From the judgement of a call until its messages are no longer known.
+/// Time from the judgement of a call to the removal of its line.
 const FORGOTTEN: Duration = Duration::from_secs(8);
-/// Callees for each call that may be up: those of calls before are still known.
+/// Maximum number of callee lines for each concurrent call, including ended calls not yet removed.
 pub(super) const KNOWN: usize = 16;
 
-/// All lines.
+/// All lines of a test.
 #[derive(Debug)]
 pub(super) struct Lines {
     sockets: Sockets,
     lines: Slab<Line>,
     calls: HashMap<(Side, Vec<u8>), usize>,
-    /// Lines by the socket of their audio.
+    /// Lines by audio socket.
     audio: HashMap<usize, usize>,
     due: BinaryHeap<Reverse<(Instant, usize, u64, Due)>>,
     serial: u64,
@@ -37,7 +37,7 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// Creates the driver without a line.
+    /// Creates the driver without lines.
     pub(super) fn new(sockets: Sockets) -> Lines {
         Lines {
             sockets,
@@ -50,14 +50,14 @@ impl Lines {
         }
     }
 
-    /// Adds a phone without a call.
+    /// Adds a line with a phone and no call.
     ///
     /// # Errors
-    /// The system gives no random numbers.
+    /// Returns an error if the system provides no random numbers.
     pub(super) fn add(&mut self, plan: &Plan, now: Instant, side: Side, audio: Option<usize>) -> Result<usize, String> {
         let address = |socket| self.sockets.address(socket).map(|at| plan.shown(at));
         let sip = self.sockets.sip(side).map(|at| plan.shown(at)).ok_or("no socket")?;
-        // Its voice is named by 32 bits of this: two of some thousand that are heard at once are hardly ever the same.
+        // The seed also gives the 32-bit SSRC; a collision among some thousand is unlikely.
         let mut config = PhoneConfig::new(plan.user(side), seed().map_err(|error| error.to_string())?, sip);
         config.media = audio.and_then(address).into_iter().collect();
         config.codecs.clone_from(&plan.codecs);
@@ -77,29 +77,29 @@ impl Lines {
         Ok(slot)
     }
 
-    /// Has messages of a call go to a line.
+    /// Assigns a Call-ID to a line.
     pub(super) fn enter(&mut self, slot: usize, call_id: Vec<u8>) {
         let Some(line) = self.lines.get_mut(slot) else { return };
         line.call_id.clone_from(&call_id);
         self.calls.insert((line.side, call_id), slot);
     }
 
-    /// Returns the line of a call.
+    /// Returns the line of a Call-ID.
     pub(super) fn of_call(&self, side: Side, call_id: &[u8]) -> Option<usize> {
         self.calls.get(&(side, call_id.to_vec())).copied()
     }
 
-    /// Returns the line whose audio comes to a socket.
+    /// Returns the line of an audio socket.
     pub(super) fn of_audio(&self, socket: usize) -> Option<usize> {
         self.audio.get(&socket).copied()
     }
 
-    /// Returns a line.
+    /// Returns a line by its slot.
     pub(super) fn get(&self, slot: usize) -> Option<&Line> {
         self.lines.get(slot)
     }
 
-    /// Returns a line to be changed.
+    /// Returns a mutable line by its slot.
     pub(super) fn get_mut(&mut self, slot: usize) -> Option<&mut Line> {
         self.lines.get_mut(slot)
     }
@@ -109,24 +109,25 @@ impl Lines {
         self.lines.len()
     }
 
-    /// Iterates over all lines.
+    /// Iterates over all lines with their slots.
     pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &Line)> {
         self.lines.iter()
     }
 
-    /// Iterates over all lines, to be changed.
+    /// Iterates over all lines, mutably.
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Line> {
         self.lines.iter_mut().map(|(_, line)| line)
     }
 
-    /// Gives the phone of a line something; its outputs are to be polled then.
+    /// Passes an input to a line's phone; its outputs must be polled afterwards.
     pub(super) fn feed(&mut self, now: Instant, slot: usize, input: Input) {
         if let Some(line) = self.lines.get_mut(slot) {
             line.phone.handle_input(now, input);
         }
     }
 
-    /// Returns the next output of a phone that is no message: those are sent. After the last one its next deadline is noted.
+    /// Returns the next output of a phone other than messages, which are sent here. After the last output the phone's
+    /// timer is set.
     pub(super) fn poll(&mut self, slot: usize) -> Option<Output> {
         loop {
             let line = self.lines.get_mut(slot)?;
@@ -150,7 +151,7 @@ impl Lines {
         None
     }
 
-    /// Notes a deadline of a line.
+    /// Sets a deadline of a line.
     pub(super) fn arm(&mut self, at: Instant, slot: usize, due: Due) {
         if let Some(line) = self.lines.get(slot) {
             self.due.push(Reverse((at, slot, line.serial, due)));
@@ -162,7 +163,7 @@ impl Lines {
         self.due.peek().map(|Reverse((at, ..))| *at)
     }
 
-    /// Returns the next deadline that has passed, with its line. Lines that are to be forgotten are removed.
+    /// Returns the next expired deadline with its line; lines due for removal are removed.
     pub(super) fn next_due(&mut self, now: Instant) -> Option<(Instant, usize, Due)> {
         while let Some(Reverse((at, slot, serial, due))) =
             self.due.peek().copied().filter(|Reverse(next)| next.0 <= now)
@@ -171,7 +172,7 @@ impl Lines {
             let Some(line) = self.lines.get_mut(slot).filter(|line| line.serial == serial) else { continue };
             match due {
                 Due::Phone if line.wake == Some(at) => line.wake = None,
-                // It was woken before.
+                // The phone was already called by an earlier timer.
                 Due::Phone => continue,
                 Due::Forget => {
                     let line = self.lines.remove(slot);
@@ -185,7 +186,7 @@ impl Lines {
         None
     }
 
-    /// Notes the end of a line's call, which is judged a little later. Returns the line, where the call was up.
+    /// Records the end of a line's call and schedules its judgement. Returns the line if its call was active.
     pub(super) fn end(&mut self, now: Instant, slot: usize) -> Option<&mut Line> {
         let line = self.lines.get_mut(slot).filter(|line| line.ended.is_none())?;
         line.ended = Some(now);
@@ -193,7 +194,8 @@ impl Lines {
         Some(line)
     }
 
-    /// Frees the socket of a call that is judged now, and has the line forgotten later. Returns the line, where it was not judged before.
+    /// Releases the audio socket of a call and schedules the removal of its line. Returns the line if its audio is not
+    /// judged yet.
     pub(super) fn close(&mut self, now: Instant, slot: usize) -> Option<&Line> {
         let line = self.lines.get_mut(slot).filter(|line| !line.judged)?;
         line.judged = true;
@@ -205,40 +207,40 @@ impl Lines {
         Some(line)
     }
 
-    /// Takes a socket for the audio of a call; `None`: all are taken.
+    /// Takes a free audio socket; `None` if all are in use.
     pub(super) fn take_socket(&mut self, side: Side) -> Option<usize> {
         self.sockets.take(side)
     }
 
-    /// Sends audio. Returns whether the system has taken it.
+    /// Sends audio. Returns whether the system accepted it.
     pub(super) fn send(&mut self, socket: usize, to: SocketAddr, bytes: &[u8]) -> bool {
         self.sockets.send(socket, to, bytes)
     }
 
-    /// Waits until something comes, or `wake`.
+    /// Waits for packets until `wake`.
     ///
     /// # Errors
-    /// The system's.
+    /// Returns the system's error.
     pub(super) fn wait(&mut self, wake: Instant, into: &mut Vec<Packet>) -> io::Result<()> {
         self.sockets.wait(Some(wake), into)
     }
 
-    /// Returns how often the user has asked for the end.
+    /// Returns how many signals to stop were received.
     pub(super) fn stops(&self) -> u32 {
         self.sockets.stops
     }
 
-    /// Returns the packets that the system dropped before they were read.
+    /// Returns the number of packets that the system dropped before they were read.
     pub(super) fn unread(&self) -> u64 {
         self.sockets.unread()
     }
 
-    /// Returns the packets that the system would not send.
+    /// Returns the number of packets that the system did not send.
     pub(super) fn unsent(&self) -> u64 {
         self.sockets.unsent
     }
 
-    /// Returns the messages that phones sent again.
+    /// Returns the number of messages retransmitted by the phones.
     pub(super) fn sent_again(&self) -> u64 {
         self.sent_again
     }

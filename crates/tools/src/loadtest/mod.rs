@@ -1,6 +1,5 @@
-//! `trunkgate loadtest`: SIP and RTP on both sides of an edge, callers and callees that know each other's every packet. So
-//! loss, order, delay and each bit of the audio are measured, not guessed from reports. `scenario` has SIPp as the callers
-//! instead.
+//! `trunkgate loadtest`: SIP and RTP on both sides of an edge. Callers and callees know every packet sent, so loss,
+//! order, delay and changed bits are measured instead of derived from reports. With `scenario` SIPp is the caller.
 
 mod assertion;
 mod figures;
@@ -39,11 +38,11 @@ use report::Judged;
 use results::Results;
 use sockets::Sockets;
 
-/// Descriptors of a call in an edge of its own, which runs in this process: RTP and RTCP on both sides.
+/// File descriptors for a call of the test's own edge, in the same process: RTP and RTCP on both sides.
 const OWN_FILES: usize = 4;
 
-/// Runs the test: exit 0 if all holds that is asserted, 1 if not, or if the generator was too slow for it, 2 for what cannot
-/// be tried.
+/// Runs the test. Exit code 0 if all assertions hold, 1 if not or if the generator was too slow, 2 if the test cannot
+/// be run.
 pub fn run(verb: &LoadTest) -> ExitCode {
     if let Some(file) = &verb.scenario {
         return scenario::run(verb, file);
@@ -68,7 +67,7 @@ pub fn run(verb: &LoadTest) -> ExitCode {
     if report::is_ok(&results, &judged) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Writes the file of `--junit`.
+/// Writes the file for `--junit`.
 fn write(path: &Path, xml: &[u8]) -> anyhow::Result<()> {
     files::write(path, xml, files::REPORT).with_context(|| format!("--junit {} cannot be written", path.display()))
 }
@@ -99,7 +98,7 @@ fn test(plan: &mut Plan) -> anyhow::Result<Results> {
     results.map_err(|what| anyhow!("{what}"))
 }
 
-/// What tests want to be noticed.
+/// Returns the damage requested by a test's environment variable.
 fn sabotage() -> anyhow::Result<Option<Sabotage>> {
     Ok(match std::env::var(demo::SABOTAGE).as_deref() {
         Ok("audio") => Some(Sabotage::Audio),
@@ -109,13 +108,13 @@ fn sabotage() -> anyhow::Result<Option<Sabotage>> {
     })
 }
 
-/// Starts an edge of its own and has the calls go there.
+/// Starts the test's own edge and sends the calls to it.
 fn own(plan: &mut Plan, sockets: &Sockets) -> anyhow::Result<Edge> {
     let (callers, callees) = sockets.sip(Side::Caller).zip(sockets.sip(Side::Callee)).context("no sockets")?;
     own_between(plan, callers, callees)
 }
 
-/// Starts an edge of its own between these callers and callees, and has the calls go there.
+/// Starts the test's own edge between these callers and callees, and sends the calls to it.
 fn own_between(plan: &mut Plan, callers: SocketAddr, callees: SocketAddr) -> anyhow::Result<Edge> {
     let edge = own_edge::start(plan, callers, callees)?;
     plan.remote = edge.listeners.first().context("the edge does not listen")?.address;
@@ -123,7 +122,7 @@ fn own_between(plan: &mut Plan, callers: SocketAddr, callees: SocketAddr) -> any
     Ok(edge)
 }
 
-/// How it goes.
+/// Shows the progress of the test.
 fn tell(progress: &mut Progress, results: &Results, held: usize, share: f64) {
     let packets = results.packets();
     progress.bar(

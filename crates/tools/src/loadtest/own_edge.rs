@@ -1,4 +1,4 @@
-//! An edge on loopback for a test that names none: two trunks, one route, everything else as it is by default.
+//! Edge on loopback for a test without `--to`: two trunks, one route, default settings.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -10,12 +10,12 @@ use trunkgate_boot::edge::Edge;
 use trunkgate_config as config;
 use trunkgate_system::free_ports::free_ports;
 
-/// Media ports of a call: RTP and RTCP on both sides.
+/// Media ports for a call: RTP and RTCP on both sides.
 const PORTS: usize = 4;
-/// Calls a second that it takes besides those of the plan.
+/// Calls per second accepted beyond the plan.
 const SPARE_CPS: u64 = 20;
 
-/// Starts it between callers and callees.
+/// Starts the edge between callers and callees.
 pub(super) fn start(plan: &Plan, callers: SocketAddr, callees: SocketAddr) -> anyhow::Result<Edge> {
     let ports = u16::try_from(plan.sockets() * PORTS).ok().context("too many calls for one edge on loopback")?;
     let first = free_ports(ports)?;

@@ -1,30 +1,30 @@
-//! When calls are placed: evenly, so many a second, as long as no more than so many are held.
+//! Pace of placing calls: at a constant rate, up to a maximum of concurrent calls.
 
 use std::time::{Duration, Instant};
 
-/// Who is later than that with a call did not keep the pace.
+/// Delay of a call above which the pace was not kept.
 pub(super) const LATE: Duration = Duration::from_millis(100);
 
-/// The pace.
+/// Pace of placing calls.
 #[derive(Debug)]
 pub(super) struct Pace {
     interval: Duration,
     most: usize,
-    /// When the next call is due.
+    /// Time at which the next call is due.
     next: Instant,
-    /// Whether that waits for a call to end.
+    /// Whether the next call waits for another one to end.
     waits: bool,
-    /// The most that a call was later than it was due, for no other reason than ours.
+    /// Longest delay of a call caused by the generator itself.
     pub(super) latest: Duration,
 }
 
 impl Pace {
-    /// From now on.
+    /// Creates the pace; the first call is due now.
     pub(super) fn new(now: Instant, interval: Duration, most: usize) -> Pace {
         Pace { interval, most, next: now, waits: false, latest: Duration::ZERO }
     }
 
-    /// Whether a call is to be placed now, where so many are held; asked until it is not.
+    /// Returns whether a call must be placed now, with `held` active calls. Must be called until it returns false.
     pub(super) fn is_due(&mut self, now: Instant, held: usize) -> bool {
         if now < self.next {
             return false;
@@ -33,7 +33,7 @@ impl Pace {
             self.waits = true;
             return false;
         }
-        // Where one had to wait, the time goes on from here: what was missed is not made up for in a burst.
+        // After a wait the rate continues from now, without a burst of the missed calls.
         if std::mem::take(&mut self.waits) {
             self.next = now;
         }
@@ -42,7 +42,7 @@ impl Pace {
         true
     }
 
-    /// When to ask again; `None` while a call has to end first.
+    /// Returns the time of the next call; `None` while it waits for another one to end.
     pub(super) fn next(&self) -> Option<Instant> {
         (!self.waits).then_some(self.next)
     }
@@ -61,10 +61,10 @@ mod tests {
         assert!(!pace.is_due(at(49), 1) && pace.is_due(at(50), 1));
         assert_eq!(pace.next(), Some(at(100)));
         assert!(!pace.is_due(at(110), 2) && pace.next().is_none());
-        // No burst behind a wait, and nobody was late.
+        // After a wait there is no burst, and no call counts as late.
         assert!(pace.is_due(at(1_000), 1) && !pace.is_due(at(1_000), 1));
         assert_eq!(pace.latest, Duration::ZERO);
-        // A generator that sleeps makes up for it, and it is told.
+        // A generator that was late catches up, and the delay is recorded.
         assert!(pace.is_due(at(1_200), 0) && pace.is_due(at(1_200), 0) && pace.is_due(at(1_200), 0));
         assert_eq!(pace.latest, Duration::from_millis(150));
     }

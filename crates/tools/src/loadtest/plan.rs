@@ -1,4 +1,4 @@
-//! What is to be done: the flags, read, and which addresses are shown to the edge.
+//! Plan of a load test: the parsed flags, and the addresses shown to the edge.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs as _};
 use std::time::Duration;
@@ -14,52 +14,52 @@ use crate::cli::LoadTest;
 use trunkgate_config as config;
 use trunkgate_system::interfaces;
 
-/// A call is held at least so long: shorter ones have no audio to speak of.
+/// Minimum `--hold`; shorter calls have too little audio.
 const SHORTEST_HOLD: Duration = Duration::from_secs(2);
-/// Sockets besides one for each call: those of calls that have just ended, a quarter more and these.
+/// Audio sockets in addition to one for each call and a quarter more, for calls that have just ended.
 const SPARE: usize = 16;
-/// Who calls where nobody is named.
+/// Default calling number.
 const CALLER: &str = "+12125550100";
-/// Whom the calls of an edge of its own are for.
+/// Called number with the test's own edge.
 pub(super) const OWN_NUMBER: &str = "+12125550199";
-/// What is asserted where nothing is.
+/// Default assertion.
 pub(super) const ASSERTED: &str = "answered=100%";
 
-/// What is to be done.
+/// Validated flags.
 #[derive(Debug)]
 pub(super) struct Plan {
-    /// Calls at once.
+    /// Maximum number of concurrent calls.
     pub(super) calls: usize,
-    /// From one call to the next.
+    /// Time between two calls.
     pub(super) interval: Duration,
-    /// How long calls are placed.
+    /// Time in which calls are placed.
     pub(super) duration: Duration,
-    /// How long each lasts from its answer.
+    /// Duration of a call from its answer.
     pub(super) hold: Duration,
-    /// How long the callee lets it ring.
+    /// Ringing time at the callee.
     pub(super) ring: Duration,
-    /// The Request-URI; of an edge of its own it is known once that runs.
+    /// Request-URI; for the test's own edge it is known when that runs.
     pub(super) uri: String,
-    /// Where the edge is.
+    /// Address of the edge.
     pub(super) remote: SocketAddr,
-    /// Where the callers and the callees are.
+    /// Addresses of callers and callees.
     pub(super) bound: [SocketAddr; 2],
-    /// Our address on the way to the edge.
+    /// Local address towards the edge.
     towards: Option<IpAddr>,
     pub(super) from: String,
     caller: String,
     pub(super) codecs: Vec<String>,
     pub(super) credentials: Option<Credentials>,
     pub(super) assertions: Vec<Assertion>,
-    /// Whether the edge is one of its own.
+    /// Whether the test starts its own edge.
     pub(super) is_own: bool,
 }
 
 impl Plan {
-    /// Reads the flags; `asserted` is asserted where no flag asserts anything.
+    /// Parses the flags; `asserted` is the default of `--assert`.
     ///
     /// # Errors
-    /// What is wrong with them, and what is right.
+    /// Returns a message with the error and a fix.
     pub(super) fn new(verb: &LoadTest, asserted: &str) -> Result<Plan, String> {
         let by_scenario = verb.scenario.is_some();
         let written = if verb.assert.is_empty() { asserted.to_owned() } else { verb.assert.join(",") };
@@ -70,7 +70,7 @@ impl Plan {
         }
         let interval = interval(verb.cps)?;
         let build_up = interval.saturating_mul(verb.calls);
-        // A scenario places as many calls as are wanted, however few are up at a time.
+        // A scenario may place any number of calls with few at a time.
         if verb.duration < build_up && !by_scenario {
             return Err(format!(
                 "placing {} calls at {} per second takes {} s: --duration is shorter",
@@ -117,12 +117,12 @@ impl Plan {
         })
     }
 
-    /// Sockets for audio that each side has.
+    /// Returns the number of audio sockets of each side.
     pub(super) fn sockets(&self) -> usize {
         self.calls + self.calls / 4 + SPARE
     }
 
-    /// The user part of a side's addresses.
+    /// Returns the user part of a side's addresses.
     pub(super) fn user(&self, side: Side) -> String {
         match side {
             Side::Caller if self.caller.starts_with("sip") => CALLER.to_owned(),
@@ -131,7 +131,7 @@ impl Plan {
         }
     }
 
-    /// How the edge is shown an address that a socket is bound to.
+    /// Returns the address shown to the edge for a bound socket.
     pub(super) fn shown(&self, bound: SocketAddr) -> SocketAddr {
         shown(bound, self.towards)
     }
@@ -152,7 +152,7 @@ fn interval(cps: f64) -> Result<Duration, String> {
     }
 }
 
-/// Where a URI leads.
+/// Returns the address of a SIP URI.
 fn server(uri: &str) -> Result<SocketAddr, String> {
     let address = config::sip_address(uri).map_err(|what| format!("--to: {what}"))?;
     let destination = address.destination;

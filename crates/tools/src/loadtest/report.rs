@@ -1,4 +1,4 @@
-//! What a load test has come to, as text and as JSON.
+//! Report of a load test, as text and as JSON.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use super::line::Side;
 use super::plan::Plan;
 use super::results::{Packets, Results};
 
-/// Columns of the table of many values.
+/// Columns of the table of distributions.
 pub(super) const COLUMNS: [(&str, Stat); 5] = [
     ("p50", Stat::Percentile(50.0)),
     ("p95", Stat::Percentile(95.0)),
@@ -15,7 +15,7 @@ pub(super) const COLUMNS: [(&str, Stat); 5] = [
     ("max", Stat::Max),
     ("mean", Stat::Mean),
 ];
-/// A score is worst where it is least.
+/// Columns for MOS, where low values are the bad ones.
 pub(super) const SCORES: [(&str, Stat); 5] = [
     ("p50", Stat::Percentile(50.0)),
     ("p5", Stat::Percentile(5.0)),
@@ -27,17 +27,17 @@ pub(super) const SCORES: [(&str, Stat); 5] = [
 const NAME: usize = 11;
 const CELL: usize = 11;
 
-/// An assertion and what became of it.
+/// Result of an assertion.
 #[derive(Debug)]
 pub(super) struct Judged {
     pub(super) text: String,
-    /// What it was about, as a person reads it; `None`: no measurements.
+    /// Measured value with its unit; `None` without measurements.
     pub(super) value: Option<String>,
     pub(super) holds: bool,
 }
 
 impl Judged {
-    /// Holds an assertion against the measured value.
+    /// Compares the assertion with the measured value.
     pub(super) fn new(assertion: &Assertion, value: Option<f64>) -> Judged {
         Judged {
             text: assertion.text.clone(),
@@ -46,7 +46,7 @@ impl Judged {
         }
     }
 
-    /// Why it does not hold.
+    /// Returns the reason why the assertion does not hold.
     pub(super) fn failure(&self) -> Option<String> {
         let value = self.value.as_deref().unwrap_or("no measurements");
         (!self.holds).then(|| format!("{} does not hold: {value}", self.text))
@@ -58,13 +58,13 @@ impl Judged {
         format!("  {verdict}  {:28}  {}\n", self.text, self.value.as_deref().unwrap_or("not measured"))
     }
 
-    /// Returns the assertion for a program.
+    /// Returns the assertion's JSON object.
     pub(super) fn as_json(&self) -> Value {
         json!({"assertion": self.text, "holds": self.holds, "value": self.value})
     }
 }
 
-/// For a person.
+/// Returns the report as text.
 pub(super) fn text(plan: &Plan, results: &Results, judged: &[Judged]) -> String {
     let share = |part: u64, whole: u64| Kind::Share.show(part as f64 / whole.max(1) as f64);
     let mut out = format!(
@@ -139,7 +139,7 @@ fn direction(name: &str, packets: &Packets) -> String {
     )
 }
 
-/// Returns a row of the table: its name and its cells, each in its column.
+/// Returns a row of the table: name and aligned cells.
 pub(super) fn row(name: &str, cells: &[String]) -> String {
     let mut line = format!("{name:NAME$}");
     for cell in cells {
@@ -149,7 +149,7 @@ pub(super) fn row(name: &str, cells: &[String]) -> String {
     line + "\n"
 }
 
-/// For a program.
+/// Returns the report as JSON.
 pub(super) fn json(plan: &Plan, results: &Results, judged: &[Judged]) -> Value {
     let faults = results.faults();
     let assertions: Vec<Value> = judged.iter().map(Judged::as_json).collect();
@@ -167,7 +167,7 @@ pub(super) fn json(plan: &Plan, results: &Results, judged: &[Judged]) -> Value {
     all
 }
 
-/// Whether all holds that is asserted, and the figures are the edge's.
+/// Returns whether all assertions hold and the measurements are valid.
 pub(super) fn is_ok(results: &Results, judged: &[Judged]) -> bool {
     results.faults().is_empty() && judged.iter().all(|one| one.holds)
 }

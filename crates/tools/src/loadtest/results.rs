@@ -1,4 +1,4 @@
-//! What a load test has come to: counts, percentiles, and whether the generator itself was good enough to say so.
+//! Results of a load test: counts, distributions, and limitations of the generator itself.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,15 +11,15 @@ use super::line::Side;
 use super::pace;
 use super::voice::Carried;
 
-/// Reasons that are told apart; the rest are one.
+/// Maximum number of distinct failure reasons.
 const REASONS: usize = 32;
-/// What further ones are called.
+/// Name for further reasons.
 const OTHERS: &str = "other reasons";
-/// The generator's packets leave so much later than they should, or more, once in a hundred times: then it measures itself,
-/// in milliseconds.
+/// Limit for the 99th percentile of the generator's own sending delay, in milliseconds; above it the measurements are
+/// not valid.
 const LATENESS_MS: f64 = 20.0;
 
-/// Both directions' packets, or one's.
+/// Packet counts of one direction or both.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Packets {
     pub(super) sent: u64,
@@ -30,16 +30,16 @@ pub(super) struct Packets {
     pub(super) harmed: u64,
 }
 
-/// What has come of it so far.
+/// Results so far.
 #[derive(Debug)]
 pub(super) struct Results {
     pub(super) attempted: u64,
     pub(super) answered: u64,
-    /// Answered, and ended by somebody else.
+    /// Answered calls ended by neither side of the test.
     pub(super) dropped: u64,
-    /// Most calls at once.
+    /// Maximum number of concurrent calls.
     pub(super) held: usize,
-    /// By reason.
+    /// Failed calls by reason.
     pub(super) failures: BTreeMap<String, u64>,
     pub(super) setup: Figures,
     pub(super) post_dial: Figures,
@@ -47,29 +47,29 @@ pub(super) struct Results {
     pub(super) jitter: Figures,
     pub(super) mos: Figures,
     packets: [Packets; 2],
-    /// Audio that none of our phones has said.
+    /// Packets that no phone of the test sent.
     pub(super) foreign: u64,
-    /// Calls that came from another address than the edge's, and were not answered.
+    /// Calls from other addresses than the edge's, left unanswered.
     pub(super) strangers: u64,
     pub(super) sent_again: u64,
     pub(super) came_again: u64,
-    /// How much later than it should each packet of ours left.
+    /// Sending delay of the generator's packets.
     pub(super) lateness: Figures,
-    /// Packets that the system would not send, and those that it dropped before we read them.
+    /// Packets that the system did not send, and packets that it dropped before they were read.
     pub(super) unsent: u64,
     pub(super) unread: u64,
-    /// Calls for which there was no socket.
+    /// Calls without a free socket.
     pub(super) crowded: u64,
-    /// The most that a call was later than it was due.
+    /// Longest delay of a call relative to the pace.
     pub(super) latest_call: Duration,
-    /// How long calls were placed.
+    /// Time in which calls were placed.
     pub(super) lasted: Duration,
-    /// Whether somebody ended it before its time.
+    /// Whether the user stopped the test early.
     pub(super) is_cut: bool,
 }
 
 impl Results {
-    /// Nothing yet.
+    /// Creates empty results.
     pub(super) fn new() -> Result<Results, String> {
         Ok(Results {
             attempted: 0,
@@ -97,18 +97,18 @@ impl Results {
         })
     }
 
-    /// A call was not answered.
+    /// Counts a failed call.
     pub(super) fn fail(&mut self, reason: String) {
         let is_known = self.failures.len() < REASONS || self.failures.contains_key(&reason);
         *self.failures.entry(if is_known { reason } else { OTHERS.to_owned() }).or_default() += 1;
     }
 
-    /// How many were not.
+    /// Returns the number of failed calls.
     pub(super) fn failed(&self) -> u64 {
         self.failures.values().sum()
     }
 
-    /// What was said by this side is over.
+    /// Adds the audio sent by one side of an ended call.
     pub(super) fn judge(&mut self, side: Side, carried: &Carried) {
         if let Some(packets) = self.packets.get_mut(side as usize) {
             packets.add(carried);
@@ -121,12 +121,12 @@ impl Results {
         }
     }
 
-    /// What was said by one side.
+    /// Returns the packets sent by one side.
     pub(super) fn said_by(&self, side: Side) -> Packets {
         self.packets.get(side as usize).copied().unwrap_or_default()
     }
 
-    /// Both directions together.
+    /// Returns the packets of both directions.
     pub(super) fn packets(&self) -> Packets {
         let [a, b] = self.packets;
         Packets {
@@ -139,12 +139,12 @@ impl Results {
         }
     }
 
-    /// Calls placed a second.
+    /// Returns the rate of placed calls, per second.
     pub(super) fn rate(&self) -> f64 {
         self.attempted as f64 / self.lasted.as_secs_f64().max(f64::MIN_POSITIVE)
     }
 
-    /// What an assertion is about; `None` where there is no such value.
+    /// Returns the value of a metric; `None` without measurements.
     pub(super) fn value(&self, metric: Metric, stat: Stat) -> Option<f64> {
         let packets = self.packets();
         let share = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
@@ -165,12 +165,12 @@ impl Results {
             Metric::Foreign => Some(self.foreign as f64),
             Metric::Retransmissions => Some((self.sent_again + self.came_again) as f64),
             Metric::Held => Some(self.held as f64),
-            // Of calls of a scenario alone.
+            // Measured only with a scenario.
             Metric::Audible => None,
         }
     }
 
-    /// What keeps these figures from being the edge's, if anything does.
+    /// Returns the reasons why the measurements are not valid for the edge.
     pub(super) fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
         let lateness = self.lateness.get(Stat::Percentile(99.0)).unwrap_or_default();
@@ -195,7 +195,7 @@ impl Results {
         faults
     }
 
-    /// All of it.
+    /// Returns the results as JSON.
     pub(super) fn as_json(&self) -> Value {
         let generator = json!({
             "lateness_ms": self.lateness.as_json(),

@@ -1,5 +1,5 @@
-//! The generator's sockets: one for SIP on each side, one for each call's audio, all in one epoll with a timer and the
-//! signals that end the test.
+//! Sockets of the generator: one for SIP on each side, one for the audio of each call, in one epoll instance with a
+//! timer and the signals that stop the test.
 
 use std::collections::VecDeque;
 use std::io;
@@ -21,39 +21,39 @@ use trunkgate_runtime::transport::next_datagram;
 use trunkgate_system::clock;
 use trunkgate_system::limits;
 
-/// Marks the timer and the signals in the epoll; sockets are marked by their place.
+/// Epoll keys of the timer and the signals; a socket's key is its index.
 const TIMER: u64 = u64::MAX;
 const SIGNALS: u64 = u64::MAX - 1;
-/// Datagrams taken from a socket before the others have their turn.
+/// Maximum number of datagrams read from a socket in one turn.
 const BATCH: usize = 64;
-/// Events taken at once.
+/// Maximum number of events handled in one turn.
 const EVENTS: usize = 256;
-/// Descriptors that are wanted besides those of audio: an edge of its own has some, too.
+/// Open files needed in addition to audio sockets, for the test and its own edge.
 const OTHER_FILES: u64 = 64;
-/// A call's audio has room for so much, in bytes: a second of it is 9 KB.
+/// Receive buffer of an audio socket, in bytes; one second of audio is 9 KB.
 const AUDIO_BUFFER_BYTES: usize = 64 << 10;
 
-/// One socket.
+/// A socket with its state.
 #[derive(Debug)]
 struct Entry {
     socket: UdpSocket,
     address: SocketAddr,
-    /// What the system has dropped of it.
+    /// Packets dropped by the system, as reported with the last datagram.
     unread: u32,
 }
 
-/// Something that came.
+/// A received datagram.
 #[derive(Debug)]
 pub(super) struct Packet {
-    /// When the system took it in.
+    /// Time of arrival in the system.
     pub(super) at: Instant,
     pub(super) source: SocketAddr,
-    /// The socket it came to.
+    /// Index of the receiving socket.
     pub(super) socket: usize,
     pub(super) bytes: Bytes,
 }
 
-/// All of them. The first two are SIP's.
+/// All sockets; the first two are for SIP.
 #[derive(Debug)]
 pub(super) struct Sockets {
     entries: Vec<Entry>,
@@ -64,13 +64,14 @@ pub(super) struct Sockets {
     events: Vec<EpollEvent>,
     buffer: Vec<u8>,
     control: Vec<u8>,
-    /// Whether a signal has come, and how often.
+    /// Number of signals received.
     pub(super) stops: u32,
-    /// Packets that the system would not send.
+    /// Packets that the system did not send.
     pub(super) unsent: u64,
 }
 
-/// Takes Ctrl-C and SIGTERM as requests to end the test; before the first thread is started, so that all have it.
+/// Blocks SIGINT and SIGTERM and returns them as a descriptor. Must be called before the first thread starts, because
+/// threads inherit the mask.
 pub(super) fn catch_signals() -> io::Result<SignalFd> {
     let mut wanted = SigSet::empty();
     wanted.add(Signal::SIGINT);
@@ -79,10 +80,10 @@ pub(super) fn catch_signals() -> io::Result<SignalFd> {
     Ok(SignalFd::with_flags(&wanted, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?)
 }
 
-/// Raises the limit of open files as far as it may be.
+/// Raises the limit of open files if necessary.
 ///
 /// # Errors
-/// That it is too low, and how it is raised.
+/// Returns a message with a fix if the hard limit is too low.
 pub(super) fn make_room(files: usize) -> Result<(), String> {
     let wanted = files as u64 + OTHER_FILES;
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).map_err(|error| error.to_string())?;
@@ -98,7 +99,7 @@ pub(super) fn make_room(files: usize) -> Result<(), String> {
 }
 
 impl Sockets {
-    /// Binds the SIP sockets of callers and callees, and so many for the audio of each side.
+    /// Binds the SIP sockets of callers and callees, and this number of audio sockets for each side.
     pub(super) fn open(sip: [SocketAddr; 2], audio: [usize; 2], signals: SignalFd) -> io::Result<Sockets> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC)?;
@@ -135,7 +136,7 @@ impl Sockets {
             .map_err(|error| io::Error::new(error.kind(), format!("{address} cannot be used: {error}")))?;
         socket.set_nonblocking(true)?;
         let address = socket.local_addr()?;
-        // Best effort: when a datagram came, how many were dropped unread, and room for those that wait.
+        // Optional features: time of arrival, number of dropped datagrams, larger receive buffer.
         let _ = setsockopt(&socket, sockopt::ReceiveTimestampns, &true);
         let _ = setsockopt(&socket, sockopt::RxqOvfl, &1);
         let _ = setsockopt(&socket, sockopt::RcvBuf, &bytes);
@@ -145,44 +146,45 @@ impl Sockets {
         Ok(at)
     }
 
-    /// The SIP address of a side.
+    /// Returns the SIP address of a side.
     pub(super) fn sip(&self, side: Side) -> Option<SocketAddr> {
         self.address(side as usize)
     }
 
-    /// The address of a socket.
+    /// Returns the address of a socket.
     pub(super) fn address(&self, socket: usize) -> Option<SocketAddr> {
         self.entries.get(socket).map(|entry| entry.address)
     }
 
-    /// A socket for a call's audio; `None`: all are taken.
+    /// Takes a free audio socket; `None` if all are in use.
     pub(super) fn take(&mut self, side: Side) -> Option<usize> {
         self.free.get_mut(side as usize)?.pop_front()
     }
 
-    /// Gives one back. The one that has rested longest is used next: what still comes for the call before is over then.
+    /// Releases an audio socket. The longest unused one is taken next, so that late packets of its previous call have
+    /// ended.
     pub(super) fn give_back(&mut self, side: Side, socket: usize) {
         if let Some(free) = self.free.get_mut(side as usize) {
             free.push_back(socket);
         }
     }
 
-    /// Packets that the system dropped because we were too slow to read them.
+    /// Returns the number of packets that the system dropped because they were not read in time.
     pub(super) fn unread(&self) -> u64 {
         self.entries.iter().map(|entry| u64::from(entry.unread)).sum()
     }
 
-    /// Sends; `false`: the system would not.
+    /// Sends a datagram; returns false if the system did not accept it.
     pub(super) fn send(&mut self, socket: usize, to: SocketAddr, bytes: &[u8]) -> bool {
         let sent = self.entries.get(socket).is_some_and(|entry| entry.socket.send_to(bytes, to).is_ok());
         self.unsent += u64::from(!sent);
         sent
     }
 
-    /// Waits until something comes or it is `wake`, and takes what came.
+    /// Waits for packets until `wake` and appends them.
     ///
     /// # Errors
-    /// What the system cannot do.
+    /// Returns the system's error.
     pub(super) fn wait(&mut self, wake: Option<Instant>, into: &mut Vec<Packet>) -> io::Result<()> {
         let now = Instant::now();
         let until = wake.map(|wake| wake.saturating_duration_since(now));
@@ -200,7 +202,7 @@ impl Sockets {
             Err(nix::errno::Errno::EINTR) => 0,
             Err(error) => return Err(error.into()),
         };
-        // What one clock says of a packet the other has to be asked for.
+        // Kernel timestamps are wall-clock times; both clocks are read to convert them.
         let clocks = (Instant::now(), clock::wall());
         for place in 0..count {
             match self.events.get(place).map(EpollEvent::data) {
@@ -219,7 +221,7 @@ impl Sockets {
 
     fn read(&mut self, socket: usize, (now, clock): (Instant, SystemTime), into: &mut Vec<Packet>) {
         let Some(entry) = self.entries.get_mut(socket) else { return };
-        // All that is there: who is behind must not fall further behind.
+        // Several datagrams are read in one turn, so that a delay does not grow.
         for _ in 0..BATCH {
             let read = next_datagram(&entry.socket, &mut self.buffer, &mut self.control);
             let Ok((datagram, unread)) = read else { return };
@@ -231,7 +233,7 @@ impl Sockets {
     }
 }
 
-/// An address to write into messages in the place of one that means all of them.
+/// Returns the address to write into messages: a specific one in place of an unspecified one.
 pub(super) fn shown(bound: SocketAddr, towards: Option<IpAddr>) -> SocketAddr {
     match towards.filter(|_| bound.ip().is_unspecified()) {
         Some(ip) => (ip, bound.port()).into(),

@@ -1,34 +1,34 @@
-//! One direction of a call as it was truly carried: when each packet left, when it came, and what became of it.
+//! One direction of a call: times of sending and receiving each packet, and the result.
 
 use std::time::Instant;
 
 use trunkgate_media::mos::{Codec, delay_ms, mos};
 use trunkgate_phone::Verdict;
 
-/// Packets of a voice whose departure is remembered: ten seconds of it. What takes longer is late, and not timed.
+/// Number of packets with a known sending time, ten seconds; a slower packet is not timed.
 const REMEMBERED: usize = 512;
-/// Who hears a packet so much later than it left has no use for it: a play-out buffer of 60 ms is over, in milliseconds.
+/// Delay above which a packet is useless, in milliseconds: the size of a usual jitter buffer.
 pub(super) const LATE_MS: f64 = 60.0;
 
-/// What one side of a call says.
+/// Audio sent by one side of a call.
 #[derive(Debug)]
 pub(super) struct Voice {
-    /// Packets that left.
+    /// Number of packets sent.
     sent: u32,
-    /// When, of the last of them.
+    /// Sending times of the latest packets.
     departures: Box<[Option<(u32, Instant)>]>,
     timed: u32,
     late: u32,
     delay_sum_ms: f64,
-    /// Of the packet before.
+    /// Delay of the previous packet.
     delay_ms: Option<f64>,
     variation_sum_ms: f64,
     variations: u32,
-    /// Who heard it, by his slot.
+    /// Slot of the line that receives it.
     pub(super) listener: Option<usize>,
 }
 
-/// What became of a direction.
+/// Result of one direction.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Carried {
     pub(super) sent: u64,
@@ -38,14 +38,14 @@ pub(super) struct Carried {
     pub(super) duplicates: u64,
     pub(super) reordered: u64,
     pub(super) harmed: u64,
-    /// Mean difference between the delays of two packets that follow each other, which is what RFC 3550 §6.4.1 estimates.
+    /// Mean difference between the delays of consecutive packets, as estimated by RFC 3550 §6.4.1.
     pub(super) jitter_ms: Option<f64>,
-    /// Mean opinion score; `None` where nothing was said.
+    /// MOS; `None` if nothing was sent.
     pub(super) mos: Option<f64>,
 }
 
 impl Voice {
-    /// Nothing was said yet.
+    /// Creates a voice that has not sent anything.
     pub(super) fn new() -> Voice {
         Voice {
             sent: 0,
@@ -60,7 +60,7 @@ impl Voice {
         }
     }
 
-    /// A packet leaves.
+    /// Records that a packet was sent.
     pub(super) fn leaves(&mut self, index: u32, at: Instant) {
         self.sent += 1;
         if let Some(place) = self.departures.get_mut(index as usize % REMEMBERED) {
@@ -68,7 +68,7 @@ impl Voice {
         }
     }
 
-    /// A packet has come: how long it took, in milliseconds. `None` where that one came before, or never left.
+    /// Records a received packet and returns its delay in milliseconds; `None` for a duplicate or unknown packet.
     pub(super) fn comes(&mut self, index: u32, at: Instant) -> Option<f64> {
         let place = self.departures.get_mut(index as usize % REMEMBERED)?;
         let (_, left) = place.take_if(|(known, _)| *known == index)?;
@@ -83,7 +83,7 @@ impl Voice {
         Some(delay)
     }
 
-    /// What became of it, by what the far side's phone heard.
+    /// Returns the result, given the verdict of the receiving phone.
     pub(super) fn carried(&self, heard: Option<&Verdict>) -> Carried {
         let sent = u64::from(self.sent);
         let received = heard.map_or(0, |heard| heard.packets.saturating_sub(heard.duplicates)).min(sent);
@@ -92,11 +92,11 @@ impl Voice {
         let delay = self.delay_sum_ms / f64::from(self.timed.max(1));
         let in_us = |ms: f64| (ms * 1000.0) as u64;
         let score = || {
-            // Silence is not on the model's scale.
+            // The MOS model does not cover silence.
             if received == 0 {
                 return 1.0;
             }
-            // What comes too late is not heard either.
+            // Late packets count as lost.
             let loss = (lost + late) as f64 / sent as f64;
             mos(Codec::G711, loss, delay_ms(in_us(jitter_ms.unwrap_or_default()), in_us(2.0 * delay)))
         };
@@ -124,7 +124,7 @@ mod tests {
 
     const FRAMES: u32 = 1_000;
 
-    /// What becomes of a voice whose packets take as long as `way` says; `None`: they are lost.
+    /// Returns the result for packets with the delay given by `way`; `None`: the packet is lost.
     fn carried(way: impl Fn(u32) -> Option<u64>) -> Carried {
         let (start, said) = (Instant::now(), Said::new(7, Codec::Pcmu));
         let (mut voice, mut judge) = (Voice::new(), Judge::default());

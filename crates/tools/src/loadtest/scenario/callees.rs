@@ -1,5 +1,4 @@
-//! The callees of a scenario: a phone of its own for each call that the edge makes. It answers, says a tone, and its audio is
-//! judged as it arrives.
+//! Callees of a scenario: a phone for each incoming call, which answers, sends a tone, and judges the received audio.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -14,28 +13,28 @@ use super::super::plan::Plan;
 use super::super::sockets::{Packet, Sockets};
 use super::hearing::{CallAudio, Heard};
 
-/// All callees.
+/// All callees of a test.
 #[derive(Debug)]
 pub(super) struct Callees<'a> {
     plan: &'a Plan,
     lines: Lines,
-    /// Audio of each line.
+    /// Received audio of each line.
     heard: HashMap<usize, CallAudio>,
-    /// Line that answers requests of no call.
+    /// Line that answers requests outside of calls.
     desk: usize,
-    /// Address of the edge's calls, once the first one has come.
+    /// Source address of the edge's calls, known from the first one.
     edge: Option<IpAddr>,
-    /// Whether no further call is answered.
+    /// Whether further calls are not answered.
     is_over: bool,
     results: Heard,
     came: Vec<Packet>,
 }
 
 impl<'a> Callees<'a> {
-    /// Creates them on their sockets.
+    /// Creates the callees on their sockets.
     ///
     /// # Errors
-    /// The system gives no random numbers.
+    /// Returns an error if the system provides no random numbers.
     pub(super) fn new(plan: &'a Plan, sockets: Sockets) -> Result<Callees<'a>, String> {
         let mut callees = Callees {
             plan,
@@ -51,15 +50,15 @@ impl<'a> Callees<'a> {
         Ok(callees)
     }
 
-    /// Returns how often the user has asked for the end.
+    /// Returns how many signals to stop were received.
     pub(super) fn stops(&self) -> u32 {
         self.lines.stops()
     }
 
-    /// Answers and judges until `wake`, or until something came and was served.
+    /// Serves calls until `wake`, or until packets were received and handled.
     ///
     /// # Errors
-    /// What the system cannot do.
+    /// Returns the system's error.
     pub(super) fn serve(&mut self, wake: Instant) -> Result<(), String> {
         self.do_what_is_due(Instant::now());
         let wake = self.lines.next_deadline().map_or(wake, |at| wake.min(at));
@@ -72,7 +71,7 @@ impl<'a> Callees<'a> {
         Ok(())
     }
 
-    /// Answers no further call, and hangs up those that are still up.
+    /// Stops answering calls and ends the active ones.
     pub(super) fn hang_up(&mut self) {
         self.is_over = true;
         let now = Instant::now();
@@ -86,12 +85,12 @@ impl<'a> Callees<'a> {
         }
     }
 
-    /// Returns whether a call is up.
+    /// Returns whether a call is active.
     pub(super) fn has_calls(&self) -> bool {
         self.lines.iter().any(|(_, line)| line.call.is_some() && line.ended.is_none())
     }
 
-    /// Returns what was heard, calls that are still up with it.
+    /// Returns the received audio, including calls that are still active.
     pub(super) fn into_heard(mut self) -> Heard {
         let is_left = |slot: usize| slot != self.desk && self.lines.get(slot).is_some_and(|line| !line.judged);
         let left: Vec<usize> = self.lines.iter().map(|(slot, _)| slot).filter(|slot| is_left(*slot)).collect();
@@ -140,7 +139,7 @@ impl<'a> Callees<'a> {
         Ok(())
     }
 
-    /// A phone for a call that comes; `None`: there are too many already.
+    /// Creates a phone for an incoming call; `None` if there are too many.
     fn callee(&mut self, now: Instant, call_id: Vec<u8>) -> Result<Option<usize>, String> {
         if self.is_over {
             return Ok(None);
@@ -166,13 +165,13 @@ impl<'a> Callees<'a> {
                     self.drain(now, slot);
                 }
                 Due::Judge => self.judge(now, slot),
-                // Callees neither fall silent nor hang up by themselves.
+                // Callees never stop sending or hang up by themselves.
                 Due::Mute | Due::HangUp | Due::Forget => {}
             }
         }
     }
 
-    /// Judges the audio of a call, and frees its socket.
+    /// Judges the audio of a call and releases its socket.
     fn judge(&mut self, now: Instant, slot: usize) {
         let Some(answered) = self.lines.close(now, slot).map(|line| line.answered) else { return };
         if let Some(audio) = self.heard.remove(&slot).filter(|_| answered) {
@@ -180,7 +179,7 @@ impl<'a> Callees<'a> {
         }
     }
 
-    /// Takes the outputs of a phone.
+    /// Handles the outputs of a phone.
     fn drain(&mut self, now: Instant, slot: usize) {
         while let Some(output) = self.lines.poll(slot) {
             let Some(line) = self.lines.get_mut(slot) else { return };

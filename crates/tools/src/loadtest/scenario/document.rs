@@ -1,5 +1,5 @@
-//! The scenario's file, read before SIPp is started: that it is XML, that it places calls, and whether it sends audio. SIPp
-//! itself reads the rest.
+//! Checks of the scenario file before SIPp starts: valid XML, places calls, sends audio or not. Everything else is
+//! checked by SIPp.
 
 use std::path::Path;
 
@@ -8,36 +8,36 @@ use quick_xml::reader::Reader;
 
 use trunkgate_system::files;
 
-/// Largest scenario that is read, in bytes.
+/// Maximum size of a scenario file, in bytes.
 const MOST_BYTES: u64 = 4 << 20;
 /// Attributes of `<exec>` that send audio.
 const AUDIO: [&str; 2] = ["play_pcap_audio", "rtp_stream"];
 
-/// What a scenario does, as far as the load test has to know.
+/// Properties of a scenario.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Scenario {
-    /// Whether it sends audio.
+    /// Whether the scenario sends audio.
     pub(super) sends_audio: bool,
 }
 
 impl Scenario {
-    /// Reads a scenario.
+    /// Reads a scenario file.
     ///
     /// # Errors
-    /// The file and what is wrong with it.
+    /// Returns the file and its error.
     pub(super) fn read(path: &Path) -> Result<Scenario, String> {
         let wrong = |what: String| format!("--scenario {}: {what}", path.display());
         let bytes = files::read(path, MOST_BYTES).map_err(|error| wrong(error.to_string()))?;
         if bytes.len() as u64 > MOST_BYTES {
             return Err(wrong(format!("more than {} MiB", MOST_BYTES >> 20)));
         }
-        // Names of elements and attributes are ASCII in each encoding that SIPp reads.
+        // In every encoding supported by SIPp, element and attribute names are ASCII.
         Scenario::parse(&String::from_utf8_lossy(&bytes)).map_err(wrong)
     }
 
     fn parse(text: &str) -> Result<Scenario, String> {
         let mut reader = Reader::from_str(text);
-        // SIPp takes an & on its own.
+        // SIPp accepts an unescaped `&`.
         reader.config_mut().allow_dangling_amp = true;
         let (mut depth, mut root, mut is_caller, mut sends_audio) = (0_usize, None, None, false);
         loop {
@@ -76,7 +76,7 @@ impl Scenario {
     }
 }
 
-/// Whether a step of this name makes the scenario one that places calls; `None`: that is for the next one to decide.
+/// Returns whether a scenario that begins with this step places calls; `None`: the next step decides.
 fn calls(name: &str) -> Option<bool> {
     match name {
         "send" | "sendCmd" | "recvCmd" => Some(true),
@@ -85,14 +85,14 @@ fn calls(name: &str) -> Option<bool> {
     }
 }
 
-/// Whether an `<exec>` begins to send audio.
+/// Returns whether an `<exec>` starts to send audio.
 fn plays(exec: &BytesStart<'_>) -> bool {
     let is_control = |value: &str| matches!(value, "pause" | "resume");
     let mut attributes = exec.attributes();
     attributes.with_checks(false).flatten().any(|one| AUDIO.contains(&one.key.into_inner()) && !is_control(&one.value))
 }
 
-/// The line of a byte, counted from 1.
+/// Returns the line of a byte offset, from 1.
 fn line(text: &str, at: usize) -> usize {
     text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1
 }
@@ -115,9 +115,9 @@ mod tests {
         assert_eq!(sends(&exec("rtp_stream=\"pause\"")), Ok(false));
         assert_eq!(sends(&exec("command=\"echo play_pcap_audio\"")), Ok(false));
         assert_eq!(sends("<!-- <exec rtp_stream=\"x\"/> -->"), Ok(false));
-        // A header's pattern may have characters that strict XML forbids in an attribute.
+        // A pattern may contain characters that XML forbids in attributes.
         assert_eq!(sends("<recv response=\"200\"><action><ereg regexp=\"<sip:.*>\"/></action></recv>"), Ok(false));
-        // ISO-8859-1 as it is.
+        // ISO-8859-1 is accepted.
         let bytes = [HEAD.as_bytes(), b"<scenario name=\"gr\xfcn\"><send>x</send></scenario>"].concat();
         assert!(Scenario::parse(&String::from_utf8_lossy(&bytes)).is_ok());
     }

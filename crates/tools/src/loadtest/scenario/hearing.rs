@@ -1,5 +1,5 @@
-//! The audio of a scenario's calls, judged at the callees. SIPp sends any audio, so loss is counted by sequence numbers and
-//! nothing can be said of the bits.
+//! Audio of a scenario's calls, judged at the callees. SIPp may send any audio, so loss is counted by sequence numbers
+//! and payloads are not compared.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -11,42 +11,43 @@ use trunkgate_phone::Codec;
 
 use super::super::figures::Figures;
 
-/// Packets of a call whose numbers are remembered, so that one that comes again is known.
+/// Number of recent packets of a call remembered to detect duplicates.
 const REMEMBERED: usize = 64;
-/// Samples of a millisecond.
+/// Samples per millisecond.
 const SAMPLES_MS: f64 = 8.0;
-/// A longer step of a stream's clock against ours is a new beginning and no jitter, in milliseconds.
+/// Step between packet times and timestamps above which the stream has restarted, in milliseconds; not counted as
+/// jitter.
 const RESTART_MS: f64 = 1000.0;
-/// Frames above [`SILENCE_DBFS`] with which a call is audible: 100 ms of 20 ms each.
+/// Number of 20 ms frames above [`SILENCE_DBFS`] for a call to be audible.
 const AUDIBLE_FRAMES: u64 = 5;
-/// A frame below this level is silent, in dB of full scale.
+/// Level below which a frame is silent, in dBFS.
 const SILENCE_DBFS: f64 = -50.0;
-/// Full scale of 16 bits.
+/// Full scale of 16-bit samples.
 const FULL_SCALE: f64 = 32_768.0;
-/// Payload numbers that RTCP beside RTP seems to have (RFC 5761 §4).
+/// Payload types that identify RTCP multiplexed with RTP (RFC 5761 §4).
 const RTCP: std::ops::RangeInclusive<u8> = 64..=95;
 
-/// Audio of one call as its callee received it.
+/// Audio of one call as received by its callee.
 #[derive(Debug, Default)]
 pub(super) struct CallAudio {
     reception: Reception,
-    /// SSRC, number and timestamp.
+    /// SSRC, sequence number and timestamp of recent packets.
     recent: VecDeque<(u32, u16, u32)>,
     highest: Option<(u32, u16)>,
     duplicates: u64,
     reordered: u64,
-    /// SSRC, arrival and timestamp of the packet before.
+    /// SSRC, time of arrival and timestamp of the previous packet.
     before: Option<(u32, Instant, u32)>,
     variation_sum_ms: f64,
     variations: u32,
-    /// Frames that were not silent, their samples and the sum of the squares.
+    /// Number of frames that are not silent, their samples, and the sum of squares.
     sounding: u64,
     samples: u64,
     power: f64,
 }
 
 impl CallAudio {
-    /// Takes a datagram that came to the callee's media address.
+    /// Handles a datagram received at the callee's media address.
     pub(super) fn hear(&mut self, now: Instant, packet: &[u8]) {
         let Ok(rtp) = Rtp::parse(packet) else { return };
         if RTCP.contains(&rtp.payload_type) {
@@ -74,7 +75,7 @@ impl CallAudio {
         self.measure(codec, packet.get(rtp.payload.clone()).unwrap_or_default());
     }
 
-    /// Compares the time since the packet before with the time that the sender says.
+    /// Compares the time since the previous packet with the difference of the timestamps.
     fn time(&mut self, now: Instant, rtp: &Rtp) {
         let before = self.before.replace((rtp.ssrc, now, rtp.timestamp));
         let Some((_, at, timestamp)) = before.filter(|(ssrc, ..)| *ssrc == rtp.ssrc) else { return };
@@ -97,13 +98,13 @@ impl CallAudio {
         }
     }
 
-    /// Whether audio was heard.
+    /// Returns whether audio was received.
     fn is_audible(&self) -> bool {
         self.sounding >= AUDIBLE_FRAMES
     }
 }
 
-/// Level of samples by the sum of their squares, in dB of full scale; a sine of full scale has -3. `None` for silence.
+/// Returns the level for a sum of squares, in dBFS (a full-scale sine has -3); `None` for silence.
 fn level_dbfs(power: f64, samples: u64) -> Option<f64> {
     (power > 0.0 && samples > 0).then(|| 10.0 * (power / samples as f64 / (FULL_SCALE * FULL_SCALE)).log10())
 }
@@ -111,29 +112,29 @@ fn level_dbfs(power: f64, samples: u64) -> Option<f64> {
 /// Audio of all answered calls.
 #[derive(Debug)]
 pub(super) struct Heard {
-    /// Calls that a callee answered.
+    /// Calls answered by a callee.
     pub(super) answered: u64,
-    /// Of these, calls in which audio was heard.
+    /// Answered calls with audible audio.
     pub(super) audible: u64,
-    /// Packets that should have come.
+    /// Packets expected by sequence numbers.
     pub(super) expected: u64,
     pub(super) lost: u64,
     pub(super) duplicates: u64,
     pub(super) reordered: u64,
     pub(super) jitter: Figures,
     pub(super) mos: Figures,
-    /// Lowest and highest level of an audible call, in dB of full scale.
+    /// Lowest and highest level of an audible call, in dBFS.
     pub(super) levels: Option<(f64, f64)>,
     /// INVITEs from other addresses than the edge's, left unanswered.
     pub(super) strangers: u64,
     /// Packets that the system dropped before they were read.
     pub(super) unread: u64,
-    /// Calls for which no socket was free.
+    /// Calls without a free socket.
     pub(super) crowded: u64,
 }
 
 impl Heard {
-    /// Returns the audio of no call.
+    /// Creates the sum without calls.
     pub(super) fn new() -> Result<Heard, String> {
         Ok(Heard {
             answered: 0,
@@ -173,7 +174,7 @@ impl Heard {
         self.mos.add(mos(Scored::G711, loss, delay_ms((jitter_ms * 1000.0) as u64, 0)));
     }
 
-    /// Returns the figures for a program.
+    /// Returns the sums and distributions as JSON.
     pub(super) fn as_json(&self) -> Value {
         json!({
             "answered": self.answered,
@@ -202,7 +203,7 @@ mod tests {
     use super::super::super::assertion::Stat;
     use super::*;
 
-    /// The judgement of one call whose packets of a tone come in this order, each so many microseconds late.
+    /// Returns the judgement of a call with these packets of a tone, each with its delay in microseconds.
     fn heard(packets: impl IntoIterator<Item = (u32, u64)>) -> Heard {
         let (start, voice, mut call) = (Instant::now(), Voice::new(7, Codec::Pcmu), CallAudio::default());
         for (n, late_us) in packets {
@@ -219,7 +220,7 @@ mod tests {
         assert_eq!((whole.answered, whole.audible, whole.expected, whole.lost), (1, 1, 500, 0));
         assert_eq!((whole.duplicates, whole.reordered), (0, 0));
         assert!(whole.mos.get(Stat::Min) > Some(4.3) && whole.jitter.get(Stat::Max) < Some(0.01), "{whole:?}");
-        // The voice's tone has a peak of -10 dB.
+        // The tone has a peak of -10 dB.
         let (least, most) = whole.levels.unwrap();
         assert!(least == most && (least + 13.3).abs() < 0.5, "{least}");
     }
@@ -252,7 +253,7 @@ mod tests {
             packet[3] = n;
             call.hear(start + Duration::from_millis(20) * u32::from(n), &packet);
         }
-        // Reports beside it are no audio.
+        // RTCP is no audio.
         call.hear(start, &[0x80, 200, 0, 6, 0, 0, 0, 7, 0, 0, 0, 0]);
         call.hear(start, b"hello");
         let mut silent = Heard::new().unwrap();

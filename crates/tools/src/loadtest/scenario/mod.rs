@@ -1,6 +1,6 @@
-//! `trunkgate loadtest --scenario`: a scenario of SIPp's as the callers. `sipp` places the calls and says which of them went
-//! as the scenario says; our phones are the callees and judge the audio that arrives. This room has the process of SIPp,
-//! its files and the callees; sockets, assertions and an edge of its own are the load test's.
+//! `trunkgate loadtest --scenario`: SIPp places the calls of a scenario and reports their success; phones of the test
+//! are the callees and judge the audio. This module has the SIPp process, its files and the callees; sockets,
+//! assertions and the test's own edge come from the load test.
 
 mod callees;
 mod document;
@@ -30,17 +30,16 @@ use trunkgate_boot::run;
 use trunkgate_system::terminal;
 use trunkgate_system::text::number;
 
-/// How often SIPp is looked at.
+/// Interval at which the SIPp process is checked.
 const LOOK: Duration = Duration::from_millis(50);
-/// How often progress is shown.
+/// Interval of progress reports.
 const SHOWN: Duration = Duration::from_secs(1);
-/// How long the calls that SIPp has left may take to end.
+/// Time for calls left by SIPp to end.
 const FAREWELL: Duration = Duration::from_secs(6);
-/// How long the last BYEs of SIPp may take to the callees.
+/// Time for SIPp's last BYEs to reach the callees.
 const LAST_MESSAGES: Duration = Duration::from_secs(2);
 
-/// Runs the scenario: exit 0 if all holds that is asserted, 1 if not, or if SIPp did not come to its end, 2 if it cannot be
-/// tried.
+/// Runs the scenario. Exit code 0 if all assertions hold, 1 if not or if SIPp did not finish, 2 if it cannot be run.
 pub(super) fn run(verb: &LoadTest, file: &Path) -> ExitCode {
     let done = ScenarioPlan::new(verb, file).map_err(|what| anyhow!("{what}")).and_then(|mut plan| {
         let outcome = test(&mut plan)?;
@@ -68,13 +67,13 @@ fn test(plan: &mut ScenarioPlan) -> anyhow::Result<Outcome> {
     let files = plan.sockets() + if plan.base.is_own { OWN_FILES * plan.base.sockets() } else { 0 };
     sockets::make_room(files).map_err(|what| anyhow!("{what}"))?;
     let signals = sockets::catch_signals().context("signals cannot be received")?;
-    // The callers' socket is SIPp's own.
+    // SIPp opens the callers' socket itself.
     let answers = plan.base.bound[1];
     let sockets = Sockets::open([(answers.ip(), 0).into(), answers], [0, plan.sockets()], signals)?;
     let folder = TemporaryFolder::new().context("no temporary directory for sipp")?;
     let mut progress = Progress::new();
     let edge = if plan.base.is_own {
-        // The edge has to know its caller.
+        // The edge must know the callers' port.
         plan.callers = sipp::free_port(plan.callers)?;
         let callees = sockets.sip(super::line::Side::Callee).context("no sockets")?;
         Some(own_between(&mut plan.base, plan.callers, callees)?)
@@ -99,10 +98,10 @@ fn test(plan: &mut ScenarioPlan) -> anyhow::Result<Outcome> {
     outcome.map_err(|what| anyhow!("{what}"))
 }
 
-/// Serves the callees until SIPp has ended and its calls have, too.
+/// Serves the callees until SIPp and its calls have ended.
 ///
 /// # Errors
-/// SIPp cannot run the scenario, or what the system cannot do.
+/// Returns an error of SIPp or of the system.
 fn attend(
     plan: &ScenarioPlan,
     mut sipp: Sipp,
@@ -135,7 +134,7 @@ fn attend(
     Ok(Outcome { statistics, failures, fault, heard, lasted, is_cut: end.is_cut, exit_code: end.code() })
 }
 
-/// Waits for the messages that are under way when SIPp ends, and hangs up the calls that it has left.
+/// Waits for the last messages after SIPp has ended, then ends the calls it has left.
 fn wait_for_last_calls(callees: &mut Callees<'_>, end: &SippEnd) -> Result<(), String> {
     let ended = Instant::now();
     let patience = if end.is_cut { Duration::ZERO } else { LAST_MESSAGES };
@@ -149,7 +148,7 @@ fn wait_for_last_calls(callees: &mut Callees<'_>, end: &SippEnd) -> Result<(), S
     Ok(())
 }
 
-/// Shows how far SIPp is.
+/// Shows the progress of SIPp.
 fn show(progress: &mut Progress, plan: &ScenarioPlan, sipp: &Sipp) {
     let statistics = sipp.statistics().unwrap_or_default();
     progress.bar(

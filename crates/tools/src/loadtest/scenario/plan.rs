@@ -1,4 +1,4 @@
-//! What a load test by a scenario is to do: the flags, read.
+//! Plan of a load test with a scenario: the parsed flags.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,12 +10,12 @@ use super::document::Scenario;
 use crate::cli::LoadTest;
 use trunkgate_config as config;
 
-/// Assertions where no flag asserts anything; the second is added for a scenario that sends audio to our callees.
+/// Default assertions; the second one for a scenario that sends audio to the test's callees.
 const ASSERTED: &str = "failed=0";
 const AUDIBLE: &str = "failed=0,audible=100%";
-/// Time that a scenario has beyond twice the planned one.
+/// Time in addition to twice the planned time.
 const MORE_TIME: Duration = Duration::from_secs(60);
-/// Arguments of SIPp that belong to a flag of ours.
+/// SIPp arguments that are set by flags of the load test.
 const OURS: [(&str, &str); 15] = [
     ("-sf", "--scenario"),
     ("-sn", "--scenario"),
@@ -33,7 +33,7 @@ const OURS: [(&str, &str); 15] = [
     ("-au", "--username"),
     ("-ap", "--password-env"),
 ];
-/// Arguments of SIPp that would keep its statistics, its errors or its end from the load test.
+/// SIPp arguments that would hide its statistics, errors or end from the load test.
 const NEEDED: [&str; 9] = [
     "-bg",
     "-fd",
@@ -46,31 +46,31 @@ const NEEDED: [&str; 9] = [
     "-ringbuffer_files",
 ];
 
-/// What is to be done.
+/// Validated flags.
 #[derive(Debug)]
 pub(super) struct ScenarioPlan {
-    /// What every load test needs.
+    /// Plan of a load test without a scenario.
     pub(super) base: Plan,
     pub(super) file: PathBuf,
     /// Called number.
     pub(super) number: String,
-    /// Calls in all.
+    /// Total number of calls.
     pub(super) total: u32,
-    /// The time after which SIPp is ended.
+    /// Time after which SIPp is stopped.
     pub(super) timeout: Duration,
-    /// SIPp's address; with port 0 SIPp chooses the port.
+    /// Address of SIPp; with port 0 SIPp chooses the port.
     pub(super) callers: SocketAddr,
-    /// Whether our callees answer.
+    /// Whether the test's callees answer.
     pub(super) has_callees: bool,
-    /// Further arguments of SIPp.
+    /// Further arguments for SIPp.
     pub(super) further: Vec<String>,
 }
 
 impl ScenarioPlan {
-    /// Reads the flags and the scenario.
+    /// Parses the flags and reads the scenario.
     ///
     /// # Errors
-    /// What is wrong with them, and what is right.
+    /// Returns a message with the error and a fix.
     pub(super) fn new(verb: &LoadTest, file: &Path) -> Result<ScenarioPlan, String> {
         let scenario = Scenario::read(file)?;
         let has_callees = verb.to.is_none() || verb.answer.is_some();
@@ -100,21 +100,21 @@ impl ScenarioPlan {
         })
     }
 
-    /// Returns the sockets for audio: also calls that have just ended have one.
+    /// Returns the number of audio sockets, including those of calls that have just ended.
     pub(super) fn sockets(&self) -> usize {
         let ended = self.base.interval.as_secs_f64().recip().ceil() as usize;
         if self.has_callees { self.base.sockets() + ended } else { 0 }
     }
 }
 
-/// Returns the time that so many calls take: as fast as they may be placed, or as fast as those before them end.
+/// Returns the time for `total` calls, limited by the rate or by the number of concurrent calls.
 fn planned(base: &Plan, total: u32) -> Duration {
     let rounds = u64::from(total).div_ceil(base.calls as u64);
     let by_hold = base.hold.saturating_mul(u32::try_from(rounds).unwrap_or(u32::MAX));
     base.interval.saturating_mul(total).max(by_hold).saturating_add(base.hold)
 }
 
-/// Refuses arguments of SIPp that the load test sets itself.
+/// Rejects SIPp arguments that the load test sets itself.
 fn check_further(words: &[String], is_own_edge: bool) -> Result<(), String> {
     for word in words {
         let bare = word.strip_prefix('-').filter(|bare| bare.starts_with('-')).unwrap_or(word);
@@ -160,7 +160,7 @@ mod tests {
         let plan = plan_of(CALLS, &[]).unwrap();
         assert_eq!((plan.total, plan.base.calls, plan.base.hold), (50, 10, Duration::from_secs(2)));
         assert_eq!((plan.number.as_str(), plan.has_callees, plan.sockets()), (OWN_NUMBER, true, 33));
-        // 10 s to place them, 2 s for the last one; twice that and a minute.
+        // Planned: 10 s to place the calls and 2 s for the last one; the timeout is twice that and a minute.
         assert_eq!(plan.timeout, Duration::from_secs(84));
         let plan = plan_of(CALLS, &["--total", "7", "--calls", "2", "--cps", "0.5", "--hold", "5s", "--timeout", "9s"])
             .unwrap();
@@ -207,7 +207,7 @@ mod tests {
         }
         assert!(plan_of(CALLS, &to(&["--", "-t", "t1"])).is_ok());
         assert!(plan_of("", &[]).unwrap_err().contains("not XML"));
-        // Without a scenario they mean nothing.
+        // These flags require a scenario.
         for flags in [&["--total", "3"][..], &["--timeout", "3s"], &["--", "-inf", "x"]] {
             let all = ["trunkgate", "loadtest"].iter().chain(flags);
             assert!(Cli::try_parse_from(all).unwrap_err().to_string().contains("--scenario"));

@@ -1,4 +1,4 @@
-//! What a scenario has come to, as text, as JSON and as JUnit XML.
+//! Report of a scenario, as text, JSON and JUnit XML.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -13,29 +13,29 @@ use super::plan::ScenarioPlan;
 use super::statistics::Statistics;
 use crate::junit::{Case, Wrong, suite};
 
-/// Width of a row's name, in characters, as the table of figures has it.
+/// Width of a row's name, in characters, as in the table of distributions.
 const NAME: usize = 11;
 
-/// What a scenario has come to.
+/// Results of a scenario.
 #[derive(Debug)]
 pub(super) struct Outcome {
     pub(super) statistics: Statistics,
     /// Failed calls by reason.
     pub(super) failures: BTreeMap<String, u64>,
-    /// Why SIPp did not come to its end.
+    /// Reason why SIPp did not finish.
     pub(super) fault: Option<String>,
-    /// Audio at the callees; `None` where others answer.
+    /// Audio at the callees; `None` if the test has no callees.
     pub(super) heard: Option<Heard>,
-    /// How long SIPp ran.
+    /// Run time of SIPp.
     pub(super) lasted: Duration,
-    /// Whether the user ended it.
+    /// Whether the user stopped it.
     pub(super) is_cut: bool,
-    /// SIPp's exit code; `None` where a signal has ended it.
+    /// Exit code of SIPp; `None` if it was ended by a signal.
     pub(super) exit_code: Option<i32>,
 }
 
 impl Outcome {
-    /// Returns the value of an assertion; `None` where there is no such value.
+    /// Returns the value of a metric; `None` without measurements.
     pub(super) fn value(&self, metric: Metric, stat: Stat) -> Option<f64> {
         let share = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
         let heard = self.heard.as_ref();
@@ -45,18 +45,18 @@ impl Outcome {
             Metric::Jitter => heard?.jitter.get(stat),
             Metric::Mos => heard?.mos.get(stat),
             Metric::Loss => share(heard?.lost, heard?.expected),
-            // A call may reach the callees twice; more than all of them is not answered.
+            // The edge may call a callee twice for one call.
             Metric::Answered => share(heard?.answered.min(self.statistics.attempted), self.statistics.attempted),
             Metric::Audible => share(heard?.audible, heard?.answered),
             Metric::Duplicates => Some(heard?.duplicates as f64),
             Metric::Reordered => Some(heard?.reordered as f64),
-            // Refused before the test.
+            // Assertions on these metrics are rejected before the test.
             Metric::Setup | Metric::PostDial | Metric::Delay | Metric::Late | Metric::Harmed => None,
             Metric::Dropped | Metric::Foreign | Metric::Held => None,
         }
     }
 
-    /// Returns why the figures are not those of the whole scenario, or not the edge's.
+    /// Returns the reasons why the results are incomplete or not valid for the edge.
     fn faults(&self) -> Vec<String> {
         let mut faults: Vec<String> = self.fault.iter().cloned().collect();
         if let Some(heard) = &self.heard {
@@ -77,12 +77,12 @@ impl Outcome {
     }
 }
 
-/// Returns whether all holds that is asserted, and SIPp came to its end.
+/// Returns whether all assertions hold and the results are valid.
 pub(super) fn is_ok(outcome: &Outcome, judged: &[Judged]) -> bool {
     outcome.faults().is_empty() && judged.iter().all(|one| one.holds)
 }
 
-/// Returns the report for a person.
+/// Returns the report as text.
 pub(super) fn text(plan: &ScenarioPlan, outcome: &Outcome, judged: &[Judged]) -> String {
     let Statistics { attempted, succeeded, failed, unfinished, retransmissions, response_ms, .. } = &outcome.statistics;
     let share = |part: u64, whole: u64| Kind::Share.show(part as f64 / whole.max(1) as f64);
@@ -118,7 +118,7 @@ pub(super) fn text(plan: &ScenarioPlan, outcome: &Outcome, judged: &[Judged]) ->
     out
 }
 
-/// The audio at the callees.
+/// Returns the lines on the audio at the callees.
 fn audio(heard: &Heard) -> String {
     let share = |part: u64, whole: u64| Kind::Share.show(part as f64 / whole.max(1) as f64);
     let Heard { answered, audible, expected, lost, duplicates, reordered, .. } = heard;
@@ -143,7 +143,7 @@ fn audio(heard: &Heard) -> String {
     out
 }
 
-/// Returns the report for a program.
+/// Returns the report as JSON.
 pub(super) fn json(plan: &ScenarioPlan, outcome: &Outcome, judged: &[Judged]) -> Value {
     let faults = outcome.faults();
     let Statistics { attempted, succeeded, failed, unfinished, retransmissions, response_ms, .. } = &outcome.statistics;
@@ -180,7 +180,7 @@ pub(super) fn json(plan: &ScenarioPlan, outcome: &Outcome, judged: &[Judged]) ->
 /// Returns the report as JUnit XML: a case for each assertion, and one for SIPp.
 ///
 /// # Errors
-/// What cannot be written.
+/// Returns the error of the XML writer.
 pub(super) fn junit(plan: &ScenarioPlan, outcome: &Outcome, judged: &[Judged]) -> io::Result<Vec<u8>> {
     let reasons: String =
         outcome.failures.iter().map(|(reason, count)| format!("failed {count}: {reason}\n")).collect();

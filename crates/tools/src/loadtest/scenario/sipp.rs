@@ -1,5 +1,5 @@
-//! The process of SIPp: its arguments, its end, and what it leaves behind. It is started without a shell, in a process group
-//! of its own, and is ended when its time is over.
+//! The SIPp process: arguments, end and output files. It is started without a shell in its own process group and
+//! stopped after its timeout.
 
 use std::ffi::OsString;
 use std::fs::{DirBuilder, File};
@@ -19,26 +19,27 @@ use trunkgate_boot::edge::seed;
 use trunkgate_system::text::hex;
 use trunkgate_system::{files, programs};
 
-/// The program.
+/// Name of the program.
 const PROGRAM: &str = "sipp";
-/// From a request to end until SIPp is killed.
+/// Time from SIGTERM to SIGKILL.
 const GRACE: Duration = Duration::from_secs(3);
-/// SIPp ends by itself so long after it should have been ended, in case nothing is left that ends it.
+/// Margin of SIPp's own timeout, in case the load test can no longer stop it.
 const OWN_TIMEOUT: Duration = Duration::from_secs(30);
-/// What is read of each of its files, in bytes.
+/// Maximum size read of each output file, in bytes.
 const MOST_BYTES: u64 = 4 << 20;
-/// Lines of statistics at most, of 1 to 2 KB each, so that the last one is read: one a second for as long as possible.
+/// Maximum number of statistics lines (1 to 2 KB each), so that the file fits into `MOST_BYTES`; one per second if
+/// possible.
 const LINES: u64 = 1_000;
-/// What is shown of what it complains of, in characters.
+/// Maximum length of its error output shown, in characters.
 const COMPLAINT_CHARS: usize = 2_000;
-/// Random bytes in the name of its folder.
+/// Random bytes in the name of its directory.
 const NAME_BYTES: usize = 8;
-/// Names of its files.
+/// Names of its output files.
 const STATISTICS: &str = "statistics.csv";
 const ERRORS: &str = "errors.log";
 const STDERR: &str = "stderr.log";
 
-/// Exit codes of SIPp that are no plain success or failure of calls.
+/// Exit codes of SIPp with a special meaning.
 const EXIT_OK: i32 = 0;
 const EXIT_CALLS_FAILED: i32 = 1;
 const EXIT_INTERNAL_COMMAND: i32 = 97;
@@ -46,7 +47,7 @@ const EXIT_NO_CALLS: i32 = 99;
 const EXIT_RTP_CHECK_FAILED: i32 = 253;
 const EXIT_CANNOT_BIND: i32 = 254;
 
-/// A running SIPp.
+/// A running SIPp process.
 #[derive(Debug)]
 pub(super) struct Sipp {
     child: Child,
@@ -54,41 +55,41 @@ pub(super) struct Sipp {
     began: Instant,
     timeout: Duration,
     stage: Stage,
-    /// Requests to end that were passed on.
+    /// Number of the user's signals already handled.
     stops: u32,
 }
 
-/// How far SIPp is from its end.
+/// Stage of stopping SIPp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Runs,
-    /// It was asked to place no more calls.
+    /// SIPp was asked to place no more calls.
     Finishes,
-    /// It was ended at this time.
+    /// SIPp was sent SIGTERM at this time.
     Ending(Instant),
 }
 
-/// The end of SIPp.
+/// End of the SIPp process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct SippEnd {
     status: ExitStatus,
-    /// The time that it had, where that was over.
+    /// The timeout, if it expired.
     timed_out: Option<Duration>,
-    /// Whether the user ended it.
+    /// Whether the user stopped it.
     pub(super) is_cut: bool,
 }
 
-/// Folder of SIPp's files, which only this user may read; removed when dropped.
+/// Private directory of SIPp's files, removed on drop.
 #[derive(Debug)]
 pub(super) struct TemporaryFolder {
     path: PathBuf,
 }
 
 impl TemporaryFolder {
-    /// Creates the folder where the system has its temporary files.
+    /// Creates the directory in the system's temporary directory.
     ///
     /// # Errors
-    /// The system's.
+    /// Returns the system's error.
     pub(super) fn new() -> std::io::Result<TemporaryFolder> {
         let name = seed()?;
         let path = std::env::temp_dir().join(format!("trunkgate-sipp-{}", hex(&name[..NAME_BYTES])));
@@ -96,7 +97,7 @@ impl TemporaryFolder {
         Ok(TemporaryFolder { path })
     }
 
-    /// Returns its path.
+    /// Returns the path of the directory.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
@@ -111,7 +112,7 @@ impl Drop for TemporaryFolder {
 /// Returns the path of the installed program.
 ///
 /// # Errors
-/// That there is none, and how it is installed.
+/// Returns a message with the installation command if there is none.
 pub(super) fn installed() -> Result<PathBuf, String> {
     programs::installed(PROGRAM).ok_or_else(|| {
         "--scenario needs SIPp: no absolute folder of PATH has a program `sipp`. Install it: `apt install sip-tester` \
@@ -121,10 +122,10 @@ pub(super) fn installed() -> Result<PathBuf, String> {
 }
 
 impl Sipp {
-    /// Starts SIPp; its files go to this folder.
+    /// Starts SIPp with its files in `folder`.
     ///
     /// # Errors
-    /// It cannot be started.
+    /// Returns a message if it cannot be started.
     pub(super) fn start(program: &Path, plan: &ScenarioPlan, folder: &Path) -> Result<Sipp, String> {
         let failed = |error: std::io::Error| format!("{} cannot be run: {error}", program.display());
         let stderr = File::create(folder.join(STDERR)).map_err(failed)?;
@@ -133,9 +134,10 @@ impl Sipp {
         let every = (plan.timeout.as_secs() / LINES).max(1).to_string();
         command.args(["-trace_stat", "-fd", &every, "-stf"]).arg(folder.join(STATISTICS));
         command.args(["-trace_err", "-error_file"]).arg(folder.join(ERRORS));
-        // Its screens are drawn on stdout.
+        // SIPp draws its screens on stdout.
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr).process_group(0);
-        // A child inherits blocked signals: SIPp could not be ended. Ctrl-C stays blocked, so that none is lost meanwhile.
+        // A child inherits blocked signals, so SIGTERM is unblocked for it. SIGINT stays blocked, so that none is lost
+        // meanwhile.
         let needed = SigSet::from(Signal::SIGTERM);
         let unblocked = needed.thread_unblock();
         let child = command.spawn().map_err(failed);
@@ -150,11 +152,11 @@ impl Sipp {
         })
     }
 
-    /// Looks whether SIPp has ended, and ends it where its time is over or the user has asked for that so often. The first
-    /// time it finishes the calls that are up.
+    /// Checks whether SIPp has ended; stops it after its timeout or on the user's signals. The first signal only stops
+    /// new calls.
     ///
     /// # Errors
-    /// The system does not say whether it runs.
+    /// Returns an error if the state of the process is unknown.
     pub(super) fn poll(&mut self, now: Instant, stops: u32) -> Result<Option<SippEnd>, String> {
         if let Some(status) = self.child.try_wait().map_err(|error| error.to_string())? {
             let is_over = self.stops == 0 && self.stage != Stage::Runs;
@@ -176,17 +178,17 @@ impl Sipp {
         Ok(None)
     }
 
-    /// Returns the statistics so far.
+    /// Returns the latest statistics.
     pub(super) fn statistics(&self) -> Option<Statistics> {
         Statistics::parse(&self.text(STATISTICS))
     }
 
-    /// Returns the beginning of the file of errors.
+    /// Returns the beginning of the error file.
     pub(super) fn errors(&self) -> String {
         self.text(ERRORS)
     }
 
-    /// Returns what SIPp complains of, each complaint once and without its date.
+    /// Returns the error output, each message once and without its date.
     pub(super) fn complaint(&self) -> String {
         complaint(&self.text(STDERR))
     }
@@ -196,7 +198,7 @@ impl Sipp {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// Sends a signal to SIPp and what it has started. It has not been waited for: its group's number is its own.
+    /// Sends a signal to SIPp's process group, which exists because the process was not waited for.
     fn signal(&self, signal: Signal) {
         let _ = killpg(Pid::from_raw(self.child.id().cast_signed()), signal);
     }
@@ -212,7 +214,7 @@ impl Drop for Sipp {
 }
 
 impl SippEnd {
-    /// Returns why SIPp could not run the scenario at all; `None`: it placed calls, or was ended.
+    /// Returns the reason why SIPp could not run the scenario; `None` if it placed calls or was stopped.
     pub(super) fn refusal(&self, calls: u64, complaint: &str) -> Option<String> {
         let code = self.status.code()?;
         let is_own = self.timed_out.is_none() && !self.is_cut;
@@ -233,7 +235,7 @@ impl SippEnd {
         Some(format!("sipp refuses to run the scenario (exit code {code}): {complaint}{hint}"))
     }
 
-    /// Returns why the figures are not those of the whole scenario.
+    /// Returns the reason why the results are incomplete.
     pub(super) fn fault(&self, statistics: &Statistics, complaint: &str) -> Option<String> {
         if let Some(timeout) = self.timed_out {
             let calls = statistics.unfinished;
@@ -254,13 +256,13 @@ impl SippEnd {
         }
     }
 
-    /// Returns the exit code; `None` where a signal has ended it.
+    /// Returns the exit code; `None` if it was ended by a signal.
     pub(super) fn code(&self) -> Option<i32> {
         self.status.code()
     }
 }
 
-/// Returns the arguments that the plan decides.
+/// Returns the arguments derived from the plan.
 fn arguments(plan: &ScenarioPlan) -> Vec<OsString> {
     let (rate, period_ms) = rate(plan.base.interval);
     let local = plan.callers.ip().to_string();
@@ -287,10 +289,10 @@ fn arguments(plan: &ScenarioPlan) -> Vec<OsString> {
     words
 }
 
-/// Returns whole calls and the time in which they are placed, in milliseconds: SIPp counts no parts of a call.
+/// Returns the rate as whole calls per period in milliseconds: SIPp supports no fractions.
 fn rate(interval: Duration) -> (u32, u64) {
     let per_second = interval.as_secs_f64().recip();
-    // An interval has whole nanoseconds.
+    // The interval is rounded to nanoseconds.
     let calls = (per_second - 1e-3).ceil().max(1.0);
     (calls as u32, (calls / per_second * 1000.0).round() as u64)
 }
@@ -311,10 +313,10 @@ fn complaint(stderr: &str) -> String {
     lines.join("\n").chars().filter(|sign| *sign == '\n' || !sign.is_control()).take(COMPLAINT_CHARS).collect()
 }
 
-/// Returns the address of a free port for SIPp, so that an edge can know it before SIPp runs.
+/// Returns a free port for SIPp, so that an edge can be configured with it before SIPp runs.
 ///
 /// # Errors
-/// The address cannot be used.
+/// Returns the error if the address cannot be bound.
 pub(super) fn free_port(at: SocketAddr) -> std::io::Result<SocketAddr> {
     std::net::UdpSocket::bind(at)?.local_addr()
 }
@@ -342,7 +344,7 @@ mod tests {
         }
         assert_eq!(end(253).fault(&calls(3), "").unwrap(), "sipp's own check of RTP failed (exit code 253)");
         assert_eq!(end(255).fault(&calls(3), "out of memory").unwrap(), "sipp failed (exit code 255): out of memory");
-        // A scenario that SIPp cannot read ends it with 1 in some versions, with 255 in others.
+        // For an invalid scenario the exit code is 1 or 255, depending on the SIPp version.
         for code in [1, 255] {
             let refusal = end(code).refusal(0, "Unknown element 'sendd' in xml scenario file").unwrap();
             assert!(refusal.ends_with(&format!("(exit code {code}): Unknown element 'sendd' in xml scenario file")));

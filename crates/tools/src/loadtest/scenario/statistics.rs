@@ -1,14 +1,14 @@
-//! What SIPp writes: the statistics of `-trace_stat`, and the reasons of failed calls in the file of `-trace_err`.
+//! Output of SIPp: the statistics of `-trace_stat`, and the reasons of failed calls from `-trace_err`.
 
 use std::collections::BTreeMap;
 
-/// Reasons that are kept apart; further ones are counted together.
+/// Maximum number of distinct failure reasons.
 const REASONS: usize = 32;
-/// Name of the further ones.
+/// Name for further reasons.
 const OTHERS: &str = "other reasons";
-/// Longest reason that is kept, in characters.
+/// Maximum length of a reason, in characters.
 const REASON_CHARS: usize = 120;
-/// Column of calls that were aborted on an unexpected message. The error file has the message.
+/// Column of calls aborted on an unexpected message, which is in the error file.
 const UNEXPECTED: &str = "FailedUnexpectedMessage(C)";
 /// Columns of failed calls and their meanings.
 const KINDS: [(&str, &str); 17] = [
@@ -34,24 +34,24 @@ const KINDS: [(&str, &str); 17] = [
 /// Last line of the statistics.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Statistics {
-    /// Calls that were placed.
+    /// Calls placed.
     pub(super) attempted: u64,
-    /// Calls that went as the scenario says.
+    /// Calls that completed the scenario.
     pub(super) succeeded: u64,
-    /// Calls that did not.
+    /// Calls that failed.
     pub(super) failed: u64,
     /// Calls that had not ended.
     pub(super) unfinished: u64,
-    /// Messages that SIPp sent again.
+    /// Messages retransmitted by SIPp.
     pub(super) retransmissions: u64,
-    /// Mean of the first response time that the scenario measures (`rtd`), in milliseconds.
+    /// Mean of the scenario's first response time (`rtd`), in milliseconds.
     pub(super) response_ms: Option<f64>,
     /// Failed calls by column.
     pub(super) kinds: Vec<(&'static str, u64)>,
 }
 
 impl Statistics {
-    /// Reads the file's last whole line; `None` where there is none.
+    /// Parses the last complete line of the file; `None` if there is none.
     pub(super) fn parse(text: &str) -> Option<Statistics> {
         let mut lines = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
         let names: Vec<&str> = lines.next()?.split(';').collect();
@@ -99,13 +99,13 @@ impl Statistics {
     }
 }
 
-/// Returns the reasons of calls that were aborted on an unexpected message, in order.
+/// Returns the reasons of calls aborted on an unexpected message, in order.
 fn unexpected(errors: &str) -> impl Iterator<Item = String> {
     errors.split("Aborting call on unexpected message for Call-").skip(1).filter_map(|record| {
         let (while_doing, message) = record.split_once(": while ")?.1.split_once(", received '")?;
         let mut lines = message.lines();
         let first = lines.next()?.trim();
-        // Of a request, the method.
+        // Method of a request, or status of a response.
         let received = first.strip_prefix("SIP/2.0 ").unwrap_or_else(|| first.split(' ').next().unwrap_or_default());
         let headers = lines.take_while(|line| !line.trim().is_empty());
         let mut texts = headers.filter(|line| line.starts_with("Reason:")).filter_map(|line| line.split_once("text="));
@@ -115,7 +115,7 @@ fn unexpected(errors: &str) -> impl Iterator<Item = String> {
     })
 }
 
-/// Reads a time as SIPp writes it: hours, minutes, seconds and microseconds.
+/// Parses a time of SIPp: hours, minutes, seconds and microseconds.
 fn milliseconds(text: &str) -> Option<f64> {
     let mut parts = text.split(':').map(str::parse::<f64>);
     let mut next = || parts.next()?.ok();
@@ -162,7 +162,7 @@ mod tests {
                 pair("unexpected message", 1),
             ]
         );
-        // A warning of a call that went on is no failed call.
+        // A warning for a continuing call is no failure.
         assert!(read("x;5;0;0;5;0;0;0;0;").failures(ERRORS).is_empty());
         assert_eq!(
             pairs(read("x;1;0;0;0;1;0;1;0;").failures(ERRORS)),
