@@ -1,26 +1,26 @@
-//! What recordings lack: audio that was lost on the way to the disk, by its reason.
+//! Gaps of recordings: audio lost on the way to the disk, by reason.
 
 use trunkgate_story::view::RecordingLoss;
 
-/// Why a recording lacks audio.
+/// Reason for a gap in a recording.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LossReason {
-    /// More audio waited for the disk than is kept.
+    /// The queue for the disk overflowed.
     DiskSlow,
     /// The disk was full.
     DiskFull,
-    /// The disk has refused the file for another reason.
+    /// The disk returned another error.
     DiskFailed,
-    /// The edge was restarted while the call went on.
+    /// The edge was restarted during the call.
     Restart,
 }
 
 impl LossReason {
-    /// All of them, in the order in which they are shown.
+    /// All reasons, in display order.
     pub const ALL: [LossReason; 4] =
         [LossReason::DiskSlow, LossReason::DiskFull, LossReason::DiskFailed, LossReason::Restart];
 
-    /// Returns the stable word for views.
+    /// Returns the stable name for views.
     pub const fn as_str(self) -> &'static str {
         match self {
             LossReason::DiskSlow => "disk_slow",
@@ -31,12 +31,12 @@ impl LossReason {
     }
 }
 
-/// Audio that a recording lacks, in milliseconds for each reason.
+/// Lost audio of a recording, in milliseconds for each reason.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Losses([u64; LossReason::ALL.len()]);
 
 impl Losses {
-    /// Adds to one reason.
+    /// Adds milliseconds to a reason.
     pub fn add(&mut self, reason: LossReason, milliseconds: u64) {
         for (known, lost) in LossReason::ALL.into_iter().zip(&mut self.0) {
             if known == reason {
@@ -45,12 +45,12 @@ impl Losses {
         }
     }
 
-    /// Returns the sum.
+    /// Returns the total, in milliseconds.
     pub fn total(&self) -> u64 {
         self.0.iter().sum()
     }
 
-    /// Returns them as they are shown: reasons that have lost none are left out.
+    /// Returns the losses for display, without reasons that have none.
     pub fn views(&self) -> Vec<RecordingLoss> {
         let each = LossReason::ALL.into_iter().zip(self.0).filter(|(_, lost)| *lost > 0);
         each.map(|(reason, lost)| RecordingLoss { reason: reason.as_str(), seconds: lost as f64 / 1000.0 }).collect()

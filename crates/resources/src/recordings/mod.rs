@@ -1,7 +1,7 @@
-//! Recordings of calls: those that are being made, and what is known of each until its file is complete.
+//! Recordings of calls in progress, and their data until the file is complete.
 //!
-//! Signalling begins and ends them, media sessions hear the audio, and a writer of the shell's has the files. A recording outlives its call
-//! by the time that its file needs.
+//! Signalling begins and ends recordings, media sessions deliver the audio, and a writer in the shell owns the files.
+//! A recording outlives its call until its file is complete.
 
 pub mod losses;
 
@@ -21,14 +21,14 @@ use trunkgate_story::wall::rfc2822;
 use crate::applications::question::{AppCallback, AppPlace, DocumentRequest};
 use crate::recordings::losses::Losses;
 
-/// What a recording was begun by.
+/// Trigger of a recording.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RecordingSource {
     /// `record` of a route.
     Route,
-    /// A request over HTTP.
+    /// An API request during the call.
     Request,
-    /// A request that has begun the call, with `Record`.
+    /// `Record` of the API request that started the call.
     OutboundApi,
     /// `Record` of a document.
     RecordVerb,
@@ -36,14 +36,14 @@ pub enum RecordingSource {
     DialVerb,
     /// `Recording` in Start of a document.
     StartVerb,
-    /// A mailbox: the message of a caller.
+    /// The message of a caller in a mailbox.
     Voicemail,
     /// `record` of a Conference.
     Conference,
 }
 
 impl RecordingSource {
-    /// Returns its stable name: as Twilio's API has it in `source`.
+    /// Returns the stable name, as in `source` of Twilio's API.
     pub const fn as_str(self) -> &'static str {
         match self {
             RecordingSource::Route => "Trunking",
@@ -58,41 +58,41 @@ impl RecordingSource {
     }
 }
 
-/// Events of a recording that a receiver is notified of.
+/// Events of a recording that are reported to a receiver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordingEvents {
-    /// It has begun.
+    /// The recording has begun.
     pub in_progress: bool,
-    /// Its file is complete.
+    /// The file is complete.
     pub completed: bool,
-    /// There is no audio, and no file.
+    /// The recording has no audio, and no file.
     pub absent: bool,
 }
 
 impl RecordingEvents {
-    /// All of them.
+    /// All events.
     pub const ALL: RecordingEvents = RecordingEvents { in_progress: true, completed: true, absent: true };
-    /// Those that Twilio reports where nothing else is asked for.
+    /// Events that Twilio reports by default.
     pub const COMPLETED: RecordingEvents = RecordingEvents { in_progress: false, completed: true, absent: false };
 }
 
-/// A receiver of what becomes of a recording.
+/// Receiver of a recording's events.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordingReceiver {
-    /// Name of the application, for figures.
+    /// Name of the application, for metrics.
     pub app: String,
     /// Absolute URL.
     pub url: String,
-    /// Method.
+    /// HTTP method.
     pub method: WebhookMethod,
     /// Events to report.
     pub events: RecordingEvents,
-    /// Whether its URL may lead to private and loopback addresses.
+    /// Whether the URL may resolve to private and loopback addresses.
     pub allow_private: bool,
 }
 
 impl RecordingReceiver {
-    /// Returns the receiver that the configuration names for every recording.
+    /// Returns the receiver that the configuration sets for all recordings.
     pub fn of_all(url: &str) -> RecordingReceiver {
         RecordingReceiver {
             app: OF_ALL.to_owned(),
@@ -103,7 +103,7 @@ impl RecordingReceiver {
         }
     }
 
-    /// Returns the receiver that a mailbox names for its messages.
+    /// Returns the receiver that a mailbox sets for its messages.
     pub fn of_mailbox(mailbox: &Mailbox) -> Option<RecordingReceiver> {
         Some(RecordingReceiver {
             app: mailbox.target(),
@@ -115,23 +115,23 @@ impl RecordingReceiver {
     }
 }
 
-/// A transcription that a recording asks for.
+/// Transcription requested for a recording.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TranscriptionRequest {
-    /// Name of the application, for figures.
+    /// Name of the application, for metrics.
     pub app: String,
-    /// Absolute URL that is notified of the result.
+    /// Absolute URL notified of the result.
     pub url: Option<String>,
-    /// Whether that URL may lead to private and loopback addresses.
+    /// Whether this URL may resolve to private and loopback addresses.
     pub allow_private: bool,
     /// Number of the caller.
     pub from: String,
-    /// Number that was called.
+    /// Number dialled.
     pub to: String,
 }
 
 impl TranscriptionRequest {
-    /// Returns the receiver of the result, where it names one.
+    /// Returns the receiver of the result, if there is one.
     pub fn receiver(&self) -> Option<RecordingReceiver> {
         Some(RecordingReceiver {
             app: self.app.clone(),
@@ -150,84 +150,84 @@ pub struct VoicemailMessage {
     pub mailbox: String,
     /// Number of the caller.
     pub from: String,
-    /// Number that was called.
+    /// Number dialled.
     pub to: String,
 }
 
-/// Name in figures of the receiver of every recording.
+/// Name of the receiver of all recordings, for metrics.
 const OF_ALL: &str = "recording";
-/// Purpose of the callbacks of recordings, in traces.
+/// Purpose of recording callbacks in traces.
 pub const RECORDING_PURPOSE: &str = "recording";
-/// Purpose of the callbacks of transcriptions, in traces.
+/// Purpose of transcription callbacks in traces.
 pub const TRANSCRIPTION_PURPOSE: &str = "transcription";
 
-/// How recordings are named and reported.
+/// Naming and reporting of recordings.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RecordingLinks {
     /// SID of the account.
     pub account: String,
-    /// URL below which the recordings of the account are, without a slash at its end.
+    /// Base URL of the account's recordings, without a trailing slash.
     pub base: String,
-    /// URL that is notified of every recording.
+    /// URL notified of every recording.
     pub notify: Option<String>,
-    /// Whether recordings that ask for it are transcribed.
+    /// Whether requested transcriptions are made.
     pub transcribes: bool,
 }
 
 impl RecordingLinks {
-    /// Returns the URL of a recording: that of its audio.
+    /// Returns the URL of a recording's audio.
     pub fn of(&self, sid: &str) -> String {
         format!("{}/{sid}", self.base)
     }
 
-    /// Lists the receivers of a recording: its own, and that of every recording.
+    /// Returns the receivers of a recording's events: its own, and that of all recordings.
     pub fn receivers(&self, own: Option<&RecordingReceiver>) -> impl Iterator<Item = RecordingReceiver> {
         own.cloned().into_iter().chain(self.notify.as_deref().map(RecordingReceiver::of_all))
     }
 }
 
-/// What parties hear before they are connected in a call that its route records.
+/// Announcement that parties hear before they are connected in a call recorded by its route.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordingAnnouncement {
-    /// Name of the file, below the directory of the configuration.
+    /// Name of the file, below the configuration's directory.
     pub file: String,
-    /// The sound: μ-law at 8 kHz.
+    /// Audio: μ-law at 8 kHz.
     pub sound: Arc<[u8]>,
     /// Whether callers hear it.
     pub to_caller: bool,
-    /// Whether called parties hear it.
+    /// Whether callees hear it.
     pub to_callee: bool,
 }
 
-/// What a report says of a recording.
+/// Data of a recording event.
 #[derive(Debug, Clone)]
 pub struct RecordingReport<'a> {
-    /// SID of its call.
+    /// SID of the call.
     pub call: &'a str,
-    /// SID of its conference, of a recording of one.
+    /// SID of the conference, if one is recorded.
     pub conference: Option<&'a str>,
-    /// Its SID.
+    /// SID of the recording.
     pub sid: &'a str,
     /// `in-progress`, `completed` or `absent`.
     pub status: &'static str,
-    /// What it was begun by.
+    /// Trigger of the recording, as in Twilio's API.
     pub source: &'a str,
-    /// Channels of the file.
+    /// Number of channels in the file.
     pub channels: u16,
-    /// Directions that are recorded.
+    /// Recorded directions, as in Twilio's API.
     pub track: &'a str,
-    /// When it began.
+    /// Start of the recording.
     pub started: SystemTime,
-    /// Length of the file, once it is known.
+    /// Length of the file, once known.
     pub milliseconds: Option<u64>,
-    /// Twilio's code of what is wrong.
+    /// Twilio's code of an error.
     pub error: Option<u32>,
-    /// The message that it is, where a mailbox has taken it.
+    /// Message of a mailbox, if the recording is one.
     pub message: Option<&'a VoicemailMessage>,
 }
 
 impl RecordingReport<'_> {
-    /// Returns its parameters, in Twilio's names.
+    /// Returns the parameters with Twilio's names.
     pub fn parameters(&self, links: &RecordingLinks) -> Vec<(String, String)> {
         let named = [
             ("AccountSid", links.account.clone()),
@@ -252,23 +252,23 @@ impl RecordingReport<'_> {
     }
 }
 
-/// What a report says of a transcription that has ended.
+/// Data of the event for a finished transcription.
 #[derive(Debug, Clone)]
 pub struct TranscriptionReport<'a> {
-    /// Its SID.
+    /// SID of the transcription.
     pub sid: &'a str,
     /// SID of the recording.
     pub recording: &'a str,
     /// SID of the call.
     pub call: &'a str,
-    /// The text; `None`: the transcription has failed.
+    /// Text; `None`: the transcription has failed.
     pub text: Option<&'a str>,
-    /// The request, where the recording has asked for it.
+    /// Request of the transcription, if the recording's trigger made one.
     pub request: Option<&'a TranscriptionRequest>,
 }
 
 impl TranscriptionReport<'_> {
-    /// Returns its parameters, in Twilio's names.
+    /// Returns the parameters with Twilio's names.
     pub fn parameters(&self, links: &RecordingLinks) -> Vec<(String, String)> {
         let status = if self.text.is_some() { "completed" } else { "failed" };
         let named = [
@@ -291,17 +291,18 @@ impl TranscriptionReport<'_> {
     }
 }
 
-/// Returns the duration of a recording in whole seconds: rounded, and of one with any audio at least one.
+/// Returns the duration of a recording in whole seconds, rounded; at least one if there is any audio.
 pub const fn seconds(milliseconds: u64) -> u64 {
     let rounded = milliseconds.saturating_add(500) / 1000;
     if rounded == 0 && milliseconds > 0 { 1 } else { rounded }
 }
 
-/// Frames of 20 ms that stay before the first sound of a trimmed recording, and behind its last: speech begins softly.
+/// Frames of 20 ms kept before the first sound and after the last sound of a trimmed recording, since speech begins
+/// softly.
 const MARGIN: u64 = 5;
 
-/// Returns the frames of a recording that remain once silence at its beginning and its end is removed. `sound`: the first and the last
-/// frame with a sound.
+/// Returns the frames of a recording that remain when leading and trailing silence is removed. `sound`: the first and
+/// last frame with a sound.
 pub fn trimmed(frames: u64, sound: Option<(u64, u64)>) -> Range<u64> {
     let Some((first, last)) = sound else { return 0..0 };
     let end = last.saturating_add(1 + MARGIN).min(frames);
@@ -317,29 +318,29 @@ pub const fn track_name(tracks: TrackSet) -> &'static str {
     }
 }
 
-/// A recording that is to be made.
+/// A request to begin a recording.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordingRequest {
-    /// What it was begun by.
+    /// Trigger of the recording.
     pub source: RecordingSource,
-    /// The channels of the file.
+    /// Channels of the file.
     pub channels: Channels,
-    /// Directions that are recorded; the other one is silence.
+    /// Recorded directions; the other one is silence.
     pub tracks: TrackSet,
-    /// Whether silence at its beginning and its end is removed.
+    /// Whether leading and trailing silence is removed.
     pub trim: bool,
-    /// Receiver of what becomes of it.
+    /// Receiver of the recording's events.
     pub receiver: Option<Box<RecordingReceiver>>,
-    /// The message that it is, where a mailbox takes it.
+    /// Message of a mailbox, if the recording is one.
     pub message: Option<Box<VoicemailMessage>>,
-    /// The transcription that it asks for.
+    /// Requested transcription.
     pub transcription: Option<Box<TranscriptionRequest>>,
-    /// SID of the conference that is recorded; `None`: the call is.
+    /// SID of the recorded conference; `None`: the call is recorded.
     pub conference: Option<String>,
 }
 
 impl RecordingRequest {
-    /// Requests a recording of both directions as it is heard, of which no receiver of its own is notified.
+    /// Returns a request for both directions, untrimmed, without its own receiver.
     pub const fn new(source: RecordingSource, channels: Channels) -> RecordingRequest {
         RecordingRequest {
             source,
@@ -353,7 +354,7 @@ impl RecordingRequest {
         }
     }
 
-    /// Returns the recording that begins by this request.
+    /// Returns the recording that this request begins.
     pub(crate) fn begun(self, (id, sid): (RecordingId, &str), call: &str, began: SystemTime) -> RecordingBegun {
         let RecordingRequest { source, channels, tracks, trim, receiver, message, transcription, conference } = self;
         let (sid, call) = (sid.to_owned(), call.to_owned());
@@ -374,37 +375,37 @@ impl RecordingRequest {
     }
 }
 
-/// A recording that has begun: its file is to be made.
+/// A recording that has begun: the shell creates its file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordingBegun {
-    /// The number that its audio has.
+    /// Id of its audio.
     pub id: RecordingId,
-    /// `RE` + 32 hex.
+    /// SID: `RE` and 32 hex digits.
     pub sid: String,
-    /// SID of its call; of a recording of a conference, that of the party which asks for it.
+    /// SID of the call; for a conference, of the participant that requested the recording.
     pub call: String,
-    /// SID of the conference that is recorded.
+    /// SID of the recorded conference.
     pub conference: Option<String>,
-    /// What it was begun by.
+    /// Trigger of the recording.
     pub source: RecordingSource,
-    /// The channels of the file.
+    /// Channels of the file.
     pub channels: Channels,
-    /// Directions that are recorded.
+    /// Recorded directions.
     pub tracks: TrackSet,
-    /// Whether silence at its beginning and its end is removed.
+    /// Whether leading and trailing silence is removed.
     pub trim: bool,
-    /// Receiver of what becomes of it.
+    /// Receiver of the recording's events.
     pub receiver: Option<Box<RecordingReceiver>>,
-    /// The message that it is, where a mailbox takes it.
+    /// Message of a mailbox, if the recording is one.
     pub message: Option<Box<VoicemailMessage>>,
-    /// The transcription that it asks for.
+    /// Requested transcription.
     pub transcription: Option<Box<TranscriptionRequest>>,
-    /// When it began.
+    /// Start of the recording.
     pub began: SystemTime,
 }
 
 impl RecordingBegun {
-    /// Returns the callbacks of its beginning. Its end is reported where its file is closed.
+    /// Returns the callbacks for the beginning. The end is reported when the file is closed.
     pub(crate) fn reports(&self, links: &RecordingLinks) -> Vec<AppCallback> {
         let report = RecordingReport {
             call: &self.call,
@@ -432,30 +433,31 @@ impl RecordingBegun {
     }
 }
 
-/// A recording whose file is complete, or will not be.
+/// A recording whose file is complete, or has failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordingDone {
-    /// The number that its audio had.
+    /// Id of its audio.
     pub id: RecordingId,
     /// Length of the file, in milliseconds.
     pub milliseconds: u64,
-    /// Audio that was lost between the call and the disk.
+    /// Audio lost between the call and the disk.
     pub lost: Losses,
-    /// Why there is no file, or why it ends before its time.
+    /// Error that prevented or cut short the file.
     pub error: Option<String>,
 }
 
-/// A request that waits for the file of a recording: its caller has hung up, and what it says of the recording is not known yet.
+/// A request of an application that waits for the file of a recording: its caller has hung up, and the duration is
+/// not known yet.
 #[derive(Debug)]
 pub struct AfterRecording {
-    /// The application that makes it.
+    /// Application that sends the request.
     pub app: Arc<App>,
     /// The request, without the duration.
     pub request: DocumentRequest,
 }
 
 impl AfterRecording {
-    /// Returns the request, and whose it is, once the duration of the file is known.
+    /// Returns the application and its request with the duration of the file.
     pub(crate) fn request(self, milliseconds: u64) -> (Arc<App>, DocumentRequest) {
         let AfterRecording { app, mut request } = self;
         request.parameters.push(("RecordingDuration".to_owned(), seconds(milliseconds).to_string()));
@@ -463,7 +465,7 @@ impl AfterRecording {
     }
 }
 
-/// A recording whose file is not complete.
+/// A recording with an incomplete file.
 #[derive(Debug)]
 pub(crate) struct OpenRecording {
     pub(crate) sid: String,
@@ -471,29 +473,29 @@ pub(crate) struct OpenRecording {
     pub(crate) after: Option<Box<AfterRecording>>,
 }
 
-/// The recordings of an edge.
+/// Recordings of an edge.
 #[derive(Debug, Default)]
 pub struct Recordings {
-    /// How they are named, where there is a writer.
+    /// Naming of recordings, if there is a writer.
     links: Option<Arc<RecordingLinks>>,
     announcement: Option<Arc<RecordingAnnouncement>>,
-    /// Whether calls that are to be recorded are refused, because the writer cannot write.
+    /// Whether calls that must be recorded are refused because the writer cannot write.
     refuses: bool,
-    /// Calls that were refused for that.
+    /// Calls refused for this reason.
     refused: LastHour<1>,
-    /// The last of them.
+    /// SID of the most recent one.
     last_refused: Option<String>,
     /// Whether the writer cannot write.
     fails: bool,
-    /// Messages of each mailbox that has any, and bytes of their files.
+    /// Number of messages in each mailbox, and size of their files.
     messages: HashMap<String, (u64, u64)>,
     next: u64,
-    /// Those whose files are not complete.
+    /// Recordings with incomplete files.
     open: HashMap<RecordingId, OpenRecording>,
 }
 
 impl Recordings {
-    /// Sets how recordings are named, where there is a writer, and how those of routes are announced.
+    /// Sets the naming of recordings, if there is a writer, and the announcement for routes.
     pub(crate) fn configure(
         &mut self,
         links: Option<Arc<RecordingLinks>>,
@@ -502,7 +504,7 @@ impl Recordings {
         (self.links, self.announcement) = (links, announcement);
     }
 
-    /// Returns how recordings of routes are announced.
+    /// Returns the announcement for recordings of routes.
     pub fn announcement(&self) -> Option<&Arc<RecordingAnnouncement>> {
         self.announcement.as_ref().filter(|_| self.is_on())
     }
@@ -512,27 +514,27 @@ impl Recordings {
         self.links.is_some()
     }
 
-    /// Returns whether recordings that ask for it are transcribed.
+    /// Returns whether requested transcriptions are made.
     pub fn transcribes(&self) -> bool {
         self.links.as_ref().is_some_and(|links| links.transcribes)
     }
 
-    /// Returns how recordings are named.
+    /// Returns the naming of recordings.
     pub fn links(&self) -> Option<&RecordingLinks> {
         self.links.as_deref()
     }
 
-    /// Returns the same, to be kept.
+    /// Returns the naming of recordings as a shared pointer.
     pub(crate) fn links_shared(&self) -> Option<Arc<RecordingLinks>> {
         self.links.clone()
     }
 
-    /// Sets whether calls that are to be recorded are refused.
+    /// Sets whether calls that must be recorded are refused.
     pub fn refuse(&mut self, refuses: bool) {
         self.refuses = refuses;
     }
 
-    /// Returns whether a call that is to be recorded is refused.
+    /// Returns whether a call that must be recorded is refused.
     pub fn refuses(&self) -> bool {
         self.is_on() && self.refuses
     }
@@ -543,7 +545,7 @@ impl Recordings {
         self.last_refused = Some(sid.to_owned());
     }
 
-    /// Returns the calls of the last hour that were refused; `None`: none is refused now.
+    /// Returns the calls refused in the last hour; `None`: calls are not refused now.
     pub fn refused(&self, now: Instant) -> Option<UnrecordedView> {
         let ([calls], [recent]) = (self.refused.sums(now), self.refused.recent(now));
         let last_sid = self.last_refused.clone().filter(|_| calls > 0);
@@ -555,22 +557,22 @@ impl Recordings {
         self.fails = fails;
     }
 
-    /// Returns whether mailboxes take messages.
+    /// Returns whether mailboxes accept messages.
     pub fn takes_messages(&self) -> bool {
         self.is_on() && !self.fails
     }
 
-    /// Notes how many messages a mailbox has, and how many bytes together.
+    /// Sets the number of messages in a mailbox, and the size of their files.
     pub(crate) fn note_messages(&mut self, mailbox: &str, messages: u64, bytes: u64) {
         self.messages.insert(mailbox.to_owned(), (messages, bytes));
     }
 
-    /// Returns whether a mailbox takes no more messages.
+    /// Returns whether a mailbox is full.
     pub fn is_full(&self, mailbox: &Mailbox) -> bool {
         self.messages.get(&*mailbox.name).is_some_and(|(messages, bytes)| mailbox.is_full(*messages, *bytes))
     }
 
-    /// Enters a recording, and returns its number.
+    /// Adds a recording. Returns its id.
     pub(crate) fn begin(&mut self, sid: &str, call: &str) -> RecordingId {
         self.next += 1;
         let id = RecordingId(self.next);
@@ -578,24 +580,25 @@ impl Recordings {
         id
     }
 
-    /// Has a request made once the file of a recording is complete, unless that has no audio.
+    /// Schedules a request for the time when the file of a recording is complete; it is dropped if the file has no
+    /// audio.
     pub fn make_after(&mut self, sid: &str, after: AfterRecording) {
         if let Some(open) = self.open.values_mut().find(|open| open.sid == sid) {
             open.after = Some(Box::new(after));
         }
     }
 
-    /// Returns the SIDs of a recording whose file is not complete, and of its call.
+    /// Returns the SIDs of a recording with an incomplete file, and of its call.
     pub fn sids(&self, id: RecordingId) -> Option<(String, String)> {
         self.open.get(&id).map(|open| (open.sid.clone(), open.call.clone()))
     }
 
-    /// Takes a recording out whose file is complete.
+    /// Removes a recording whose file is complete.
     pub(crate) fn done(&mut self, id: RecordingId) -> Option<OpenRecording> {
         self.open.remove(&id)
     }
 
-    /// Returns how many files are not complete.
+    /// Returns the number of incomplete files.
     pub fn open(&self) -> usize {
         self.open.len()
     }

@@ -1,12 +1,13 @@
-//! Our registrations with trunks (RFC 3261 §10.2): refreshed at half their time, at the next address where one fails, after a
-//! growing pause where all do (RFC 5626 §4.5), and taken back at the end.
+//! Outbound registrations with trunks (RFC 3261 §10.2): refreshed at half their lifetime, at the next address after a
+//! failure, after a growing pause when all addresses fail (RFC 5626 §4.5), and removed at the end.
 //!
-//! | state | its deadline | answer |
+//! | state | deadline | response |
 //! | --- | --- | --- |
-//! | waiting | the next attempt | – |
-//! | resolving | the name is not found in time | the ways to the registrar |
-//! | asking | no answer: the next way | 2xx: registered; 423: once more for longer; else the next way, or a pause |
-//! | registered | half the time is over: asking again | – |
+//! | waiting | next attempt | – |
+//! | resolving | DNS timeout | addresses of the registrar |
+//! | asking | response timeout: next address | 2xx: registered; 423: again with a longer lifetime; other: next
+//! address, or a pause |
+//! | registered | half the lifetime: asking again | – |
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -23,37 +24,37 @@ use crate::lookups::key::QueryId;
 use crate::trunks::challenge::{auth_fault, auth_fix};
 use crate::trunks::rejection::said;
 
-/// Where a registration stands.
+/// State of a registration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
-    /// For its next attempt.
+    /// Waits for its next attempt.
     Waiting,
-    /// For the registrar's addresses.
+    /// Waits for the registrar's addresses.
     Resolving(QueryId),
-    /// For an answer.
+    /// Waits for a response.
     Asking(ClientId),
-    /// The registrar knows where we are.
+    /// The registrar holds a binding of this edge.
     Registered,
 }
 
-/// A way to the registrar that is being tried, or was taken.
+/// Flow to the registrar that is being tried, or was successful.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Way {
     pub(crate) flow: Flow,
     pub(crate) local: Local,
 }
 
-/// One trunk's registration.
+/// Registration of one trunk.
 #[derive(Debug)]
 pub(crate) struct Registration {
     pub(crate) party: Party,
     pub(crate) wanted: Wanted,
-    /// What it shows; with another, a registration that failed is asked for at once.
+    /// Credentials; after a change, a failed registration is retried at once.
     pub(crate) auth: Option<Credentials>,
     pub(crate) listen: Option<String>,
-    /// Host name in the Contact, where it has one.
+    /// Host name for the Contact, if configured.
     pub(crate) contact_host: Option<Arc<str>>,
-    /// How long one address may be silent.
+    /// Response timeout of one address.
     pub(crate) patience: Duration,
     pub(crate) state: State,
     pub(crate) due: Option<Instant>,
@@ -61,58 +62,58 @@ pub(crate) struct Registration {
     pub(crate) asking: Option<Way>,
     pub(crate) call_id: Option<String>,
     pub(crate) cseq: u32,
-    /// Asked for, in seconds: more than configured where the registrar wants it so.
+    /// Requested lifetime in seconds: the configured one, or more if the registrar requires it.
     pub(crate) expires: u32,
-    /// In a row, each after all ways.
+    /// Consecutive failures, each of all addresses.
     pub(crate) failures: u32,
-    /// The binding that the registrar holds, and until when.
+    /// Current binding and its expiry.
     pub(crate) bound: Option<(Way, Instant)>,
     pub(crate) problem: Option<String>,
-    /// The code of the registrar's last response; `None`: no response since it was asked last.
+    /// Status code of the registrar's last response; `None`: no response to the last REGISTER.
     pub(crate) code: Option<u16>,
-    /// The registrar's own words in it, where they say more than the code does.
+    /// Text of this response, if it adds to the status code.
     pub(crate) words: Option<String>,
-    /// What DNS said of the registrar's name, where it had no address when it was to be asked last.
+    /// DNS failure, if the registrar's name had no address in the last attempt.
     pub(crate) name_fault: Option<NameFault>,
-    /// Whether the registrar has seen `auth`.
+    /// Whether the registrar has received `auth`.
     pub(crate) has_shown: bool,
 }
 
-/// All of them by trunk.
+/// Outbound registrations by trunk.
 #[derive(Debug, Default)]
 pub struct Registrations {
     pub(crate) by_trunk: BTreeMap<Arc<str>, Registration>,
     pub(crate) clients: FxHashMap<ClientId, Arc<str>>,
     pub(crate) queries: FxHashMap<QueryId, Arc<str>>,
     pub(crate) due: BTreeSet<(Instant, Arc<str>)>,
-    /// Bindings that are being taken back: where from, and whose they are.
+    /// REGISTERs that remove a binding: address of the registrar, and party.
     pub(crate) leaving: BTreeMap<ClientId, (IpAddr, Party)>,
-    /// Where our registrars are: what comes from there is their trunk's.
+    /// Registrar addresses: requests from there belong to their trunk.
     sources: HashMap<IpAddr, Party>,
 }
 
 impl Registrations {
-    /// The earliest deadline.
+    /// Returns the earliest deadline.
     pub fn next(&self) -> Option<Instant> {
         self.due.first().map(|(at, _)| *at)
     }
-    /// Whether a transaction is a registration's.
+    /// Returns whether a transaction belongs to a registration.
     pub fn owns(&self, id: ClientId) -> bool {
         self.clients.contains_key(&id) || self.leaving.contains_key(&id)
     }
-    /// Bindings that are being taken back.
+    /// Returns the number of bindings that are being removed.
     pub fn leaving(&self) -> usize {
         self.leaving.len()
     }
-    /// The trunk that a registrar's address belongs to.
+    /// Returns the trunk with a registrar at an address.
     pub fn party_at(&self, source: IpAddr) -> Option<Party> {
         self.sources.get(&source).copied()
     }
-    /// Whose binding is being taken back at an address: its answer is awaited there and nothing else.
+    /// Returns the party whose binding is being removed at an address, from which only this response is expected.
     pub fn leaving_at(&self, source: IpAddr) -> Option<Party> {
         self.leaving.values().find(|(registrar, _)| *registrar == source).map(|(_, party)| *party)
     }
-    /// Whether a party's credentials are needed, for its binding is there still or being taken back.
+    /// Returns whether a party's credentials are still needed for a registration or its removal.
     pub(crate) fn needs_credentials(&self, party: Party) -> bool {
         self.by_trunk.values().any(|registration| registration.party == party)
             || self.leaving.values().any(|(_, leaving)| *leaving == party)
@@ -128,7 +129,7 @@ impl Registrations {
         }
     }
 
-    /// Gives up what a registration waits for.
+    /// Stops waiting for the response or DNS result of a registration.
     pub(crate) fn let_go(&mut self, name: &Arc<str>) {
         match self.by_trunk.get(name).map(|registration| registration.state) {
             Some(State::Resolving(query)) => drop(self.queries.remove(&query)),
@@ -142,7 +143,8 @@ impl Registrations {
         self.set_due(name, None);
     }
 
-    /// Ends a look-up of a registrar's name; `fault`: it has no address. Returns why the registrar cannot be asked where no address is left.
+    /// Ends a DNS look-up of a registrar; `fault`: the name has no address. Returns the problem to report if no
+    /// address is left.
     pub(crate) fn looked_up(&mut self, name: &Arc<str>, fault: Option<NameFault>) -> String {
         self.let_go(name);
         let (Some(registration), Some(fault)) = (self.by_trunk.get_mut(name), fault) else {
@@ -160,10 +162,11 @@ impl Registrations {
     }
 }
 
-/// The problem of a registrar whose addresses are of no use to any listener.
+/// Problem of a registrar with addresses that no listener can reach.
 pub(crate) const UNREACHABLE: &str = "no listener can reach it";
 
-/// Returns the registrar's own words, those of Reason, Warning and the like among them; a phrase alone says what the code says.
+/// Returns the registrar's texts from Reason, Warning and similar headers; a reason phrase alone adds nothing to the
+/// code.
 fn said_of(code: u16, response: &Message) -> String {
     let said = said(code, false, response);
     let retry_after = said.retry_after.map(|seconds| format!(" (Retry-After {seconds})")).unwrap_or_default();
@@ -173,13 +176,13 @@ fn said_of(code: u16, response: &Message) -> String {
     }
 }
 
-/// Whether it says more than its code does.
+/// Returns whether a response has more information than its code.
 const fn says_more(said: &Said) -> bool {
     !said.texts.is_empty() || said.q850.is_some()
 }
 
 impl Registration {
-    /// Returns why the registrar's response is a failure.
+    /// Describes the registrar's failure response.
     pub(crate) fn why(&self, code: u16, response: &Message) -> String {
         match code {
             401 | 407 => format!("{code} to REGISTER: {}", auth_fault(self.auth.as_ref(), response)),
@@ -191,7 +194,7 @@ impl Registration {
         }
     }
 
-    /// Returns what would help against its last failure, and when it is tried again.
+    /// Returns the fix for the last failure, and the time of the next attempt.
     pub(crate) fn fix(&self, now: Instant, trunk: &str) -> String {
         let next = self.due.map(|due| due.saturating_duration_since(now).as_secs() + 1);
         let next = next.map(|seconds| format!(" in {seconds} s,")).unwrap_or_default();
@@ -199,7 +202,7 @@ impl Registration {
         format!("{fix}; the next try is{next} at once after a `trunkgate reload` that changes `auth` or `register`")
     }
 
-    /// Returns that of a trunk, before its first attempt.
+    /// Returns the registration of a trunk before its first attempt.
     pub(crate) fn new(party: Party, trunk: &Trunk, wanted: &Wanted, patience: Duration) -> Registration {
         Registration {
             party,
@@ -225,20 +228,20 @@ impl Registration {
         }
     }
 
-    /// Whether a trunk wants this registration, with this Contact.
+    /// Returns whether a trunk still has this registration with this Contact.
     pub(crate) fn is_as_wanted(&self, trunk: &Trunk) -> bool {
         trunk.register.as_ref() == Some(&self.wanted)
             && trunk.listen == self.listen
             && trunk.own_hosts.contact == self.contact_host
     }
 
-    /// Takes the words of the registrar's last response.
+    /// Stores the text of the registrar's last response.
     pub(crate) fn note_words(&mut self, code: u16, response: &Message) {
         let said = said(code, false, response);
         self.words = said.words().filter(|_| says_more(&said));
     }
 
-    /// Returns what would help: of a registrar that says why, first what it says.
+    /// Returns the fix; if the registrar gives a reason, that reason comes first.
     fn remedy(&self, trunk: &str) -> String {
         let own = self.words.as_ref().filter(|_| !matches!(self.code, None | Some(401 | 407)));
         match own {

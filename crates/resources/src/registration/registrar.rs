@@ -1,5 +1,5 @@
-//! Phones and PBXes that register here (RFC 3261 §10.3): each binding belongs to the flow that it came by, a connection or
-//! the source of a datagram, and calls go back over that flow, through whatever NAT lies between.
+//! Registered phones and PBXes (RFC 3261 §10.3). Each binding belongs to its flow, a connection or the source of
+//! datagrams; calls use that flow, through any NAT on the path.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ use trunkgate_sip::{Answer, ConnectionId, Flow, HeaderName, ListenerId, Message,
 use crate::limits::{BINDING_CONTACT_BYTES, BINDING_SECONDS};
 use crate::lookups::sip::extra;
 
-/// What makes a flow another one.
+/// Identity of a flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Source {
     Datagrams(ListenerId, SocketAddr),
@@ -31,45 +31,45 @@ impl Source {
     }
 }
 
-/// Where a phone is.
+/// Binding of a phone.
 #[derive(Debug, Clone)]
 pub struct Binding {
-    /// The way to it.
+    /// Flow to the phone.
     pub flow: Flow,
-    /// Its Contact: Request-URI of calls to it.
+    /// Contact of the phone: Request-URI of calls to it.
     pub contact: String,
     pub(crate) until: Instant,
     pub(crate) call_id: Vec<u8>,
     pub(crate) cseq: u32,
 }
 
-/// All of them by trunk.
+/// Bindings of phones by trunk.
 #[derive(Debug, Default)]
 pub struct Registrar {
     pub(crate) by_trunk: FxHashMap<Arc<str>, Vec<Binding>>,
-    /// Whose flows are.
+    /// Party of each flow.
     flows: HashMap<Source, Party>,
     pub(crate) due: BTreeSet<(Instant, Arc<str>)>,
 }
 
-/// What one Contact of a REGISTER asks for.
+/// Request of one Contact in a REGISTER.
 pub(crate) struct Wish {
     pub(crate) contact: String,
     pub(crate) seconds: u32,
 }
 
 impl Registrar {
-    /// Whose a flow is.
+    /// Returns the party of a flow.
     pub fn party_of(&self, flow: &Flow) -> Option<Party> {
         self.flows.get(&Source::of(flow)).copied()
     }
 
-    /// Where a trunk's phones are, the newest first.
+    /// Returns the bindings of a trunk's phones, the newest first.
     pub fn bindings(&self, trunk: &str) -> &[Binding] {
         self.by_trunk.get(trunk).map_or(&[], Vec::as_slice)
     }
 
-    /// Returns the trunk whose phone has registered from an address; of several at it, the one at its port.
+    /// Returns the trunk with a phone registered from an address, preferably with the same port.
     pub fn trunk_at(&self, remote: SocketAddr) -> Option<Arc<str>> {
         let remote = canonical(remote);
         let at = |fits: &dyn Fn(SocketAddr) -> bool| {
@@ -80,17 +80,17 @@ impl Registrar {
         at(&|known| known == remote).or_else(|| at(&|known| known.ip() == remote.ip()))
     }
 
-    /// Bindings in all.
+    /// Returns the total number of bindings.
     pub fn count(&self) -> usize {
         self.by_trunk.values().map(Vec::len).sum()
     }
 
-    /// When the next binding ends.
+    /// Returns the earliest expiry of a binding.
     pub fn next(&self) -> Option<Instant> {
         self.due.first().map(|(at, _)| *at)
     }
 
-    /// Returns the answer that lists what is bound now (RFC 3261 §10.3 step 8).
+    /// Returns the response that lists the current bindings (RFC 3261 §10.3 step 8).
     pub(crate) fn listing(&self, now: Instant, trunk: &str) -> Answer {
         let contact = |binding: &Binding| {
             let left = binding.until.saturating_duration_since(now).as_secs();
@@ -100,7 +100,7 @@ impl Registrar {
         Answer { code: 200, headers, ..Answer::default() }
     }
 
-    /// Keeps the bindings that are wanted, and the look-ups in step.
+    /// Removes the bindings that are not wanted, and updates the look-ups.
     pub(crate) fn keep(&mut self, trunk: &Arc<str>, party: Party, wanted: impl Fn(&Binding) -> bool) {
         let Some(bindings) = self.by_trunk.get_mut(trunk) else { return };
         bindings.retain(wanted);
@@ -120,7 +120,7 @@ pub(crate) fn refusal(code: u16) -> Answer {
     Answer { code, ..Answer::default() }
 }
 
-/// One Contact read; `None` where it is not to be used.
+/// Parses a Contact; `None`: not usable.
 pub(crate) fn wish(contact: &NameAddr<'_>, request: &Message) -> Option<Wish> {
     let text = std::str::from_utf8(contact.uri).ok()?;
     contact.parsed_uri().filter(|uri| matches!(uri.scheme, Scheme::Sip | Scheme::Sips))?;
@@ -135,7 +135,7 @@ pub(crate) fn wish(contact: &NameAddr<'_>, request: &Message) -> Option<Wish> {
 }
 
 impl Binding {
-    /// What stands for a peer in a search.
+    /// Returns the destination of a call to the phone.
     pub fn destination(&self) -> Destination {
         let transport = self.flow.transport;
         let (host, port) = (self.flow.remote.ip().to_string(), Some(self.flow.remote.port()));

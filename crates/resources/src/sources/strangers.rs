@@ -1,5 +1,5 @@
-//! Addresses of no trunk, where phones may register: how many of their messages are looked at, and which of them are banned.
-//! Nothing is kept of an address that is not looked at.
+//! Unknown sources, from which phones may register: rate limits for their messages, and bans. No state is kept of a
+//! source whose messages are dropped unread.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::IpAddr;
@@ -12,25 +12,25 @@ use crate::limits::{BAN_FAILURES_NOTED, STRANGER_CREDIT_BYTES, STRANGERS};
 use crate::sources::slow_guesses::SlowGuesses;
 pub use crate::sources::slow_guesses::{Consequence, SlowBan};
 
-/// What addresses of no trunk may do.
+/// Limits for unknown sources.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StrangerLimits {
-    /// Messages of one address that are looked at in a second; 0: no limit.
+    /// Maximum messages per second of one source; 0: unlimited.
     pub messages_per_second: u32,
-    /// When an address is banned.
+    /// Rules for bans.
     pub ban: Ban,
 }
 
-/// After how many failures, within which time, for how long.
+/// Number of failures within a period that bans a source, and the length of the ban.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ban {
-    /// Failed digests and malformed messages; 0: nobody is banned.
+    /// Failed authentications and malformed messages; 0: no bans.
     pub after: u32,
-    /// Older ones do not count.
+    /// Period in which failures count.
     pub within: Duration,
-    /// How long nothing of it is looked at.
+    /// Length of the ban.
     pub lasting: Duration,
-    /// The same over hours, for wrong credentials of one account.
+    /// Rules for wrong credentials of one account over hours.
     pub slow: SlowBan,
 }
 
@@ -42,29 +42,29 @@ impl Default for StrangerLimits {
     }
 }
 
-/// What is known of an address that has failed.
+/// State of a source with failures.
 #[derive(Debug, Default)]
 struct Offender {
     failures: VecDeque<Instant>,
     banned_until: Option<Instant>,
 }
 
-/// What is known of an address that has spoken.
+/// State of a source that has sent messages.
 #[derive(Debug)]
 struct Speaker {
     bucket: TokenBucket,
-    /// Bytes that its datagrams had beyond what they were answered with: below zero it has got more than it sent.
+    /// Bytes received in datagrams less bytes sent in response: negative if the source received more than it sent.
     balance: i64,
 }
 
-/// All that are known of. Who has spoken is forgotten for who speaks now, since anybody can send datagrams in the name of
-/// thousands; who has failed is not, since it was there itself.
+/// All known sources. Message rates of older sources are forgotten in favour of newer ones, since datagrams can be
+/// forged from thousands of addresses. Failures are kept, because a failure proves that the source is real.
 #[derive(Debug, Default)]
 pub struct Strangers {
     limits: StrangerLimits,
-    /// Those that spoke last …
+    /// Most recent sources.
     recent: HashMap<IpAddr, Speaker>,
-    /// … and of those before them, forgotten once `recent` is full.
+    /// Earlier sources, forgotten once `recent` is full.
     former: HashMap<IpAddr, Speaker>,
     offenders: HashMap<IpAddr, Offender>,
     bans: BTreeSet<(Instant, IpAddr)>,
@@ -77,15 +77,15 @@ impl Strangers {
         self.limits
     }
 
-    /// Takes limits over. Bans that stand go on.
+    /// Applies limits. Existing bans remain.
     pub fn configure(&mut self, limits: StrangerLimits) {
         self.limits = limits;
         let speakers = self.recent.values_mut().chain(self.former.values_mut());
         speakers.for_each(|speaker| speaker.bucket.set_rate(limits.messages_per_second));
     }
 
-    /// Whether a message of an address is looked at, or why not. `datagram`: its length, where it is one, since whoever
-    /// sent it may have forged the address.
+    /// Checks whether a message of a source is processed, else returns the reason. `datagram`: length of a datagram,
+    /// whose source address may be forged.
     pub fn may_speak(&mut self, now: Instant, source: IpAddr, datagram: usize) -> Result<(), &'static str> {
         if self.is_banned(source) {
             return Err("banned");
@@ -106,7 +106,7 @@ impl Strangers {
         if is_heard { Ok(()) } else { Err("unknown_limit") }
     }
 
-    /// Notes the length of a datagram that is sent to an address.
+    /// Notes the length of a datagram sent to a source.
     pub fn answered(&mut self, source: IpAddr, bytes: usize) {
         let source = household(source);
         let speaker = self.recent.get_mut(&source).or_else(|| self.former.get_mut(&source));
@@ -115,18 +115,18 @@ impl Strangers {
         }
     }
 
-    /// Whether an address has spoken of late.
+    /// Returns whether a source has sent messages recently.
     pub fn knows(&self, source: IpAddr) -> bool {
         let source = household(source);
         self.recent.contains_key(&source) || self.former.contains_key(&source)
     }
 
-    /// Whether an address is banned.
+    /// Returns whether a source is banned.
     pub fn is_banned(&self, source: IpAddr) -> bool {
         self.offenders.get(&household(source)).is_some_and(|offender| offender.banned_until.is_some())
     }
 
-    /// Notes a failed digest or a malformed message. Whether the address is banned for it now.
+    /// Notes a failed authentication or a malformed message. Returns whether this bans the source.
     pub fn failed(&mut self, now: Instant, source: IpAddr) -> bool {
         let Ban { after, within, lasting, .. } = self.limits.ban;
         let is_old = |at: &Instant| now.saturating_duration_since(*at) > within;
@@ -154,7 +154,7 @@ impl Strangers {
         self.ban(now, source, lasting)
     }
 
-    /// Notes wrong credentials of an account, a trunk's.
+    /// Notes wrong credentials for an account (a trunk).
     pub fn guessed(&mut self, now: Instant, source: IpAddr, account: &Arc<str>) -> Consequence {
         if self.failed(now, source) {
             return Consequence::Source;
@@ -166,12 +166,12 @@ impl Strangers {
         }
     }
 
-    /// Whether an account is closed to an address.
+    /// Returns whether an account is closed to a source.
     pub fn is_closed(&self, source: IpAddr, account: &Arc<str>) -> bool {
         self.slow.is_closed(household(source), account)
     }
 
-    /// Bans an address; reports whether it was not banned before.
+    /// Bans a source. Returns whether the ban is new.
     fn ban(&mut self, now: Instant, source: IpAddr, lasting: Duration) -> bool {
         let Some(until) = now.checked_add(lasting).filter(|_| self.bans.len() < 2 * STRANGERS) else { return false };
         let offender = self.offenders.entry(source).or_default();
@@ -184,23 +184,23 @@ impl Strangers {
         true
     }
 
-    /// Addresses that are banned.
+    /// Returns the number of banned sources.
     pub fn banned(&self) -> usize {
         self.bans.len()
     }
 
-    /// The first of them, the one whose ban ends first first, each with when it ends.
+    /// Returns up to `most` banned sources in order of the end of their ban.
     pub fn first_banned(&self, most: usize) -> impl Iterator<Item = (Instant, IpAddr)> {
         self.bans.iter().take(most).copied()
     }
 
-    /// When the next ban ends, or the next account opens again.
+    /// Returns the time at which the next ban ends or the next account opens again.
     pub fn next(&self) -> Option<Instant> {
         let ban = self.bans.first().map(|(until, _)| *until);
         ban.into_iter().chain(self.slow.next()).min()
     }
 
-    /// Lets those go whose ban is over.
+    /// Ends bans whose time is over.
     pub fn release(&mut self, now: Instant) {
         self.slow.release(now);
         while let Some((until, source)) = self.bans.first().copied().filter(|(until, _)| *until <= now) {
@@ -249,11 +249,11 @@ mod tests {
         let (now, mut strangers) = (start(), Strangers::default());
         let looked = (0..500).filter(|_| strangers.may_speak(now, ip(1), 0).is_ok()).count();
         assert_eq!(looked, 200);
-        // Anybody can speak in the name of thousands: that closes the door to nobody.
+        // Datagrams can be forged from thousands of addresses: they must not lock out other sources.
         for n in 2..u32::try_from(3 * STRANGERS).unwrap() {
             assert_eq!(strangers.may_speak(now, ip(n), 0), Ok(()));
             assert!(strangers.recent.len() + strangers.former.len() <= STRANGERS);
-            // Who goes on speaking is not forgotten.
+            // A source that keeps sending is not forgotten.
             assert_eq!(strangers.may_speak(now, ip(1), 0), Err("unknown_limit"));
         }
         let six = |text: &str| text.parse().unwrap();
@@ -292,7 +292,7 @@ mod tests {
         let (now, mut strangers) = (start(), Strangers::default());
         let anna: Arc<str> = "anna".into();
         let mut tried = 0;
-        // 111 a minute, for a day.
+        // 111 attempts a minute, for a day.
         for n in 0..111 * 60 * 24 {
             let now = now + Duration::from_millis(n * 60_000 / 111);
             strangers.release(now);

@@ -1,27 +1,27 @@
-//! Traces of ended calls in which something failed: many calls with one fault displace no trace of another fault.
+//! Traces of ended calls with failures: many calls with one fault displace no trace of another fault.
 
 use std::cmp::Reverse;
 use std::collections::{HashMap, VecDeque};
 
 use trunkgate_story::view::CallView;
 
-/// Flags of calls in which something failed that may have ended well all the same.
+/// Flags of failures in calls that may have ended normally.
 const FLAGS: [&str; 8] =
     ["one_way", "codec_mismatch", "unsent", "loss", "app_error", "agent_failed", "recording_gap", "failed_over"];
 
-/// What failed in a call: calls that are the same in all of it are one group.
+/// Failure of a call; calls with equal failures form a group.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Fault {
-    /// Reason slug; the flag of a call that ended as usual.
+    /// Reason slug, or the flag of a call that ended normally.
     what: &'static str,
-    /// The code with which the last target rejected the call, else that of the caller.
+    /// Status code of the last target's rejection, else of the caller's.
     code: Option<u16>,
-    /// The trunk or agent that was called last.
+    /// Trunk or agent that was tried last.
     party: Box<str>,
 }
 
 impl Fault {
-    /// Returns the fault of an ended call; `None` if nothing failed in it.
+    /// Returns the failure of an ended call; `None`: nothing failed.
     pub(crate) fn of(call: &CallView) -> Option<Fault> {
         let flag = FLAGS.into_iter().find(|flag| call.flags.contains(flag));
         let has_failed = matches!(call.outcome, Some("failed" | "refused"));
@@ -33,11 +33,11 @@ impl Fault {
     }
 }
 
-/// Entries of calls by their SID, in groups by fault.
+/// Entries of calls by SID, in groups by failure.
 #[derive(Debug)]
 pub(crate) struct Faulty<T> {
     entries: HashMap<String, T>,
-    /// The calls of each fault, the oldest first, with their number in the order of all.
+    /// Calls of each failure, the oldest first, with a sequence number.
     groups: HashMap<Fault, VecDeque<(u64, String)>>,
     next: u64,
 }
@@ -55,7 +55,7 @@ impl<T> Faulty<T> {
         self.groups.entry(fault).or_default().push_back((self.next, sid.to_owned()));
         self.next += 1;
     }
-    /// Removes the oldest entry of the fault that has the most; of several such faults, of the one with the oldest entry.
+    /// Removes the oldest entry of the largest group; of equally large groups, of the one with the oldest entry.
     pub(crate) fn pop(&mut self) -> Option<T> {
         let rank = |calls: &VecDeque<(u64, String)>| (calls.len(), Reverse(calls.front().map(|(number, _)| *number)));
         let (fault, calls) = self.groups.iter_mut().max_by_key(|(_, calls)| rank(calls))?;
@@ -100,7 +100,7 @@ mod tests {
         }
         assert_eq!([faulty.pop(), faulty.pop(), faulty.pop(), faulty.pop()], [0, 1, 2, 3].map(Some));
         assert_eq!(faulty.get("CA403"), Some(&403));
-        // One each: the oldest goes.
+        // One entry each: the oldest goes.
         assert_eq!([faulty.pop(), faulty.pop(), faulty.pop()], [Some(403), Some(4), None]);
         assert_eq!((faulty.len(), faulty.groups.len()), (0, 0));
     }

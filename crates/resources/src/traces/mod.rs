@@ -1,4 +1,4 @@
-//! Traces of calls, and the calls that have ended.
+//! Traces of live calls, and ended calls.
 
 pub(crate) mod faulty;
 pub mod recent;

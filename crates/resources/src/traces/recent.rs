@@ -1,4 +1,4 @@
-//! Calls that have ended, as they are still shown: a bounded ring of views, shorter ones of traces and of quality.
+//! Recently ended calls: a bounded ring of views, and shorter rings of traces and of quality.
 
 use std::collections::{HashMap, VecDeque};
 use std::iter;
@@ -16,13 +16,13 @@ use crate::limits::{
 use crate::recordings::losses::Losses;
 use crate::traces::faulty::{Fault, Faulty};
 
-/// A ring that can be asked by sid.
+/// A ring with look-up by SID.
 #[derive(Debug)]
 struct Ring<T> {
     entries: VecDeque<(String, T)>,
-    /// Number of each entry, counted from the first ever added.
+    /// Sequence number of each entry.
     numbers: HashMap<String, u64>,
-    /// Number of the oldest entry.
+    /// Sequence number of the oldest entry.
     first: u64,
     limit: usize,
 }
@@ -31,21 +31,21 @@ impl<T> Ring<T> {
     fn new(limit: usize) -> Ring<T> {
         Ring { entries: VecDeque::new(), numbers: HashMap::new(), first: 0, limit }
     }
-    /// Adds one; the oldest, where there is no room for both.
+    /// Adds an entry. Returns the oldest if the ring was full.
     fn push(&mut self, sid: &str, entry: T) -> Option<T> {
         let gone = if self.entries.len() >= self.limit { self.pop() } else { None };
         self.numbers.insert(sid.to_owned(), self.first + self.entries.len() as u64);
         self.entries.push_back((sid.to_owned(), entry));
         gone
     }
-    /// Removes the oldest.
+    /// Removes the oldest entry.
     fn pop(&mut self) -> Option<T> {
         let (oldest, entry) = self.entries.pop_front()?;
         self.numbers.remove(&oldest);
         self.first += 1;
         Some(entry)
     }
-    /// The oldest first.
+    /// Returns the entries, the oldest first.
     fn iter(&self) -> impl DoubleEndedIterator<Item = &T> {
         self.entries.iter().map(|(_, entry)| entry)
     }
@@ -59,24 +59,24 @@ impl<T> Ring<T> {
     }
 }
 
-/// The trace of a call that has ended.
+/// Trace of an ended call.
 #[derive(Debug)]
 struct Ended {
-    /// All but the entries.
+    /// View without entries.
     head: TraceView,
     trace: Trace,
 }
 
-/// Ended calls.
+/// Recently ended calls.
 #[derive(Debug)]
 pub struct Recent {
     calls: Ring<Arc<CallView>>,
-    /// Traces of calls in which nothing failed …
+    /// Traces of calls without failures.
     traces: Ring<Ended>,
-    /// … and of the others.
+    /// Traces of calls with failures.
     faulty: Faulty<Ended>,
     series: Ring<Kept>,
-    /// Calls that were turned down, and their traces: no flood of them pushes others out.
+    /// Calls refused by limits, kept apart so that a flood of them displaces no other calls.
     turned_down: Ring<Arc<CallView>>,
     turned_down_traces: Ring<Ended>,
 }
@@ -100,8 +100,8 @@ impl Recent {
         let sid = call.sid.clone();
         if turned_down { &mut self.turned_down } else { &mut self.calls }.push(&sid, Arc::new(call));
     }
-    /// Adds a call's trace, and the head of its view; returns the trace that there is no room for any more. Of calls in which
-    /// something failed, traces are kept longer.
+    /// Adds a call's trace with the head of its view. Returns a trace that was displaced. Traces of calls with
+    /// failures are kept longer.
     pub fn push_trace(&mut self, head: TraceView, trace: Trace, turned_down: bool) -> Option<Trace> {
         let sid = head.sid.clone();
         let ended = Ended { head, trace };
@@ -124,7 +124,7 @@ impl Recent {
         let ended = self.traces.find(sid).or_else(|| self.faulty.get(sid));
         ended.or_else(|| self.turned_down_traces.find(sid))
     }
-    /// The trace of an ended call that may have further entries.
+    /// Returns the trace of an ended call, if there is room for more entries.
     fn open(&mut self, sid: &str) -> Option<&mut Trace> {
         let ended = match self.traces.find_mut(sid) {
             Some(ended) => Some(ended),
@@ -132,24 +132,25 @@ impl Recent {
         };
         ended.map(|ended| &mut ended.trace).filter(|trace| trace.count() < TRACE_ENTRIES)
     }
-    /// The traces of ended calls: of those that were turned down, then of those in which nothing failed, the oldest first.
+    /// Returns the traces of ended calls: first of refused calls, then of calls without failures, the oldest first,
+    /// then the rest.
     pub(crate) fn traces_mut(&mut self) -> impl Iterator<Item = &mut Trace> {
         let turned_down = self.turned_down_traces.entries.iter_mut();
         let usual = turned_down.chain(self.traces.entries.iter_mut()).map(|(_, ended)| ended);
         usual.chain(self.faulty.values_mut()).map(|ended| &mut ended.trace)
     }
-    /// What the messages in them take, in bytes.
+    /// Returns the memory used by messages in all traces, in bytes.
     pub fn message_bytes(&self) -> usize {
         let all = self.turned_down_traces.iter().chain(self.traces.iter()).chain(self.faulty.values());
         all.map(|ended| ended.trace.message_bytes()).sum()
     }
-    /// Adds what has become known of a call since its end.
+    /// Adds an item to the trace of an ended call.
     pub fn note(&mut self, now: Instant, sid: &str, item: &TraceItem) {
         if let Some(trace) = self.open(sid) {
             trace.push(now, item, None);
         }
     }
-    /// Notes what a recording of an ended call lacks.
+    /// Sets the gaps of a recording of an ended call.
     pub fn recording_lost(&mut self, sid: &str, recording: &str, lost: &Losses) {
         let Some(call) = self.calls.find_mut(sid) else { return };
         let known = |call: &CallView| call.recordings.iter().position(|known| known.sid == recording);
@@ -160,14 +161,14 @@ impl Recent {
             set_flag(Arc::make_mut(call), "recording_gap");
         }
     }
-    /// Marks an ended call as one in which an agent was not heard, as a later call has shown.
+    /// Marks an ended call as one with a silent agent, as shown by a later call.
     pub fn note_silent_agent(&mut self, sid: &str, agent: &str) {
         let Some(call) = self.calls.find_mut(sid) else { return };
         let call = Arc::make_mut(call);
         call.legs.iter_mut().filter(|leg| leg.agent == agent).for_each(|leg| leg.silent = true);
         set_flag(call, "one_way");
     }
-    /// Adds an entry about a request over HTTP to the trace of an ended call.
+    /// Adds an entry about an API request to the trace of an ended call.
     pub fn note_request(&mut self, now: Instant, sid: &str, text: String) {
         if let Some(trace) = self.open(sid) {
             trace.push_request(now, text);
@@ -178,27 +179,27 @@ impl Recent {
         let sid = series.sid.clone();
         self.series.push(&sid, series);
     }
-    /// One call's quality over time.
+    /// Returns the quality over time of a call.
     pub fn series(&self, sid: &str) -> Option<&Kept> {
         self.series.find(sid)
     }
-    /// One call.
+    /// Returns a call.
     pub fn call(&self, sid: &str) -> Option<&CallView> {
         self.calls.find(sid).or_else(|| self.turned_down.find(sid)).map(|call| &**call)
     }
-    /// One trace, and when its call began.
+    /// Returns a call's trace with the start of the call.
     pub fn trace(&self, sid: &str, raw: bool) -> Option<(Instant, TraceView)> {
         self.ended(sid).map(|ended| (ended.trace.began(), ended.trace.view(ended.head.clone(), raw)))
     }
-    /// Whether one call's trace is kept, and messages of it.
+    /// Returns whether a call's trace includes messages; `None`: there is no trace.
     pub fn is_traced(&self, sid: &str) -> Option<bool> {
         self.ended(sid).map(|ended| ended.trace.message_bytes() > 0)
     }
-    /// All calls, newest first.
+    /// Returns all calls, the newest first.
     pub fn newest_first(&self) -> impl Iterator<Item = &Arc<CallView>> {
         newest_first(self.calls.iter().rev(), self.turned_down.iter().rev())
     }
-    /// Returns all calls without copies of them.
+    /// Returns all calls as shared pointers.
     pub fn shared(&self) -> EndedCalls {
         EndedCalls {
             calls: self.calls.iter().cloned().collect(),
@@ -207,28 +208,29 @@ impl Recent {
     }
 }
 
-/// Calls that had ended at one moment, shared with the edge: they can be looked through on another thread.
+/// Snapshot of ended calls, shared with the edge, for use on another thread.
 #[derive(Debug, Clone, Default)]
 pub struct EndedCalls {
-    /// The oldest first.
+    /// Calls, the oldest first.
     calls: Vec<Arc<CallView>>,
     turned_down: Vec<Arc<CallView>>,
 }
 
 impl EndedCalls {
-    /// Returns them, the newest first.
+    /// Returns the calls, the newest first.
     pub fn newest_first(&self) -> impl Iterator<Item = &Arc<CallView>> {
         newest_first(self.calls.iter().rev(), self.turned_down.iter().rev())
     }
 
-    /// Returns when the oldest call ended if older ones were forgotten for lack of room; those that were turned down have a place of their own.
+    /// Returns the end of the oldest call, if older ones were dropped for lack of room. Calls refused by limits do
+    /// not count.
     pub fn kept_since(&self) -> Option<&str> {
         let oldest = self.calls.first().filter(|_| self.calls.len() >= RECENT_CALLS)?;
         oldest.ended_at.as_deref()
     }
 }
 
-/// Merges calls and those that were turned down, both the newest first.
+/// Merges ended and refused calls, both the newest first.
 fn newest_first<'a>(
     calls: impl Iterator<Item = &'a Arc<CallView>>,
     turned_down: impl Iterator<Item = &'a Arc<CallView>>,
@@ -236,7 +238,7 @@ fn newest_first<'a>(
     let (mut calls, mut others) = (calls.peekable(), turned_down.peekable());
     iter::from_fn(move || {
         let (call, other) = (calls.peek(), others.peek());
-        // Dates of one form: their order is that of time.
+        // Dates have one format: their order as text is that of time.
         let is_other = other.is_some_and(|other| call.is_none_or(|call| other.ended_at > call.ended_at));
         if is_other { others.next() } else { calls.next() }
     })
@@ -283,7 +285,7 @@ mod tests {
         }
     }
 
-    // The clock is only a number here.
+    // The clock value is arbitrary.
     #[allow(clippy::disallowed_methods)]
     fn push(recent: &mut Recent, n: usize, outcome: &'static str, code: u16) {
         let sid = format!("CA{n}");

@@ -1,25 +1,25 @@
-//! What goes into calls' traces: decisions, and each message once, where it is sent or dealt with, in the order of the wire.
+//! Input of calls' traces: decisions, and each message once, when sent or handled, in wire order.
 
 use trunkgate_sip::{Flow, Message, Transmit};
 use trunkgate_story::report::CallRecord;
 use trunkgate_story::sampled::LegTimes;
 
-/// A message that is being dealt with.
+/// A received message that is being handled.
 #[derive(Debug)]
 pub struct Arriving {
     pub(crate) flow: Flow,
     pub(crate) message: Message,
-    /// Whether it is in a trace already.
+    /// Whether the message is in a trace already.
     pub(crate) traced: bool,
 }
 
 impl Arriving {
-    /// One that has come by this way.
+    /// Returns a message received on a flow.
     pub fn new(flow: Flow, message: Message) -> Arriving {
         Arriving { flow, message, traced: false }
     }
 
-    /// Whether what goes out answers it: the endpoint answers some requests before it tells of them.
+    /// Returns whether an outbound message is the response: the endpoint answers some requests before reporting them.
     pub(crate) fn is_answered_by(&self, transmit: &Transmit) -> bool {
         let what = &transmit.what;
         let answers = what.code.is_some() && what.server.is_some() && !what.again;
@@ -27,11 +27,11 @@ impl Arriving {
     }
 }
 
-/// What is gathered of a call that is told of.
+/// Data gathered for a sampled call.
 #[derive(Debug, Default)]
 pub struct Gathered {
-    /// The times of its legs.
+    /// Times of its legs.
     pub legs: Vec<LegTimes>,
-    /// Once it is over: its record, with its beginning, and when it was over.
+    /// Record of the ended call, with its start and end.
     pub over: Option<Box<(CallRecord, u64)>>,
 }

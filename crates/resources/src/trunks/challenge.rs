@@ -1,17 +1,17 @@
-//! Why a far end's challenge was not met, in words: what an admin has to change.
+//! Diagnosis of failed authentication towards a trunk, for the operator.
 
 use trunkgate_route::Credentials;
 use trunkgate_sip::{Message, asked_realms};
 
-/// Longest realm that is shown, in characters.
+/// Maximum characters of a realm in messages.
 const REALM_SHOWN: usize = 64;
 
-/// Returns what to change where the `auth` of a trunk was refused.
+/// Returns the fix for a rejected `auth` of a trunk.
 pub(crate) fn auth_fix(trunk: &str) -> String {
     format!("check user, password and realm of `auth` in [trunk.{trunk}]")
 }
 
-/// What is wrong with the `auth` of a trunk whose request got this 401 or 407 for good.
+/// Describes the fault of a trunk's `auth` after a final 401 or 407.
 pub fn auth_fault(auth: Option<&Credentials>, refusal: &Message) -> String {
     let is_challenge = |name: &[u8]| {
         [&b"WWW-Authenticate"[..], b"Proxy-Authenticate"].iter().any(|known| name.eq_ignore_ascii_case(known))

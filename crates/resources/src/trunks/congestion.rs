@@ -1,23 +1,23 @@
-//! Back-off from a trunk that has more calls than it accepts: other targets come first for a time that doubles with each refusal.
+//! Back-off from a congested trunk: other targets come first for a time that doubles with each rejection.
 
 use std::time::{Duration, Instant};
 
 use crate::limits::{CONGESTED_FIRST, CONGESTED_FORGOTTEN, CONGESTED_MOST};
 
-/// Whether a trunk has refused calls because it has too many.
+/// Back-off state of a trunk.
 #[derive(Debug, Default)]
 pub(crate) struct Congestion {
-    /// Until when other targets come first.
+    /// End of the back-off.
     until: Option<Instant>,
-    /// In a row.
+    /// Consecutive back-offs.
     pauses: u32,
 }
 
 impl Congestion {
-    /// Notes a refusal, with the seconds of its Retry-After (RFC 3261 §20.33). Returns how long other targets come first from now
-    /// on; `None`: they do already.
+    /// Notes a rejection, with the seconds of its Retry-After (RFC 3261 §20.33). Returns the length of the new
+    /// back-off; `None`: a back-off is already active.
     pub(crate) fn refused(&mut self, now: Instant, retry_after: Option<u32>) -> Option<Duration> {
-        // Calls that were under way together are refused together.
+        // Calls in progress at the same time are rejected together.
         if self.is_on(now) {
             return None;
         }
@@ -26,7 +26,7 @@ impl Congestion {
         }
         let own = CONGESTED_FIRST.saturating_mul(1 << self.pauses.min(16)).min(CONGESTED_MOST);
         let asked = retry_after.filter(|seconds| *seconds > 0);
-        // One answer is not to lead everybody's calls elsewhere for long: it may be that of a single called party.
+        // Bounded, since one response must not divert all calls for long: it may concern a single callee.
         let asked = asked.map(|seconds| Duration::from_secs(u64::from(seconds)).min(CONGESTED_MOST));
         let pause = asked.unwrap_or(own);
         self.pauses = self.pauses.saturating_add(1);
@@ -34,12 +34,12 @@ impl Congestion {
         Some(pause)
     }
 
-    /// Whether other targets come first.
+    /// Returns whether a back-off is active.
     pub(crate) fn is_on(&self, now: Instant) -> bool {
         self.until.is_some_and(|until| now < until)
     }
 
-    /// Returns for how many seconds they still do, rounded up; `None`: they do not.
+    /// Returns the seconds left of the back-off, rounded up; `None`: none is active.
     pub(crate) fn seconds_left(&self, now: Instant) -> Option<u64> {
         let left = self.until?.checked_duration_since(now).filter(|left| !left.is_zero())?;
         Some(left.as_millis().div_ceil(1_000) as u64)

@@ -1,5 +1,5 @@
-//! Whether each address of a trunk answers: asked by OPTIONS (RFC 3261 §11), told by calls as well. One that does not, or
-//! that has asked for a rest (503 with Retry-After), is left out of searches. Kept over a reload.
+//! Health of each trunk address, from OPTIONS (RFC 3261 §11) and calls. An address that does not answer, or has sent
+//! 503 with Retry-After, is left out of searches. The state survives a reload.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
@@ -19,89 +19,89 @@ use crate::limits::{
     HEALTH_WAIT_SECONDS, RETRY_AFTER_MOST_SECONDS,
 };
 
-/// One address of a trunk and how it is spoken to.
+/// One address of a trunk and its transport.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Spot {
-    /// The trunk.
+    /// Name of the trunk.
     pub trunk: Arc<str>,
-    /// The transport.
+    /// Transport of the address.
     pub transport: Transport,
-    /// The address.
+    /// IP address and port.
     pub address: SocketAddr,
 }
 
 impl Spot {
-    /// Where a leg or an OPTIONS of a trunk goes.
+    /// Returns the key of a trunk's address, with an IPv4-mapped address as IPv4.
     pub fn new(trunk: &Arc<str>, transport: Transport, address: SocketAddr) -> Spot {
         Spot { trunk: Arc::clone(trunk), transport, address: canonical(address) }
     }
 
-    /// The same of a flow.
+    /// Returns the key of a flow's remote address.
     pub fn of(trunk: &Arc<str>, flow: &Flow) -> Spot {
         Spot::new(trunk, flow.transport, flow.remote)
     }
 }
 
-/// Why an address is not worth trying now.
+/// Reason not to use an address now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unfit {
-    /// It does not answer.
+    /// The address does not answer.
     Down,
-    /// It has said 503 with Retry-After.
+    /// The address has sent 503 with Retry-After.
     Resting,
 }
 
-/// What is known of one address.
+/// Health of one address.
 #[derive(Debug, Default)]
 pub struct Health {
-    /// The peer as written.
+    /// Peer as configured.
     pub peer: String,
-    /// Between two OPTIONS; zero: it is not asked.
+    /// Interval of OPTIONS; zero: disabled.
     interval: Duration,
-    /// How long an answer may take.
+    /// Maximum time for a response.
     wait: Duration,
-    /// In a row, of OPTIONS and of calls.
+    /// Consecutive failures of OPTIONS and calls.
     pub failures: u32,
-    /// `None`: nothing has been heard or missed yet.
+    /// Whether the address is up; `None`: not known yet.
     pub is_up: Option<bool>,
-    /// Since when it is down.
+    /// Time since when the address is down.
     pub down_since: Option<Instant>,
-    /// The end of its back-off (Retry-After).
+    /// End of its back-off (Retry-After).
     pub rests_until: Option<Instant>,
-    /// The OPTIONS under way and when it was sent.
+    /// Pending OPTIONS and its time of sending.
     asked: Option<(ClientId, Instant)>,
-    /// When it is to be asked, or its answer is overdue.
+    /// Time of the next OPTIONS, or of the timeout of the pending one.
     due: Option<Instant>,
-    /// The time of the last OPTIONS.
+    /// Time of the last OPTIONS.
     pub last_options: Option<Instant>,
-    /// Round trip of the last answered OPTIONS.
+    /// Round-trip time of the last answered OPTIONS.
     pub rtt: Option<Duration>,
-    /// The last problem, in words.
+    /// Last problem in plain text.
     pub last_problem: Option<String>,
 }
 
-/// All addresses of all trunks.
+/// Health of all addresses of all trunks.
 #[derive(Debug, Default)]
 pub struct Healths {
     by_spot: BTreeMap<Spot, Health>,
     asked: FxHashMap<ClientId, Spot>,
-    /// Names of peers that lead to no address.
+    /// Names of peers that could not be resolved.
     pub unresolved: HashMap<Destination, NameFault>,
     queue: BTreeSet<(Instant, Spot)>,
 }
 
-/// What is to be done with an address whose time has come.
+/// Action for an address at its deadline.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Due {
-    /// It is to be asked.
+    /// An OPTIONS must be sent.
     Ask(Spot),
-    /// The answer to this OPTIONS is overdue.
+    /// The response to this OPTIONS is overdue.
     Overdue(Spot, ClientId),
 }
 
 impl Healths {
-    /// Takes a table over: new addresses are asked soon, `pick(total)` (a random number below it) says when; what is gone is
-    /// forgotten. The OPTIONS that nobody waits for any more.
+    /// Applies a table: new addresses get an OPTIONS soon, at a time drawn with `pick(total)` (a random number below
+    /// `total`); removed ones are forgotten. Returns pending OPTIONS that are abandoned.
     pub fn configure(&mut self, now: Instant, table: &Table, pick: &mut dyn FnMut(u32) -> u32) -> Vec<ClientId> {
         let mut wanted: BTreeMap<Spot, (String, &Trunk)> = BTreeMap::new();
         for trunk in table.trunks() {
@@ -145,12 +145,12 @@ impl Healths {
         given_up
     }
 
-    /// When the next address wants something.
+    /// Returns the earliest deadline of an address.
     pub fn next(&self) -> Option<Instant> {
         self.queue.first().map(|(at, _)| *at)
     }
 
-    /// The next address whose time has come.
+    /// Returns the next address whose deadline has passed.
     pub fn pop_due(&mut self, now: Instant) -> Option<Due> {
         let (at, spot) = self.queue.first().filter(|(at, _)| *at <= now)?.clone();
         self.queue.remove(&(at, spot.clone()));
@@ -165,7 +165,7 @@ impl Healths {
         }
     }
 
-    /// Notes that an address is asked by this OPTIONS.
+    /// Notes that an OPTIONS was sent to an address.
     pub fn began(&mut self, now: Instant, spot: &Spot, client: ClientId) {
         let Some(health) = self.by_spot.get_mut(spot) else { return };
         health.asked = Some((client, now));
@@ -175,7 +175,7 @@ impl Healths {
         self.set_due(spot, Some(due));
     }
 
-    /// Whose OPTIONS it was that has ended, and how long it took.
+    /// Ends a pending OPTIONS. Returns its address, and the time since it was sent.
     pub fn ended(&mut self, now: Instant, client: ClientId) -> Option<(Spot, Duration)> {
         let spot = self.asked.remove(&client)?;
         let (_, sent) = self.by_spot.get_mut(&spot)?.asked.take()?;
@@ -183,13 +183,13 @@ impl Healths {
         Some((spot, now.saturating_duration_since(sent)))
     }
 
-    /// Whether an OPTIONS of ours waits for its final answer.
+    /// Returns whether an OPTIONS is pending.
     pub fn is_asked(&self, client: ClientId) -> bool {
         self.asked.contains_key(&client)
     }
 
-    /// Plans the next OPTIONS: a tenth of chance around the interval, soon after one that was missed, later and later once
-    /// the address is down.
+    /// Schedules the next OPTIONS: the interval ± 10 % at random, soon after a missed one, with growing intervals
+    /// once the address is down.
     pub fn plan(&mut self, now: Instant, spot: &Spot, pick: &mut dyn FnMut(u32) -> u32) {
         let Some(health) = self.by_spot.get(spot).filter(|health| !health.interval.is_zero()) else { return };
         let pause = if (1..HEALTH_FAILURES).contains(&health.failures) {
@@ -203,7 +203,7 @@ impl Healths {
         self.set_due(spot, Some(due));
     }
 
-    /// Has addresses of a trunk that fail asked at once: their host has sent a call, and may answer again.
+    /// Schedules OPTIONS at once to the failing addresses of a host that has just sent a call.
     pub fn hasten(&mut self, now: Instant, trunk: &Arc<str>, host: IpAddr) {
         let first = Spot { trunk: Arc::clone(trunk), transport: Transport::Udp, address: ([0; 4], 0).into() };
         let is_due = |(spot, health): &(&Spot, &Health)| {
@@ -216,8 +216,8 @@ impl Healths {
         due.iter().for_each(|spot| self.set_due(spot, Some(now)));
     }
 
-    /// Has all addresses that fail asked at once, as a reload may have mended what they failed for. Returns the OPTIONS that were sent on
-    /// the old terms, for which the edge no longer waits.
+    /// Schedules OPTIONS at once to all failing addresses, since a reload may have fixed them. Returns pending
+    /// OPTIONS that are abandoned.
     pub(crate) fn recheck(&mut self, now: Instant) -> Vec<ClientId> {
         let fails = |health: &Health| health.failures > 0 && !health.interval.is_zero();
         let due: Vec<Spot> =
@@ -232,7 +232,8 @@ impl Healths {
         given_up
     }
 
-    /// Notes an answer; what was known before of whether the address is up, `None` where it is no address of a trunk.
+    /// Notes a response. Returns the previous state of the address (`None` inside: unknown); `None`: not an address
+    /// of a trunk.
     pub fn heard(&mut self, spot: &Spot, rtt: Option<Duration>) -> Option<Option<bool>> {
         let health = self.by_spot.get_mut(spot)?;
         health.failures = 0;
@@ -241,12 +242,12 @@ impl Healths {
         Some(health.is_up.replace(true))
     }
 
-    /// Notes that it did not answer; whether it is down from now on.
+    /// Notes a missing response. Returns whether the address is down from now on.
     pub fn missed(&mut self, now: Instant, spot: &Spot, problem: String) -> bool {
         let Some(health) = self.by_spot.get_mut(spot) else { return false };
         health.failures = health.failures.saturating_add(1);
         health.last_problem = Some(problem);
-        // One that has never answered is down at once; one that is never asked has its next call to show that it is back.
+        // An address that has never answered is down at once; without OPTIONS, its next call decides.
         let allowed = if health.interval.is_zero() || health.is_up.is_none() { 1 } else { HEALTH_FAILURES };
         let is_down_now = health.failures >= allowed && health.is_up.replace(false) != Some(false);
         if is_down_now {
@@ -255,14 +256,14 @@ impl Healths {
         is_down_now
     }
 
-    /// Notes what went wrong although it answers.
+    /// Notes a problem of an address that answers.
     pub fn problem(&mut self, spot: &Spot, problem: String) {
         if let Some(health) = self.by_spot.get_mut(spot) {
             health.last_problem = Some(problem);
         }
     }
 
-    /// Leaves an address alone for as long as Retry-After of its 503 says (RFC 3261 §21.5.4), if it says so.
+    /// Starts a back-off from an address by the Retry-After of its 503 (RFC 3261 §21.5.4), if present.
     pub fn rest(&mut self, now: Instant, spot: &Spot, response: &Message) {
         if let Some((health, seconds)) = self.by_spot.get_mut(spot).zip(retry_after(response)) {
             let seconds = u64::from(seconds).min(RETRY_AFTER_MOST_SECONDS);
@@ -270,14 +271,14 @@ impl Healths {
         }
     }
 
-    /// Notes that an address has answered a call: it wants calls again.
+    /// Ends the back-off of an address that has answered a call.
     pub fn took_call(&mut self, spot: &Spot) {
         if let Some(health) = self.by_spot.get_mut(spot) {
             health.rests_until = None;
         }
     }
 
-    /// Why an address is not worth trying now; `None`: it is.
+    /// Returns the reason not to use an address now; `None`: usable.
     pub fn unfit(&self, now: Instant, spot: &Spot) -> Option<Unfit> {
         let health = self.by_spot.get(spot)?;
         if health.failures >= HEALTH_FAILURES && !health.interval.is_zero() {
@@ -286,24 +287,25 @@ impl Healths {
         health.rests_until.filter(|until| *until > now).map(|_| Unfit::Resting)
     }
 
-    /// Whether any address of a trunk's peer is up; `None`: nothing is known. One whose name leads nowhere is down.
+    /// Returns whether any address of a peer is up; `None`: unknown. A peer with an unresolved name is down.
     pub(crate) fn is_peer_up(&self, trunk: &str, peer: &Peer) -> Option<bool> {
         let up = self.any_up(trunk, |health| health.peer == peer.uri);
         up.or_else(|| self.is_unresolved(peer).then_some(false))
     }
 
-    /// The same of a trunk.
+    /// Returns whether any address of a trunk is up; `None`: unknown. A trunk whose peers' names are all unresolved
+    /// is down.
     pub fn is_trunk_up(&self, trunk: &Trunk) -> Option<bool> {
         let is_lost = || !trunk.peers.is_empty() && trunk.peers.iter().all(|peer| self.is_unresolved(peer));
         self.any_up(&trunk.name, |_| true).or_else(|| is_lost().then_some(false))
     }
 
-    /// Whether a peer's name was looked up and not found.
+    /// Returns whether a peer's name could not be resolved.
     pub(crate) fn is_unresolved(&self, peer: &Peer) -> bool {
         self.unresolved(peer).is_some()
     }
 
-    /// Returns why a peer that was looked up has no address.
+    /// Returns the reason why a peer has no address.
     pub fn unresolved(&self, peer: &Peer) -> Option<NameFault> {
         self.unresolved.get(&peer.destination).copied().filter(|_| peer.servers.is_empty())
     }
@@ -313,12 +315,12 @@ impl Healths {
         known.reduce(|a, b| a || b)
     }
 
-    /// The addresses of a trunk.
+    /// Returns the addresses of a trunk.
     pub fn of(&self, trunk: &str) -> impl Iterator<Item = (&Spot, &Health)> {
         self.by_spot.iter().filter(move |(spot, _)| *spot.trunk == *trunk)
     }
 
-    /// An address.
+    /// Returns the health of an address.
     pub fn get(&self, spot: &Spot) -> Option<&Health> {
         self.by_spot.get(spot)
     }
@@ -335,7 +337,7 @@ impl Healths {
 }
 
 impl Health {
-    /// Returns how its address does.
+    /// Returns the health for display.
     pub fn view(&self, now: Instant, spot: &Spot, date: impl Fn(Instant) -> SystemTime) -> AddressView {
         let left = |until: Instant| until.saturating_duration_since(now);
         AddressView {
@@ -353,12 +355,12 @@ impl Health {
     }
 }
 
-/// Returns the seconds that a response names in Retry-After.
+/// Returns the seconds of a response's Retry-After.
 pub fn retry_after(response: &Message) -> Option<u32> {
     response.header(HeaderName::RetryAfter).and_then(delta_seconds)
 }
 
-/// Returns the seconds of a Retry-After: `120`, `120 (in a meeting)`, `120;duration=3600` (RFC 3261 §20.33).
+/// Parses a Retry-After: `120`, `120 (in a meeting)`, `120;duration=3600` (RFC 3261 §20.33).
 fn delta_seconds(value: &[u8]) -> Option<u32> {
     let digits: Vec<u8> = value.trim_ascii_start().iter().copied().take_while(u8::is_ascii_digit).collect();
     let text = std::str::from_utf8(&digits).ok().filter(|text| !text.is_empty())?;

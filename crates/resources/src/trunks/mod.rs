@@ -1,4 +1,4 @@
-//! What is known of each trunk at run time: its calls, its rate, what went wrong last.
+//! Runtime state of each trunk: calls, rates, and recent problems.
 
 pub mod challenge;
 mod congestion;
@@ -39,78 +39,78 @@ use crate::trunks::recorders::Recorders;
 use crate::trunks::rejections::{FinalResponse, Rejections};
 use crate::trunks::sound::Sound;
 
-/// The beginning of the problem of a trunk that the edge is not registered with.
+/// Prefix of the problem text of a trunk without a registration.
 pub(crate) const NOT_REGISTERED: &str = "not registered: ";
 
-/// An attempt that waits, and its call.
+/// A waiting attempt and its call.
 pub type Waiting = (CallKey, Branch);
 
-/// One trunk's state.
+/// State of one trunk.
 #[derive(Debug, Default)]
 struct TrunkState {
     calls: u64,
     max_calls: u32,
-    /// Calls of both directions, those from it, those to it.
+    /// Rate limits for calls of both directions, inbound calls and outbound calls.
     buckets: [TokenBucket; 3],
-    /// Attempts that wait for a place, in the order in which they came.
+    /// Attempts that wait for capacity, in order of arrival.
     waiting: VecDeque<Waiting>,
-    /// New calls a second to one address, and those that were called lately.
+    /// Rate limit per address, and state of the addresses called recently.
     peer_rate: u32,
     addresses: BTreeMap<IpAddr, TokenBucket>,
     tried: u64,
-    /// Calls tried, and those answered.
+    /// Calls tried, and calls answered.
     tried_lately: LastHour<2>,
     answered: Answered,
     failed: u64,
-    /// Calls that did not reach it.
+    /// Calls that did not reach the trunk.
     unreached: Unreached,
     pace: Pace,
     congestion: Congestion,
-    /// How it has done lately.
+    /// Recent answer-seizure ratio and quality.
     standing: Standing,
-    /// Failures of late, and between whom.
+    /// Recent failures, with caller and callee.
     failures: Vec<LetDown>,
-    /// When it came first last, though it stood behind others.
+    /// Time of the last call that tried the trunk first despite a lower rank.
     probed: Option<Instant>,
-    /// What went wrong last, and when.
+    /// Last problem and its time.
     last_problem: Option<(String, Instant)>,
-    /// Sides in answered calls, and those of them that were not heard.
+    /// Sides in answered calls, and silent ones.
     hearing: LastHour<2>,
-    /// Why these were not, by cause, that of the last one at the end.
+    /// Causes of silent sides, the most recent last.
     unheard: Vec<Unheard>,
-    /// Sides that were heard, and those that were not in short calls.
+    /// Sides heard, and silent sides in short calls.
     heard: Heard,
-    /// How its audio sounded.
+    /// Audio quality.
     sound: Sound,
-    /// Faults of its calls, beside those of sides that were not heard.
+    /// Faults of calls other than silent sides.
     faults: Faults,
-    /// Calls that it has answered or rejected.
+    /// Answered and rejected calls.
     rejections: Rejections,
-    /// Recordings that it was asked for, where it is a group of recording servers.
+    /// Results of recordings, if the trunk is a group of recording servers.
     recorders: Recorders,
-    /// When an INVITE that is too long for UDP was logged last.
+    /// Time of the last log line about an INVITE too long for UDP.
     oversize_told: Option<Instant>,
 }
 
-/// Calls that a trunk has answered since the start, and when the last.
+/// Answered calls since the start, and time of the last one.
 #[derive(Debug, Clone, Copy, Default)]
 struct Answered {
     calls: u64,
     last: Option<Instant>,
 }
 
-/// Sides that were not heard for one cause.
+/// Silent sides with one cause.
 #[derive(Debug)]
 struct Unheard {
     calls: LastHour<1>,
-    /// Of the last one, with its call's sid.
+    /// Diagnosis of the most recent one.
     found: Diagnosis,
     sid: String,
-    /// The trunk's `heard` at that time.
+    /// Value of the trunk's `heard` at that time.
     heard: u64,
 }
 
-/// A call that a trunk has let down.
+/// A call that failed because of the trunk.
 #[derive(Debug)]
 struct LetDown {
     at: Instant,
@@ -122,30 +122,30 @@ struct LetDown {
 #[derive(Debug, Default)]
 pub struct Trunks {
     by_name: BTreeMap<Arc<str>, TrunkState>,
-    /// Attempts for which there may be a place now.
+    /// Attempts that may have capacity now.
     woken: Vec<Waiting>,
-    /// When each alarm was logged last: trunk and reason.
+    /// Time of the last log line of each alarm, by trunk and reason.
     alarms: BTreeMap<(Arc<str>, &'static str), Instant>,
 }
 
-/// Where the bucket of a direction stands.
+/// Index of the rate limit for each direction.
 const BOTH: usize = 0;
 const IN: usize = 1;
 const OUT: usize = 2;
 
 #[derive(Debug, Default)]
 struct Heard {
-    /// Sides in a row up to now that were not heard in calls too short to tell by themselves; fewer than [`SHORT_IN_ROW`] are not counted
-    /// yet, and as many stand for one in a longer call.
+    /// Consecutive silent sides in calls too short to count alone; they count from [`SHORT_IN_ROW`] on. A silent side
+    /// in a longer call sets this to [`SHORT_IN_ROW`].
     short: u64,
-    /// Sides that were heard since the start; a change of keys counts as enough of them.
+    /// Sides heard since the start; a change of keys adds enough to solve a fault.
     sides: u64,
-    /// The other sides that were not heard either, by the names of their trunks.
+    /// Calls in which the other trunk's side was silent too, by name of that trunk.
     both: Vec<(Arc<str>, LastHour<1>)>,
 }
 
 impl TrunkState {
-    /// Counts a call in, or says which limit forbids it.
+    /// Counts a new call, or returns the limit that refuses it.
     fn begin(&mut self, now: Instant, direction: usize) -> Result<(), ReasonSlug> {
         if self.max_calls > 0 && self.calls >= u64::from(self.max_calls) {
             return Err(ReasonSlug::LimitCalls);
@@ -155,7 +155,7 @@ impl TrunkState {
         self.pace.count(now);
         Ok(())
     }
-    /// Counts one more towards the rates, where they allow it.
+    /// Takes a token from the rate limits, if each has one.
     fn pay(&mut self, now: Instant, direction: usize) -> Result<(), ReasonSlug> {
         if !self.wait(now, direction).is_zero() {
             return Err(ReasonSlug::LimitRate);
@@ -165,7 +165,7 @@ impl TrunkState {
         }
         Ok(())
     }
-    /// How long until the rates allow one more.
+    /// Returns the time until the rate limits allow another call.
     fn wait(&mut self, now: Instant, direction: usize) -> Duration {
         self.of(direction).map(|bucket| bucket.wait(now)).max().unwrap_or_default()
     }
@@ -199,7 +199,7 @@ impl TrunkState {
         }
     }
     fn note_unheard(&mut self, now: Instant, (found, sides): (&Diagnosis, u64), sid: &str) {
-        // Causes that have not been for an hour go: as many are kept as there are kinds, and addresses of ours that were told.
+        // Causes absent for an hour are dropped, which bounds the list by the number of cause kinds.
         let at = self.unheard.iter().position(|one| one.found.cause == found.cause);
         let mut calls = at.map(|at| self.unheard.remove(at).calls).unwrap_or_default();
         self.unheard.retain(|one| one.calls.sums(now) != [0]);
@@ -216,7 +216,7 @@ impl TrunkState {
 }
 
 impl Trunks {
-    /// Takes a table's limits over. A trunk that is gone is forgotten once its last call has ended.
+    /// Applies a table's limits. A removed trunk is forgotten once its last call has ended.
     pub fn configure(&mut self, table: &Table) {
         for trunk in table.trunks() {
             let state = self.by_name.entry(trunk.name.clone()).or_default();
@@ -232,8 +232,8 @@ impl Trunks {
         self.by_name.retain(|name, state| state.calls > 0 || table.trunk(name).is_some());
     }
 
-    /// Withdraws what was wrong with calls that changed keys may have mended; all counts stay, and the next call with the same
-    /// fault brings it back.
+    /// Treats faults as solved that changed keys may have fixed; counts stay, and the next call with the fault brings
+    /// it back.
     pub fn reconfigured(&mut self, concerned: &Concerned) {
         for (name, state) in &mut self.by_name {
             if concerned.all_media || concerned.media.contains(name) {
@@ -248,12 +248,12 @@ impl Trunks {
         }
     }
 
-    /// Counts a call from a trunk in, or says which limit forbids it.
+    /// Counts a new call from a trunk, or returns the limit that refuses it.
     pub fn begin(&mut self, now: Instant, name: &Arc<str>) -> Result<(), ReasonSlug> {
         self.state(name).begin(now, IN)
     }
 
-    /// The same for a call to it. Who waits for a place already comes first.
+    /// Counts a new call to a trunk, after waiting attempts, or returns the limit that refuses it.
     pub(crate) fn begin_outbound(&mut self, now: Instant, name: &Arc<str>, who: Waiting) -> Result<(), ReasonSlug> {
         let state = self.state(name);
         if state.waiting.front().is_some_and(|first| *first != who) {
@@ -262,17 +262,17 @@ impl Trunks {
         state.begin(now, OUT)
     }
 
-    /// Counts what a trunk asks for in a call that it has already towards its rate of new ones.
+    /// Counts a mid-call request of a trunk towards its rate of new calls.
     pub fn pay(&mut self, now: Instant, name: &Arc<str>) -> Result<(), ReasonSlug> {
         self.state(name).pay(now, IN)
     }
 
-    /// Puts an attempt behind those that wait for a place.
+    /// Adds an attempt to those that wait for capacity.
     pub fn wait(&mut self, name: &Arc<str>, who: Waiting) {
         self.state(name).waiting.push_back(who);
     }
 
-    /// Takes an attempt away from those that wait; whoever is first then may have a place.
+    /// Removes a waiting attempt and wakes the next one.
     pub fn leave(&mut self, name: &str, who: Waiting) {
         if let Some(state) = self.by_name.get_mut(name) {
             let was_first = state.waiting.front() == Some(&who);
@@ -281,18 +281,18 @@ impl Trunks {
         }
     }
 
-    /// How long until there may be a place for an attempt that waits; `None`: it will be woken.
+    /// Returns the time until a waiting attempt may have capacity; `None`: it will be woken.
     pub fn next_place(&mut self, now: Instant, name: &str, who: Waiting) -> Option<Duration> {
         let state = self.by_name.get_mut(name).filter(|state| state.waiting.front() == Some(&who))?;
         Some(state.wait(now, OUT)).filter(|wait| !wait.is_zero())
     }
 
-    /// Attempts for which there may be a place now.
+    /// Takes the attempts that may have capacity now.
     pub fn woken(&mut self) -> Vec<Waiting> {
         std::mem::take(&mut self.woken)
     }
 
-    /// Whether one more call may go to an address of a trunk in this second.
+    /// Returns whether another call may go to an address of a trunk within this second.
     pub fn may_call(&mut self, now: Instant, name: &Arc<str>, address: IpAddr) -> bool {
         let state = self.state(name);
         if state.peer_rate == 0 {
@@ -308,12 +308,12 @@ impl Trunks {
         state.addresses.entry(address).or_insert_with(|| TokenBucket::new(rate)).take(now)
     }
 
-    /// Counts a call in that comes back from a snapshot: limits do not end calls.
+    /// Counts a call restored from a snapshot, regardless of limits.
     pub fn resume(&mut self, name: &Arc<str>) {
         self.state(name).calls += 1;
     }
 
-    /// Counts a call out.
+    /// Removes an ended call.
     pub fn end(&mut self, name: &str) {
         if let Some(state) = self.by_name.get_mut(name) {
             state.calls = state.calls.saturating_sub(1);
@@ -321,7 +321,7 @@ impl Trunks {
         }
     }
 
-    /// Counts a call to a trunk, with its first INVITE: further addresses of the trunk belong to the same call.
+    /// Counts a call to a trunk at its first INVITE: further addresses of the trunk belong to the same call.
     pub fn tried(&mut self, now: Instant, name: &str) {
         if let Some(state) = self.by_name.get_mut(name) {
             state.tried += 1;
@@ -329,18 +329,18 @@ impl Trunks {
         }
     }
 
-    /// Notes that a trunk has refused a call because it has too many, with the seconds of its Retry-After. Returns how long other
-    /// targets come first from now on; `None`: they do already.
+    /// Notes a rejection because of congestion, with the seconds of its Retry-After. Returns the length of the new
+    /// back-off; `None`: a back-off is already active.
     pub fn congested(&mut self, now: Instant, name: &str, retry_after: Option<u32>) -> Option<Duration> {
         self.by_name.get_mut(name)?.congestion.refused(now, retry_after)
     }
 
-    /// Whether a trunk has too many calls for now: other targets come first.
+    /// Returns whether a trunk is congested, so that other targets come first.
     pub fn is_congested(&self, now: Instant, name: &str) -> bool {
         self.by_name.get(name).is_some_and(|state| state.congestion.is_on(now))
     }
 
-    /// Notes that an attempt was answered.
+    /// Notes an answered attempt.
     pub fn answered(&mut self, now: Instant, name: &str) {
         if let Some(state) = self.by_name.get_mut(name) {
             state.answered = Answered { calls: state.answered.calls + 1, last: Some(now) };
@@ -350,15 +350,15 @@ impl Trunks {
         }
     }
 
-    /// Notes that an attempt failed.
+    /// Notes a failed attempt.
     pub fn failed(&mut self, name: &str) {
         if let Some(state) = self.by_name.get_mut(name) {
             state.failed += 1;
         }
     }
 
-    /// Notes that a target has failed, all of its peers together, for what the trunk has done; whose call it was, and to whom.
-    /// Of one number that is called again and again by one caller the trunk's other calls are not to suffer.
+    /// Notes a target whose peers all failed because of the trunk, with caller and callee. Repeated calls of one
+    /// caller to one number count only a few times, so that they do not affect the trunk's other calls.
     pub fn let_down(&mut self, now: Instant, name: &str, caller: &str, called: &str) {
         let Some(state) = self.by_name.get_mut(name) else { return };
         let while_new = Duration::from_secs(LET_DOWN_SECONDS);
@@ -378,22 +378,22 @@ impl Trunks {
         }
     }
 
-    /// Notes how what a trunk sent in an answered call has sounded.
+    /// Notes the mean opinion score of a trunk's media in an answered call.
     pub fn scored(&mut self, now: Instant, name: &str, mos: f64) {
         if let Some(state) = self.by_name.get_mut(name) {
             state.standing.scored(now, mos);
         }
     }
 
-    /// Notes how the audio of a trunk's party sounded in a call that has ended.
+    /// Notes the audio quality of a trunk's party in an ended call.
     pub fn sounded(&mut self, now: Instant, name: &str, sid: &str, call: Sounded) {
         if let Some(state) = self.by_name.get_mut(name) {
             state.sound.note(now, sid, call);
         }
     }
 
-    /// Notes whether a side of a call is heard, once it should be. Where the call was too short to tell by itself (`is_short`), a side that
-    /// was not heard counts from the third such call in a row on. Returns how many sides count as not heard by this.
+    /// Notes whether a side of a call is heard. A silent side of a short call (`is_short`) counts from the third such
+    /// call in a row. Returns the number of sides that count as silent because of this call.
     pub fn listened(
         &mut self,
         now: Instant,
@@ -409,7 +409,7 @@ impl Trunks {
                 if state.heard.short < SHORT_IN_ROW {
                     return 0;
                 }
-                // Those before it that were not counted do now.
+                // Earlier silent sides that were not counted yet.
                 let sides = 1 + if before < SHORT_IN_ROW { before } else { 0 };
                 state.hearing.add(now, [sides; 2]);
                 state.note_unheard(now, (unheard, sides), sid);
@@ -423,7 +423,7 @@ impl Trunks {
         }
     }
 
-    /// Notes that neither side of so many calls between two trunks was heard.
+    /// Notes calls between two trunks in which neither side was heard.
     pub fn both_unheard(&mut self, now: Instant, [one, other]: [&Arc<str>; 2], calls: u64) {
         if calls == 0 || one == other {
             return;
@@ -435,28 +435,28 @@ impl Trunks {
         }
     }
 
-    /// Notes a fault in a call; `refused`: it had to do without its target.
+    /// Notes a fault in a call; `refused`: the call lost its target because of it.
     pub fn at_fault(&mut self, now: Instant, name: &str, sid: &str, found: Found<'_>, refused: bool) {
         if let Some(state) = self.by_name.get_mut(name) {
             state.faults.note(now, sid, found, refused);
         }
     }
 
-    /// Notes that a fault goes on in a call, or comes again.
+    /// Notes that a fault continues or recurs in a call.
     pub fn fault_goes_on(&mut self, now: Instant, name: &str, sid: &str, found: Found<'_>) {
         if let Some(state) = self.by_name.get_mut(name) {
             state.faults.renew(now, sid, found);
         }
     }
 
-    /// Notes that a call which was answered at `answered` had no fault of this kind.
+    /// Notes that a call answered at `answered` had no fault of this kind.
     pub fn without_fault(&mut self, name: &str, kind: Kind, answered: Instant) {
         if let Some(state) = self.by_name.get_mut(name) {
             state.faults.note_good(kind, answered);
         }
     }
 
-    /// Whether an INVITE to it that is too long for UDP is to be logged now.
+    /// Returns whether an INVITE too long for UDP must be logged now.
     pub fn may_tell_oversize(&mut self, now: Instant, name: &Arc<str>) -> bool {
         let told = &mut self.state(name).oversize_told;
         let due = told.is_none_or(|at| now.saturating_duration_since(at) >= OVERSIZE_TOLD_EVERY);
@@ -466,7 +466,7 @@ impl Trunks {
         due
     }
 
-    /// Whether an alarm of a trunk, with this reason, is to be logged now: not `again` after the last one.
+    /// Returns whether an alarm (trunk, reason) must be logged now: at least `again` after the last one.
     pub(crate) fn may_alarm(&mut self, now: Instant, alarm: (Arc<str>, &'static str), again: Duration) -> bool {
         let told = self.alarms.get(&alarm);
         let is_due = told.is_none_or(|at| now.saturating_duration_since(*at) >= again);
@@ -476,92 +476,92 @@ impl Trunks {
         is_due
     }
 
-    /// How a trunk has done lately.
+    /// Returns the recent answer-seizure ratio and quality of a trunk.
     pub fn figures(&self, now: Instant, name: &str) -> Figures {
         self.by_name.get(name).map_or_else(|| Standing::default().figures(now), |state| state.standing.figures(now))
     }
 
-    /// Whether a call may find out how a trunk does that stands behind others.
+    /// Returns whether a call may test a trunk of lower rank.
     pub(crate) fn may_probe(&self, now: Instant, name: &str) -> bool {
         let probed = self.by_name.get(name).and_then(|state| state.probed);
         probed.is_none_or(|at| now.saturating_duration_since(at) >= Duration::from_secs(PROBE_SECONDS))
     }
 
-    /// One does.
+    /// Notes that a call tests the trunk.
     pub fn probed(&mut self, now: Instant, name: &str) {
         if let Some(state) = self.by_name.get_mut(name) {
             state.probed = Some(now);
         }
     }
 
-    /// Whether a trunk answers some calls while it rejects others.
+    /// Returns whether a trunk answers some calls while it rejects others.
     pub fn answers_some(&self, now: Instant, name: &str) -> bool {
         self.by_name.get(name).is_some_and(|state| state.rejections.answers_some(now))
     }
 
-    /// Notes its final response to a call: that of all of its addresses together.
+    /// Notes a trunk's final response to a call, for all of its addresses together.
     pub fn responded(&mut self, now: Instant, name: &str, response: &FinalResponse<'_>) {
         if let Some(state) = self.by_name.get_mut(name) {
             state.rejections.note(now, response);
         }
     }
 
-    /// Calls that each trunk has answered or rejected since the start, and those of them that it rejected.
+    /// Returns, for each trunk, the calls answered or rejected since the start, and those rejected.
     pub fn decisions(&self) -> impl Iterator<Item = (&Arc<str>, [u64; 2])> {
         self.by_name.iter().map(|(name, state)| (name, state.rejections.decisions()))
     }
 
-    /// Notes what went wrong last.
+    /// Notes the last problem of a trunk.
     pub fn problem(&mut self, now: Instant, name: &str, text: String) {
         if let Some(state) = self.by_name.get_mut(name) {
             state.last_problem = Some((text, now));
         }
     }
 
-    /// Notes that a server of a group records a call.
+    /// Notes that a server of a recording group records a call.
     pub fn recorded(&mut self, now: Instant, name: &str) {
         if let Some(state) = self.by_name.get_mut(name) {
             state.recorders.taken(now);
         }
     }
 
-    /// Notes that no server of a group records a call. `why`: what the last one said.
+    /// Notes that no server of a recording group records a call. `why`: result of the last server.
     pub fn not_recorded(&mut self, now: Instant, name: &str, why: &str, sid: &str) {
         if let Some(state) = self.by_name.get_mut(name) {
             state.recorders.failed(now, why, sid);
         }
     }
 
-    /// Returns why no call that a group has to record is taken now: its servers refused the last ones.
+    /// Returns the reason to refuse calls that a group must record: its servers rejected the last ones.
     pub fn refuses_recording(&mut self, now: Instant, name: &str) -> Option<&str> {
         self.by_name.get_mut(name)?.recorders.refuse(now)
     }
 
-    /// Forgets what went wrong last where it was that this address did not answer.
+    /// Clears the last problem if this address had not answered.
     pub(crate) fn answers_again(&mut self, name: &str, address: &str) {
         if let Some(state) = self.by_name.get_mut(name) {
             state.last_problem.take_if(|(text, _)| text.starts_with(address));
         }
     }
 
-    /// Forgets what went wrong last where it was that the edge was not registered.
+    /// Clears the last problem if the trunk had no registration.
     pub fn registered(&mut self, name: &str) {
         if let Some(state) = self.by_name.get_mut(name) {
             state.last_problem.take_if(|(text, _)| text.starts_with(NOT_REGISTERED));
         }
     }
 
-    /// A trunk's state; one that is not known yet has no limits.
+    /// Returns the state of a trunk; a new trunk has no limits.
     fn state(&mut self, name: &Arc<str>) -> &mut TrunkState {
         self.by_name.entry(name.clone()).or_default()
     }
 
-    /// Live calls by trunk.
+    /// Returns the number of live calls by trunk.
     pub fn calls(&self) -> impl Iterator<Item = (&Arc<str>, u64)> {
         self.by_name.iter().map(|(name, state)| (name, state.calls))
     }
 
-    /// A trunk at a glance; its health is told by whoever keeps that.
+    /// Returns the state of a trunk for display; `up` and `peers` come from the health of its addresses.
     pub fn view(
         &self,
         now: Instant,
@@ -605,7 +605,7 @@ impl Trunks {
     }
 }
 
-/// New calls of the second that is over.
+/// New calls in the current and in the previous second.
 #[derive(Debug, Default)]
 struct Pace {
     second: Option<Instant>,
@@ -667,7 +667,7 @@ mod tests {
         assert_eq!(nothing, ("nothing", None, 1, "CA1"));
         assert_eq!(first, ("our_address", Some([203, 0, 113, 9].into()), 2, "CA2"));
         assert_eq!(second, ("our_address", Some([203, 0, 113, 10].into()), 1, "CA3"));
-        // What was an hour ago is neither told nor kept.
+        // Causes of more than an hour ago are neither shown nor kept.
         let later = start + Duration::from_secs(7_200);
         state.hearing.count(later, [true, true]);
         state.note_unheard(later, (&found(Cause::Srtp), 1), "CA9");

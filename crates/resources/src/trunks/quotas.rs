@@ -1,5 +1,4 @@
-//! What has been used of the limits that trunks have for some of their calls. As many counters as the file has limits; they
-//! outlive a reload.
+//! Use of the trunks' limits for certain calls. There is one counter per configured limit; counters survive a reload.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -12,46 +11,46 @@ use trunkgate_story::reason::ReasonSlug;
 
 use crate::lookups::key::{Branch, CallKey};
 
-/// A call as it counts: that of its caller's trunk, or one of its attempts.
+/// A counted call: the inbound call of the trunk, or one of its attempts.
 pub type Counted = (CallKey, Option<Branch>);
 
-/// The numbers of a call.
+/// Numbers of a call.
 #[derive(Debug, Clone, Copy)]
 pub struct Numbered<'a> {
-    /// Whom it is for, in each way that it may be read.
+    /// Called number, in each possible reading.
     pub called: &'a [String],
-    /// Who calls; empty: nobody knows.
+    /// Caller number; empty: unknown.
     pub caller: &'a str,
 }
 
-/// How many calls have counted with a limit on a day: what outlives the process, where the shell keeps it.
+/// Number of calls that counted towards a daily limit, kept across restarts by the shell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DayCount {
-    /// The trunk.
+    /// Name of the trunk.
     pub trunk: Arc<str>,
-    /// Which calls the limit is for, as [`Quota`] is displayed: by that it is known again.
+    /// Limit as text ([`Quota`] as displayed), which identifies it after a restart.
     pub limit: String,
-    /// The day, by the limit's own zone.
+    /// Day in the limit's time zone.
     pub day: Date,
     /// Calls so far.
     pub count: u32,
 }
 
-/// A limit that is reached: its reason, and its key with value and the calls that it is for.
+/// A limit that is reached: reason, and key with value and scope.
 pub type Reached = (ReasonSlug, String);
 
-/// One limit's counters.
+/// Counters of one limit.
 #[derive(Debug)]
 struct Used {
     quota: Quota,
     live: Vec<Counted>,
     bucket: TokenBucket,
     day: (Date, u32),
-    /// Days before that one, of which a clock that is set may make the present one again; the last one last.
+    /// Earlier days, which may be current again when the clock is set; the latest last.
     others: VecDeque<(Date, u32)>,
 }
 
-/// Earlier days whose counts are kept.
+/// Maximum earlier days kept.
 const OTHER_DAYS: usize = 3;
 
 impl Used {
@@ -60,13 +59,13 @@ impl Used {
         Used { quota: quota.clone(), live: Vec::new(), bucket, day: (Date::MIN, 0), others: VecDeque::new() }
     }
 
-    /// The same counters under a limit that may have other numbers now.
+    /// Keeps the counters for a limit with possibly changed values.
     fn under(mut self, quota: &Quota) -> Used {
         self.bucket.set_rate(quota.calls_per_second);
         Used { quota: quota.clone(), ..self }
     }
 
-    /// Goes on with what was counted on a day.
+    /// Switches to the counter of a day.
     fn begin_day(&mut self, today: Date) {
         if self.day.0 == today {
             return;
@@ -81,7 +80,7 @@ impl Used {
         }
     }
 
-    /// Returns the key of a limit that is reached with its value, and which calls it is for.
+    /// Returns the key and value of a reached limit, and its scope.
     fn key(&self, reason: ReasonSlug) -> String {
         let Quota { max_calls, calls_per_second, calls_per_day, .. } = &self.quota;
         let (key, value) = match () {
@@ -94,7 +93,7 @@ impl Used {
         format!("`{key} = {value}`{which}")
     }
 
-    /// Which of its limits forbids one more.
+    /// Returns the reason of a reached limit.
     fn reached(&mut self, now: Instant, at: Timestamp) -> Option<ReasonSlug> {
         self.begin_day(self.quota.day(at));
         let is_reached = |limit: u32, used: usize| limit > 0 && used >= usize::try_from(limit).unwrap_or(usize::MAX);
@@ -108,14 +107,14 @@ impl Used {
     }
 }
 
-/// All of them, by trunk.
+/// Counters of all limits by trunk.
 #[derive(Debug, Default)]
 pub struct Quotas {
     by_trunk: BTreeMap<Arc<str>, Vec<Used>>,
 }
 
 impl Quotas {
-    /// Takes a table's limits over, with what has been used of those that count the same calls.
+    /// Applies a table's limits, and keeps the counters of those with the same scope.
     pub fn configure(&mut self, table: &Table) {
         let mut before = std::mem::take(&mut self.by_trunk);
         for trunk in table.trunks().iter().filter(|trunk| !trunk.quotas.is_empty()) {
@@ -129,22 +128,22 @@ impl Quotas {
         }
     }
 
-    /// Goes on from what was counted before a restart. A day counts by its date alone, and a limit for its own calls alone.
+    /// Restores daily counts after a restart, by date and by scope of the limit.
     pub fn resume(&mut self, at: Timestamp, counts: &[DayCount]) {
         for count in counts {
             for used in self.by_trunk.get_mut(&count.trunk).into_iter().flatten() {
                 if used.quota.to_string() == count.limit {
                     used.begin_day(count.day);
                     used.day.1 = used.day.1.max(count.count);
-                    // The clock may be wrong at the start: the count waits for its day.
+                    // The clock may be wrong at the start: the count is kept for its day.
                     used.begin_day(used.quota.day(at));
                 }
             }
         }
     }
 
-    /// Counts a call in with each limit of a trunk that is for it, or with none where one is reached. Gives the sums of those
-    /// that have a limit by the day.
+    /// Counts a call towards every matching limit of a trunk, or towards none if one is reached. Returns the new sums
+    /// of daily limits.
     pub fn begin(
         &mut self,
         (now, at): (Instant, Timestamp),
@@ -170,7 +169,7 @@ impl Quotas {
                 continue;
             }
             let (limit, (day, count)) = (used.quota.to_string(), used.day);
-            // Two entries may be for the same calls, and one of them may have come later.
+            // Two entries may have the same scope, with different counts.
             match counts.iter_mut().find(|known| known.limit == limit) {
                 Some(known) => known.count = known.count.max(count),
                 None => counts.push(DayCount { trunk: trunk.into(), limit, day, count }),
@@ -179,7 +178,7 @@ impl Quotas {
         Ok(counts)
     }
 
-    /// An attempt is over that led to no answer.
+    /// Removes an attempt that ended without an answer.
     pub fn end(&mut self, trunk: &str, who: Counted) {
         for used in self.by_trunk.get_mut(trunk).into_iter().flatten() {
             if let Some(at) = used.live.iter().position(|counted| *counted == who) {
@@ -188,7 +187,8 @@ impl Quotas {
         }
     }
 
-    /// Passes the place of a called party on to another call, in which it goes on: at each limit of its trunk that is for it.
+    /// Moves the slot of a callee to another call, in which the callee continues, at each matching limit of its
+    /// trunk.
     pub fn pass_on(&mut self, trunk: &str, call: Numbered<'_>, (from, to): (CallKey, CallKey)) {
         let all = self.by_trunk.get_mut(trunk).into_iter().flatten();
         for used in all.filter(|used| used.quota.covers(call.called, call.caller)) {
@@ -199,14 +199,14 @@ impl Quotas {
         }
     }
 
-    /// A call is over, with all that it had.
+    /// Removes all slots of an ended call.
     pub fn end_call(&mut self, key: CallKey) {
         for used in self.by_trunk.values_mut().flatten() {
             used.live.retain(|(counted, _)| *counted != key);
         }
     }
 
-    /// Calls that count as live ones.
+    /// Returns the calls that count as live.
     pub fn live(&self) -> impl Iterator<Item = CallKey> {
         self.by_trunk.values().flatten().flat_map(|used| used.live.iter().map(|(key, _)| *key))
     }

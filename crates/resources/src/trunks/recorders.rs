@@ -1,4 +1,5 @@
-//! The recording servers of a group (`[siprec.NAME]`) as calls find them: servers that answer OPTIONS may refuse every recording.
+//! Results of recordings by a group of servers (`[siprec.NAME]`): servers that answer OPTIONS may still reject every
+//! recording.
 
 use std::time::{Duration, Instant};
 
@@ -7,30 +8,30 @@ use trunkgate_story::view::{FailedRecordings, Recent};
 
 use crate::limits::{HEARD_AGAIN, SIPREC_FAILED_IN_ROW, SIPREC_TRIAL_SECONDS};
 
-/// How the recordings of one group of servers went.
+/// Results of one group's recordings.
 #[derive(Debug, Default)]
 pub(crate) struct Recorders {
-    /// Recordings asked for, and those of them that no server took or kept.
+    /// Recordings requested, and those that no server accepted or completed.
     hour: LastHour<2>,
-    /// The last failure: what the last server said, and the call.
+    /// Most recent failure: result of the last server, and SID of the call.
     last: Option<(String, String)>,
-    /// Failures in a row.
+    /// Consecutive failures.
     in_row: u32,
-    /// Recordings in a row that a server took since the last failure.
+    /// Consecutive successful recordings since the last failure.
     good: u64,
-    /// When a call that has to be recorded is let through next, though all of late failed.
+    /// Time at which a call that must be recorded is next admitted as a test, after too many failures.
     trial: Option<Instant>,
 }
 
 impl Recorders {
-    /// Notes that a server records.
+    /// Notes a recording that a server accepted.
     pub(crate) fn taken(&mut self, now: Instant) {
         self.hour.count(now, [true, false]);
         (self.in_row, self.trial) = (0, None);
         self.good = self.good.saturating_add(1);
     }
 
-    /// Notes that no server took a call, or kept it. `why`: what the last one said.
+    /// Notes a call that no server recorded to its end. `why`: result of the last server.
     pub(crate) fn failed(&mut self, now: Instant, why: &str, sid: &str) {
         self.hour.count(now, [true, true]);
         self.last = Some((why.to_owned(), sid.to_owned()));
@@ -41,8 +42,8 @@ impl Recorders {
         }
     }
 
-    /// Returns why a call that has to be recorded is refused: the last of too many failures in a row. One call is let through from time
-    /// to time, to see whether servers take recordings again.
+    /// Returns the reason to refuse a call that must be recorded, after too many failures in a row. From time to time
+    /// one call is admitted as a test.
     pub(crate) fn refuse(&mut self, now: Instant) -> Option<&str> {
         let trial = self.trial.as_mut()?;
         if now >= *trial {
@@ -52,12 +53,12 @@ impl Recorders {
         self.last.as_ref().map(|(why, _)| why.as_str())
     }
 
-    /// Withdraws what was wrong, as keys have changed that may have mended it.
+    /// Treats failures as solved, because keys have changed.
     pub(crate) fn withdraw(&mut self) {
         (self.last, self.in_row, self.trial) = (None, 0, None);
     }
 
-    /// Returns the last hour; `None` where none failed.
+    /// Returns the failures of the last hour; `None`: there were none.
     pub(crate) fn view(&self, now: Instant) -> Option<FailedRecordings> {
         let [of, failed] = self.hour.sums(now);
         let [recent_of, recent_failed] = self.hour.recent(now);

@@ -1,4 +1,4 @@
-//! What a far end says as it rejects a call, read from its response.
+//! Reasons that a remote party gives for rejecting a call, parsed from its response.
 
 use trunkgate_sip::{HeaderName, Message, StartLine};
 use trunkgate_story::Said;
@@ -9,10 +9,10 @@ use trunkgate_story::sentence::without_numbers;
 use crate::limits::{REJECTION_TEXT_CHARS, REJECTION_TEXTS};
 use crate::trunks::health::retry_after;
 
-/// Parts of names of headers in which carriers say why.
+/// Parts of the names of headers that carriers use for reasons.
 const TELLING: [&str; 5] = ["reason", "error", "cause", "warning", "message"];
 
-/// Returns code and words of a final response, to a request with or without credentials.
+/// Returns code and texts of a final response to a request with or without credentials.
 pub fn said(code: u16, had_credentials: bool, response: &Message) -> Said {
     let phrase = match response.start_line() {
         StartLine::Response { reason, .. } => words(reason, REJECTION_TEXT_CHARS).replace('"', "'"),
@@ -32,20 +32,20 @@ pub fn said(code: u16, had_credentials: bool, response: &Message) -> Said {
     Said { code, phrase, texts, retry_after: retry_after(response), had_credentials, q850, answers_others: false }
 }
 
-/// A header of the far end's own that tells why.
+/// Returns whether a proprietary header gives a reason.
 fn is_telling(name: &[u8]) -> bool {
     let name = String::from_utf8_lossy(name).to_ascii_lowercase();
     name.starts_with("x-") && TELLING.iter().any(|part| name.contains(part))
 }
 
-/// The `text` of a Reason (RFC 3326 §2).
+/// Returns the `text` of a Reason (RFC 3326 §2).
 fn text_of_reason(value: &[u8]) -> Option<&[u8]> {
     let at = value.windows(4).position(|word| word.eq_ignore_ascii_case(b"text"))? + 4;
     let rest = value.get(at..)?.trim_ascii_start().strip_prefix(b"=")?.trim_ascii_start();
     quoted(rest).or_else(|| rest.split(|byte| matches!(byte, b';' | b',')).next())
 }
 
-/// Returns the cause of a Reason of Q.850.
+/// Returns the cause of a Q.850 Reason.
 fn cause_of_reason(value: &[u8]) -> Option<u8> {
     let text = std::str::from_utf8(value).ok()?.to_ascii_lowercase();
     let mut parts = text.split(';').map(str::trim);
@@ -57,18 +57,18 @@ fn cause_of_reason(value: &[u8]) -> Option<u8> {
     cause.filter(|_| is_q850)
 }
 
-/// What stands between the first two quotation marks.
+/// Returns the text between the first two quotation marks.
 fn quoted(value: &[u8]) -> Option<&[u8]> {
     let from = value.iter().position(|byte| *byte == b'"')? + 1;
     let rest = value.get(from..)?;
     rest.get(..rest.iter().position(|byte| *byte == b'"')?)
 }
 
-/// Returns the words of a remote party without keys and whole numbers, and no more than so many characters.
+/// Returns text of a remote party without keys and whole numbers, shortened to `longest` characters.
 pub fn words(text: &[u8], longest: usize) -> String {
     let text = String::from_utf8_lossy(text);
     let key = text.to_ascii_lowercase().find("inline").unwrap_or(text.len());
-    // Bounded before it is looked through.
+    // Truncated before it is scanned.
     let text: String = text.get(..key).unwrap_or_default().chars().take(longest).collect();
     let words: Vec<&str> = text.split_whitespace().collect();
     plain(&without_numbers(&addresses(words.join(" "))), longest)

@@ -1,4 +1,4 @@
-//! Calls that a trunk answers or rejects: how many, with what words, and whether it rejects calls still.
+//! Calls that a trunk answers or rejects: their number, the texts of rejections, and whether it still rejects calls.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
@@ -12,103 +12,104 @@ use crate::failures::recovery::Recovery;
 use crate::limits::REJECTIONS_KEPT;
 use crate::trunks::challenge::auth_fix;
 
-/// Calls in a row without an answer, from which on also responses that speak of the called party count against the trunk …
+/// Consecutive unanswered calls from which also responses about the callee count against the trunk.
 const UNANSWERED_OF_TRUNK: u64 = 10;
-/// … where they are more than a busy line of fewer numbers than these.
+/// Different numbers among these calls that exclude a single busy line.
 const NUMBERS_OF_TRUNK: usize = 3;
-/// Numbers in a row that are not taken, with no call answered between, from which on that is the trunk's fault …
+/// Consecutive rejected numbers, without an answered call between, that count against the trunk.
 const REFUSED_IN_ROW: usize = 3;
-/// … and so many of its latest calls, of which others may have been answered …
+/// Rejected numbers among the [`LATEST`] calls that count against the trunk, even with answered calls between.
 const REFUSED_OF_LATEST: usize = 5;
-/// … which are these: one in three.
+/// Number of latest calls examined: the threshold is one in three.
 const LATEST: usize = 15;
-/// Calls that it rejects and another target takes since the last one that was lost, from which on callers are not being lost.
+/// Calls rejected by the trunk but taken by another target, since the last lost one, from which callers are no longer
+/// considered lost.
 const KEPT_SINCE_LOST: u64 = 3;
 
-/// What a rejection says of the trunk.
+/// Meaning of a rejection for the trunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rejected {
-    /// It does not take the call.
+    /// The trunk does not accept the call.
     Always,
-    /// It does not take that number: where several in a row are not taken, all are written in a form that it does not take.
+    /// The trunk does not accept the number; several in a row indicate a wrong number format.
     OfNumber,
-    /// Nothing of a single call: the called party is busy or absent, or it is what the caller has sent.
+    /// No evidence in a single call: the callee is busy or absent, or the caller's request is at fault.
     OfParty,
-    /// Nothing: the codecs do not match, which is counted as a fault of its own.
+    /// No evidence: the codecs do not match, which counts as a separate fault.
     OfMedia,
 }
 
 /// A final response of a trunk to a call, other than 2xx.
 #[derive(Debug, Clone, Copy)]
 pub struct FinalResponse<'a> {
-    /// The call.
+    /// SID of the call.
     pub sid: &'a str,
-    /// The called number.
+    /// Called number.
     pub called: &'a str,
-    /// What the response says of the trunk.
+    /// Meaning of the response for the trunk.
     pub how: Rejected,
-    /// Its code and words.
+    /// Code and texts of the response.
     pub said: &'a Said,
-    /// What is wrong with the trunk's `auth`, where it refused that; or that it was shown, where a 403 followed.
+    /// Fault of the trunk's `auth` after 401 or 407, or a note that `auth` was sent before a 403.
     pub fault: Option<&'a str>,
-    /// Whether the call ended by it: no other target was tried.
+    /// Whether the call ended with it: no other target was tried.
     pub is_lost: bool,
 }
 
-/// The final responses of one trunk.
+/// Final responses of one trunk.
 #[derive(Debug, Default)]
 pub(crate) struct Rejections {
-    /// Calls that it has decided about, and those of them that it rejected.
+    /// Calls answered or rejected, and calls rejected.
     decided: LastHour<2>,
-    /// With what, the newest last.
+    /// Rejections by text, the newest last.
     by_words: Vec<Rejection>,
-    /// Whether it rejects calls still.
+    /// Whether the trunk still rejects calls.
     recovery: Recovery,
-    /// Since it last answered one.
+    /// Calls since the last answered one.
     unanswered: Unanswered,
-    /// Its latest calls, the newest last.
+    /// Latest calls, the newest last.
     latest: VecDeque<Latest>,
-    /// Calls that it rejected since those before were mended, and those of them that were lost.
+    /// Calls rejected since earlier rejections were solved, and those that were lost.
     present: LastHour<2>,
-    /// Calls decided and rejected since the start.
+    /// Calls answered or rejected, and rejected, since the start.
     decisions: [u64; 2],
     /// Time of the last rejection.
     at: Option<Instant>,
-    /// Whether other keys of the trunk alone had the rejections before count as past.
+    /// Whether earlier rejections count as solved only because of changed keys.
     is_withdrawn: bool,
-    /// The same of those before the ones of now.
+    /// Value of `is_withdrawn` before the current rejections.
     is_unproven: bool,
 }
 
-/// Final responses of a trunk other than 2xx since it last answered a call.
+/// Final responses of a trunk other than 2xx since its last answered call.
 #[derive(Debug, Default)]
 struct Unanswered {
-    /// Calls that it rejected.
+    /// Rejected calls.
     rejected: u64,
-    /// Those of them that were lost.
+    /// Rejected calls that were lost.
     lost: u64,
-    /// Rejected calls since the last lost one that another target took.
+    /// Rejected calls taken by another target since the last lost one.
     kept: u64,
-    /// Calls whose called party was busy or absent, by what the trunk said.
+    /// Calls with a response about the callee (busy or absent).
     of_party: u64,
-    /// Some of the numbers of these, each once.
+    /// Some of the numbers of these calls, each once.
     called: Vec<Box<str>>,
-    /// One of these parties was not just busy.
+    /// Whether one of these callees was not only busy.
     is_more_than_busy: bool,
 }
 
 /// One of the latest calls of a trunk.
 #[derive(Debug)]
 enum Latest {
-    /// It was answered.
+    /// An answered call.
     Answered,
-    /// It was rejected, and counts or says nothing of the trunk.
+    /// A rejected call that is already counted, or is no evidence.
     Other,
-    /// It was rejected in a way that says something of the trunk only with others like it.
+    /// A rejected call that is evidence only together with similar ones.
     Held(Box<Held>),
 }
 
-/// A rejection that counts with others like it.
+/// A rejection that counts only together with similar ones.
 #[derive(Debug)]
 struct Held {
     is_of_number: bool,
@@ -117,19 +118,19 @@ struct Held {
     called: Box<str>,
 }
 
-/// A rejection as it is counted.
+/// A rejection to be counted.
 #[derive(Debug, Clone)]
 struct Single {
     said: Said,
     fault: Option<Box<str>>,
     sid: String,
     is_lost: bool,
-    /// Whether the trunk has answered no call since.
+    /// Whether no call was answered since.
     is_in_row: bool,
 }
 
 impl Unanswered {
-    /// Notes a response that speaks of the called party; whether there are so many that they speak of the trunk.
+    /// Notes a response about the callee. Returns whether there are enough of them to count against the trunk.
     fn note_of_party(&mut self, called: &str, code: u16) -> bool {
         self.of_party += 1;
         self.is_more_than_busy |= !matches!(code, 486 | 600);
@@ -149,7 +150,7 @@ impl Unanswered {
     }
 }
 
-/// Takes those of some rejections of a kind that are not counted yet; of numbers each once.
+/// Takes the rejections that are not counted yet; each called number once.
 fn uncounted<'a>(held: impl Iterator<Item = (bool, &'a mut Held)>) -> Vec<Single> {
     let mut numbers: Vec<Box<str>> = Vec::new();
     let mut singles = Vec::new();
@@ -166,20 +167,20 @@ fn uncounted<'a>(held: impl Iterator<Item = (bool, &'a mut Held)>) -> Vec<Single
     singles
 }
 
-/// Calls that were rejected with the same code and phrase.
+/// Calls rejected with the same code and phrase.
 #[derive(Debug)]
 struct Rejection {
     calls: LastHour<1>,
-    /// Whether one of them came since the rejections before it were past.
+    /// Whether one of them came after earlier rejections were solved.
     is_present: bool,
-    /// Of the last one, and its call's sid.
+    /// Response of the most recent one.
     said: Said,
     fault: Option<Box<str>>,
     sid: String,
 }
 
 impl Rejections {
-    /// Notes that it has answered a call.
+    /// Notes an answered call.
     pub(crate) fn answered(&mut self, now: Instant) {
         self.decided.count(now, [true, false]);
         self.decisions[0] += 1;
@@ -189,13 +190,13 @@ impl Rejections {
         self.push(Latest::Answered);
     }
 
-    /// Whether it answers some calls while it rejects others.
+    /// Returns whether the trunk answers some calls while it rejects others.
     pub(crate) fn answers_some(&self, now: Instant) -> bool {
         let [bad, of] = self.recovery.share();
         self.recovery.is_still(now) && (bad < of || self.recovery.good_since() > 0)
     }
 
-    /// Takes its rejections as mended, until the next one; counts stay.
+    /// Treats rejections as solved, until the next one; counts stay.
     pub(crate) fn withdraw(&mut self) {
         self.is_withdrawn = self.by_words.iter().any(|one| one.is_present) && self.recovery.good_since() == 0;
         self.recovery.withdraw();
@@ -203,7 +204,7 @@ impl Rejections {
         self.latest.clear();
     }
 
-    /// Returns how many calls it has answered or rejected since the start, and how many of these it rejected.
+    /// Returns the calls answered or rejected since the start, and those rejected.
     pub(crate) const fn decisions(&self) -> [u64; 2] {
         self.decisions
     }
@@ -215,7 +216,7 @@ impl Rejections {
         self.latest.push_back(one);
     }
 
-    /// Notes its final response to a call.
+    /// Notes the trunk's final response to a call.
     pub(crate) fn note(&mut self, now: Instant, response: &FinalResponse<'_>) {
         let FinalResponse { sid, called, how, said, fault, is_lost } = *response;
         self.decided.count(now, [true, false]);
@@ -247,12 +248,12 @@ impl Rejections {
             return;
         }
         self.decided.add(now, [0, counted.len() as u64]);
-        // Those before were counted as other calls, and a counter does not go down.
+        // Earlier calls were already counted as other calls, and a counter must not decrease.
         self.decisions[1] += 1;
         let answered = self.latest.iter().filter(|one| matches!(one, Latest::Answered)).count();
         let good = if counted.iter().all(|one| one.is_in_row) { 0 } else { answered };
         if self.recovery.note_bads(now, counted.len() as u64, good as u64) {
-            // Those before are mended: these may have another cause.
+            // Earlier rejections are solved: the current ones may have another cause.
             self.by_words.iter_mut().for_each(|one| one.is_present = false);
             self.present = LastHour::default();
             self.is_unproven = std::mem::take(&mut self.is_withdrawn);
@@ -261,7 +262,7 @@ impl Rejections {
         counted.iter().for_each(|one| self.count(now, one));
     }
 
-    /// Returns the latest rejections that can count with others; `true`: the trunk has answered no call since.
+    /// Returns the latest rejections that can count together; `true`: no call was answered since.
     fn held(&mut self, is_of_number: bool) -> impl Iterator<Item = (bool, &mut Held)> {
         let row = self.latest.iter().rposition(|one| matches!(one, Latest::Answered)).map_or(0, |at| at + 1);
         self.latest.iter_mut().enumerate().filter_map(move |(at, one)| match one {
@@ -270,8 +271,8 @@ impl Rejections {
         })
     }
 
-    /// Returns the numbers that are not taken and count now: one wrong number is no fault of the trunk, several in a row or many of the
-    /// latest calls are.
+    /// Returns the rejected numbers that count now: a single wrong number is no fault of the trunk, several in a row
+    /// or many of the latest calls are.
     fn numbers(&mut self) -> Vec<Single> {
         let (mut all, mut in_row): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
         for (is_in_row, held) in self.held(true) {
@@ -290,17 +291,17 @@ impl Rejections {
         }
     }
 
-    /// Returns the called parties that were not reached since it last answered a call.
+    /// Returns the unreached callees since the last answered call.
     fn parties(&mut self) -> Vec<Single> {
         uncounted(self.held(false).filter(|(is_in_row, _)| *is_in_row))
     }
 
-    /// Counts a rejection by its words.
+    /// Counts a rejection by its text.
     fn count(&mut self, now: Instant, one: &Single) {
         let Single { said, fault, sid, .. } = one;
         self.present.add(now, [1, u64::from(one.is_lost)]);
         self.unanswered.note(one);
-        // Those that were mended, or had another cause, are told apart.
+        // Rejections that were solved, or had another cause, are kept apart.
         let same = |known: &Rejection| {
             known.is_present
                 && known.fault == *fault
@@ -317,7 +318,7 @@ impl Rejections {
         self.by_words.push(Rejection { calls, is_present: true, said, fault, sid });
     }
 
-    /// Returns the rejections of the last hour by `trunk`.
+    /// Returns the trunk's rejections of the last hour.
     pub(crate) fn view(&self, now: Instant, trunk: &Trunk) -> Option<RejectedView> {
         let [of, calls] = self.decided.sums(now);
         let calls = calls.min(of);
@@ -329,14 +330,14 @@ impl Rejections {
             let (leads_on, present) = (trunk.leads_on(code), one.is_present);
             (calls > 0).then_some(RejectionView { code, text, fault, retry_after, leads_on, calls, present })
         };
-        // The newest of those that may be so still, then what was mended before them, the most frequent first.
+        // Current ones first, the newest first; then solved ones, the most frequent first.
         let mut answers: Vec<RejectionView> = self.by_words.iter().rev().filter_map(answer).collect();
         answers.sort_by_key(|one| if one.present { (false, 0) } else { (true, u64::MAX - one.calls) });
         let last_sid = last.sid.clone();
         let still = self.recovery.is_still(now);
         let good_since = self.recovery.good_since();
         let in_row = self.unanswered.rejected.min(calls);
-        // Another target takes them now.
+        // Another target takes the calls now.
         let is_lost = self.unanswered.kept < KEPT_SINCE_LOST;
         let lost = if is_lost { self.unanswered.lost.min(in_row) } else { 0 };
         let [bad, tried] = self.recovery.share();
@@ -366,11 +367,11 @@ impl Rejections {
     }
 }
 
-/// Codes of one trunk that advice is given for.
+/// Maximum codes of one trunk with a fix.
 const CODES_ADVISED: usize = 4;
 
-/// Returns what would help with the codes of now: the newest, then those of at least a quarter of the calls. What was mended
-/// before needs no advice. `has_next`: another target takes the calls; `answers_some`: the trunk answers others now.
+/// Returns the fix for current codes: the newest, and those of at least a quarter of the calls. Solved ones need no
+/// fix. `has_next`: another target takes the calls; `answers_some`: the trunk answers other calls.
 fn rejection_fix(answers: &[RejectionView], (has_next, answers_some): (bool, bool), trunk: &Trunk) -> String {
     let present = || answers.iter().filter(|one| one.present);
     let mut by_code: BTreeMap<u16, u64> = BTreeMap::new();
@@ -572,7 +573,7 @@ mod tests {
         };
         let view = |rejections: &Rejections| rejections.view(now, &Trunk::named("carrier")).unwrap();
         (0..5).for_each(|_| reject(&mut rejections, now, 403));
-        // Calls overlap: the wrong number is refused before, between or after the answers of the others.
+        // Calls overlap: the wrong number is rejected before, between or after the other answers.
         not_found(&mut rejections, "1");
         rejections.answered(now);
         not_found(&mut rejections, "2");
@@ -583,7 +584,7 @@ mod tests {
         not_found(&mut rejections, "4");
         let mended = view(&rejections);
         assert_eq!((mended.calls, mended.of, mended.still, mended.in_row), (5, 13, false, 0));
-        // The third number in a row: they are written in a form that the carrier does not take.
+        // The third number in a row: the carrier does not accept the number format.
         not_found(&mut rejections, "5");
         let again = view(&rejections);
         assert_eq!((again.calls, again.still, again.in_row, again.lost, again.present), (10, true, 3, 3, [5, 5]));

@@ -1,4 +1,4 @@
-//! How the audio of a trunk sounded in the last hour.
+//! Audio quality of a trunk in the last hour.
 
 use std::time::Instant;
 
@@ -8,19 +8,19 @@ use trunkgate_story::view::TrunkQuality;
 
 use crate::limits::{HEARD_AGAIN, POOR_TRUNK_MOS};
 
-/// Scores of the calls of one trunk.
+/// Mean opinion scores of one trunk's calls.
 #[derive(Debug, Default)]
 pub(crate) struct Sound {
-    /// Calls, the sum of their scores in hundredths, and those with a poor score.
+    /// Calls, the sum of their scores in hundredths, and calls with a poor score.
     scores: LastHour<3>,
-    /// The last call with a poor score, and its sid.
+    /// Most recent call with a poor score, and its SID.
     poor: Option<(Sounded, String)>,
-    /// Calls in a row since then that were not poor.
+    /// Consecutive calls since then without a poor score.
     good: u64,
 }
 
 impl Sound {
-    /// Notes how a call sounded.
+    /// Notes the quality of a call.
     pub(crate) fn note(&mut self, now: Instant, sid: &str, call: Sounded) {
         let is_poor = call.mos < POOR_TRUNK_MOS;
         self.scores.add(now, [1, (call.mos * 100.0).round() as u64, u64::from(is_poor)]);
@@ -31,12 +31,12 @@ impl Sound {
         }
     }
 
-    /// Takes poor calls as mended, until the next one.
+    /// Treats poor calls as solved, until the next one.
     pub(crate) fn withdraw(&mut self) {
         self.good = self.good.saturating_add(HEARD_AGAIN);
     }
 
-    /// Returns the last hour; `None`: no call had a score.
+    /// Returns the quality of the last hour; `None`: no call had a score.
     pub(crate) fn view(&self, now: Instant) -> Option<TrunkQuality> {
         let [calls, sum, poor] = self.scores.sums(now);
         let mos = (sum as f64 / calls.max(1) as f64).round() / 100.0;

@@ -1,4 +1,4 @@
-//! Early media to callers whose media address is not proven: the places that each trunk has for it.
+//! Early media to callers with an unproven media address: slots of each trunk.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -7,19 +7,19 @@ use std::time::Instant;
 use crate::limits::UNPROVEN_EARLY_REST;
 use crate::lookups::key::CallKey;
 
-/// Early media to callers at addresses that are not proven: a few places of each trunk, and the calls that have them.
+/// Slots for early media to unproven addresses of each trunk, and the calls that use them.
 #[derive(Debug, Default)]
 pub struct UnprovenEarly {
     by_trunk: BTreeMap<Arc<str>, Places>,
     calls: BTreeMap<CallKey, UnprovenCall>,
 }
 
-/// Places of one trunk.
+/// Slots of one trunk.
 #[derive(Debug, Default)]
 struct Places {
-    /// Places that calls have.
+    /// Slots used by calls.
     taken: u32,
-    /// When the places of calls that ended without proof are free again, the soonest first.
+    /// Times at which slots of calls that ended without proof are free again, the earliest first.
     resting: VecDeque<Instant>,
 }
 
@@ -32,35 +32,36 @@ impl Places {
     }
 }
 
-/// A call to an address that is not proven.
+/// A call to an unproven address.
 #[derive(Debug)]
 struct UnprovenCall {
     trunk: Arc<str>,
     grant: EarlyGrant,
-    /// When its place was given to it.
+    /// Time of the grant.
     since: Instant,
 }
 
-/// What one of them hears.
+/// Early media of a call to an unproven address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EarlyGrant {
-    /// There was no early media yet.
+    /// No early media yet.
     Unasked,
-    /// It is heard, for [`UNPROVEN_EARLY_MEDIA`](crate::limits::UNPROVEN_EARLY_MEDIA) at most.
+    /// Early media is sent, for at most [`UNPROVEN_EARLY_MEDIA`](crate::limits::UNPROVEN_EARLY_MEDIA).
     Granted,
-    /// Its trunk had as many such calls as it may have.
+    /// The trunk's slots were all in use.
     Refused,
-    /// It was heard for that long; the call still counts.
+    /// The time is over; the call still uses its slot.
     Over,
 }
 
 impl UnprovenEarly {
-    /// Returns what a call may hear.
+    /// Returns the grant of a call.
     pub fn grant(&self, key: CallKey) -> EarlyGrant {
         self.calls.get(&key).map_or(EarlyGrant::Unasked, |call| call.grant)
     }
 
-    /// Gives a call a place of its trunk, unless all are used; how many are used then, and whether the call has one of them.
+    /// Gives a call a slot of its trunk if one is free. Returns the number of used slots, and whether the call has
+    /// one.
     pub fn admit(&mut self, now: Instant, trunk: &Arc<str>, most: u32, key: CallKey) -> (u32, bool) {
         self.free(key);
         let places = self.by_trunk.entry(Arc::clone(trunk)).or_default();
@@ -73,20 +74,20 @@ impl UnprovenEarly {
         (used + u32::from(is_one), is_one)
     }
 
-    /// A call has heard enough; it keeps its place, or its trunk would be flooded only more slowly.
+    /// Ends the early media of a call. The slot stays in use, otherwise the trunk would only be flooded more slowly.
     pub fn end(&mut self, key: CallKey) {
         if let Some(call) = self.calls.get_mut(&key) {
             call.grant = EarlyGrant::Over;
         }
     }
 
-    /// Takes a call out whose caller's address is proven: its place is free. Whether it was known.
+    /// Frees the slot of a call whose caller's address is proven. Returns whether the call was known.
     pub fn free(&mut self, key: CallKey) -> bool {
         self.take_out(key, |_, _| {})
     }
 
-    /// Takes a call out that is over. Without proof its place stays used until [`UNPROVEN_EARLY_REST`] after it was given:
-    /// calls that are cancelled at once would otherwise send as much as one that never ends.
+    /// Removes an ended call. Without proof its slot stays used until [`UNPROVEN_EARLY_REST`] after the grant:
+    /// otherwise calls that are cancelled at once could send as much as an endless one.
     pub fn release(&mut self, now: Instant, key: CallKey) {
         self.take_out(key, |places, since| {
             if let Some(free) = since.checked_add(UNPROVEN_EARLY_REST).filter(|free| *free > now) {
@@ -96,7 +97,7 @@ impl UnprovenEarly {
         });
     }
 
-    /// Takes a call out, and its place from it; `leave` gets the trunk's places, and since when the call had its own.
+    /// Removes a call and its slot; `leave` gets the trunk's slots and the time of the grant.
     fn take_out(&mut self, key: CallKey, leave: impl FnOnce(&mut Places, Instant)) -> bool {
         let Some(call) = self.calls.remove(&key) else { return false };
         if let Some(places) = self.by_trunk.get_mut(&call.trunk).filter(|_| call.grant != EarlyGrant::Refused) {
@@ -113,7 +114,7 @@ impl UnprovenEarly {
         }
     }
 
-    /// Returns the calls that are known.
+    /// Returns the known calls.
     pub fn calls(&self) -> impl Iterator<Item = CallKey> {
         self.calls.keys().copied()
     }
