@@ -1,11 +1,11 @@
-//! Bodies of the fuzz targets: they live here so that a change of the code they drive cannot break them unseen.
+//! Fuzz targets. They are part of the crate, so that changes of the code that they use do not break them unnoticed.
 
 use std::time::Duration;
 
 use crate::program::{Heard, Input, Program, Settings, Source};
 use crate::secret::Secret;
 
-/// Any bytes as the response to every request, the steps reported as done at once.
+/// Runs a program with arbitrary bytes as the response to every request; all steps complete immediately.
 pub fn twiml_document(data: &[u8]) {
     let _ = crate::document::parse_messaging(&String::from_utf8_lossy(data));
     let mut program = Program::new(Settings { recognition: true, ..Settings::default() });
@@ -24,7 +24,7 @@ pub fn twiml_document(data: &[u8]) {
             }
             Some(_) if round % 3 == 0 => program.handle_input(now, Input::Digit('1')),
             Some(_) => hear(&mut program, now, round, data),
-            // Ids count up from 1, so one of these is right.
+            // Ids count up from 1, so one of these is correct.
             None => {
                 for id in 0..=round.saturating_add(2) {
                     program.handle_input(now, Input::Played { id });
@@ -38,7 +38,7 @@ pub fn twiml_document(data: &[u8]) {
     program.handle_input(now, Input::HungUp);
 }
 
-/// A result of the recogniser that listens, or its end.
+/// Feeds the active recogniser's results, or its failure.
 fn hear(program: &mut Program, now: Duration, round: u32, data: &[u8]) {
     let Some(listening) = program.recognition() else { return };
     let id = listening.id;

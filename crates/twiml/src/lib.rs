@@ -1,7 +1,7 @@
-//! TwiML: documents to verbs, and the interpreter that runs them for one call. Without I/O: texts, events and `now` go
-//! in; verbs, steps and the next deadline come out. HTTP, audio and SIP are the caller's.
+//! TwiML parser and interpreter. Sans I/O: texts, events and `now` are inputs; verbs, steps and the next deadline are
+//! outputs. HTTP, audio and SIP are left to the caller.
 //!
-//! [`parse`] reads a document; [`Program`] runs documents; [`compat`] is the table of what both support.
+//! [`parse`] reads a document; [`Program`] runs documents; [`compat`] is the compatibility table of both.
 #![deny(clippy::indexing_slicing)]
 
 mod document;

@@ -1,65 +1,65 @@
-//! Bounds on documents and on what a call may do with them.
+//! Limits of documents and of programs.
 
 use std::time::Duration;
 
-/// Longest document in bytes; Twilio's limit is the same.
+/// Maximum size of a document in bytes, as at Twilio.
 pub(crate) const DOCUMENT_BYTES: usize = 64 * 1024;
-/// Most elements of one document.
+/// Maximum number of elements in a document.
 pub(crate) const ELEMENTS: usize = 1_000;
-/// Deepest nesting of elements, the root included.
+/// Maximum nesting depth of elements, including the root.
 pub const DEPTH: usize = 16;
-/// Most attributes of one element.
+/// Maximum number of attributes of an element.
 pub const ATTRIBUTES: usize = 64;
-/// Longest reference and longest URL, in bytes: no longer one is parsed.
+/// Maximum length of a reference or URL in bytes; longer ones are not parsed.
 pub(crate) const URL_BYTES: usize = 4_096;
-/// Most warnings kept of one document; the rest is counted.
+/// Maximum number of warnings kept per document; the rest is counted.
 pub const WARNINGS: usize = 50;
-/// Most characters that one `<Say>` speaks.
+/// Maximum number of characters spoken by one `<Say>`.
 pub(crate) const SAY_CHARS: usize = 4_096;
-/// Most parties that one `<Dial>` calls.
+/// Maximum number of parties called by one `<Dial>`.
 pub(crate) const NOUNS: usize = 10;
-/// Most digits that one `<Gather>` keeps.
+/// Maximum number of digits collected by one `<Gather>`.
 pub const DIGITS: usize = 256;
-/// Most entries of the `hints` of one `<Gather>`.
+/// Maximum number of `hints` of one `<Gather>`.
 pub const HINTS: usize = 500;
-/// Most characters of one entry of `hints`.
+/// Maximum length of an entry of `hints` in characters.
 pub const HINT_CHARS: usize = 100;
-/// Longest language tag of a `<Gather>`.
+/// Maximum length of a language tag.
 pub const LANGUAGE_CHARS: usize = 35;
-/// Longest label of a track of a live transcription.
+/// Maximum length of a track label of a live transcription.
 pub const TRACK_LABEL_CHARS: usize = 256;
-/// Longest name of a speech model.
+/// Maximum length of a speech model name.
 pub const MODEL_CHARS: usize = 100;
-/// Most characters of speech that one `<Gather>` keeps.
+/// Maximum number of characters of speech collected by one `<Gather>`.
 pub(crate) const SPEECH_CHARS: usize = 4_096;
-/// Longest name of a conference, and longest label of a party of it.
+/// Maximum length of a conference name and of a participant label.
 pub(crate) const CONFERENCE_CHARS: usize = 128;
-/// Most parties of one conference.
+/// Maximum number of parties in one conference.
 pub(crate) const CONFERENCE_PARTIES: u32 = 50;
-/// Longest name of a queue.
+/// Maximum length of a queue name.
 pub const QUEUE_CHARS: usize = 64;
-/// Most callers of one queue.
+/// Maximum number of callers in one queue.
 pub const QUEUE_SIZE: u32 = 5_000;
-/// Longest headers, names and values together, that an application sets for one SIP address.
+/// Maximum total length in bytes of the headers that an application sets for one SIP address.
 pub(crate) const SIP_HEADER_BYTES: usize = 1_024;
-/// Most characters of a stream's `<Parameter>`, name and value together.
+/// Maximum total length of name and value of a stream's `<Parameter>`.
 pub const PARAMETER_CHARS: usize = 500;
-/// Most replies in one messaging document.
+/// Maximum number of replies in one messaging document.
 pub const REPLIES: usize = 10;
-/// Longest time that an attribute in seconds may ask for; longer ones are cut.
+/// Maximum of attributes in seconds; larger values are reduced.
 pub const SECONDS: u32 = 86_400;
-/// Longest `<Record>` in seconds.
+/// Maximum length of a `<Record>` in seconds.
 pub(crate) const RECORD_SECONDS: u32 = 14_400;
-/// Longest ringing time of a `<Dial>` in seconds.
+/// Maximum ringing time of a `<Dial>` in seconds.
 pub const RING_SECONDS: u32 = 600;
 
-/// Documents that a call may fetch at once, before [`DOCUMENT_INTERVAL`] holds.
+/// Number of documents that a call may fetch in a burst before [`DOCUMENT_INTERVAL`] applies.
 pub(crate) const DOCUMENT_BURST: u32 = 30;
-/// Mean time between documents that a call may keep up.
+/// Minimum mean interval between documents of a call.
 pub const DOCUMENT_INTERVAL: Duration = Duration::from_millis(333);
-/// Sounds that a call may begin at once, before [`SOUND_INTERVAL`] holds: those that fail at once count, too.
+/// Number of sounds that a call may start in a burst before [`SOUND_INTERVAL`] applies; failed ones count, too.
 pub(crate) const SOUND_BURST: u32 = 50;
-/// Mean time between sounds that a call may keep up.
+/// Minimum mean interval between sounds of a call.
 pub const SOUND_INTERVAL: Duration = Duration::from_millis(200);
-/// Most documents that one call fetches.
+/// Maximum number of documents fetched by one call.
 pub(crate) const DOCUMENTS_PER_CALL: u32 = 20_000;

@@ -1,4 +1,4 @@
-//! Where documents and sounds are, and what a reference in a document means.
+//! Locations of documents and sounds, and resolution of references.
 
 use std::fmt;
 
@@ -7,17 +7,17 @@ use url::Url;
 
 use crate::limits::URL_BYTES;
 
-/// Characters of a reference that a message shows.
+/// Maximum number of characters of a reference shown in a message.
 const SHOWN_CHARS: usize = 100;
 
-/// The place of a document or sound.
+/// Location of a document or sound.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Location {
-    /// An absolute http or https URL.
+    /// Absolute http or https URL.
     Url(String),
-    /// A file, as a path of normal components below the folder of static documents.
+    /// File, as a normalised path below the folder of static documents.
     File(String),
-    /// A text that came with a request, such as the Calls API's `Twiml`: relative references have no meaning in it.
+    /// Text supplied by a request, such as `Twiml` of the Calls API; relative references in it cannot be resolved.
     Inline,
 }
 
@@ -31,8 +31,8 @@ impl Location {
         }
     }
 
-    /// Resolves a reference of the document at this place: an http or https URL or, for a file, a path below its folder.
-    /// An empty reference is the document itself.
+    /// Resolves a reference in the document at this location: an http or https URL or, for a file, a path below its
+    /// folder. An empty reference is the document itself.
     pub fn resolve(&self, reference: &str) -> Result<Location, String> {
         let reference = short(reference.trim())?;
         if reference.is_empty() {
@@ -62,7 +62,7 @@ impl Location {
         }
     }
 
-    /// Resolves the address of a WebSocket; a relative one takes the host of the document.
+    /// Resolves a WebSocket URL; a relative one gets the host of the document.
     pub fn resolve_socket(&self, reference: &str) -> Result<String, String> {
         let reference = short(reference.trim())?;
         let wrong = || format!("{} is not a wss URL", shown(reference));
@@ -73,7 +73,7 @@ impl Location {
                 Location::File(_) | Location::Inline => return Err(wrong()),
             },
         };
-        // Only a relative address has the document's scheme.
+        // Only a relative URL inherits the document's scheme.
         let scheme = match (url.scheme(), has_scheme(reference)) {
             ("ws" | "wss", _) => None,
             ("https", false) => Some("wss"),
@@ -91,7 +91,8 @@ impl Location {
 }
 
 impl Location {
-    /// Returns the place as another server may know it: a URL without user information and fragment. `None`: there is none.
+    /// Returns the URL without user information and fragment, for disclosure to another server; `None` if the location
+    /// is not a URL.
     pub fn without_secrets(&self) -> Option<String> {
         match self {
             Location::Url(text) => {
@@ -116,7 +117,8 @@ impl fmt::Display for Location {
     }
 }
 
-/// Refuses a text that is too long for a URL before it is parsed: the host name of one alone may take milliseconds.
+/// Rejects a text that is too long for a URL before it is parsed, because parsing a long host name may take
+/// milliseconds.
 fn short(text: &str) -> Result<&str, String> {
     match text.len() <= URL_BYTES {
         true => Ok(text),
@@ -124,7 +126,7 @@ fn short(text: &str) -> Result<&str, String> {
     }
 }
 
-/// Whether a reference begins with `scheme:`.
+/// Returns whether a reference starts with a scheme and a colon.
 fn has_scheme(reference: &str) -> bool {
     reference.split_once(':').is_some_and(|(scheme, _)| {
         scheme.starts_with(|sign: char| sign.is_ascii_alphabetic())
@@ -132,7 +134,7 @@ fn has_scheme(reference: &str) -> bool {
     })
 }
 
-/// A path beside the file `base`, which must stay below the folder that all paths begin in.
+/// Returns the path of a reference relative to the file `base`; it must stay below the folder of static documents.
 fn below(base: &str, reference: &str) -> Result<String, String> {
     let wrong = |why: &str| Err(format!("the file {} {why}", shown(reference)));
     if reference.starts_with('/') || reference.contains(['\\', '\0', '?', '#', ':']) {
@@ -151,7 +153,7 @@ fn below(base: &str, reference: &str) -> Result<String, String> {
     if parts.is_empty() { wrong("is not a file") } else { Ok(parts.join("/")) }
 }
 
-/// Returns a reference as a message may show it: a path, and nothing of a text with places for passwords and tokens.
+/// Returns a reference for a message: a path as written, but no text that may contain passwords or tokens.
 pub(crate) fn shown(reference: &str) -> String {
     match reference.contains(['@', '?', '#', ':']) || reference.starts_with("//") {
         true => "the reference".to_owned(),

@@ -1,12 +1,12 @@
-//! Positions in a document, and the errors and warnings found there, with Twilio's codes.
+//! Positions, errors and warnings of documents, with Twilio's codes.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Twilio's error and warning codes that a document or its retrieval can cause.
+/// Twilio's error and warning codes for a document or its retrieval.
 pub mod code {
-    /// A URL is malformed, or may not be used where it stands.
+    /// A URL is malformed or not allowed in this place.
     pub const BAD_URL: u16 = 11100;
     /// Documents or sounds follow one another without end.
     pub(crate) const TOO_MANY_DOCUMENTS: u16 = 11215;
@@ -16,59 +16,59 @@ pub mod code {
     pub const NOT_XML: u16 = 12100;
     /// The root element is not `Response`.
     pub(crate) const NOT_A_RESPONSE: u16 = 12102;
-    /// An element or attribute is unknown, misplaced or not available here.
+    /// An element or attribute is unknown, misplaced or not supported.
     pub const SCHEMA: u16 = 12200;
     /// A response has a content type that is neither TwiML, audio nor text.
     pub const CONTENT_TYPE: u16 = 12300;
-    /// A verb may not be used on the called party's side.
+    /// A verb is not allowed in a document for the called party.
     pub(crate) const NOT_IN_WHISPER: u16 = 13201;
-    /// `<Dial>` has a noun that is not available here.
+    /// `<Dial>` has a noun that is not supported.
     pub(crate) const DIAL_NOUN: u16 = 13215;
-    /// `<Conference>` stands beside another noun.
+    /// `<Conference>` is combined with another noun.
     pub(crate) const CONFERENCE_BESIDE: u16 = 13000;
-    /// `waitUrl` of `<Conference>` leads nowhere.
+    /// `waitUrl` of `<Conference>` cannot be resolved.
     pub(crate) const WAIT_URL: u16 = 13233;
-    /// A document for a party that waits has another verb than Say, Play, Pause and Redirect.
+    /// A document for a waiting party has a verb other than Say, Play, Pause and Redirect.
     pub(crate) const WAIT_VERB: u16 = 13238;
     /// `<Dial>` has no party to call.
     pub(crate) const DIAL_NUMBER: u16 = 13223;
-    /// The number of a Dial is none.
+    /// The number of a Dial is not a phone number.
     pub const NOT_A_NUMBER: u16 = 13224;
-    /// `<Dial>` has more nouns than it may.
+    /// `<Dial>` has too many nouns.
     pub(crate) const DIAL_NOUNS: u16 = 13250;
     /// `<Sip>` has no SIP URI.
     pub(crate) const SIP_URI: u16 = 13243;
-    /// A SIP header of `<Sip>` is incomplete, or may not be set.
+    /// A SIP header of `<Sip>` is incomplete or not allowed.
     pub(crate) const SIP_HEADER: u16 = 13252;
-    /// `<Gather>` has a nested verb that it cannot have.
+    /// `<Gather>` contains a verb that is not allowed in it.
     pub(crate) const GATHER_NESTED: u16 = 13320;
-    /// `<Gather>` asks for an input that is not available here.
+    /// `<Gather>` requests an input that is not available.
     pub(crate) const GATHER_INPUT: u16 = 13326;
-    /// `<Play digits>` is not a string of digits.
+    /// `digits` of `<Play>` is not a string of digits.
     pub(crate) const PLAY_DIGITS: u16 = 13430;
     /// `<Say>` has no text.
     pub(crate) const SAY_EMPTY: u16 = 13520;
-    /// `<Say>` has more text than it may.
+    /// The text of `<Say>` is too long.
     pub(crate) const SAY_LONG: u16 = 13521;
     /// `<Message>` has neither text nor media.
     pub(crate) const MESSAGE_EMPTY: u16 = 14103;
-    /// A messaging document has more replies than it may.
+    /// A messaging document has too many replies.
     pub const REPLIES: u16 = 14109;
-    /// A messaging document has a verb that only calls have, or an unknown one.
+    /// A messaging document has an unknown verb, or one that only calls support.
     pub(crate) const REPLY_VERB: u16 = 14110;
 }
 
-/// A place in a document; both figures begin at 1.
+/// Position in a document; line and column start at 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
-    /// Line.
+    /// Line number.
     pub line: u32,
-    /// Column, in characters.
+    /// Column in characters.
     pub column: u32,
 }
 
 impl Position {
-    /// The beginning of a document.
+    /// Start of a document.
     pub const START: Position = Position { line: 1, column: 1 };
 }
 
@@ -78,19 +78,19 @@ impl fmt::Display for Position {
     }
 }
 
-/// Reason why a document cannot be used at all.
+/// Reason why a document cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Error {
-    /// Twilio's code.
+    /// Error code of Twilio.
     pub code: u16,
-    /// Place of the mistake.
+    /// Position of the mistake.
     pub position: Position,
     /// Description, in one sentence without a full stop.
     pub message: String,
 }
 
 impl Error {
-    /// An error at a place.
+    /// Creates an error at a position.
     pub(crate) fn new(code: u16, position: Position, message: impl Into<String>) -> Self {
         Error { code, position, message: message.into() }
     }
@@ -104,14 +104,14 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// A mistake that a document survives: what is wrong is skipped, or replaced by its default.
+/// Mistake that does not prevent the document from running; the faulty part is skipped or replaced by its default.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Warning {
-    /// Twilio's code.
+    /// Warning code of Twilio.
     pub code: u16,
-    /// Place of the element.
+    /// Position of the element.
     pub position: Position,
-    /// Description of the mistake, and of what happens instead.
+    /// Description of the mistake and of its consequence.
     pub message: String,
 }
 

@@ -1,10 +1,10 @@
-//! Text that neither a log line nor a panic message may show: digits, speech, passwords.
+//! Text that must not appear in logs or panic messages: digits, speech, passwords.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A text whose `Debug` shows only its length.
+/// Text with a `Debug` output that shows only its length.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);
@@ -15,7 +15,7 @@ impl Secret {
         Secret(text.into())
     }
 
-    /// Returns the text itself, for where it has to go.
+    /// Returns the text itself.
     pub fn reveal(&self) -> &str {
         &self.0
     }

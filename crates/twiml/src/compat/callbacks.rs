@@ -1,38 +1,39 @@
-//! Requests that applications get, and the fields of each.
+//! Requests sent to applications, with their fields.
 
 use super::State::{self, Differs, NotSupported, Supported};
 
-/// A field; a name that ends with `…` stands for all that begin so.
+/// Field of a request; a name that ends with `…` is a prefix.
 pub type Field = (&'static str, State);
 
-/// Call or message that a request is about.
+/// Call or message that a request describes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Subject {
     /// The caller's call.
     Caller,
     /// The call of a dialled party.
     Party,
-    /// Either, as the document is the caller's or the party's.
+    /// The caller's or the party's call, depending on the owner of the document.
     Either,
-    /// Neither: the fields are its own alone.
+    /// None: the request has only its own fields.
     Itself,
 }
 
-/// A kind of request.
+/// Kind of request sent to an application.
 #[derive(Debug, Clone, Copy)]
 pub struct Callback {
-    /// Name on the page.
+    /// Name in docs/reference/twilio-compat.md.
     pub name: &'static str,
     /// Names of its purposes in traces.
     pub purposes: &'static [&'static str],
-    /// Call or message that it is about.
+    /// Call or message that the request describes.
     pub subject: Subject,
-    /// Fields beside those of its subject.
+    /// Fields in addition to those of the subject.
     pub own: &'static [Field],
 }
 
 impl Callback {
-    /// Whether a request of this purpose is of its kind; `of_party`: it is about a party's call.
+    /// Returns whether a request with this purpose is of this kind; `of_party` is true for a request about a dialled
+    /// party's call.
     pub fn is(&self, purpose: &str, of_party: bool) -> bool {
         let fits = match self.subject {
             Subject::Caller => !of_party,
@@ -42,7 +43,7 @@ impl Callback {
         fits && self.purposes.contains(&purpose)
     }
 
-    /// Returns its fields with those of its subject.
+    /// Returns all fields, including those of the subject.
     pub fn fields(&self) -> impl Iterator<Item = &'static Field> {
         let common: [&'static [Field]; 3] = match self.subject {
             Subject::Caller => [CALL, CALLER, &[]],
@@ -54,7 +55,7 @@ impl Callback {
     }
 }
 
-/// Whether a field is of this name.
+/// Returns whether a field has this name.
 pub fn is_named((known, _): &Field, name: &str) -> bool {
     known.strip_suffix('…').map_or(*known == name, |start| name.starts_with(start))
 }
@@ -142,7 +143,7 @@ static FAILURE: &[Field] = &[("ErrorCode", Supported), ("ErrorUrl", Supported)];
 const OF_RECORDED_CALL: State = Differs("of the end of a call that was made with `Record`");
 const NO_MEDIA: State = NotSupported("messages with media are not in this version");
 
-/// Every kind of request, in the page's order; those about messages are last.
+/// All kinds of requests, in the order of the page; those about messages are last.
 pub static CALLBACKS: &[Callback] = &[
     Callback {
         name: "voice webhook: `url` of an application, VoiceUrl, Url of a call, Redirect",

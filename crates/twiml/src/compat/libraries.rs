@@ -1,12 +1,12 @@
-//! Parameters that Twilio's libraries can send, and parameters of the table that they cannot. The tests hold the table
-//! against both.
+//! Parameters that Twilio's client libraries can send, and table parameters that they cannot. Tests compare the table
+//! with both.
 
-/// Parameters that twilio-python and twilio-node can send, made from the packages by `cargo xtask twilio-parameters`.
-/// Lines with `#` name the packages; each other line is a request of the table with its parameters.
+/// Parameters of twilio-python and twilio-node, extracted from the packages by `cargo xtask twilio-parameters`. Lines
+/// with `#` name the packages; each other line is one request with its parameters.
 const LIST: &str = include_str!("library_parameters.txt");
 
-/// Parameters of the table that no library of the list sends, by method and path: old names, and those of other programs
-/// and of Twilio's documentation.
+/// Table parameters that no listed library sends, by method and path: deprecated names, and those of other clients and
+/// of Twilio's documentation.
 pub(super) const NOT_OF_LIBRARIES: &[(&str, &str, &[&str])] = &[
     ("POST", "{AC}/Calls.json", &["IfMachine", "StirPassportSid", "Transcribe", "ValidityPeriod"]),
     ("POST", "{AC}/Calls/{CA}.json", &["StatusCallbackEvent"]),
@@ -56,7 +56,7 @@ mod tests {
         let mut undecided = Vec::new();
         for operation in OPERATIONS {
             let sent = listed.get(&(operation.method, operation.path));
-            // The libraries read JSON alone: they download no audio.
+            // The libraries only request JSON; they do not download audio.
             let is_json = operation.path.starts_with('/') || operation.path.ends_with(".json");
             assert_eq!(sent.is_some(), is_json, "{}", operation.path);
             let unknown = sent.into_iter().flatten().filter(|name| operation.given(name).is_none());

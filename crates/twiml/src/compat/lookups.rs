@@ -1,4 +1,4 @@
-//! Requests of Lookup and their parameters.
+//! Requests of the Lookup API with their parameters.
 
 use super::requests::Given::{self, Differs, Ignored, Only, Refused};
 use super::requests::Operation;

@@ -1,6 +1,6 @@
-//! The tables of verbs and attributes, of requests to applications and their fields, and of the REST API with its parameters and
-//! resources: what is read, what is carried out, where it differs from Twilio. The parser and the API look names up here,
-//! docs/reference/twilio-compat.md is made from it, and the tests walk it.
+//! Compatibility tables: verbs and attributes, requests to applications with their fields, and the REST API with its
+//! parameters and resources. Each entry states the extent of support and the differences from Twilio. The parser and the
+//! API look names up here, docs/reference/twilio-compat.md is generated from it, and the tests check each row.
 
 mod callbacks;
 mod libraries;
@@ -17,41 +17,41 @@ pub use resources::RESOURCES;
 pub use semantics::{SEMANTICS, Semantic};
 pub use tables::{MESSAGING, VOICE};
 
-/// Extent of support for something of Twilio's.
+/// Extent of support for a Twilio feature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// As Twilio does it.
+    /// Same behaviour as at Twilio.
     Supported,
-    /// With the difference that the text describes.
+    /// Supported with the difference described.
     Differs(&'static str),
-    /// Not at all; the text says what happens instead. A verb is refused by name, an attribute skipped with a warning.
+    /// Not supported, with the actual behaviour. A verb is rejected by name, an attribute is skipped with a warning.
     NotSupported(&'static str),
 }
 
-/// An element with its attributes.
+/// Element with its attributes.
 #[derive(Debug, Clone, Copy)]
 pub struct Entry {
-    /// Name with those of the elements around it below `Response`, such as `Dial/Number`.
+    /// Path of element names below `Response`, such as `Dial/Number`.
     pub path: &'static str,
     /// Extent of support for the element.
     pub state: State,
-    /// Attributes by name; a name in parentheses is another property of the element, such as `(text)`.
+    /// Attributes by name; a name in parentheses, such as `(text)`, is another property of the element.
     pub attributes: &'static [(&'static str, State)],
 }
 
 impl Entry {
-    /// Returns how far an attribute is supported; `None` for one that Twilio does not have.
+    /// Returns the support of an attribute; `None` if Twilio does not have it.
     pub fn attribute(&self, name: &str) -> Option<State> {
         self.attributes.iter().find(|(known, _)| *known == name).map(|(_, state)| *state)
     }
 
-    /// Whether the element is supported at all.
+    /// Returns whether the element is supported, fully or with differences.
     pub fn is_supported(&self) -> bool {
         !matches!(self.state, State::NotSupported(_))
     }
 }
 
-/// Returns the entry of an element; `parent` is the path around it, empty for verbs.
+/// Returns the entry of an element; `parent` is the path of the enclosing element, empty for verbs.
 pub(crate) fn entry(table: &'static [Entry], parent: &str, name: &str) -> Option<&'static Entry> {
     table.iter().find(|entry| match entry.path.rsplit_once('/') {
         Some((around, own)) => around == parent && own == name,

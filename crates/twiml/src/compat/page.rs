@@ -1,4 +1,4 @@
-//! docs/reference/twilio-compat.md.
+//! Generator of docs/reference/twilio-compat.md.
 
 use super::libraries::{self, NOT_OF_LIBRARIES};
 use super::requests::{Given, Has, LATER, LATER_METHODS, OPERATIONS};
@@ -101,7 +101,7 @@ fn fields(page: &mut String, name: &str, fields: &[Field]) {
     rows(page, name, fields);
 }
 
-/// Adds one row for each state, with all names that have it: the first cell is repeated in each row.
+/// Adds one row for each state, with all names in that state; the first cell is repeated in each row.
 fn rows(page: &mut String, first: &str, entries: impl Iterator<Item = (String, String)>) {
     let mut groups: Vec<(String, Vec<String>)> = Vec::new();
     for (name, state) in entries {
@@ -174,7 +174,7 @@ fn table(page: &mut String, entries: &[Entry]) {
     for entry in entries {
         // The verb itself has no name in its row.
         let itself = std::iter::once((String::new(), shown(entry.state)));
-        // The attributes of what is refused follow from it.
+        // A verb that is not supported needs no rows for its attributes.
         let attributes = entry.attributes.iter().filter(|_| entry.is_supported()).map(|(name, state)| {
             let name = if name.starts_with('(') { (*name).to_owned() } else { format!("`{name}`") };
             (name, shown(*state))

@@ -1,34 +1,35 @@
-//! Requests of the REST API below `/2010-04-01` and of Lookup, their parameters, and the fields of the resources that they answer with. The
-//! API takes from this table what it refuses by name and what it accepts without effect. Each parameter that Twilio's
-//! libraries can send is in it, which the tests of `libraries` hold.
+//! Requests of the REST API below `/2010-04-01` and of Lookup, their parameters, and the fields of the returned
+//! resources. The API uses this table to decide which parameters it rejects by name or ignores. The tests of
+//! `libraries` ensure that it contains every parameter of Twilio's libraries.
 
 use super::lookups::{LOOK_UP_V1, LOOK_UP_V2};
 use super::requests::Given::{Differs, Ignored, Only, Refused, Supported};
 use super::tables::PASSED_ON;
 
-/// Extent to which a parameter is carried out.
+/// Extent of support for a parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Given {
-    /// As Twilio does it.
+    /// Same behaviour as at Twilio.
     Supported,
-    /// With the difference that the text describes.
+    /// Supported with the difference described.
     Differs(&'static str),
-    /// Accepted with these values, which ask for what is done anyway; with others refused by name.
+    /// Accepted with these values, which request the only available behaviour; rejected by name with any other.
     Only(&'static [&'static str]),
-    /// Accepted without effect for this reason, since it changes neither the call nor the message; refused by name with `[api] strict`.
+    /// Ignored for this reason, because it affects neither the call nor the message; rejected by name with `[api]
+    /// strict`.
     Ignored(&'static str),
-    /// Refused by name with code 20501, for this reason. Without a value it is accepted: it changes nothing.
+    /// Rejected by name with code 20501, for this reason; accepted without a value, because it then changes nothing.
     Refused(&'static str),
 }
 
-/// A method of a path.
+/// Request: HTTP method and path, with its parameters.
 #[derive(Debug, Clone, Copy)]
 pub struct Operation {
-    /// Method of HTTP.
+    /// HTTP method.
     pub method: &'static str,
     /// Path below `/2010-04-01/Accounts`, with `{AC}` and other SIDs in braces; the whole path if it begins with `/`.
     pub path: &'static str,
-    /// Parameters by name; `{n}` in a name stands for 1 to 99.
+    /// Parameters by name; `{n}` in a name is a number from 1 to 99.
     pub parameters: &'static [(&'static str, Given)],
 }
 
@@ -37,16 +38,16 @@ pub struct Operation {
 pub enum Has {
     /// Always.
     Value,
-    /// In the cases that the text names; else it is null.
+    /// In the described cases; null otherwise.
     Sometimes(&'static str),
-    /// Never: it is null, for this reason.
+    /// Never: the field is null, for this reason.
     Null(&'static str),
 }
 
-/// A resource of an answer.
+/// Resource in a response.
 #[derive(Debug, Clone, Copy)]
 pub struct Resource {
-    /// Name on the page.
+    /// Name in docs/reference/twilio-compat.md.
     pub name: &'static str,
     /// Fields by name.
     pub fields: &'static [(&'static str, Has)],
@@ -425,7 +426,7 @@ pub static LIST_NUMBERS: Operation = Operation {
     ],
 };
 
-/// Requests that are answered, in the page's order.
+/// Supported requests, in the order of the page.
 pub static OPERATIONS: &[&Operation] = &[
     &Operation {
         method: "GET",
@@ -625,7 +626,7 @@ pub static OPERATIONS: &[&Operation] = &[
     &LOOK_UP_V2,
 ];
 
-/// Lists below an account or a call that are refused by name.
+/// Lists below an account or a call that are rejected by name.
 pub static LATER: [&str; 14] = [
     "Addresses",
     "Applications",
@@ -643,7 +644,7 @@ pub static LATER: [&str; 14] = [
     "UserDefinedMessageSubscriptions",
 ];
 
-/// Methods and paths of resources above that are refused by name.
+/// Methods and paths of the above resources that are rejected by name.
 pub static LATER_METHODS: &[(&str, &str)] = &[
     ("POST", "{AC}/IncomingPhoneNumbers.json"),
     ("GET", "{AC}/IncomingPhoneNumbers/Local.json"),
@@ -660,7 +661,7 @@ pub static LATER_METHODS: &[(&str, &str)] = &[
 ];
 
 impl Operation {
-    /// Returns the extent to which a parameter is carried out; `None` for one that the table does not name.
+    /// Returns the support of a parameter; `None` if the table does not contain it.
     pub fn given(&self, name: &str) -> Option<Given> {
         self.parameters.iter().find(|(known, _)| *known == name).map(|(_, given)| *given)
     }
@@ -675,8 +676,8 @@ pub fn is_known(name: &str) -> bool {
     OPERATIONS.iter().flat_map(|operation| operation.parameters).any(|(known, _)| is_written_so(known))
 }
 
-/// Parts of names of parameters that are never ignored: recording, privacy, who hears whom, money, time limits,
-/// emergencies, and who is called.
+/// Parts of parameter names that are never ignored: recording, privacy, audio between parties, money, time limits,
+/// emergencies, and called parties.
 const GUARDED: &[&str] = &[
     "record",
     "transcri",
@@ -724,9 +725,11 @@ const GUARDED: &[&str] = &[
     "policy",
     "keytype",
 ];
-/// Words of names of such parameters that are parts of other words too: `ToNumber`, `ClipMode`, `MaxCalls`.
+/// Words that protect a parameter only as whole words, because they occur in others: `ToNumber`, `ClipMode`,
+/// `MaxCalls`.
 const GUARDED_WORDS: &[&str] = &["to", "from", "rec", "clip", "spend", "fee", "ttl", "max", "maximum"];
-/// Words of such parameters that are recognised with a slip: `PirvacyMode`. Short ones are near to other words.
+/// Words that protect a parameter even if misspelled: `PirvacyMode`. Short words are excluded, because they resemble
+/// others.
 const GUARDED_WITH_SLIPS: &[&str] = &[
     "record",
     "redact",
@@ -740,8 +743,8 @@ const GUARDED_WITH_SLIPS: &[&str] = &[
     "recipient",
 ];
 
-/// Returns whether a parameter must not be ignored where it is not known: it concerns recording, privacy, money, time
-/// limits, emergencies or who is called.
+/// Returns whether an unknown parameter must not be ignored: it concerns recording, privacy, money, time limits,
+/// emergencies or called parties.
 pub fn is_guarded(name: &str) -> bool {
     let words = words(name);
     let joined = words.concat();
@@ -752,8 +755,8 @@ pub fn is_guarded(name: &str) -> bool {
         || words.iter().any(|word| is_word(word) || is_slip(word))
 }
 
-/// Returns the words of a name in lower case: each begins with a capital letter, or behind a character that is no letter or
-/// digit.
+/// Splits a name into lower-case words; a word starts at a capital letter or after a character that is neither letter
+/// nor digit.
 fn words(name: &str) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
     let mut before: Option<char> = None;
@@ -763,7 +766,7 @@ fn words(name: &str) -> Vec<String> {
             before = None;
             continue;
         }
-        // The last of several capital letters begins the next word: `CLIRMode`.
+        // The last of several capital letters starts the next word: `CLIRMode`.
         let is_last_capital = rest.peek().is_some_and(char::is_ascii_lowercase);
         let begins = |before: char| char.is_ascii_uppercase() && (!before.is_ascii_uppercase() || is_last_capital);
         if before.is_none_or(begins) {
@@ -777,7 +780,7 @@ fn words(name: &str) -> Vec<String> {
     words
 }
 
-/// Returns the parameter that a name is one slip away from, or that differs in case only; of several, one that is never
+/// Returns the known parameter that differs from a name by one typing error or by case, preferring one that is never
 /// ignored.
 pub fn meant(name: &str) -> Option<&'static str> {
     let names = OPERATIONS.iter().flat_map(|operation| operation.parameters).map(|(known, _)| *known);
@@ -786,8 +789,8 @@ pub fn meant(name: &str) -> Option<&'static str> {
     near.iter().find(|known| is_guarded(known)).or(near.first()).copied()
 }
 
-/// Returns whether two names differ by one slip: a letter that was left out, added or replaced, two neighbours that were
-/// swapped, or letters in another case.
+/// Returns whether two names differ by one typing error (a letter missing, added or replaced, or two adjacent ones
+/// swapped) or by case only.
 fn is_near(given: &str, known: &str) -> bool {
     if given.eq_ignore_ascii_case(known) {
         return given != known;

@@ -1,4 +1,4 @@
-//! Resources of the REST API, and which of their fields have a value.
+//! Resources of the REST API, with the fields that have a value.
 
 use super::requests::Has::{self, Null, Sometimes, Value};
 use super::requests::Resource;
@@ -11,7 +11,7 @@ const NO_TWIML_APP: Has = Null("TwiML applications are not in this version");
 const OF_CARRIERS: Has = Null("data of carriers, which the edge does not have");
 const NOT_OF_AN_EDGE: Has = Null("a function of Twilio's cloud");
 
-/// Every resource, in the page's order.
+/// All resources, in the order of the page.
 pub static RESOURCES: &[Resource] = &[
     Resource {
         name: "account",

@@ -1,13 +1,13 @@
-//! Rules that no single attribute carries.
+//! Rules that do not belong to a single attribute.
 
 use super::State;
 
-/// A rule that applications rely on.
+/// Rule of Twilio that applications rely on.
 #[derive(Debug, Clone, Copy)]
 pub struct Semantic {
-    /// Name in tests.
+    /// Name of the rule in tests.
     pub name: &'static str,
-    /// The rule, as Twilio has it.
+    /// The rule, as at Twilio.
     pub text: &'static str,
     /// Extent to which the edge follows it.
     pub state: State,
@@ -17,7 +17,7 @@ const fn rule(name: &'static str, text: &'static str) -> Semantic {
     Semantic { name, text, state: State::Supported }
 }
 
-/// Every rule, in the page's order.
+/// All rules, in the order of the page.
 pub static SEMANTICS: &[Semantic] = &[
     rule("default-action", "Without `action`, Gather asks the current document's URL."),
     rule("relative-urls", "Relative URLs are resolved against the document's URL after HTTP redirects."),

@@ -1,4 +1,4 @@
-//! The rows themselves.
+//! Rows of the compatibility tables.
 
 use super::Entry;
 use super::State::{Differs, NotSupported, Supported};
@@ -418,7 +418,7 @@ pub static VOICE: &[Entry] = &[
     refused("Echo", NO_PRODUCT, &[]),
 ];
 
-/// Verbs and nouns of answers to message webhooks.
+/// Verbs and nouns of responses to message webhooks.
 pub static MESSAGING: &[Entry] = &[
     element(
         "Message",

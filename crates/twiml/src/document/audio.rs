@@ -1,4 +1,4 @@
-//! Verbs that the caller hears: Say, Play, Pause.
+//! Audio verbs: Say, Play, Pause.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::secret::Secret;
 /// Number of repetitions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Loop {
-    /// So many times.
+    /// This many times.
     Times(u32),
     /// Until the caller hangs up.
     Forever,
@@ -24,7 +24,7 @@ pub enum Loop {
 pub struct Say {
     /// Text without tags, white space collapsed.
     pub text: String,
-    /// Text with its SSML tags, without a `<speak>` around it; `None` if there are none.
+    /// Text with its SSML tags, without the enclosing `<speak>`; `None` if there are no tags.
     pub ssml: Option<String>,
     /// Voice as named by the application.
     pub voice: Option<String>,
@@ -37,9 +37,9 @@ pub struct Say {
 /// Source of a Play.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PlaySource {
-    /// A sound file, as the document refers to it.
+    /// Sound file, as referenced by the document.
     File(String),
-    /// DTMF digits, `w` for a pause of 0.5 s and `W` of 1 s.
+    /// DTMF digits; `w` is a pause of 0.5 s, `W` of 1 s.
     Digits(Secret),
 }
 
@@ -55,7 +55,7 @@ pub struct Play {
 /// Waits in silence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pause {
-    /// Duration.
+    /// Duration of the silence.
     pub length: Duration,
 }
 
@@ -66,7 +66,7 @@ fn repeat(fields: &mut Fields<'_>, code: u16) -> Loop {
     }
 }
 
-/// Reads a Say; `None` if there is nothing to speak.
+/// Reads a Say; `None` if there is no text.
 pub(super) fn say(mut fields: Fields<'_>) -> Option<Say> {
     let voice = fields.text("voice");
     let language = fields.text("language");
@@ -81,13 +81,13 @@ pub(super) fn say(mut fields: Fields<'_>) -> Option<Say> {
         let message = format!("<Say> has more than {SAY_CHARS} characters; the rest is not spoken");
         fields.warnings.add(code::SAY_LONG, position, message);
         speech.text.truncate(end);
-        // Tags cannot be cut in the middle.
+        // A text with tags cannot be truncated.
         speech.ssml = None;
     }
     Some(Say { text: speech.text, ssml: speech.ssml, voice, language, repeat })
 }
 
-/// Reads a Play; `None` if there is nothing to play.
+/// Reads a Play; `None` if it has neither a sound nor digits.
 pub(super) fn play(mut fields: Fields<'_>) -> Option<Play> {
     let repeat = repeat(&mut fields, 13410);
     let url = fields.element.text();
@@ -115,7 +115,7 @@ pub(super) fn pause(mut fields: Fields<'_>) -> Pause {
     Pause { length: fields.seconds("length", 13910, 1, SECONDS) }
 }
 
-/// Returns whether a text is DTMF digits and pauses, as far as a `<Play>` or `sendDigits` allows.
+/// Returns whether a text consists of DTMF digits and pauses allowed in `<Play>` or `sendDigits`.
 pub fn is_digits(text: &str) -> bool {
     text.len() <= 256 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'A'..=b'D' | b'#' | b'*' | b'w' | b'W'))
 }

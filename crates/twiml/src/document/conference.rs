@@ -1,4 +1,4 @@
-//! Conference: a noun of Dial.
+//! Conference, a noun of Dial.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,37 +7,37 @@ use super::record::{self, RecordingNoun};
 use crate::limits::{CONFERENCE_CHARS, CONFERENCE_PARTIES};
 use crate::problem::code;
 
-/// Events of `statusCallbackEvent`.
+/// Supported events of `statusCallbackEvent`.
 const EVENTS: [&str; 9] = ["start", "end", "join", "leave", "mute", "hold", "modify", "speaker", "announcement"];
 
-/// The conference that a Dial leads to, with the settings of the party that joins it.
+/// Conference of a Dial, with the settings of the joining party.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Conference {
-    /// Name, or the SID of one that goes on.
+    /// Name of the conference, or SID of an active one.
     pub name: String,
-    /// Whether the party is not heard.
+    /// True if the party joins muted.
     pub muted: bool,
-    /// Whether the others hear a beep when it enters, and when it leaves.
+    /// True if the others hear a beep when the party joins, and when it leaves.
     pub beeps: (bool, bool),
-    /// Whether the conference may start with it.
+    /// True if the conference starts when the party joins (`startConferenceOnEnter`).
     pub starts: bool,
-    /// Whether the conference ends when it leaves.
+    /// True if the conference ends when the party leaves (`endConferenceOnExit`).
     pub ends: bool,
     /// Label of the party.
     pub label: Option<String>,
-    /// SID of the call that it coaches.
+    /// SID of the call that the party coaches.
     pub coach: Option<String>,
-    /// What it hears before the start, as written; empty: nothing; `None`: the edge's music.
+    /// Audio before the start, as written; empty: silence; `None`: the edge's music.
     pub wait: Option<String>,
-    /// Method of that request.
+    /// Method of the request for `wait`.
     pub wait_method: Method,
-    /// Most parties of the conference; `None`: as many as may be.
+    /// Maximum number of parties; `None`: the edge's limit.
     pub most: Option<u32>,
-    /// Receiver of the conference's events, as written.
+    /// Receiver of conference events, as written.
     pub status: Option<String>,
-    /// Method of those requests.
+    /// Method of the requests to `status`.
     pub status_method: Method,
-    /// Events to report: words with spaces between them.
+    /// Events to report, separated by spaces.
     pub events: String,
     /// Recording of the conference from its start.
     #[serde(default)]
@@ -45,7 +45,7 @@ pub struct Conference {
 }
 
 impl Conference {
-    /// Creates one with the defaults of every attribute.
+    /// Returns a conference with the default of every attribute.
     pub fn named(name: &str) -> Conference {
         Conference {
             name: name.to_owned(),
@@ -66,7 +66,7 @@ impl Conference {
     }
 }
 
-/// Reads a Conference; `None` of one without a name.
+/// Reads a Conference; `None` without a valid name.
 pub(super) fn conference(mut fields: Fields<'_>) -> Option<Conference> {
     let name = fields.element.text();
     let (position, chars) = (fields.element.position, name.chars().count());
@@ -85,7 +85,7 @@ pub(super) fn conference(mut fields: Fields<'_>) -> Option<Conference> {
         ends: fields.flag("endConferenceOnExit", 13231),
         label: label(&mut fields),
         coach: fields.text("coach"),
-        // An empty value asks for silence.
+        // An empty value requests silence.
         wait: fields.raw("waitUrl").map(|url| url.trim().to_owned()),
         wait_method: fields.method("waitMethod", 13234),
         most: most(&mut fields),
@@ -113,7 +113,7 @@ fn most(fields: &mut Fields<'_>) -> Option<u32> {
     Some(most.max(1))
 }
 
-/// Words with white space between, as in TwiML; commas are taken too.
+/// Reads events separated by white space, as in TwiML; commas are accepted too.
 fn events(fields: &mut Fields<'_>) -> String {
     let Some(words) = fields.text("statusCallbackEvent") else { return String::new() };
     let mut known = Vec::new();

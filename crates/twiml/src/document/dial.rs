@@ -1,4 +1,4 @@
-//! Dial: other parties.
+//! Dial: calls to other parties.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -19,37 +19,37 @@ use crate::problem::code;
 use crate::secret::Secret;
 use crate::xml::Element;
 
-/// Longest time together by default.
+/// Default maximum duration of the connection.
 const TIME_LIMIT_SECONDS: u32 = 14_400;
 
 /// Connects the caller with another party.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dial {
-    /// URL that is requested at the end, as written; `None`: the next verb follows.
+    /// URL requested at the end, as written; `None`: continue with the next verb.
     pub action: Option<String>,
-    /// Method of that request.
+    /// Method of the request to `action`.
     pub method: Method,
-    /// Longest ringing time; of each party where they are called in turn.
+    /// Maximum ringing time; per party with `sequential`.
     pub timeout: Duration,
-    /// Longest time together.
+    /// Maximum duration of the connection.
     pub time_limit: Duration,
-    /// Caller ID that the parties see; `None`: the caller's.
+    /// Caller ID presented to the parties; `None`: the caller's number.
     pub caller_id: Option<String>,
-    /// Whether the caller's `*` ends the parties' call.
+    /// True if the caller ends the parties' call by pressing `*`.
     pub hangup_on_star: bool,
-    /// Whether the caller's call is answered only when a party answers.
+    /// True if the caller's call is answered only when a party answers.
     pub answer_on_bridge: bool,
-    /// Whether parties are called in turn instead of all at once.
+    /// True if parties are called one after the other instead of simultaneously.
     pub sequential: bool,
-    /// Recording of what the caller and the party say.
+    /// Recording of the connection.
     #[serde(default)]
     pub record: Option<Box<DialRecord>>,
     /// Parties in order.
     pub targets: Vec<Target>,
-    /// The conference that the caller joins; no party is called then.
+    /// Conference that the caller joins instead of calling a party.
     #[serde(default)]
     pub conference: Option<Box<Conference>>,
-    /// The queue that a caller is taken from; no party is called then.
+    /// Queue from which a caller is taken instead of calling a party.
     #[serde(default)]
     pub queue: Option<Box<Queue>>,
 }
@@ -73,26 +73,26 @@ impl Default for Dial {
     }
 }
 
-/// One party of a Dial.
+/// Party of a Dial.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Target {
-    /// A telephone number.
+    /// Telephone number.
     Number {
-        /// As written.
+        /// Number as written.
         number: String,
-        /// Digits to send at the answer, with `w` as a pause.
+        /// DTMF digits sent after the answer; `w` is a pause.
         send_digits: Option<Secret>,
         /// Document and progress callbacks.
         callback: Callback,
     },
-    /// A Voice SDK client, for which the configuration has a SIP party or an agent.
+    /// Voice SDK client, which the configuration maps to a SIP party or an agent.
     Client {
-        /// Its identity.
+        /// Identity of the client.
         identity: String,
         /// Document and progress callbacks.
         callback: Callback,
     },
-    /// A SIP address.
+    /// SIP address.
     Sip {
         /// Addresses and headers.
         party: SipParty,
@@ -101,41 +101,41 @@ pub enum Target {
     },
 }
 
-/// Documents and callbacks of a party.
+/// Document and callbacks of a party.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Callback {
-    /// Document for the party between its answer and the connection, as written.
+    /// Document run for the party between its answer and the connection, as written.
     pub url: Option<String>,
-    /// Method of that request.
+    /// Method of the request for `url`.
     pub method: Method,
-    /// Receiver of the party's call progress, as written.
+    /// Receiver of call progress events, as written.
     pub status: Option<String>,
-    /// Method of those requests.
+    /// Method of the requests to `status`.
     pub status_method: Method,
     /// Events to report.
     pub events: CallbackEvents,
-    /// Detection of who has answered.
+    /// Answering machine detection.
     #[serde(default)]
     pub detection: Option<Detection>,
 }
 
-/// Detection of who has answered a party's call.
+/// Answering machine detection for a party's call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Detection {
-    /// Thresholds.
+    /// Detection thresholds.
     pub settings: Settings,
-    /// Receiver of the verdict, as written.
+    /// Receiver of the result, as written.
     pub receiver: Option<String>,
-    /// Method of that request.
+    /// Method of the request to `receiver`.
     pub method: Method,
 }
 
-/// Call progress that is reported.
+/// Call progress events to report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallbackEvents {
-    /// The call was made.
+    /// The call was placed.
     pub initiated: bool,
-    /// The call rings.
+    /// The called party is ringing.
     pub ringing: bool,
     /// The call was answered.
     pub answered: bool,
@@ -149,38 +149,38 @@ impl Default for CallbackEvents {
     }
 }
 
-/// A SIP party: one address or several by priority.
+/// SIP party with one address, or several ordered by priority.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SipParty {
     /// Addresses; at least one.
     pub uris: Vec<SipUri>,
-    /// Headers for the INVITE, in order.
+    /// Headers of the INVITE, in order.
     pub headers: Vec<Header>,
 }
 
-/// A SIP address.
+/// SIP address with its headers and priority.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SipUri {
-    /// URI without headers; `sip:` is put before an address without a scheme.
+    /// URI without headers; `sip:` is prepended to an address without a scheme.
     pub uri: String,
-    /// Headers that stood behind its `?`, in order.
+    /// Headers after the `?` of the URI, in order.
     pub headers: Vec<Header>,
-    /// Lower ones are tried first.
+    /// Priority; lower values are tried first.
     pub priority: u16,
-    /// Share among those of one priority.
+    /// Relative share among addresses of equal priority.
     pub weight: u16,
 }
 
-/// A SIP header.
+/// SIP header.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
-    /// Name.
+    /// Name of the header.
     pub name: String,
-    /// Value.
+    /// Value of the header.
     pub value: String,
 }
 
-/// Reads a Dial; one with a noun that is not supported is refused as a whole.
+/// Reads a Dial; with an unsupported noun it is rejected as a whole.
 pub(super) fn dial(mut fields: Fields<'_>) -> Kind {
     let mut dial = Dial {
         action: fields.text("action"),
@@ -256,8 +256,8 @@ fn number_noun(mut fields: Fields<'_>) -> Option<Target> {
     Some(Target::Number { number, send_digits: send_digits.map(Secret::new), callback })
 }
 
-/// Returns a number as people write one, with plain spaces in the places of slashes and no-break spaces; `None`: the text
-/// is something else, such as `client:ann`. Whether the number can be called depends on the numbering plan.
+/// Returns a handwritten phone number with slashes and no-break spaces replaced by spaces; `None` for other texts, such
+/// as `client:ann`. The numbering plan decides whether the number is callable.
 pub fn written_number(text: &str) -> Option<String> {
     let number = text.replace(['/', '\u{a0}'], " ");
     let is_written = number.chars().all(|char| char.is_ascii_digit() || "+*#()-. ".contains(char));
@@ -265,7 +265,7 @@ pub fn written_number(text: &str) -> Option<String> {
     (is_written && has_key).then_some(number)
 }
 
-/// Returns the number of an element; another text, such as `sip:ann@example.com`, is skipped with a warning.
+/// Returns the phone number of an element; other texts, such as `sip:ann@example.com`, are skipped with a warning.
 fn number_of(text: &str, element: &Element, warnings: &mut Warnings) -> Option<String> {
     let number = written_number(text);
     if number.is_none() {
@@ -330,7 +330,7 @@ fn sip_noun(mut fields: Fields<'_>) -> Option<Target> {
         warnings.add(code::SIP_URI, element.position, "<Sip> without a SIP URI is skipped");
         return None;
     }
-    // Stable: equal priorities keep the document's order.
+    // The sort is stable: equal priorities keep the document's order.
     party.uris.sort_by_key(|uri| uri.priority);
     party.uris.truncate(NOUNS);
     Some(Target::Sip { party, callback })
@@ -358,7 +358,7 @@ fn headers(fields: Fields<'_>, headers: &mut Vec<Header>) {
     }
 }
 
-/// Takes the headers of a URI off.
+/// Splits the headers off a URI.
 pub(super) fn headers_of_uri(uri: &str, element: &Element, warnings: &mut Warnings) -> (String, Vec<Header>) {
     let (uri, written) = split_headers(uri);
     let mut headers = Vec::new();
@@ -368,10 +368,10 @@ pub(super) fn headers_of_uri(uri: &str, element: &Element, warnings: &mut Warnin
     (uri.to_owned(), headers)
 }
 
-/// Returns a SIP URI of a request and the headers behind its `?`.
+/// Splits the headers after `?` off a SIP URI of an API request.
 ///
 /// # Errors
-/// One of them may not be set: which, and why.
+/// Returns the header that must not be set, and the reason.
 pub fn headers_of_request(uri: &str) -> Result<(String, Vec<Header>), String> {
     let (uri, written) = split_headers(uri);
     let mut headers = Vec::new();
@@ -382,7 +382,7 @@ pub fn headers_of_request(uri: &str) -> Result<(String, Vec<Header>), String> {
     Ok((uri.to_owned(), headers))
 }
 
-/// Splits a URI into what stands before `?` and the headers behind it: escaped as forms are, but that `+` stands for itself.
+/// Splits a URI at `?` and decodes the headers after it, form-encoded except that `+` is literal.
 fn split_headers(uri: &str) -> (&str, Vec<Header>) {
     let (uri, written) = uri.split_once('?').unwrap_or((uri, ""));
     let written = written.replace('+', "%2B");
@@ -393,7 +393,7 @@ fn split_headers(uri: &str) -> (&str, Vec<Header>) {
     (uri, url::form_urlencoded::parse(written.as_bytes()).map(header).collect())
 }
 
-/// Adds a header that an application may set; others are skipped with a warning.
+/// Adds a header that applications may set; others are skipped with a warning.
 fn add_header(headers: &mut Vec<Header>, header: Header, element: &Element, warnings: &mut Warnings) {
     let Err(why) = judge_header(headers, &header) else { return headers.push(header) };
     let message = format!("SIP header {:?} of <{}> is skipped: {why}", shown_name(&header), element.name);
@@ -404,10 +404,10 @@ fn shown_name(header: &Header) -> String {
     header.name.chars().take(40).collect()
 }
 
-/// Judges a header beside those of the same address: `X-…` and `User-to-User` may be set.
+/// Checks a header in addition to those already set: only `X-…` and `User-to-User` are allowed.
 ///
 /// # Errors
-/// Why it may not be.
+/// Returns the reason why the header must not be set.
 fn judge_header(headers: &[Header], header: &Header) -> Result<(), &'static str> {
     let name = header.name.to_ascii_lowercase();
     let is_token = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._!%*+`'~".contains(&byte));
@@ -427,14 +427,14 @@ fn judge_header(headers: &[Header], header: &Header) -> Result<(), &'static str>
     }
 }
 
-/// Whether a value has a control character, as it is or behind `%` escapes, which a SIP peer may undo.
+/// Returns whether a value contains a control character, literal or `%`-encoded, since a SIP peer may decode it.
 fn has_control(value: &str) -> bool {
     let mut unescaped = url::form_urlencoded::parse(value.as_bytes());
     let has_one = |text: &str| text.chars().any(char::is_control);
     has_one(value) || unescaped.any(|(name, value)| has_one(&name) || has_one(&value))
 }
 
-/// The text of an element as a SIP URI; `None` if there is none.
+/// Returns the SIP URI in the text of an element, if any.
 pub(super) fn sip_uri(element: &Element) -> Option<String> {
     let text = element.text();
     let has_scheme = ["sip:", "sips:"]
@@ -442,7 +442,7 @@ pub(super) fn sip_uri(element: &Element) -> Option<String> {
         .any(|scheme| text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)));
     match text {
         text if text.is_empty() || text.contains(char::is_whitespace) => None,
-        // Headers behind it are judged one by one.
+        // Headers after the URI are checked one by one.
         text if has_control(text.split('?').next().unwrap_or_default()) => None,
         text if has_scheme => Some(text),
         text => Some(format!("sip:{text}")),
@@ -453,7 +453,7 @@ fn callback(fields: &mut Fields<'_>, code: u16) -> Callback {
     Callback { detection: detection(fields), ..progress(fields, code) }
 }
 
-/// Reads the document and the progress of a party.
+/// Reads the document and the progress callback of a party.
 fn progress(fields: &mut Fields<'_>, code: u16) -> Callback {
     Callback {
         url: fields.text("url"),
@@ -481,7 +481,7 @@ fn detection(fields: &mut Fields<'_>) -> Option<Detection> {
     })
 }
 
-/// Words with white space between, as in TwiML; commas are taken too.
+/// Reads events separated by white space, as in TwiML; commas are accepted too.
 fn events(fields: &mut Fields<'_>) -> CallbackEvents {
     let Some(words) = fields.text("statusCallbackEvent") else { return CallbackEvents::default() };
     let mut events = CallbackEvents { completed: false, ..CallbackEvents::default() };

@@ -1,5 +1,5 @@
-//! Typed reading of attributes. A name that is not in the table of crates/twiml/src/compat is warned of, a value that is
-//! not allowed is replaced by the default with Twilio's warning code.
+//! Typed access to attributes. A name that is not in the table of crates/twiml/src/compat causes a warning; an invalid
+//! value is replaced by the default with Twilio's warning code.
 
 use std::time::Duration;
 
@@ -16,9 +16,9 @@ use crate::xml::Element;
 /// HTTP method of a request.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Method {
-    /// GET, parameters in the query.
+    /// GET with the parameters in the query.
     Get,
-    /// POST, parameters as a form.
+    /// POST with the parameters as a form.
     #[default]
     Post,
 }
@@ -31,7 +31,7 @@ pub(super) struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// Opens an element; warns of attributes that are unknown or not supported.
+    /// Opens an element and warns of unknown or unsupported attributes.
     pub(super) fn open(entry: &'static Entry, element: &'a Element, warnings: &'a mut Warnings) -> Self {
         for attribute in element.attributes.iter().filter(|attribute| !is_namespace(&attribute.name)) {
             let shown: String = attribute.name.chars().take(40).collect();
@@ -48,18 +48,18 @@ impl<'a> Fields<'a> {
         Fields { element, entry, warnings }
     }
 
-    /// Returns the path of the element, to look up those inside.
+    /// Returns the path of the element, used to look up its children.
     pub(super) fn path(&self) -> &'static str {
         self.entry.path
     }
 
-    /// Returns a value as written; `None` if the attribute is absent. Only names of the table may be read.
+    /// Returns a value as written; `None` if the attribute is absent. The name must be in the table.
     pub(super) fn raw(&self, name: &'static str) -> Option<&'a str> {
         debug_assert!(self.entry.attribute(name).is_some(), "{}@{name} is not in the table", self.entry.path);
         self.element.attribute(name)
     }
 
-    /// Returns why an attribute is not supported, where it is there and asks for something.
+    /// Returns the reason why an attribute is not supported, if it is present with an effective value.
     pub(super) fn refusal(&self, name: &'static str) -> Option<&'static str> {
         let value = self.raw(name).filter(|value| !turns_off(value))?;
         match self.entry.attribute(name) {
@@ -68,12 +68,12 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Returns a value without white space around it; `None` if nothing is left.
+    /// Returns a value without surrounding white space; `None` if it is empty.
     pub(super) fn text(&self, name: &'static str) -> Option<String> {
         self.raw(name).map(str::trim).filter(|value| !value.is_empty()).map(str::to_owned)
     }
 
-    /// Returns a whole number up to `most`; `None` if it is absent or wrong.
+    /// Returns a whole number up to `most`; `None` if it is absent or invalid.
     pub(super) fn number(&mut self, name: &'static str, code: u16, most: u32) -> Option<u32> {
         let value = self.raw(name)?.trim();
         if value.is_empty() || !value.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -87,7 +87,7 @@ impl<'a> Fields<'a> {
         Some(number.min(most))
     }
 
-    /// Returns the threshold of a detection; `None` if it is absent or wrong.
+    /// Returns a detection threshold; `None` if it is absent or invalid.
     pub(super) fn threshold(&mut self, name: &'static str, threshold: &Threshold) -> Option<u32> {
         let (least, most) = (*threshold.range.start(), *threshold.range.end());
         let given = self.number(name, code::SCHEMA, most)?;
@@ -97,13 +97,13 @@ impl<'a> Fields<'a> {
         Some(given.max(least))
     }
 
-    /// Returns a time in whole seconds.
+    /// Returns a duration in whole seconds.
     pub(super) fn seconds(&mut self, name: &'static str, code: u16, default: u32, most: u32) -> Duration {
         let seconds = self.number(name, code, most.min(SECONDS)).unwrap_or(default);
         Duration::from_secs(u64::from(seconds))
     }
 
-    /// The same of a time that must pass: at least a second.
+    /// Returns a duration in whole seconds, at least one.
     pub(super) fn seconds_from_one(&mut self, name: &'static str, code: u16, default: u32, most: u32) -> Duration {
         let time = self.seconds(name, code, default, most);
         if time.is_zero() {
@@ -112,22 +112,22 @@ impl<'a> Fields<'a> {
         time.max(Duration::from_secs(1))
     }
 
-    /// Returns `true` or `false`.
+    /// Returns a boolean; the default is false.
     pub(super) fn flag(&mut self, name: &'static str, code: u16) -> bool {
         self.flag_or(name, code, false)
     }
 
-    /// Returns `true` or `false`, with a default.
+    /// Returns a boolean with a default.
     pub(super) fn flag_or(&mut self, name: &'static str, code: u16, default: bool) -> bool {
         self.choice(name, code, &[("true", true), ("false", false)], default)
     }
 
-    /// Returns the method of a request.
+    /// Returns an HTTP method; the default is POST.
     pub(super) fn method(&mut self, name: &'static str, code: u16) -> Method {
         self.choice(name, code, &[("GET", Method::Get), ("POST", Method::Post)], Method::Post)
     }
 
-    /// Returns one of the values of a list, upper or lower case.
+    /// Returns one of the listed values, ignoring case.
     pub(super) fn choice<T: Copy>(&mut self, name: &'static str, code: u16, list: &[(&str, T)], default: T) -> T {
         let Some(value) = self.raw(name).map(str::trim).filter(|value| !value.is_empty()) else { return default };
         match list.iter().find(|(known, _)| known.eq_ignore_ascii_case(value)) {
@@ -140,7 +140,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Warns of the value of an attribute.
+    /// Warns of an invalid attribute value.
     pub(super) fn invalid(&mut self, name: &'static str, code: u16, what: &str) {
         let value: String = self.raw(name).unwrap_or_default().chars().take(40).collect();
         let message = format!("{name}={value:?} of <{}> {what}", self.element.name);
@@ -148,12 +148,12 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Whether an attribute is XML's own and not TwiML's.
+/// Returns whether an attribute belongs to XML itself, not to TwiML.
 pub(super) fn is_namespace(name: &str) -> bool {
     name == "xmlns" || name.starts_with("xmlns:") || name.starts_with("xml:") || name.starts_with("xsi:")
 }
 
-/// Whether a value asks for nothing, so that skipping the attribute changes nothing.
+/// Returns whether a value turns its feature off, so that an unsupported attribute can be ignored.
 fn turns_off(value: &str) -> bool {
     matches!(value.trim(), "" | "false" | "do-not-record")
 }

@@ -1,4 +1,4 @@
-//! Gather: digits and speech from the caller.
+//! Gather: DTMF and speech input of the caller.
 
 use std::time::Duration;
 
@@ -17,47 +17,47 @@ use crate::xml::Element;
 /// Collects digits or speech.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gather {
-    /// URL that the input goes to, as written; `None`: that of the document.
+    /// URL that receives the input, as written; `None`: URL of the document.
     pub action: Option<String>,
-    /// Method of that request.
+    /// Method of the request to `action`.
     pub method: Method,
-    /// Longest time without input, from the end of the prompts or the last digit.
+    /// Maximum time without input, from the end of the prompts or the last digit.
     pub timeout: Duration,
     /// Digit that ends the input.
     pub finish_on_key: Option<char>,
     /// Number of digits that ends the input.
     pub num_digits: Option<u32>,
-    /// Whether `action` is requested without any input too.
+    /// True if `action` is requested even without input.
     pub action_on_empty_result: bool,
-    /// Prompts for the caller.
+    /// Prompts in order.
     pub prompts: Vec<Prompt>,
-    /// Speech that is taken; `None`: digits alone.
+    /// Speech input; `None`: digits only.
     #[serde(default)]
     pub speech: Option<Box<SpeechInput>>,
 }
 
-/// A verb inside a Gather.
+/// Verb inside a Gather.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Prompt {
-    /// Place of its element.
+    /// Position of its element.
     pub position: Position,
-    /// Effect.
+    /// Effect of the verb.
     pub kind: PromptKind,
 }
 
 /// Effect of a verb inside a Gather.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PromptKind {
-    /// A text.
+    /// Text to be spoken.
     Say(Say),
-    /// A sound file or digits.
+    /// Sound file or digits.
     Play(Play),
     /// Silence.
     Pause(Pause),
 }
 
 impl PromptKind {
-    /// Returns the element's name.
+    /// Returns the name of the element.
     pub fn name(&self) -> &'static str {
         match self {
             PromptKind::Say(_) => "Say",
@@ -67,7 +67,7 @@ impl PromptKind {
     }
 }
 
-/// Kinds of input that `input` asks for.
+/// Kinds of input requested by `input`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Wanted {
     Dtmf,
@@ -103,7 +103,7 @@ pub(super) fn gather(mut fields: Fields<'_>) -> Kind {
     Kind::Gather(Box::new(gather))
 }
 
-/// `None` for the empty string.
+/// Returns the digit that ends the input; `None` for an empty value.
 fn finish_on_key(fields: &mut Fields<'_>) -> Option<char> {
     let value = fields.raw("finishOnKey").unwrap_or("#").trim();
     let mut signs = value.chars();
@@ -131,7 +131,7 @@ fn num_digits(fields: &mut Fields<'_>) -> Option<u32> {
 fn prompts(element: &Element, path: &'static str, warnings: &mut Warnings) -> Vec<Prompt> {
     let mut prompts = Vec::new();
     for child in element.elements() {
-        // Prompts are the verbs of the same name.
+        // Nested prompts use the table entries of the verbs with the same name.
         let entry = compat::entry(VOICE, "", &child.name);
         let kind = match entry.map(|entry| (entry, entry.path)) {
             Some((entry, "Say")) => say(Fields::open(entry, child, warnings)).map(PromptKind::Say),

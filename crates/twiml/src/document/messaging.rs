@@ -1,4 +1,4 @@
-//! Documents that answer a message webhook: Message and Redirect.
+//! Documents in response to a message webhook: Message and Redirect.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +9,7 @@ use crate::limits::REPLIES;
 use crate::problem::{Error, Position, code};
 use crate::xml::Element;
 
-/// A document of a message webhook.
+/// Document in response to a message webhook.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MessagingDocument {
     /// Replies in order.
@@ -18,12 +18,12 @@ pub struct MessagingDocument {
     pub warnings: Warnings,
 }
 
-/// One verb of such a document.
+/// Verb of a messaging document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reply {
-    /// Place of its element.
+    /// Position of its element.
     pub position: Position,
-    /// Effect.
+    /// Effect of the verb.
     pub kind: ReplyKind,
 }
 
@@ -32,31 +32,31 @@ pub struct Reply {
 pub enum ReplyKind {
     /// Sends a message.
     Message {
-        /// Receiver; `None`: the sender of the message that is answered.
+        /// Recipient; `None`: the sender of the received message.
         to: Option<String>,
-        /// Sender; `None`: its receiver.
+        /// Sender; `None`: the recipient of the received message.
         from: Option<String>,
-        /// Text.
+        /// Text of the message.
         body: String,
         /// URLs of media, as written.
         media: Vec<String>,
-        /// URL that is requested once it is queued, as written.
+        /// URL requested when the message has been queued, as written.
         action: Option<String>,
-        /// Method of that request.
+        /// Method of the request to `action`.
         method: Method,
-        /// Receiver of its delivery states, as written.
+        /// Receiver of delivery states, as written.
         status: Option<String>,
     },
-    /// Goes on with another document.
+    /// Continues with another document.
     Redirect {
         /// URL of the document, as written.
         url: String,
-        /// Method of the request.
+        /// Method of the request for `url`.
         method: Method,
     },
 }
 
-/// Parses the document of a message webhook.
+/// Parses a document in response to a message webhook.
 pub fn parse_messaging(text: &str) -> Result<MessagingDocument, Error> {
     let root = root(text)?;
     let mut warnings = Warnings::default();

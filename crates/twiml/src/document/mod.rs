@@ -1,5 +1,5 @@
-//! Documents: XML to typed verbs. A document that is not XML, or no `Response`, is an error; anything else in it that is
-//! wrong is a warning, as at Twilio.
+//! Parser of documents: XML to typed verbs. Malformed XML or a root other than `Response` is an error; any other
+//! mistake is a warning, as at Twilio.
 
 mod audio;
 mod conference;
@@ -39,7 +39,7 @@ pub use transcription::LiveTranscript;
 pub use transfer::{Redirect, Refer, Reject};
 pub use verb::{Kind, Refused, Verb};
 
-/// A document of a call.
+/// Document of a call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Document {
     /// Verbs in order.
@@ -48,12 +48,12 @@ pub struct Document {
     pub warnings: Warnings,
 }
 
-/// The warnings of a document, the first [`WARNINGS`] of them.
+/// First [`WARNINGS`] warnings of a document.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Warnings {
-    /// In the order of the document.
+    /// Warnings in document order.
     pub list: Vec<Warning>,
-    /// Number of further ones.
+    /// Number of further warnings.
     pub more: u32,
 }
 
@@ -117,7 +117,7 @@ fn check_root(root: &Element, warnings: &mut Warnings) {
     }
 }
 
-/// Warns of an element that stands where Twilio knows none of its name.
+/// Warns of an element that Twilio does not know in this place.
 fn unknown(element: &Element, around: &str, warnings: &mut Warnings) {
     let shown: String = element.name.chars().take(40).collect();
     let known = compat::VOICE.iter().find(|entry| {

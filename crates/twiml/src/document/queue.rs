@@ -1,4 +1,4 @@
-//! Enqueue, and Queue as a noun of Dial: callers that wait in line, and parties that take them out of it.
+//! Enqueue, and Queue as a noun of Dial: waiting callers, and parties that dequeue them.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,32 +12,32 @@ use crate::problem::code;
 /// Puts the caller into a queue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Enqueue {
-    /// Name of the queue; empty: none that can be one.
+    /// Name of the queue; empty: invalid name.
     pub name: String,
-    /// URL that is requested at the end, as written; `None`: the next verb follows.
+    /// URL requested at the end, as written; `None`: continue with the next verb.
     pub action: Option<String>,
-    /// Method of that request.
+    /// Method of the request to `action`.
     pub method: Method,
-    /// Most callers of the queue; `None`: as many as it has room for.
+    /// Maximum number of callers in the queue; `None`: the edge's limit.
     pub most: Option<u32>,
-    /// What the caller hears, as written; empty: nothing; `None`: the edge's music.
+    /// Audio while waiting, as written; empty: silence; `None`: the edge's music.
     pub wait: Option<String>,
-    /// Method of that request.
+    /// Method of the request for `wait`.
     pub wait_method: Method,
 }
 
-/// The queue that a Dial takes a caller from.
+/// Queue from which a Dial takes a caller.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Queue {
-    /// Its name.
+    /// Name of the queue.
     pub name: String,
-    /// Document for the queued caller before it is connected, as written.
+    /// Document run for the queued caller before the connection, as written.
     pub url: Option<String>,
-    /// Method of that request.
+    /// Method of the request for `url`.
     pub method: Method,
 }
 
-/// Reads an Enqueue. One for TaskRouter is refused as a whole.
+/// Reads an Enqueue; a TaskRouter workflow is rejected as a whole.
 pub(super) fn enqueue(mut fields: Fields<'_>) -> Option<Kind> {
     let (element, path) = (fields.element, fields.path());
     for child in element.elements() {
@@ -59,13 +59,13 @@ pub(super) fn enqueue(mut fields: Fields<'_>) -> Option<Kind> {
         action: fields.text("action"),
         method: fields.method("method", code::SCHEMA),
         most: most(&mut fields),
-        // An empty value asks for silence.
+        // An empty value requests silence.
         wait: fields.raw("waitUrl").map(|url| url.trim().to_owned()),
         wait_method: fields.method("waitUrlMethod", code::SCHEMA),
     })))
 }
 
-/// Reads a Queue; `None` of one without a name.
+/// Reads a Queue; `None` without a valid name.
 pub(super) fn queue(mut fields: Fields<'_>) -> Option<Queue> {
     let name = name(&mut fields)?;
     Some(Queue { name, url: fields.text("url"), method: fields.method("method", code::SCHEMA) })

@@ -1,4 +1,4 @@
-//! Record, and recordings of what a Dial connects or a Start begins.
+//! Record, and recordings of a Dial, a Conference or a Start.
 
 use std::time::Duration;
 
@@ -9,62 +9,63 @@ use super::stream::Tracks;
 use crate::limits::{RECORD_SECONDS, SECONDS};
 use crate::problem::code;
 
-/// Values of `trim`, those of an older version too.
+/// Values of `trim`, including those of an older version.
 const TRIM: [(&str, bool); 4] = [("trim-silence", true), ("do-not-trim", false), ("true", true), ("false", false)];
-/// Keys that end a Record where it names none.
+/// Default of `finishOnKey`.
 const KEYS: &str = "1234567890*#";
 
 /// Records what the caller says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
-    /// URL that is requested at the end, as written; empty: that of the document. `None`, which no document has: there is no request.
+    /// URL requested at the end, as written; empty: URL of the document. `None`, which no document can contain: no
+    /// request.
     pub action: Option<String>,
-    /// Method of that request.
+    /// Method of the request to `action`.
     pub method: Method,
-    /// Silence that ends it.
+    /// Silence that ends the recording.
     pub timeout: Duration,
-    /// Longest time.
+    /// Maximum length.
     pub max_length: Duration,
-    /// Keys that end it.
+    /// Digits that end the recording.
     pub finish_on_key: String,
-    /// Whether a tone is heard first.
+    /// True if a tone is played first.
     pub play_beep: bool,
-    /// The transcription that it asks for.
+    /// Requested transcription.
     pub transcription: Option<TranscriptionNoun>,
-    /// How it is made.
+    /// Settings of the recording.
     pub recording: RecordingNoun,
 }
 
-/// A transcription of a Record.
+/// Transcription of a Record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TranscriptionNoun {
-    /// Receiver of its result, as written.
+    /// Receiver of the result, as written.
     pub status: Option<String>,
 }
 
-/// How a recording is made.
+/// Settings of a recording.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordingNoun {
-    /// Whether the two sides have a channel each.
+    /// True if each direction has its own channel.
     pub dual: bool,
     /// Directions that are recorded.
     pub track: Tracks,
-    /// Whether silence at its beginning and its end is removed.
+    /// True if silence at the beginning and the end is removed.
     pub trim: bool,
-    /// Receiver of what becomes of it, as written.
+    /// Receiver of recording states, as written.
     pub status: Option<String>,
-    /// Method of those requests.
+    /// Method of the requests to `status`.
     pub status_method: Method,
     /// Events to report.
     pub events: ReportedStates,
 }
 
-/// States of a recording that are reported.
+/// Recording states to report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReportedStates {
-    /// It has begun.
+    /// The recording has started.
     pub in_progress: bool,
-    /// Its file is complete.
+    /// The file is complete.
     pub completed: bool,
     /// There is no audio.
     pub absent: bool,
@@ -79,9 +80,9 @@ impl Default for ReportedStates {
 /// Recording of a Dial.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DialRecord {
-    /// Whether it begins with the ringing of the party.
+    /// True if the recording starts when the party rings; false: at the answer.
     pub from_ringing: bool,
-    /// How it is made.
+    /// Settings of the recording.
     pub recording: RecordingNoun,
 }
 
@@ -107,7 +108,7 @@ pub(super) fn record(mut fields: Fields<'_>) -> Record {
     }
 }
 
-/// Reads whether a Record is transcribed: a receiver of the result asks for it too.
+/// Reads the transcription of a Record, which is also requested by a receiver of its result.
 fn transcription(fields: &mut Fields<'_>) -> Option<TranscriptionNoun> {
     let status = fields.text("transcribeCallback");
     let is_wanted = fields.flag_or("transcribe", code::SCHEMA, status.is_some());
@@ -121,7 +122,7 @@ pub(super) fn recording(mut fields: Fields<'_>) -> RecordingNoun {
     noun(&mut fields, (dual, track), true)
 }
 
-/// Reads what a Dial says of a recording; `None`: there is none.
+/// Reads the recording attributes of a Dial; `None` if it is not recorded.
 pub(super) fn of_dial(fields: &mut Fields<'_>) -> Option<Box<DialRecord>> {
     let known = [
         ("do-not-record", From::Never),
@@ -141,7 +142,7 @@ pub(super) fn of_dial(fields: &mut Fields<'_>) -> Option<Box<DialRecord>> {
     Some(Box::new(DialRecord { from_ringing, recording: noun(fields, (dual, track), false) }))
 }
 
-/// Reads what a Conference says of its recording; `None`: there is none.
+/// Reads the recording attributes of a Conference; `None` if it is not recorded.
 pub(super) fn of_conference(fields: &mut Fields<'_>) -> Option<Box<RecordingNoun>> {
     let known = [("do-not-record", false), ("record-from-start", true), ("false", false), ("true", true)];
     let is_recorded = fields.choice("record", code::SCHEMA, &known, false);
@@ -153,7 +154,7 @@ fn track(fields: &mut Fields<'_>, name: &'static str) -> Tracks {
     fields.choice(name, code::SCHEMA, &known, Tracks::Both)
 }
 
-/// Reads the attributes that all recordings have; `trim`: whether silence is removed where nothing is said.
+/// Reads the common attributes of recordings; `trim` is the default for the removal of silence.
 fn noun(fields: &mut Fields<'_>, (dual, track): (bool, Tracks), trim: bool) -> RecordingNoun {
     RecordingNoun {
         dual,
@@ -165,7 +166,7 @@ fn noun(fields: &mut Fields<'_>, (dual, track): (bool, Tracks), trim: bool) -> R
     }
 }
 
-/// Words with white space between, as in TwiML; commas are taken too.
+/// Reads events separated by white space, as in TwiML; commas are accepted too.
 fn events(fields: &mut Fields<'_>) -> ReportedStates {
     const NAME: &str = "recordingStatusCallbackEvent";
     let Some(words) = fields.text(NAME) else { return ReportedStates::default() };

@@ -1,28 +1,28 @@
-//! What a document of a call refers to: further documents, sounds and speech. For tools that look before a call does.
+//! References of a document to further documents, sounds and speech, for tools that check them before a call does.
 
 use super::root;
 use crate::problem::Position;
 use crate::xml::Element;
 
-/// A reference of a document, where it stands.
+/// Reference with its position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reference {
-    /// Place of the element.
+    /// Position of the element.
     pub position: Position,
-    /// Meaning.
+    /// Kind of the reference.
     pub kind: ReferenceKind,
 }
 
-/// Meaning of a reference.
+/// Kind of a reference.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ReferenceKind {
-    /// A further document, as written.
+    /// Further document, as written.
     Document(String),
-    /// A sound file, as written.
+    /// Sound file, as written.
     Sound(String),
-    /// A text that is spoken.
+    /// Text to be spoken.
     Speech,
-    /// Speech that is recognised.
+    /// Speech to be recognised.
     SpeechInput,
 }
 
@@ -82,7 +82,7 @@ fn of_prompt(verb: &Element, found: &mut Vec<Reference>) {
     found.push(Reference { position: verb.position, kind });
 }
 
-/// Notes a further document; an empty reference is the document itself.
+/// Adds a further document; an empty reference is the document itself and is left out.
 fn document(element: &Element, reference: Option<&str>, found: &mut Vec<Reference>) {
     if let Some(reference) = reference.map(str::trim).filter(|reference| !reference.is_empty()) {
         found.push(Reference { position: element.position, kind: ReferenceKind::Document(reference.to_owned()) });

@@ -8,48 +8,48 @@ use super::fields::{Fields, Method};
 use crate::limits::{HINT_CHARS, HINTS, LANGUAGE_CHARS, MODEL_CHARS, SECONDS};
 use crate::problem::code;
 
-/// Language where a document names none.
+/// Default language.
 const LANGUAGE: &str = "en-US";
-/// Longest speech in seconds, where a document does not say.
+/// Default maximum length of speech in seconds.
 const LONGEST_SECONDS: u32 = 60;
 
-/// Speech that a Gather takes.
+/// Speech input of a Gather.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SpeechInput {
-    /// Whether digits are taken beside it: the first of both decides.
+    /// True if digits are accepted too; the first input of either kind decides.
     pub with_digits: bool,
-    /// End of the speech.
+    /// Condition for the end of the speech.
     pub ends: SpeechEnd,
-    /// Longest speech.
+    /// Maximum length of the speech.
     pub longest: Duration,
     /// Language tag.
     pub language: String,
-    /// Words and phrases that are likely.
+    /// Expected words and phrases.
     pub hints: Vec<String>,
     /// Model of the recogniser.
     pub model: Option<String>,
-    /// Whether the better variant of the model is asked for.
+    /// True if the enhanced variant of the model is requested.
     pub enhanced: bool,
-    /// Whether profanities are masked.
+    /// True if profanities are masked.
     pub profanity_filter: bool,
-    /// Whether speech stops the prompts.
+    /// True if speech interrupts the prompts.
     pub barge_in: bool,
-    /// URL that partial results go to, as written.
+    /// Receiver of partial results, as written.
     pub partial_callback: Option<String>,
-    /// Method of those requests.
+    /// Method of the requests to `partial_callback`.
     pub partial_method: Method,
 }
 
-/// Sign that the caller has said all.
+/// Condition for the end of the speech.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SpeechEnd {
     /// The first final result of the recogniser.
     Auto,
-    /// So long without a new word.
+    /// No new word for this long.
     After(Duration),
 }
 
-/// Reads the attributes of speech; `timeout` is that of the Gather.
+/// Reads the speech attributes; `timeout` is that of the Gather.
 pub(super) fn speech(fields: &mut Fields<'_>, with_digits: bool, timeout: Duration) -> SpeechInput {
     SpeechInput {
         with_digits,
@@ -66,9 +66,9 @@ pub(super) fn speech(fields: &mut Fields<'_>, with_digits: bool, timeout: Durati
     }
 }
 
-/// `auto` or seconds; the default is `timeout`.
+/// Reads `speechTimeout`: `auto` or seconds; the default is `timeout`.
 fn ends(fields: &mut Fields<'_>, timeout: Duration) -> SpeechEnd {
-    // A pause of nothing would cut each word off.
+    // A pause of zero would end the speech after the first word.
     let default = SpeechEnd::After(timeout.max(Duration::from_secs(1)));
     match fields.text("speechTimeout") {
         None => default,
@@ -84,7 +84,7 @@ fn ends(fields: &mut Fields<'_>, timeout: Duration) -> SpeechEnd {
     }
 }
 
-/// A language tag (RFC 5646), by its characters.
+/// Reads a language tag (RFC 5646) and checks its characters.
 pub(super) fn language(fields: &mut Fields<'_>, name: &'static str) -> String {
     let Some(tag) = fields.text(name) else { return LANGUAGE.to_owned() };
     let is_tag = |tag: &str| tag.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
@@ -95,7 +95,7 @@ pub(super) fn language(fields: &mut Fields<'_>, name: &'static str) -> String {
     tag
 }
 
-/// The name of a model, by its characters.
+/// Reads a model name and checks its characters.
 pub(super) fn model(fields: &mut Fields<'_>) -> Option<String> {
     let model = fields.text("speechModel")?;
     let fits = model.len() <= MODEL_CHARS && !model.chars().any(char::is_control);
@@ -105,7 +105,7 @@ pub(super) fn model(fields: &mut Fields<'_>) -> Option<String> {
     fits.then_some(model)
 }
 
-/// Phrases between commas.
+/// Reads phrases separated by commas.
 pub(super) fn hints(fields: &mut Fields<'_>) -> Vec<String> {
     let written = fields.raw("hints").unwrap_or_default();
     let mut all = written.split(',').map(str::trim).filter(|hint| !hint.is_empty());

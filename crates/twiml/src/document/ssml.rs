@@ -1,29 +1,29 @@
-//! Text of a `<Say>`: without tags for any speech program, and as SSML for those that know it.
+//! Text of a `<Say>`: plain for any speech program, and as SSML for programs that support it.
 
 use super::Warnings;
 use crate::problem::code;
 use crate::xml::{Element, Node};
 
-/// Tags that Twilio documents for `<Say>`.
+/// SSML tags that Twilio supports in `<Say>`.
 const TAGS: [&str; 11] =
     ["break", "emphasis", "lang", "p", "phoneme", "prosody", "s", "say-as", "sub", "w", "amazon:effect"];
 
-/// Text of a `<Say>`.
+/// Text of a `<Say>` in both forms.
 pub(super) struct Speech {
-    /// Without tags.
+    /// Text without tags.
     pub(super) text: String,
-    /// With tags, if there are any.
+    /// Text with tags, if there are any.
     pub(super) ssml: Option<String>,
 }
 
-/// Reads the children of a `<Say>`. Tags that are no SSML are left out, their text is kept.
+/// Reads the children of a `<Say>`. Unknown tags are removed, but their text is kept.
 pub(super) fn read(element: &Element, warnings: &mut Warnings) -> Speech {
     let (mut text, mut ssml, mut tags) = (String::new(), String::new(), 0);
     walk(element, &mut text, &mut ssml, &mut tags, warnings);
     Speech { text: collapse(&text), ssml: (tags > 0).then(|| collapse(&ssml)) }
 }
 
-/// The depth of the recursion is that of the document, which is bounded.
+/// The recursion is bounded by the depth limit of documents.
 fn walk(element: &Element, text: &mut String, ssml: &mut String, tags: &mut usize, warnings: &mut Warnings) {
     for child in &element.children {
         let inner = match child {
@@ -84,7 +84,7 @@ fn escape(text: &str, out: &mut String) {
     }
 }
 
-/// One space for any white space, none at the ends.
+/// Collapses white space to single spaces and trims the ends.
 fn collapse(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

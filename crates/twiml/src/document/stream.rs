@@ -11,51 +11,51 @@ use crate::compat::{self, State, VOICE};
 use crate::limits::PARAMETER_CHARS;
 use crate::problem::code;
 
-/// Connects the caller with a stream; the document goes on when it ends.
+/// Connects the caller with a stream; the document continues when the stream ends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Connect {
-    /// URL that is requested at the end, as written; `None`: the next verb follows.
+    /// URL requested at the end, as written; `None`: continue with the next verb.
     pub action: Option<String>,
-    /// Method of that request.
+    /// Method of the request to `action`.
     pub method: Method,
     /// The stream.
     pub stream: Stream,
 }
 
-/// A media stream.
+/// Media stream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stream {
-    /// Address of the WebSocket, as written.
+    /// WebSocket URL, as written.
     pub url: String,
-    /// Name to stop it by.
+    /// Name used to stop the stream.
     pub name: Option<String>,
     /// Directions of audio.
     pub tracks: Tracks,
-    /// Receiver of the stream's progress, as written.
+    /// Receiver of stream events, as written.
     pub status: Option<String>,
-    /// Method of those requests.
+    /// Method of the requests to `status`.
     pub status_method: Method,
-    /// Custom parameters of its start message, in order.
+    /// Custom parameters of the start message, in order.
     pub parameters: Vec<(String, String)>,
 }
 
-/// A recording of the call by a group of recording servers.
+/// Recording of the call by a group of recording servers (SIPREC).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SiprecNoun {
-    /// Name of the group.
+    /// Name of the server group.
     pub connector: String,
-    /// Whether one direction alone is to be recorded, which recording servers do not do.
+    /// True if only one direction is to be recorded, which recording servers do not support.
     #[serde(default)]
     pub is_one_track: bool,
-    /// Name to end it by.
+    /// Name used to stop the recording.
     pub name: Option<String>,
-    /// Receiver of its progress, as written.
+    /// Receiver of recording events, as written.
     pub status: Option<String>,
-    /// Method of those requests.
+    /// Method of the requests to `status`.
     pub status_method: Method,
 }
 
-/// Directions of audio that a stream carries.
+/// Audio directions of a stream.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Tracks {
     /// Audio from the caller.
@@ -63,12 +63,12 @@ pub enum Tracks {
     Inbound,
     /// Audio to the caller.
     Outbound,
-    /// Both.
+    /// Both directions.
     Both,
 }
 
 impl Tracks {
-    /// Returns Twilio's name.
+    /// Returns the name used by Twilio.
     pub const fn name(self) -> &'static str {
         match self {
             Tracks::Inbound => "inbound_track",
@@ -78,14 +78,14 @@ impl Tracks {
     }
 }
 
-/// Directions by their names.
+/// Directions by name.
 pub(super) const TRACKS: [(&str, Tracks); 3] = [
     (Tracks::Inbound.name(), Tracks::Inbound),
     (Tracks::Outbound.name(), Tracks::Outbound),
     (Tracks::Both.name(), Tracks::Both),
 ];
 
-/// Reads a Connect; `None` if it has no noun.
+/// Reads a Connect; `None` without a noun.
 pub(super) fn connect(mut fields: Fields<'_>) -> Option<Kind> {
     let action = fields.text("action");
     let method = fields.method("method", code::SCHEMA);
@@ -179,7 +179,7 @@ pub(super) fn stop(fields: Fields<'_>) -> Vec<Kind> {
     steps
 }
 
-/// Reads a Siprec; `None` if it names no group of servers.
+/// Reads a Siprec; `None` without a server group.
 fn siprec(mut fields: Fields<'_>) -> Option<SiprecNoun> {
     let position = fields.element.position;
     for child in fields.element.elements() {
@@ -201,7 +201,7 @@ fn siprec(mut fields: Fields<'_>) -> Option<SiprecNoun> {
     Some(SiprecNoun { connector, is_one_track, name, status, status_method })
 }
 
-/// Reads a Stream; `None` if it has no URL.
+/// Reads a Stream; `None` without a URL.
 fn stream(mut fields: Fields<'_>) -> Option<Stream> {
     let Some(url) = fields.text("url") else {
         fields.warnings.add(31923, fields.element.position, "<Stream> without a url is skipped");

@@ -10,28 +10,28 @@ use crate::compat::{self, VOICE};
 use crate::limits::TRACK_LABEL_CHARS;
 use crate::problem::code;
 
-/// A live transcription.
+/// Live transcription of a call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LiveTranscript {
-    /// Name to stop it by.
+    /// Name used to stop the transcription.
     pub name: Option<String>,
-    /// Directions that are transcribed.
+    /// Transcribed directions.
     pub tracks: Tracks,
-    /// Names of the inbound and the outbound track for people.
+    /// Display names of the inbound and the outbound track.
     pub labels: [Option<String>; 2],
-    /// Receiver of its events, as written.
+    /// Receiver of transcription events, as written.
     pub status: Option<String>,
-    /// Method of those requests.
+    /// Method of the requests to `status`.
     pub status_method: Method,
-    /// Whether partial results are reported.
+    /// True if partial results are reported.
     pub partial: bool,
     /// Language tag.
     pub language: String,
-    /// Words and phrases that are likely.
+    /// Expected words and phrases.
     pub hints: Vec<String>,
     /// Model of the recogniser.
     pub model: Option<String>,
-    /// Whether profanities are masked.
+    /// True if profanities are masked.
     pub profanity_filter: bool,
 }
 

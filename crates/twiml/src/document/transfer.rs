@@ -1,4 +1,4 @@
-//! Verbs that give the call away or end it: Redirect, Reject, Refer.
+//! Verbs that transfer, reject or redirect the call: Redirect, Reject, Refer.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,16 +8,16 @@ use super::unknown;
 use crate::compat::{self, VOICE};
 use crate::problem::code;
 
-/// Goes on with another document.
+/// Continues with another document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Redirect {
-    /// URL, as written; empty for that of this document.
+    /// URL, as written; empty: URL of this document.
     pub url: String,
     /// Method of the request.
     pub method: Method,
 }
 
-/// Kind of refusal.
+/// Reason of a rejection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reject {
     /// Declined: SIP 603.
@@ -26,16 +26,16 @@ pub enum Reject {
     Busy,
 }
 
-/// Asks the caller's side to call another address.
+/// Asks the caller's user agent to call another address (REFER).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refer {
-    /// URL that is requested with the result, as written; `None`: the next verb follows.
+    /// URL requested with the result, as written; `None`: continue with the next verb.
     pub action: Option<String>,
-    /// Method of that request.
+    /// Method of the request to `action`.
     pub method: Method,
     /// SIP URI to call, without headers.
     pub uri: String,
-    /// Headers that stood behind its `?`, in order.
+    /// Headers after the `?` of the URI, in order.
     pub headers: Vec<Header>,
 }
 
@@ -50,7 +50,7 @@ pub(super) fn reject(mut fields: Fields<'_>) -> Reject {
     fields.choice("reason", code::SCHEMA, &reasons, Reject::Rejected)
 }
 
-/// Reads a Refer; `None` if it has no SIP URI.
+/// Reads a Refer; `None` without a SIP URI.
 pub(super) fn refer(mut fields: Fields<'_>) -> Option<Refer> {
     let action = fields.text("action");
     let method = fields.method("method", code::SCHEMA);

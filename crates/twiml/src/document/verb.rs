@@ -1,4 +1,4 @@
-//! Verbs, and which reader reads which.
+//! Verbs of a document and the dispatch to their readers.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,12 +16,12 @@ use crate::compat::{self, State, VOICE};
 use crate::problem::{Position, code};
 use crate::xml::Element;
 
-/// One step of a document.
+/// Verb of a document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verb {
-    /// Place of its element.
+    /// Position of its element.
     pub position: Position,
-    /// Effect.
+    /// Effect of the verb.
     pub kind: Kind,
 }
 
@@ -32,7 +32,7 @@ pub enum Kind {
     Say(Say),
     /// Plays a file or digits.
     Play(Play),
-    /// Waits.
+    /// Waits in silence.
     Pause(Pause),
     /// Collects digits or speech.
     Gather(Box<Gather>),
@@ -42,7 +42,7 @@ pub enum Kind {
     Dial(Box<Dial>),
     /// Puts the caller into a queue.
     Enqueue(Box<Enqueue>),
-    /// Leaves the queue that the caller is in.
+    /// Leaves the queue in which the caller waits.
     Leave,
     /// Connects a voice agent.
     Connect(Box<Connect>),
@@ -69,7 +69,7 @@ pub enum Kind {
         /// Name of the stream.
         name: String,
     },
-    /// Goes on with another document.
+    /// Continues with another document.
     Redirect(Redirect),
     /// Refuses the call.
     Reject(Reject),
@@ -77,18 +77,18 @@ pub enum Kind {
     Hangup,
     /// Transfers the caller by REFER.
     Refer(Box<Refer>),
-    /// Is known and not supported.
+    /// Verb that is known but not supported.
     Refused(Refused),
 }
 
-/// A verb or noun that Twilio has and the edge has not.
+/// Twilio verb or noun that the edge does not support.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refused {
-    /// Name, such as `Dial/Conference`.
+    /// Path of the element, such as `Dial/Conference`.
     pub what: String,
-    /// Twilio's code nearest to it.
+    /// Closest error code of Twilio.
     pub code: u16,
-    /// Reason of the refusal.
+    /// Reason why it is not supported.
     pub reason: String,
 }
 
@@ -99,7 +99,7 @@ impl Refused {
 }
 
 impl Kind {
-    /// Returns the element's name.
+    /// Returns the name of the element.
     pub fn name(&self) -> &str {
         match self {
             Kind::Say(_) => "Say",
@@ -122,7 +122,7 @@ impl Kind {
     }
 }
 
-/// Reads one child of `Response` into none, one or several verbs.
+/// Reads one child of `Response` into any number of verbs.
 pub(super) fn read(element: &Element, verbs: &mut Vec<Verb>, warnings: &mut Warnings) {
     let Some(entry) = compat::entry(VOICE, "", &element.name) else { return unknown(element, "", warnings) };
     if let State::NotSupported(text) = entry.state {
@@ -155,7 +155,7 @@ pub(super) fn read(element: &Element, verbs: &mut Vec<Verb>, warnings: &mut Warn
     verbs.extend(kinds.into_iter().map(|kind| Verb { position: element.position, kind }));
 }
 
-/// Warns of an element inside a verb that takes none.
+/// Warns of an element inside a verb that accepts none.
 fn without_effect(child: &Element, path: &'static str, warnings: &mut Warnings) {
     match compat::entry(VOICE, path, &child.name) {
         Some(_) => {

@@ -1,7 +1,7 @@
-//! A Gather that runs: its prompts, its digits, its speech, its timer.
+//! Execution of a Gather: prompts, digits, speech and timer.
 //!
-//! The first input decides: a digit ends the recognition, the first word ends the digits. Either stops the prompts, speech only with
-//! `bargeIn`; without it the recogniser begins to listen when the prompts are over.
+//! The first input decides: a digit ends speech recognition, the first word ends digit input. Either interrupts the
+//! prompts, but speech only with `bargeIn`; without it the recogniser starts after the prompts.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::limits::DIGITS;
 use crate::location::Location;
 use crate::secret::Secret;
 
-/// A Gather between its first prompt and its end.
+/// Gather in progress.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Gathering {
     pub(super) line: u32,
@@ -26,49 +26,49 @@ pub(super) struct Gathering {
     timeout: Duration,
     finish_on_key: Option<char>,
     most: usize,
-    /// Prompts that are still to come.
+    /// Remaining prompts.
     prompts: VecDeque<Prompt>,
-    /// Prompt that the caller hears.
+    /// Prompt that is being played.
     playing: Option<Sound>,
     wait: Wait,
     digits: Secret,
     count: usize,
-    /// Speech, where it is taken.
+    /// Speech input, if requested.
     #[serde(default)]
     spoken: Option<Box<Spoken>>,
 }
 
-/// Next event of the clock.
+/// Event that the Gather waits for.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 enum Wait {
-    /// Nothing: a sound is played.
+    /// End of the current sound.
     Sound,
-    /// The end of a nested Pause.
+    /// End of a nested Pause.
     Pause(Duration),
-    /// The end of the input, unless there is any.
+    /// End of the input timeout.
     Digit(Duration),
-    /// The end of the caller's speech.
+    /// End of the caller's speech.
     Speech(Duration),
 }
 
-/// End of a Gather.
+/// Result of a Gather.
 #[derive(Debug)]
 pub(super) struct Ending {
     pub(super) digits: Secret,
     pub(super) key: Option<char>,
-    /// Speech, where it was taken and no digit came: empty where none was understood.
+    /// Speech result, if speech was requested and no digit was pressed; empty if nothing was understood.
     pub(super) speech: Option<SpeechResult>,
-    /// Whether digits were taken.
+    /// True if digits were accepted.
     pub(super) takes_digits: bool,
 }
 
 impl Ending {
-    /// Whether the caller has neither typed nor said anything.
+    /// Returns whether the caller neither pressed a digit nor said anything.
     pub(super) fn is_empty(&self) -> bool {
         self.digits.reveal().is_empty() && self.speech.as_ref().is_none_or(|speech| speech.text.reveal().is_empty())
     }
 
-    /// Describes the input without showing it.
+    /// Describes the input without disclosing it.
     pub(super) fn shown(&self) -> String {
         let words = self.speech.as_ref().map_or(0, |speech| speech.text.reveal().split_whitespace().count());
         let digits = self.digits.reveal().chars().count();
@@ -83,7 +83,7 @@ impl Ending {
 }
 
 impl Gathering {
-    /// Begins with the first prompt. Without a recogniser, speech alone ends as no input, when its time is over.
+    /// Starts the first prompt. Without a recogniser, speech-only input ends as no input after the timeout.
     pub(super) fn begin(
         gather: Gather,
         has_recogniser: bool,
@@ -123,12 +123,12 @@ impl Gathering {
         }
     }
 
-    /// Returns the recogniser that listens.
+    /// Returns the active recogniser.
     pub(super) fn listening(&self) -> Option<RecognitionStep> {
         self.spoken.as_ref().and_then(|spoken| spoken.listening())
     }
 
-    /// Begins the next prompt or, after the last one, the timer.
+    /// Starts the next prompt or, after the last one, the timer.
     fn next(&mut self, now: Duration, base: &Location, steps: &mut Steps) {
         self.playing = None;
         while let Some(prompt) = self.prompts.pop_front() {
@@ -153,25 +153,25 @@ impl Gathering {
         self.await_input(now);
     }
 
-    /// Begins to wait for input; not at all where none can come.
+    /// Starts to wait for input; ends at once if no input is possible.
     fn await_input(&mut self, now: Duration) {
         let is_awaited = self.takes_digits() || self.spoken.as_ref().is_none_or(|spoken| spoken.is_awaited());
         self.wait = Wait::Digit(if is_awaited { now.saturating_add(self.timeout) } else { now });
     }
 
-    /// Whether a digit counts: not where speech alone is asked for, nor once the caller speaks.
+    /// Returns whether digits are accepted: not for speech-only input, nor once the caller speaks.
     fn takes_digits(&self) -> bool {
         self.spoken.as_ref().is_none_or(|spoken| spoken.with_digits() && !spoken.has_begun())
     }
 
-    /// A sound ended.
+    /// Handles the end of a sound.
     pub(super) fn played(&mut self, id: u32, now: Duration, base: &Location, steps: &mut Steps) {
         if self.playing.is_some_and(|sound| sound.id == id) {
             self.next(now, base, steps);
         }
     }
 
-    /// A sound cannot be played: the next prompt follows.
+    /// Handles a sound that cannot be played by starting the next prompt.
     pub(super) fn play_failed(&mut self, id: u32, note: Note, now: Duration, base: &Location, steps: &mut Steps) {
         if let Some(sound) = self.playing.filter(|sound| sound.id == id) {
             steps.sound_failed(sound, note);
@@ -179,7 +179,7 @@ impl Gathering {
         }
     }
 
-    /// Takes a digit; returns the end if it is the last one.
+    /// Handles a digit; returns the result if the input is complete.
     pub(super) fn digit(&mut self, digit: char, now: Duration, steps: &mut Steps) -> Option<Ending> {
         let finishes = self.finish_on_key == Some(digit);
         if !self.takes_digits() || (finishes && self.count == 0) {
@@ -198,7 +198,7 @@ impl Gathering {
         None
     }
 
-    /// The deadline has come; returns the end if it was that of the input.
+    /// Handles the deadline; returns the result if it was the end of the input.
     pub(super) fn timeout(&mut self, now: Duration, base: &Location, steps: &mut Steps) -> Option<Ending> {
         match self.wait {
             Wait::Sound => None,
@@ -213,7 +213,7 @@ impl Gathering {
         }
     }
 
-    /// Takes a result of the recogniser; returns the end if it is the last one.
+    /// Handles a result of the recogniser; returns the result if the input is complete.
     pub(super) fn heard(&mut self, now: Duration, id: u32, heard: &Heard, steps: &mut Steps) -> Option<Ending> {
         let spoken = self.spoken.as_mut()?;
         if !spoken.hear(now, id, heard, steps) {
@@ -228,7 +228,8 @@ impl Gathering {
         None
     }
 
-    /// The recogniser is gone: what it has said for certain is the result; without that digits may still come, where they are taken.
+    /// Handles the loss of the recogniser: its final results are the input; without any, digits may still follow if
+    /// they are accepted.
     pub(super) fn recognition_failed(&mut self, now: Duration, id: u32) -> Option<Ending> {
         let spoken = self.spoken.as_mut()?;
         if !spoken.fail(id) {
@@ -240,7 +241,7 @@ impl Gathering {
         }
         spoken.forget();
         match self.wait {
-            // The prompts go on.
+            // The prompts continue.
             Wait::Sound | Wait::Pause(_) => {}
             Wait::Speech(_) => self.await_input(now),
             Wait::Digit(_) if self.takes_digits() => {}
@@ -249,20 +250,20 @@ impl Gathering {
         None
     }
 
-    /// Ends prompts and recognition.
+    /// Stops prompts and recognition.
     pub(super) fn stop(&mut self, steps: &mut Steps) {
         self.silence(steps);
         self.stop_listening(steps);
     }
 
-    /// Ends the recognition.
+    /// Stops the recognition.
     pub(super) fn stop_listening(&mut self, steps: &mut Steps) {
         if let Some(spoken) = &mut self.spoken {
             spoken.stop(steps);
         }
     }
 
-    /// Silences all prompts.
+    /// Stops all prompts.
     fn silence(&mut self, steps: &mut Steps) {
         self.prompts.clear();
         if let Some(sound) = self.playing.take() {

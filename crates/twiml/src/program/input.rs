@@ -1,4 +1,4 @@
-//! What a program has to know of its call.
+//! Inputs of a program: sources of documents, events of the call and results of steps.
 
 use std::time::Duration;
 
@@ -12,77 +12,77 @@ use super::message::VoiceMessage;
 use super::spoken::Heard;
 use super::step::{Background, Parameter};
 
-/// Place of the first document.
+/// Source of the first document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Source {
-    /// At a URL or in a file.
+    /// Document at a URL or in a file.
     Fetch {
-        /// The place.
+        /// Location of the document.
         location: Location,
         /// Method of the request.
         method: Method,
     },
-    /// Here.
+    /// Text of the document.
     Text(String),
-    /// None: these digits are sent, and then it is over.
+    /// No document: the digits are sent, then the program ends.
     Digits(Secret),
-    /// None: the caller leaves a message.
+    /// No document: the caller leaves a message.
     Message(VoiceMessage),
-    /// None: the caller joins the conference of this name.
+    /// No document: the caller joins the conference of this name.
     Conference(String),
 }
 
-/// An event of the call.
+/// Event of the call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
-    /// A document arrived with status 2xx.
+    /// A document was received with status 2xx.
     Fetched {
         /// Id of the fetch.
         id: u32,
-        /// URL that it came from after redirects; `None`: the one that was requested.
+        /// Final URL after redirects; `None`: the requested URL.
         url: Option<String>,
-        /// Value of the header Content-Type.
+        /// Value of the Content-Type header.
         content_type: Option<String>,
-        /// Body; of audio it may be empty.
+        /// Body; may be empty for audio.
         body: Vec<u8>,
     },
     /// A document could not be fetched.
     FetchFailed {
         /// Id of the fetch.
         id: u32,
-        /// Twilio's code.
+        /// Error code of Twilio.
         code: u16,
         /// Description for the trace.
         text: String,
     },
     /// A sound was played to its end.
     Played {
-        /// Id of its step.
+        /// Id of the step.
         id: u32,
     },
     /// A sound cannot be played.
     PlayFailed {
-        /// Id of its step.
+        /// Id of the step.
         id: u32,
-        /// Twilio's code.
+        /// Error code of Twilio.
         code: u16,
         /// Description for the trace.
         text: String,
     },
-    /// The caller pressed a key.
+    /// The caller pressed a DTMF digit.
     Digit(char),
-    /// The recogniser has understood something.
+    /// The recogniser has a result.
     Speech {
-        /// Id of its step.
+        /// Id of the step.
         id: u32,
-        /// Result.
+        /// Recognised text.
         heard: Heard,
     },
-    /// The recogniser cannot be reached, has failed, or has ended its part.
+    /// The recogniser is unreachable, failed, or ended the recognition.
     RecognitionFailed {
-        /// Id of its step.
+        /// Id of the step.
         id: u32,
-        /// Reason, without anything that was said.
+        /// Reason, without any recognised text.
         text: String,
     },
     /// A dialled party answered and is connected with the caller.
@@ -90,51 +90,51 @@ pub enum Input {
         /// Id of the dial.
         id: u32,
     },
-    /// All calls of a dial are over.
+    /// All calls of a dial have ended.
     DialEnded {
         /// Id of the dial.
         id: u32,
         /// Result.
         result: DialResult,
     },
-    /// What the caller is to hear in a conference from now on.
+    /// The audio for the caller in a conference changes.
     Background {
-        /// Id of the conference's step.
+        /// Id of the conference step.
         id: u32,
-        /// It; `None`: the other parties.
+        /// New audio; `None`: the other parties.
         background: Option<Background>,
     },
-    /// A document for a queued caller before it is connected.
+    /// A queued caller must hear a document before it is connected.
     Prelude {
-        /// Id of the step of its Enqueue.
+        /// Id of the Enqueue step.
         id: u32,
-        /// Place of the document.
+        /// Location of the document.
         location: Location,
-        /// Method of its request.
+        /// Method of the request.
         method: Method,
     },
-    /// The caller is in its queue no longer, or was not taken in.
+    /// The caller has left the queue or was not admitted.
     QueueLeft {
-        /// Id of the step of its Enqueue.
+        /// Id of the Enqueue step.
         id: u32,
         /// Result.
         result: QueueResult,
     },
-    /// The caller has been silent for as long as ends a Record.
+    /// The caller's silence has reached the limit of a Record.
     Silent {
-        /// Id of its step.
+        /// Id of the step.
         id: u32,
     },
-    /// A Record is over.
+    /// A Record has ended.
     Recorded {
-        /// Id of its step.
+        /// Id of the step.
         id: u32,
         /// Result.
         result: RecordResult,
     },
     /// A Record cannot be made.
     RecordFailed {
-        /// Id of its step.
+        /// Id of the step.
         id: u32,
         /// Reason.
         text: String,
@@ -143,17 +143,17 @@ pub enum Input {
     StreamEnded {
         /// Id of the stream.
         id: u32,
-        /// Twilio's code, if it failed.
+        /// Error code of Twilio, if it failed.
         error: Option<u16>,
     },
-    /// A transfer was accepted to the end, or failed.
+    /// A transfer completed or failed.
     ReferEnded {
         /// Id of the transfer.
         id: u32,
         /// Result.
         result: ReferResult,
     },
-    /// The caller hung up, or the called party whose document this is.
+    /// The party that the document serves hung up: the caller, or a called party.
     HungUp,
 }
 
@@ -162,7 +162,7 @@ pub enum Input {
 pub struct QueueResult {
     /// Outcome.
     pub outcome: QueueOutcome,
-    /// SID of the queue and the time in it, where the caller was in it.
+    /// SID of the queue and waiting time, if the caller was admitted.
     pub was_in: Option<(String, Duration)>,
 }
 
@@ -171,24 +171,24 @@ pub struct QueueResult {
 pub enum QueueOutcome {
     /// The caller was connected with a party that dialled the queue.
     Bridged,
-    /// A document of the caller's failed while it waited.
+    /// A document for the waiting caller failed.
     Error,
     /// The caller hung up before it was connected.
     Hangup,
-    /// The document that it heard left the queue.
+    /// A document for the waiting caller left the queue.
     Leave,
     /// The queue was full.
     QueueFull,
-    /// Another document took the caller out.
+    /// A redirect took the caller out of the queue.
     Redirected,
-    /// Another document took the caller away from the party.
+    /// A redirect took the caller away from the party.
     RedirectedFromBridged,
-    /// The edge could not take the caller in.
+    /// The edge could not admit the caller.
     SystemError,
 }
 
 impl QueueOutcome {
-    /// Returns Twilio's word.
+    /// Returns the name used by Twilio.
     pub const fn name(self) -> &'static str {
         match self {
             QueueOutcome::Bridged => "bridged",
@@ -208,11 +208,11 @@ impl QueueOutcome {
 pub struct RecordResult {
     /// SID of the recording.
     pub sid: String,
-    /// URL of its audio.
+    /// URL of the audio.
     pub url: String,
-    /// Length of the audio.
+    /// Length of the audio in seconds.
     pub seconds: u64,
-    /// Whether nothing was said.
+    /// True if nothing was said.
     pub is_silent: bool,
 }
 
@@ -221,18 +221,18 @@ pub struct RecordResult {
 pub struct DialResult {
     /// Outcome.
     pub status: DialStatus,
-    /// Sid of the party's call, if one was made.
+    /// SID of the party's call, if one was placed.
     pub sid: Option<String>,
-    /// Time together, if a party answered.
+    /// Duration of the connection, if a party answered.
     pub duration: Option<Duration>,
-    /// Whether the caller was connected with a party.
+    /// True if the caller was connected with a party.
     pub bridged: bool,
-    /// Further parameters of the action's request, such as `DialSipResponseCode`.
+    /// Additional parameters for the action's request, such as `DialSipResponseCode`.
     pub further: Vec<Parameter>,
 }
 
 impl DialResult {
-    /// Makes the result of a dial that reached no party.
+    /// Returns the result of a dial without an answer.
     pub fn unanswered(status: DialStatus) -> Self {
         DialResult { status, sid: None, duration: None, bridged: false, further: Vec::new() }
     }
@@ -241,22 +241,22 @@ impl DialResult {
 /// Outcome of a dial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DialStatus {
-    /// A party answered, and its call is over.
+    /// A party answered, and its call has ended.
     Completed,
     /// The caller was in a conference.
     Answered,
-    /// Busy.
+    /// The party was busy.
     Busy,
-    /// Not answered in time.
+    /// No party answered in time.
     NoAnswer,
-    /// The call could not be made.
+    /// The call could not be placed.
     Failed,
     /// The caller hung up before an answer.
     Canceled,
 }
 
 impl DialStatus {
-    /// Returns Twilio's word.
+    /// Returns the name used by Twilio.
     pub const fn name(self) -> &'static str {
         match self {
             DialStatus::Completed => "completed",
@@ -272,10 +272,10 @@ impl DialStatus {
 /// Result of a transfer by REFER.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReferResult {
-    /// State of the new call as NOTIFY reported it, in Twilio's words.
+    /// State of the new call reported by NOTIFY, as named by Twilio.
     pub status: Option<&'static str>,
-    /// Response to the REFER.
+    /// Response code to the REFER.
     pub refer: Option<u16>,
-    /// Last status that a NOTIFY reported.
+    /// Last response code reported by NOTIFY.
     pub notify: Option<u16>,
 }

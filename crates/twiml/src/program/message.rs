@@ -1,4 +1,4 @@
-//! The message of a mailbox: a greeting, a tone, and what the caller says.
+//! Voicemail message: greeting, tone and recording.
 
 use std::time::Duration;
 
@@ -8,27 +8,27 @@ use crate::document::{Kind, Loop, Method, Play, PlaySource, Record, RecordingNou
 use crate::location::Location;
 use crate::problem::Position;
 
-/// Key that ends a message.
+/// Digit that ends a message.
 const KEY: &str = "#";
 
-/// A message that a caller is to leave. It ends by silence, `#`, its longest time, or the end of the call.
+/// Voicemail message to be recorded. It ends by silence, `#`, its maximum length, or the end of the call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VoiceMessage {
-    /// Sound before the tone.
+    /// Sound played before the tone.
     pub greeting: Option<Location>,
-    /// Silence that ends it.
+    /// Silence that ends the message.
     pub silence: Duration,
-    /// Longest time.
+    /// Maximum length.
     pub max_length: Duration,
 }
 
 impl VoiceMessage {
-    /// Returns the place that its verbs refer to: that of the greeting.
+    /// Returns the location of the greeting, to which the verbs refer.
     pub(super) fn location(&self) -> Location {
         self.greeting.clone().unwrap_or(Location::Inline)
     }
 
-    /// Returns its verbs. No request follows the Record.
+    /// Returns the equivalent verbs. The Record requests no action.
     pub(super) fn verbs(&self) -> Vec<Verb> {
         let greeting = self.greeting.as_ref().map(|_| {
             let source = PlaySource::File(String::new());

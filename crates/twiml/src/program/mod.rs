@@ -1,8 +1,8 @@
-//! The interpreter: runs documents for one call, or for a called party before it is connected.
+//! Interpreter: runs documents for one call, or for a called party before it is connected.
 //!
-//! A [`Program`] is plain data, so that a call can be written and restored at any point. It has the shape of every core:
-//! inputs with `now`, then steps until there are none, then the next deadline. `now` is the time since any fixed moment,
-//! such as the start of the call, and never goes back.
+//! A [`Program`] is plain data, so that a call can be saved and restored at any point. Like every sans-I/O core, it
+//! takes inputs with `now`, then yields steps until there are none, then the next deadline. `now` is the time since any
+//! fixed moment, such as the start of the call, and never decreases.
 
 mod gathering;
 mod input;
@@ -45,40 +45,40 @@ pub use step::{
 /// Settings of an application for its programs.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
-    /// Document to request after an error: place and method.
+    /// Document requested after an error: location and method.
     pub fallback: Option<(Location, Method)>,
-    /// Party that the documents are for.
+    /// Party that the documents serve.
     pub role: Role,
-    /// Whether speech can be recognised.
+    /// True if speech can be recognised.
     #[serde(default)]
     pub recognition: bool,
-    /// Whether calls can be recorded.
+    /// True if calls can be recorded.
     #[serde(default)]
     pub records: bool,
-    /// Whether recordings are transcribed.
+    /// True if recordings are transcribed.
     #[serde(default)]
     pub transcribes: bool,
 }
 
-/// The party that a program serves.
+/// Party that a program serves.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Role {
     /// The caller.
     #[default]
     Caller,
-    /// A called party, between its answer and the connection.
+    /// Called party between its answer and the connection.
     Called,
-    /// A party of a conference that does not hear the others.
+    /// Conference party that does not hear the others.
     Waiting,
-    /// Parties of a conference that hear an announcement.
+    /// Conference parties that hear an announcement.
     Announced,
-    /// A caller that waits in a queue.
+    /// Caller waiting in a queue.
     Queued,
-    /// A queued caller that is about to be connected.
+    /// Queued caller about to be connected.
     Connecting,
 }
 
-/// A program of one call.
+/// Program of one call.
 ///
 /// ```
 /// use std::time::Duration;
@@ -98,25 +98,25 @@ pub enum Role {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Program {
     settings: Settings,
-    /// Place of the current document.
+    /// Location of the current document.
     location: Location,
-    /// Verbs of it that have not begun.
+    /// Verbs of the current document that have not started.
     verbs: VecDeque<Verb>,
-    /// The document that follows these verbs.
+    /// Document that follows the remaining verbs.
     #[serde(default)]
     then: Option<Source>,
-    /// The document of a party that waits, which is run again at its end.
+    /// Document of a waiting party, repeated at its end.
     #[serde(default)]
     waits_with: Option<Source>,
-    /// Whether it came from the fallback URL.
+    /// True if the current document came from the fallback URL.
     in_fallback: bool,
-    /// Whether the caller's call is answered.
+    /// True if the caller's call is answered.
     answered: bool,
-    /// Whether a conference has not taken the caller, whose call is not answered yet.
+    /// True if a conference rejected the caller before the call was answered.
     #[serde(default)]
     is_turned_away: bool,
     pace: Pace,
-    /// Whether the fallback was asked for because of the pace, which happens once.
+    /// True if the fallback was requested because of the pace limit, which happens only once.
     overrun: bool,
     state: State,
     steps: Steps,
@@ -125,27 +125,27 @@ pub struct Program {
 /// Event that a program waits for.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 enum State {
-    /// Nothing: the next verb begins.
+    /// No event: the next verb starts.
     Ready,
-    /// A document.
+    /// Document being fetched.
     Fetching { id: u32, request: Request },
-    /// A sound of a Say or Play.
+    /// End of a Say or Play.
     Playing(Sound),
-    /// The end of a Pause.
+    /// End of a Pause.
     Pausing { until: Duration },
     /// Digits or speech.
     Gathering(Box<Gathering>),
-    /// What the caller says, which is recorded.
+    /// Result of a Record.
     Recording(Box<Recording>),
-    /// Called parties.
+    /// Result of a Dial.
     Dialling(Dialling),
-    /// The end of the caller's time in a queue.
+    /// End of the caller's time in a queue.
     Queued(Box<Queued>),
-    /// A connected stream.
+    /// End of a connected stream.
     Streaming { id: u32, after: After },
-    /// A transfer. `abandoned`: the caller is gone and only the action is left to request.
+    /// Result of a transfer. `abandoned` is true if the caller has hung up and only the action remains to be requested.
     Referring { id: u32, after: After, abandoned: bool },
-    /// Nothing more: the program is over.
+    /// The program has ended.
     Over,
 }
 
@@ -157,26 +157,26 @@ struct After {
     method: Method,
 }
 
-/// A Dial that runs.
+/// Dial in progress.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Dialling {
     id: u32,
     after: After,
     hangup_on_star: bool,
-    /// Whether a party is connected.
+    /// True if a party is connected.
     bridged: bool,
-    /// Whether the caller is gone and only the action is left to request.
+    /// True if the caller has hung up and only the action remains to be requested.
     abandoned: bool,
-    /// Whether they are those of a conference, which answers the caller's call when it takes it.
+    /// True if the other parties are those of a conference, which answers the caller's call when it admits the caller.
     #[serde(default)]
     is_conference: bool,
-    /// The document that the caller hears in a conference, while it does not hear the others.
+    /// Document for the caller in a conference while it does not hear the others.
     #[serde(default)]
     waits: Option<Box<Program>>,
 }
 
 impl Program {
-    /// Makes a program, which does nothing before [`start`](Program::start).
+    /// Creates a program that is idle until [`start`](Program::start).
     pub fn new(settings: Settings) -> Self {
         Program {
             settings,
@@ -194,7 +194,7 @@ impl Program {
         }
     }
 
-    /// Begins with the first document; `answered` tells whether the call is answered already.
+    /// Starts the first document; `answered` is true if the call is already answered.
     pub fn start(&mut self, now: Duration, source: Source, answered: bool) {
         self.answered = answered;
         match source {
@@ -238,7 +238,7 @@ impl Program {
         self.run(now);
     }
 
-    /// Begins with digits for the party, which is answered, and goes on with the first document.
+    /// Sends digits to the answered party, then starts the first document.
     pub fn start_after(&mut self, now: Duration, digits: Option<Secret>, source: Source, answered: bool) {
         match digits {
             Some(digits) => {
@@ -249,7 +249,7 @@ impl Program {
         }
     }
 
-    /// Takes an event of the call.
+    /// Handles an event of the call.
     pub fn handle_input(&mut self, now: Duration, input: Input) {
         let input = if let State::Dialling(dialling) = &mut self.state {
             dialling.tell_waiting(now, input, &mut self.steps)
@@ -301,7 +301,7 @@ impl Program {
         self.run(now);
     }
 
-    /// Takes the time; what was due by then happens.
+    /// Handles the passage of time up to `now`.
     pub fn handle_timeout(&mut self, now: Duration) {
         if self.poll_timeout().is_some_and(|due| due <= now) {
             match &mut self.state {
@@ -330,7 +330,7 @@ impl Program {
         self.steps.pop()
     }
 
-    /// Returns when [`handle_timeout`](Program::handle_timeout) has to be called at the latest.
+    /// Returns the latest time for the next call of [`handle_timeout`](Program::handle_timeout).
     pub fn poll_timeout(&self) -> Option<Duration> {
         match &self.state {
             State::Pausing { until } => Some(*until),
@@ -347,17 +347,17 @@ impl Program {
         }
     }
 
-    /// Whether a Record waits for its result.
+    /// Returns whether a Record is in progress or waits for its result.
     pub fn is_recording(&self) -> bool {
         matches!(self.state, State::Recording(_))
     }
 
-    /// Whether the program is over: no step follows those that wait.
+    /// Returns whether the program has ended; steps already queued may remain.
     pub fn is_over(&self) -> bool {
         matches!(self.state, State::Over)
     }
 
-    /// Runs verbs until one has to be waited for.
+    /// Runs verbs until one waits for an event.
     fn run(&mut self, now: Duration) {
         loop {
             if self.steps.is_overrun() {
@@ -376,7 +376,8 @@ impl Program {
         }
     }
 
-    /// Ends a document the sounds of which follow one another too fast, such as those that fail at once. The fallback may say so once.
+    /// Ends a document with sounds that follow one another too fast, for example because they fail. The fallback may
+    /// start new sounds once.
     fn sounds_overrun(&mut self, now: Duration) {
         if !self.is_over() {
             let text = "sounds follow one another too fast".to_owned();
@@ -398,7 +399,7 @@ impl Program {
                 self.state = State::Over;
             }
             Role::Announced => self.state = State::Over,
-            // The party still waits.
+            // The party is still waiting.
             Role::Waiting | Role::Queued => match self.waits_with.clone() {
                 Some(source) => self.start(now, source, true),
                 None => self.state = State::Over,
@@ -406,7 +407,7 @@ impl Program {
         }
     }
 
-    /// Ends the call; one that is not answered yet is answered first, as Twilio does, unless a conference has not taken it.
+    /// Ends the call. An unanswered call is answered first, as at Twilio, unless a conference rejected it.
     fn hang_up(&mut self) {
         if !self.is_turned_away {
             self.answer();
@@ -425,11 +426,11 @@ impl Program {
 
     // Documents.
 
-    /// Requests a document, unless the call has had too many.
+    /// Requests a document, unless the call exceeds the limit of documents.
     fn fetch(&mut self, now: Duration, request: Request) {
         let text = match (self.pace.allows(now, &DOCUMENTS), request.purpose) {
             (true, _) => None,
-            // The way out of a loop is open once.
+            // The fallback may break a loop once.
             (false, Purpose::Fallback) if !self.overrun => {
                 self.overrun = true;
                 None
@@ -478,7 +479,7 @@ impl Program {
         }
     }
 
-    /// A text that is no document is read out.
+    /// Speaks a `text/plain` response, which is not a document.
     fn load_text(&mut self, text: &str) {
         let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
         let text: String = text.chars().take(crate::limits::SAY_CHARS).collect();
@@ -491,7 +492,7 @@ impl Program {
         }
     }
 
-    /// Puts a parsed document in place of the current one.
+    /// Replaces the current document by a parsed one.
     fn load(&mut self, now: Duration, document: Result<Document, Error>) {
         match document {
             Ok(document) => {
@@ -506,7 +507,7 @@ impl Program {
         }
     }
 
-    /// Traces what is skipped in a document.
+    /// Traces the warnings of a document.
     fn warn(&mut self, warnings: Warnings) {
         for warning in warnings.list {
             let note = Note::Warning { code: warning.code, text: warning.message };
@@ -525,7 +526,7 @@ impl Program {
         self.fail(now, code, 0, "Response", text.to_owned());
     }
 
-    /// Ends a fetch; `None` if it is another one than the program waits for.
+    /// Ends a fetch and returns its request; `None` for a stale id.
     fn take_fetch(&mut self, fetched: u32) -> Option<Request> {
         match &self.state {
             State::Fetching { id, request } if *id == fetched => Some(request.clone()),
@@ -543,14 +544,14 @@ impl Program {
         }
     }
 
-    /// Ends the current document with an error: the fallback follows, or the program is over.
+    /// Ends the current document with an error: continues with the fallback, or ends the program.
     fn fail(&mut self, now: Duration, code: u16, line: u32, verb: &str, text: String) {
         self.steps.trace(line, verb, Note::Error { code, text });
         if let State::Gathering(gathering) = &mut self.state {
             gathering.stop_listening(&mut self.steps);
         }
         self.verbs.clear();
-        // A loop through the fallback leads to `Failed` by the pace.
+        // A loop through the fallback ends in `Failed` because of the pace limit.
         let stuck = self.in_fallback || (code == code::TOO_MANY_DOCUMENTS && self.overrun);
         match self.settings.fallback.clone() {
             Some((location, method)) if !stuck => {
@@ -565,7 +566,7 @@ impl Program {
         }
     }
 
-    // Events of verbs that are waited for.
+    // Events of verbs in progress.
 
     fn played(&mut self, now: Duration, played: u32) {
         if let State::Gathering(gathering) = &mut self.state {
@@ -585,7 +586,7 @@ impl Program {
         if let State::Gathering(gathering) = &mut self.state {
             gathering.play_failed(played, note, now, &self.location, &mut self.steps);
         } else if matches!(self.state, State::Recording(_)) {
-            // Without its tone it is recorded all the same.
+            // The recording starts even if the tone failed.
             self.played(now, played);
         } else if let State::Playing(sound) = self.state
             && sound.id == played
@@ -622,7 +623,7 @@ impl Program {
         }
     }
 
-    /// Returns whether a key skips the sound that plays: the greeting of a mailbox, by the key that ends a message.
+    /// Returns whether a digit skips the current sound: the greeting of a mailbox, by the digit that ends a message.
     fn ends_greeting(&self, digit: char) -> bool {
         let next = self.verbs.front().map(|verb| &verb.kind);
         matches!(next, Some(Kind::Record(record)) if record.action.is_none() && record.finish_on_key.contains(digit))
@@ -649,7 +650,7 @@ impl Program {
         }
     }
 
-    /// Returns the recognition that was asked for and has not ended: after a restore it has to be asked for again.
+    /// Returns the recognition in progress, which must be requested again after a restore.
     pub fn recognition(&self) -> Option<RecognitionStep> {
         match &self.state {
             State::Gathering(gathering) => gathering.listening(),
@@ -678,7 +679,7 @@ impl Program {
         self.finish(now, "Gather", after, Purpose::Gather, parameters);
     }
 
-    /// Requests the action of a verb that is over, or goes on with the next verb.
+    /// Requests the action of a finished verb, or continues with the next verb.
     fn finish(&mut self, now: Duration, verb: &str, after: After, purpose: Purpose, parameters: Vec<Parameter>) {
         let Some(action) = after.action else {
             self.state = State::Ready;
@@ -690,7 +691,7 @@ impl Program {
         }
     }
 
-    /// Makes the request of a verb that is over although the caller is gone.
+    /// Requests the action of a finished verb without running the response, because the caller has hung up.
     fn notify(&mut self, verb: &str, after: &After, purpose: Purpose, parameters: Vec<Parameter>) {
         let Some(action) = &after.action else { return };
         match self.location.resolve(action) {
@@ -701,7 +702,7 @@ impl Program {
         }
     }
 
-    /// Ends a Record; its result is waited for.
+    /// Ends a Record and waits for its result.
     fn end_record(&mut self, id: u32, why: &str) {
         if let State::Recording(recording) = &mut self.state
             && recording.id == id
@@ -710,7 +711,7 @@ impl Program {
         }
     }
 
-    /// A Record is over: its action follows, or after silence alone the next verb.
+    /// Handles the result of a Record: requests its action or, if nothing was said, continues with the next verb.
     fn recorded(&mut self, now: Duration, id: u32, result: RecordResult) {
         let State::Recording(recording) = &self.state else { return };
         if recording.id != id {
@@ -727,7 +728,7 @@ impl Program {
         self.finish(now, "Record", after, Purpose::Record, parameters);
     }
 
-    /// A Record cannot be made: the next verb follows. A message that cannot be taken is the end of its program.
+    /// Handles a failed Record: continues with the next verb; for a voicemail message the program ends.
     fn record_failed(&mut self, now: Duration, id: u32, text: String) {
         if let State::Recording(recording) = &self.state
             && recording.id == id
@@ -746,7 +747,7 @@ impl Program {
             && dialling.id == answered
         {
             dialling.bridged = true;
-            // With answerOnBridge the caller's call was answered with it.
+            // With `answerOnBridge` the party's answer has answered the caller's call.
             self.answered = true;
             self.steps.trace(dialling.after.line, "Dial", Note::Result("answered".to_owned()));
         }
@@ -768,14 +769,15 @@ impl Program {
         }
     }
 
-    /// A Dial is over and the caller is there.
+    /// Handles the end of a Dial while the caller is connected.
     fn dialled(&mut self, now: Duration, after: After, result: DialResult) {
         self.steps.trace(after.line, "Dial", Note::Result(result.status.name().to_owned()));
         let parameters = verbs::dial_parameters(result);
         self.finish(now, "Dial", after, Purpose::Dial, parameters);
     }
 
-    /// An Enqueue is over. Its action is followed, or notified of a caller that is gone or has another document.
+    /// Handles the end of an Enqueue. The response to its action is run, unless the caller has hung up or was
+    /// redirected.
     fn queue_left(&mut self, now: Duration, left: u32, result: QueueResult) {
         let State::Queued(queued) = &self.state else { return };
         if queued.id != left {
@@ -837,19 +839,19 @@ impl Program {
             State::Dialling(dialling) if dialling.abandoned => self.state = State::Dialling(dialling),
             State::Dialling(dialling) => {
                 self.steps.push(Step::EndDial { id: dialling.id });
-                // The outcome is known once the parties' calls are over.
+                // The outcome is known when the parties' calls have ended.
                 if dialling.after.action.is_some() {
                     self.state = State::Dialling(Dialling { abandoned: true, waits: None, ..dialling });
                 }
             }
             State::Queued(mut queued) => {
-                // The outcome is known once the call has left.
+                // The outcome is known when the call has left the queue.
                 queued.abandoned = true;
                 self.state = State::Queued(queued);
             }
             State::Streaming { after, .. } => self.notify("Connect", &after, Purpose::Connect, Vec::new()),
             State::Recording(recording) if recording.has_begun() => self.notify_recorded(&recording),
-            // How far the transfer has come is reported once more.
+            // The progress of the transfer is reported once more.
             State::Referring { id, after, .. } if after.action.is_some() => {
                 self.state = State::Referring { id, after, abandoned: true };
             }
@@ -864,7 +866,7 @@ impl Program {
         }
     }
 
-    /// Makes the request of a Record that its caller has ended by hanging up, once the audio is there.
+    /// Requests the action of a Record that the caller ended by hanging up, when the audio is complete.
     fn notify_recorded(&mut self, recording: &Recording) {
         let (id, after) = (recording.id, &recording.after);
         let Some(action) = &after.action else { return };
@@ -879,12 +881,12 @@ impl Program {
     }
 }
 
-/// Returns the Dial of a call that joins a conference and does nothing else.
+/// Returns the Dial of a call that only joins a conference.
 fn joining(name: &str) -> Box<Dial> {
     Box::new(Dial { conference: Some(Box::new(Conference::named(name))), ..Dial::default() })
 }
 
-/// The type and charset of a Content-Type.
+/// Returns the media type and charset of a Content-Type.
 fn media_type(value: &str) -> (String, Option<&str>) {
     let mut parts = value.split(';');
     let mime = parts.next().unwrap_or_default().trim().to_ascii_lowercase();

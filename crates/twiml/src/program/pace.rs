@@ -1,5 +1,5 @@
-//! Pace of the documents and sounds of a call: a burst, then a mean interval, and a total. A loop of Redirects ends here, and so do
-//! sounds that fail one after the other.
+//! Pace limits of the documents and sounds of a call: a burst, a mean interval, and a total. They end loops of
+//! Redirects and series of failing sounds.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::limits::{DOCUMENT_BURST, DOCUMENT_INTERVAL, DOCUMENTS_PER_CALL, SOUND_BURST, SOUND_INTERVAL};
 
-/// Bounds of a pace.
+/// Limits of a pace.
 #[derive(Debug)]
 pub(super) struct Rate {
     interval: Duration,
@@ -15,22 +15,22 @@ pub(super) struct Rate {
     most: u32,
 }
 
-/// Bounds of documents.
+/// Limits of documents.
 pub(super) const DOCUMENTS: Rate =
     Rate { interval: DOCUMENT_INTERVAL, burst: DOCUMENT_BURST, most: DOCUMENTS_PER_CALL };
-/// Bounds of sounds.
+/// Limits of sounds.
 pub(super) const SOUNDS: Rate = Rate { interval: SOUND_INTERVAL, burst: SOUND_BURST, most: u32::MAX };
 
-/// The documents that a call has fetched, or its sounds.
+/// Number and pace of the documents or sounds of a call.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Pace {
     count: u32,
-    /// Time of the next one at the mean interval.
+    /// Due time of the next one at the mean interval.
     due: Duration,
 }
 
 impl Pace {
-    /// Counts one; `false` if it is one too many.
+    /// Counts one document or sound; returns false if a limit is exceeded.
     pub(super) fn allows(&mut self, now: Duration, rate: &Rate) -> bool {
         let due = self.due.max(now).saturating_add(rate.interval);
         let ahead = due.saturating_sub(now);

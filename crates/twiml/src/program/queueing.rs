@@ -1,8 +1,8 @@
-//! The time of a caller in a queue: music, or a document that is run again and again, and the document that it hears before the
-//! party that dials the queue has it.
+//! Audio for a caller in a queue: music or a repeated document, and the document before the caller is connected with
+//! the party that dialled the queue.
 //!
-//! Such a document is a program beside that of the call, as that of a party of a conference is. It may also collect input, hang up,
-//! and leave the queue.
+//! The document runs in a program of its own, like that of a conference party. It may also collect input, hang up, and
+//! leave the queue.
 
 use std::time::Duration;
 
@@ -15,20 +15,20 @@ use super::{Input, Program, Role, Settings, Source};
 use crate::document::{Kind, Method};
 use crate::location::Location;
 
-/// An Enqueue that runs.
+/// Enqueue in progress.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Queued {
-    /// Id of its step.
+    /// Id of the step.
     pub(super) id: u32,
-    /// Line of its verb.
+    /// Line of the verb.
     pub(super) line: u32,
-    /// Request at its end.
+    /// Request at the end.
     pub(super) action: Option<(Location, Method)>,
-    /// Whether speech can be recognised.
+    /// True if speech can be recognised.
     recognition: bool,
-    /// Whether the caller is gone and only the action is left to request.
+    /// True if the caller has hung up and only the action remains to be requested.
     pub(super) abandoned: bool,
-    /// The document that the caller hears.
+    /// Program of the document played to the caller.
     hears: Option<Box<Program>>,
 }
 
@@ -37,12 +37,12 @@ impl Queued {
         Queued { id, line, action, recognition, abandoned: false, hears: None }
     }
 
-    /// Whether it is the one of a step, and has its caller.
+    /// Returns whether the id is that of the step and the caller is still connected.
     pub(super) fn is(&self, id: u32) -> bool {
         self.id == id && !self.abandoned
     }
 
-    /// Takes what the caller is to hear from now on; `None`: the party that has dialled the queue.
+    /// Changes the audio for the caller; `None`: the party that dialled the queue.
     pub(super) fn take_background(&mut self, now: Duration, background: Option<Background>, steps: &mut Steps) {
         self.stop(steps);
         match background {
@@ -54,13 +54,13 @@ impl Queued {
         }
     }
 
-    /// Has the caller hear a document once, before it is connected.
+    /// Runs a document once before the caller is connected.
     pub(super) fn take_prelude(&mut self, now: Duration, document: (Location, Method), steps: &mut Steps) {
         self.stop(steps);
         self.run(now, Role::Connecting, document, steps);
     }
 
-    /// Ends what the caller hears.
+    /// Stops the audio for the caller.
     pub(super) fn stop(&mut self, steps: &mut Steps) {
         if let Some(step) = self.hears.take().and_then(|hears| hears.recognition()) {
             steps.push(Step::StopRecognition { id: step.id });
@@ -68,7 +68,7 @@ impl Queued {
         steps.push(Step::StopPlaying { id: self.id });
     }
 
-    /// Gives an event to the document that the caller hears; returns it where it is not for that.
+    /// Passes an event to the program of the document; returns the event if it belongs to the call.
     pub(super) fn tell(&mut self, now: Duration, input: Input, steps: &mut Steps) -> Option<Input> {
         let is_its = match input {
             Input::Fetched { .. }
@@ -96,7 +96,7 @@ impl Queued {
         None
     }
 
-    /// Lets time pass in that document.
+    /// Advances the program of the document to `now`.
     pub(super) fn pass(&mut self, now: Duration, steps: &mut Steps) {
         if let Some(hears) = &mut self.hears {
             hears.handle_timeout(now);
@@ -104,7 +104,7 @@ impl Queued {
         }
     }
 
-    /// Returns when [`Queued::pass`] is to be called.
+    /// Returns the deadline for [`Queued::pass`].
     pub(super) fn deadline(&self) -> Option<Duration> {
         self.hears.as_ref()?.poll_timeout()
     }
@@ -117,7 +117,7 @@ impl Queued {
         self.take_steps(steps);
     }
 
-    /// Takes over the steps of that document.
+    /// Forwards the steps of the document's program.
     fn take_steps(&mut self, steps: &mut Steps) {
         while let Some(step) = self.hears.as_mut().and_then(|hears| hears.poll_output()) {
             let is_prelude = self.hears.as_ref().is_some_and(|hears| hears.settings.role == Role::Connecting);
@@ -150,7 +150,8 @@ impl Queued {
     }
 }
 
-/// Whether a verb may stand in the document that a queued caller hears, in addition to those of a party of a conference that waits.
+/// Returns whether a verb is allowed in a document for a queued caller; more verbs are than for a waiting conference
+/// party.
 pub(super) fn may_queue_with(kind: &Kind) -> bool {
     super::waiting::may_wait_with(kind) || matches!(kind, Kind::Gather(_) | Kind::Hangup | Kind::Leave)
 }

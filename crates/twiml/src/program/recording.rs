@@ -1,4 +1,4 @@
-//! A Record that runs: its tone, the recording, what ends it.
+//! Execution of a Record: tone, recording and end.
 
 use std::time::Duration;
 
@@ -9,32 +9,32 @@ use super::input::RecordResult;
 use super::step::{Note, Parameter, RecordStep, Step};
 use super::steps::Steps;
 
-/// A Record between its beginning and its result.
+/// Record in progress.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Recording {
-    /// Id of its steps.
+    /// Id of the steps.
     pub(super) id: u32,
     pub(super) after: After,
-    /// Keys that end it.
+    /// Digits that end the recording.
     keys: String,
     max_length: Duration,
     stage: Stage,
-    /// The key that has ended it.
+    /// Digit that ended the recording.
     key: Option<char>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 enum Stage {
-    /// The caller hears the tone; the step follows.
+    /// The tone is playing; the recording step follows.
     Beep(Box<RecordStep>),
-    /// It is recorded until then at most.
+    /// Recording is in progress until this time at most.
     Open { until: Duration },
-    /// It was ended, and its result is waited for.
+    /// Recording has ended and its result is pending.
     Ending,
 }
 
 impl Recording {
-    /// Begins with the tone, or with the recording.
+    /// Starts the tone, or the recording.
     pub(super) fn begin(
         now: Duration,
         step: RecordStep,
@@ -52,7 +52,7 @@ impl Recording {
         recording
     }
 
-    /// Records, where the tone was heard.
+    /// Starts the recording after the tone.
     pub(super) fn open(&mut self, now: Duration, steps: &mut Steps) {
         let open = Stage::Open { until: now.saturating_add(self.max_length) };
         match std::mem::replace(&mut self.stage, open) {
@@ -68,7 +68,7 @@ impl Recording {
         }
     }
 
-    /// Takes a key of the caller.
+    /// Handles a digit of the caller.
     pub(super) fn digit(&mut self, digit: char, steps: &mut Steps) {
         if matches!(self.stage, Stage::Open { .. }) && self.keys.contains(digit) {
             self.key = Some(digit);
@@ -76,7 +76,7 @@ impl Recording {
         }
     }
 
-    /// Ends it; its result follows.
+    /// Ends the recording; its result follows.
     pub(super) fn end(&mut self, why: &str, steps: &mut Steps) {
         if matches!(self.stage, Stage::Open { .. }) {
             self.stage = Stage::Ending;
@@ -85,7 +85,7 @@ impl Recording {
         }
     }
 
-    /// Ends it without a result.
+    /// Ends the recording without a result.
     pub(super) fn abandon(self, steps: &mut Steps) {
         let id = self.id;
         match self.stage {
@@ -95,12 +95,12 @@ impl Recording {
         }
     }
 
-    /// Whether anything is recorded.
+    /// Returns whether the recording has started.
     pub(super) fn has_begun(&self) -> bool {
         !matches!(self.stage, Stage::Beep(_))
     }
 
-    /// Returns the parameters of the request at its end.
+    /// Returns the parameters for the action's request.
     pub(super) fn parameters(&self, result: RecordResult) -> Vec<Parameter> {
         let mut parameters = vec![
             Parameter::new("RecordingUrl", result.url),

@@ -1,4 +1,4 @@
-//! A request from outside puts another document in place of the one that runs.
+//! Redirect from outside (API): replaces the current document by another one.
 
 use std::time::Duration;
 
@@ -10,19 +10,19 @@ use crate::location::Location;
 use crate::problem::{Error, Position};
 
 impl Program {
-    /// Takes a step back that cannot be carried out yet: it is the next one again.
+    /// Returns a step that cannot be carried out yet to the front of the queue.
     pub fn put_back(&mut self, step: Step) {
         self.steps.put_back(step);
     }
 
-    /// Ends what the program does for its caller, and goes on with another document. Returns false where the program is over or serves
-    /// a called party: nothing changes then.
+    /// Replaces the current document by another one. Returns false, without a change, if the program has ended or
+    /// serves a called party.
     ///
-    /// A party or stream that is connected leaves first; a transfer under way is waited for. Neither has an action any more. `fallback`
-    /// replaces the fallback of the program.
+    /// A connected party or stream is disconnected first; a transfer in progress is completed first. No action is
+    /// requested for either. `fallback` replaces the fallback of the program.
     ///
     /// # Errors
-    /// The text is no document: nothing changes.
+    /// Returns an error, without a change, if the text is not a document.
     pub fn redirect(
         &mut self,
         now: Duration,
@@ -66,7 +66,7 @@ impl Program {
                 self.steps.push(Step::EndDial { id: dialling.id });
                 State::Dialling(Dialling { after: none(dialling.after), waits: None, ..dialling })
             }
-            // Its action is notified of that.
+            // The action is notified of the redirect.
             State::Queued(mut queued) => {
                 queued.stop(&mut self.steps);
                 self.steps.push(Step::LeaveQueue { id: queued.id, why: QueueOutcome::Redirected });
@@ -88,7 +88,7 @@ impl Program {
     }
 }
 
-/// Returns the document that stands for a source.
+/// Returns the document equivalent to a source.
 fn document_at(source: &Source) -> Result<Document, Error> {
     Ok(match source {
         Source::Text(text) => document::parse(text)?,
@@ -105,7 +105,7 @@ fn document_at(source: &Source) -> Result<Document, Error> {
     })
 }
 
-/// A document of one verb.
+/// Returns a document with one verb.
 fn document_of(kind: Kind) -> Document {
     Document { verbs: vec![Verb { position: Position::START, kind }], warnings: Warnings::default() }
 }

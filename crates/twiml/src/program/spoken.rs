@@ -1,4 +1,4 @@
-//! Speech of a Gather: what its recogniser has understood so far.
+//! Speech input of a Gather: the results of the recogniser so far.
 
 use std::time::Duration;
 
@@ -15,43 +15,43 @@ use crate::secret::Secret;
 /// Confidence 1, in parts per million.
 pub(super) const PARTS: u32 = 1_000_000;
 
-/// Speech of the caller, as far as it has been understood.
+/// Speech input with the results so far.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Spoken {
     input: SpeechInput,
-    /// Id of the recogniser that listens.
+    /// Id of the active recogniser.
     listens: Option<u32>,
-    /// Whether no recogniser listens any more, nor will.
+    /// True if the recogniser has ended and none will be started.
     is_over: bool,
-    /// Whether there was none from the beginning: silence is waited for all the same.
+    /// True if no recogniser is available; the input then waits for the timeout.
     #[serde(default)]
     is_unrecognised: bool,
     /// Receiver of partial results.
     partial_url: Option<String>,
-    /// Number of the next report of a partial result.
+    /// Number of the next partial result.
     sequence: u32,
     /// Time of the first word.
     began: Option<Duration>,
-    /// Final results, one behind the other.
+    /// Concatenated final results.
     stable: Secret,
-    /// The last partial result behind them.
+    /// Partial result after the final ones.
     unstable: Secret,
-    /// Sum of the confidences of final results, in parts per million, and the number of results that had one.
+    /// Sum of the confidences of final results in parts per million, and the number of results with a confidence.
     confidence: (u64, u32),
 }
 
-/// A result of a recogniser.
+/// Result of a recogniser.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Heard {
-    /// Text.
+    /// Recognised text.
     pub text: Secret,
-    /// Whether the recogniser will not change it any more.
+    /// True if the recogniser will not change the text any more.
     pub is_final: bool,
-    /// Confidence in parts per million, where the recogniser states one.
+    /// Confidence in parts per million, if the recogniser reports one.
     pub confidence_ppm: Option<u32>,
 }
 
-/// The result of speech input.
+/// Result of speech input.
 #[derive(Debug)]
 pub(super) struct SpeechResult {
     pub(super) text: Secret,
@@ -60,7 +60,7 @@ pub(super) struct SpeechResult {
 }
 
 impl Spoken {
-    /// Prepares for speech; a callback that leads nowhere is left out with a warning.
+    /// Creates speech input; an unresolvable callback is left out with a warning.
     pub(super) fn new(input: SpeechInput, line: u32, base: &Location, steps: &mut Steps) -> Self {
         let partial_url = input.partial_callback.as_deref().and_then(|reference| match base.resolve_url(reference) {
             Ok(url) => Some(url),
@@ -84,7 +84,7 @@ impl Spoken {
         }
     }
 
-    /// Returns speech input for which there is no recogniser: the caller is waited for, and nothing is understood.
+    /// Returns speech input without a recogniser: it waits for the timeout and understands nothing.
     pub(super) fn unrecognised(self) -> Spoken {
         Spoken { is_over: true, is_unrecognised: true, ..self }
     }
@@ -101,7 +101,7 @@ impl Spoken {
         self.began.is_some()
     }
 
-    /// Whether the input is waited for: a recogniser listens or may still be asked to, or there never was one.
+    /// Returns whether to wait for input: a recogniser is active or may be started, or none is available at all.
     pub(super) fn is_awaited(&self) -> bool {
         !self.is_over || self.is_unrecognised
     }
@@ -110,7 +110,7 @@ impl Spoken {
         !self.stable.reveal().is_empty()
     }
 
-    /// Has a recogniser listen, unless one does or did.
+    /// Starts a recogniser, unless one is active or has ended.
     pub(super) fn start(&mut self, steps: &mut Steps) {
         if self.listens.is_none() && !self.is_over {
             let id = steps.id();
@@ -119,7 +119,7 @@ impl Spoken {
         }
     }
 
-    /// The recogniser that listens, as it was asked for.
+    /// Returns the request of the active recogniser.
     pub(super) fn listening(&self) -> Option<RecognitionStep> {
         self.listens.map(|id| self.step(id))
     }
@@ -129,7 +129,7 @@ impl Spoken {
         RecognitionStep { id, language, hints, model, enhanced, profanity_filter }
     }
 
-    /// Ends the recognition for good.
+    /// Ends the recognition.
     pub(super) fn stop(&mut self, steps: &mut Steps) {
         self.is_over = true;
         if let Some(id) = self.listens.take() {
@@ -137,7 +137,7 @@ impl Spoken {
         }
     }
 
-    /// Notes that the recogniser is gone; false where it is another one.
+    /// Handles the loss of the recogniser; returns false for a stale id.
     pub(super) fn fail(&mut self, id: u32) -> bool {
         let is_it = self.listens == Some(id);
         if is_it {
@@ -146,7 +146,7 @@ impl Spoken {
         is_it
     }
 
-    /// Takes a result; whether there is a new word in it.
+    /// Handles a result; returns whether it has a new word.
     pub(super) fn hear(&mut self, now: Duration, id: u32, heard: &Heard, steps: &mut Steps) -> bool {
         let text = heard.text.reveal().split_whitespace().collect::<Vec<_>>().join(" ");
         if self.listens != Some(id) || text.is_empty() {
@@ -172,16 +172,16 @@ impl Spoken {
         is_new
     }
 
-    /// Whether a result ends the input.
+    /// Returns whether a result ends the input.
     pub(super) fn ends_with(&self, is_final: bool) -> bool {
         is_final && self.input.ends == SpeechEnd::Auto
     }
 
-    /// Returns when the input ends without a further word.
+    /// Returns the time at which the input ends without a further word.
     pub(super) fn until(&self, now: Duration, timeout: Duration) -> Duration {
         let pause = match self.input.ends {
             SpeechEnd::After(pause) => pause,
-            // A recogniser that never ends what it has begun.
+            // Guards against a recogniser that never sends a final result.
             SpeechEnd::Auto => timeout.max(Duration::from_secs(1)),
         };
         let longest = self.began.unwrap_or(now).saturating_add(self.input.longest);
@@ -207,7 +207,7 @@ impl Spoken {
         }));
     }
 
-    /// Returns what was said: the final results, and what was partial behind them.
+    /// Returns the final results followed by the partial one.
     pub(super) fn result(&self) -> SpeechResult {
         let between = if self.has_final() && !self.unstable.reveal().is_empty() { " " } else { "" };
         let text = format!("{}{between}{}", self.stable.reveal(), self.unstable.reveal());
@@ -220,18 +220,18 @@ impl Spoken {
         }
     }
 
-    /// Takes back that the caller has spoken.
+    /// Resets the detection of speech.
     pub(super) fn forget(&mut self) {
         self.began = None;
     }
 
-    /// Leaves out what was partial.
+    /// Discards the partial result.
     pub(super) fn drop_partial(&mut self) {
         self.unstable = Secret::default();
     }
 }
 
-/// A confidence in digits, as Twilio writes it: `0.9254`, `1.0`.
+/// Formats a confidence like Twilio: `0.9254`, `1.0`.
 fn shown(parts: u32) -> String {
     let digits = format!("{}.{:06}", parts / PARTS, parts % PARTS);
     let short = digits.trim_end_matches('0');

@@ -1,4 +1,4 @@
-//! What a program wants done.
+//! Steps: the actions that a program requests from the call.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,7 +13,8 @@ use crate::secret::Secret;
 
 use super::input::QueueOutcome;
 
-/// One thing to do. Steps with an `id` are reported back with it; a report with another id is stale and ignored.
+/// Action to be carried out. The result of a step with an `id` is reported with that id; a report with another id is
+/// stale and ignored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Step {
     /// Fetch a document and report [`Input::Fetched`](super::Input::Fetched) or
@@ -21,30 +22,31 @@ pub enum Step {
     Fetch {
         /// Id of the report.
         id: u32,
-        /// The request.
+        /// Request for the document.
         request: Request,
     },
-    /// Make a request whose response is not run: the caller is gone.
+    /// Make a request and ignore its response, because the caller has hung up.
     Notify(Request),
-    /// Make such a request about a recording once its audio is complete, with what is known of it then; none where it has no audio.
+    /// Make such a request when the audio of a recording is complete, with its final data; skip it if there is no
+    /// audio.
     NotifyRecorded {
         /// Id of the Record.
         id: u32,
-        /// The request.
+        /// Request to make.
         request: Request,
     },
-    /// Have the caller's speech recognised, and report [`Input::Speech`](super::Input::Speech) and
+    /// Recognise the caller's speech, and report [`Input::Speech`](super::Input::Speech) and
     /// [`Input::RecognitionFailed`](super::Input::RecognitionFailed).
     StartRecognition(RecognitionStep),
-    /// End the recognition. It is not reported.
+    /// End the recognition; the end is not reported.
     StopRecognition {
-        /// Id of its step.
+        /// Id of the recognition step.
         id: u32,
     },
-    /// Make a request whose response is not run. Where an earlier one has no response yet, it waits; of those that wait
-    /// only the last is made.
+    /// Make a request and ignore its response. While an earlier one is pending, only the latest of the waiting requests
+    /// is kept.
     ReportPartial(Request),
-    /// Answer the caller's call, if that has not happened yet.
+    /// Answer the caller's call, unless already answered.
     Answer,
     /// Speak a text and report [`Input::Played`](super::Input::Played).
     Say {
@@ -57,7 +59,7 @@ pub enum Step {
     Play {
         /// Id of the report.
         id: u32,
-        /// Place of the sound.
+        /// Location of the sound.
         location: Location,
         /// Number of repetitions.
         repeat: Loop,
@@ -81,51 +83,52 @@ pub enum Step {
     Record(RecordStep),
     /// End a Record; [`Input::Recorded`](super::Input::Recorded) still follows.
     StopRecord {
-        /// Id of its step.
+        /// Id of the Record step.
         id: u32,
     },
     /// Record the call from now on; nothing is reported.
     StartRecording(RecordingStep),
-    /// Stop the sound with this id at once. It is not reported.
+    /// Stop the sound with this id at once; the end is not reported.
     StopPlaying {
-        /// Id of its step.
+        /// Id of the sound's step.
         id: u32,
     },
-    /// Call other parties; report [`Input::DialAnswered`](super::Input::DialAnswered) once one is connected and
-    /// [`Input::DialEnded`](super::Input::DialEnded) at the end in any case.
+    /// Call other parties; report [`Input::DialAnswered`](super::Input::DialAnswered) when one is connected and always
+    /// [`Input::DialEnded`](super::Input::DialEnded) at the end.
     Dial(DialStep),
-    /// Have the caller join a conference; report [`Input::DialAnswered`](super::Input::DialAnswered) once it has,
-    /// [`Input::Background`](super::Input::Background) as often as what it hears changes, and
-    /// [`Input::DialEnded`](super::Input::DialEnded) at the end in any case.
+    /// Let the caller join a conference; report [`Input::DialAnswered`](super::Input::DialAnswered) on admission,
+    /// [`Input::Background`](super::Input::Background) whenever the audio for the caller changes, and always
+    /// [`Input::DialEnded`](super::Input::DialEnded) at the end.
     Conference(ConferenceStep),
     /// Play the edge's music until [`Step::StopPlaying`]; nothing is reported.
     PlayMusic {
-        /// Id of the conference's step.
+        /// Id of the conference step.
         id: u32,
     },
-    /// End the parties' calls, or have the caller leave the conference; [`Input::DialEnded`](super::Input::DialEnded) still follows.
+    /// End the parties' calls, or let the caller leave the conference; [`Input::DialEnded`](super::Input::DialEnded)
+    /// still follows.
     EndDial {
         /// Id of the dial.
         id: u32,
     },
-    /// Put the caller into a queue; report [`Input::Background`](super::Input::Background) as often as what it hears changes, and
-    /// [`Input::QueueLeft`](super::Input::QueueLeft) at the end in any case.
+    /// Put the caller into a queue; report [`Input::Background`](super::Input::Background) whenever the audio for the
+    /// caller changes, and always [`Input::QueueLeft`](super::Input::QueueLeft) at the end.
     Enqueue(EnqueueStep),
-    /// Have the caller leave its queue, or the party that it is connected with; [`Input::QueueLeft`](super::Input::QueueLeft) still
+    /// Let the caller leave its queue, or the connected party; [`Input::QueueLeft`](super::Input::QueueLeft) still
     /// follows.
     LeaveQueue {
-        /// Id of its Enqueue.
+        /// Id of the Enqueue step.
         id: u32,
         /// Outcome to report.
         why: QueueOutcome,
     },
-    /// Connect the queued caller with the party that has dialled the queue: its document is over.
+    /// Connect the queued caller with the party that dialled the queue, because its document has ended.
     ConnectQueued {
-        /// Id of its Enqueue.
+        /// Id of the Enqueue step.
         id: u32,
     },
-    /// Connect the caller with the first caller of a queue; report [`Input::DialAnswered`](super::Input::DialAnswered) once it is, and
-    /// [`Input::DialEnded`](super::Input::DialEnded) at the end in any case.
+    /// Connect the caller with the first caller of a queue; report [`Input::DialAnswered`](super::Input::DialAnswered)
+    /// on connection, and always [`Input::DialEnded`](super::Input::DialEnded) at the end.
     DialQueue(DialQueueStep),
     /// End a connected stream; [`Input::StreamEnded`](super::Input::StreamEnded) still follows.
     EndStream {
@@ -136,7 +139,7 @@ pub enum Step {
     ConnectStream(StreamStep),
     /// Start a listener's stream; nothing is reported.
     StartStream(StreamStep),
-    /// Have a group of recording servers record the call; nothing is reported.
+    /// Record the call on a group of recording servers; nothing is reported.
     StartSiprec(SiprecStep),
     /// End a recording by recording servers.
     StopSiprec {
@@ -161,26 +164,27 @@ pub enum Step {
         id: u32,
         /// SIP URI without headers.
         uri: String,
-        /// Headers for the new call's INVITE.
+        /// Headers for the INVITE of the new call.
         headers: Vec<Header>,
     },
-    /// Refuse the caller's call. The program is over.
+    /// Reject the caller's call. The program ends.
     Reject(Reject),
-    /// End the caller's call. The program is over.
+    /// End the caller's call. The program ends.
     Hangup,
-    /// Connect the called party with the caller: its document is over.
+    /// Connect the called party with the caller, because its document has ended.
     Join,
-    /// Give the call to the next target of its route, or end it: the application failed and has no fallback.
+    /// Continue with the next target of the route, or end the call, because the application failed and has no fallback.
     Failed {
-        /// Twilio's code.
+        /// Error code of Twilio.
         code: u16,
     },
-    /// Note what happened in the call's trace.
+    /// Add an event to the call's trace.
     Trace(Trace),
 }
 
 impl Step {
-    /// Returns whether a report ends the step, which is carried out again after a restart until then. Most steps have none.
+    /// Returns whether a report ends the step; until then the step is repeated after a restart. Most steps are not
+    /// reported.
     pub fn is_reported(&self) -> bool {
         matches!(
             self,
@@ -200,54 +204,54 @@ impl Step {
     }
 }
 
-/// A request for a document.
+/// Request for a document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
-    /// Place of the document; never [`Location::Inline`].
+    /// Location of the document; never [`Location::Inline`].
     pub location: Location,
-    /// Method.
+    /// HTTP method.
     pub method: Method,
-    /// Purpose, for the trace.
+    /// Purpose of the request, for the trace.
     pub purpose: Purpose,
-    /// Parameters beside those that every request has.
+    /// Parameters in addition to those of every request.
     pub parameters: Vec<Parameter>,
 }
 
 /// Purpose of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Purpose {
-    /// The call began.
+    /// Start of the call.
     Start,
-    /// A Redirect.
+    /// Redirect verb.
     Redirect,
-    /// The end of a Gather.
+    /// End of a Gather.
     Gather,
-    /// The end of a Record.
+    /// End of a Record.
     Record,
-    /// The end of a Dial.
+    /// End of a Dial.
     Dial,
-    /// The end of a Connect.
+    /// End of a Connect.
     Connect,
-    /// A party of a conference waits.
+    /// Audio for a waiting conference party.
     Wait,
-    /// An announcement in a conference.
+    /// Announcement in a conference.
     Announce,
-    /// The end of an Enqueue.
+    /// End of an Enqueue.
     Enqueue,
-    /// A caller waits in a queue.
+    /// Audio for a caller waiting in a queue.
     QueueWait,
-    /// A queued caller is about to be connected.
+    /// Document for a queued caller about to be connected.
     Dequeue,
-    /// The result of a Refer.
+    /// Result of a Refer.
     Refer,
-    /// A partial result of speech input.
+    /// Partial result of speech input.
     Partial,
-    /// An error.
+    /// Fallback after an error.
     Fallback,
 }
 
 impl Purpose {
-    /// Returns its name in traces.
+    /// Returns the name in traces.
     pub const fn name(self) -> &'static str {
         match self {
             Purpose::Start => "start",
@@ -268,22 +272,22 @@ impl Purpose {
     }
 }
 
-/// A parameter of a request. `Debug` hides digits and speech.
+/// Parameter of a request. Its `Debug` output hides digits and speech.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parameter {
-    /// Name as Twilio has it.
+    /// Name used by Twilio.
     pub name: Cow<'static, str>,
-    /// Value.
+    /// Value of the parameter.
     pub value: String,
 }
 
 impl Parameter {
-    /// Makes a parameter.
+    /// Creates a parameter.
     pub fn new(name: impl Into<Cow<'static, str>>, value: impl Into<String>) -> Self {
         Parameter { name: name.into(), value: value.into() }
     }
 
-    /// Whether the value is what the caller typed or said, which no trace or log shows.
+    /// Returns whether the value is digits or speech of the caller, which must not appear in traces or logs.
     pub fn is_secret(&self) -> bool {
         matches!(
             &*self.name,
@@ -309,252 +313,252 @@ pub struct DialStep {
     pub id: u32,
     /// Parties in order; at least one.
     pub parties: Vec<Party>,
-    /// Longest ringing time; of each party where they are called in turn.
+    /// Maximum ringing time; per party with `sequential`.
     pub timeout: Duration,
-    /// Longest time together.
+    /// Maximum duration of the connection.
     pub time_limit: Duration,
-    /// Caller ID; `None`: the caller's.
+    /// Caller ID; `None`: the caller's number.
     pub caller_id: Option<String>,
-    /// Whether the caller's call is answered with the party's; otherwise the caller hears ringing.
+    /// True if the caller's call is answered with the party's, and the caller hears ringing until then.
     pub answer_on_bridge: bool,
-    /// Whether parties are called in turn.
+    /// True if parties are called one after the other.
     pub sequential: bool,
-    /// Recording of what the caller and the party say.
+    /// Recording of the connection.
     #[serde(default)]
     pub record: Option<Box<DialRecordStep>>,
 }
 
-/// A conference to join.
+/// Conference to join.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConferenceStep {
     /// Id of the reports.
     pub id: u32,
-    /// The conference and the settings of the party; its URLs are absolute.
+    /// Conference with the settings of the party; its URLs are absolute.
     pub conference: Conference,
-    /// What the caller hears before the start.
+    /// Audio for the caller before the start.
     pub wait: Background,
-    /// Longest time in it.
+    /// Maximum time in the conference.
     pub time_limit: Duration,
-    /// Whether the caller leaves it by `*`.
+    /// True if the caller can leave by pressing `*`.
     pub leaves_on_star: bool,
     /// Recording of the conference from its start.
     #[serde(default)]
     pub record: Option<Box<RecordingStep>>,
 }
 
-/// A queue to enter.
+/// Queue to enter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EnqueueStep {
     /// Id of the reports.
     pub id: u32,
     /// Name of the queue.
     pub name: String,
-    /// Most callers of the queue; `None`: as many as it has room for.
+    /// Maximum number of callers; `None`: the edge's limit.
     pub most: Option<u32>,
-    /// What the caller hears.
+    /// Audio for the waiting caller.
     pub wait: Background,
 }
 
-/// A queue to take a caller from.
+/// Queue to take a caller from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DialQueueStep {
     /// Id of the reports.
     pub id: u32,
     /// Name of the queue.
     pub name: String,
-    /// Document for the queued caller before it is connected: location and method of the request.
+    /// Document for the queued caller before the connection: location and method of the request.
     pub prelude: Option<(Location, Method)>,
-    /// Longest time to wait for a caller.
+    /// Maximum time to wait for a caller.
     pub timeout: Duration,
-    /// Longest time together.
+    /// Maximum duration of the connection.
     pub time_limit: Duration,
 }
 
-/// What a party of a conference hears in place of the others, and a queued caller while it waits.
+/// Audio for a conference party that does not hear the others, or for a queued caller.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Background {
     /// The edge's own music.
     Music,
-    /// Nothing.
+    /// Silence.
     Silence,
-    /// An audio file, or a document that is run again and again.
+    /// Audio file, or a repeated document.
     Document {
-        /// Its place.
+        /// Location of the file or document.
         location: Location,
-        /// Method of its request.
+        /// Method of the request.
         method: Method,
     },
 }
 
-/// A recording of a dial.
+/// Recording of a dial.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DialRecordStep {
-    /// Whether it begins with the ringing.
+    /// True if the recording starts with the ringing.
     pub from_ringing: bool,
-    /// How it is made.
+    /// Settings of the recording.
     pub recording: RecordingStep,
 }
 
-/// A recording to make.
+/// Settings of a recording.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordingStep {
-    /// Whether the two sides have a channel each.
+    /// True if each direction has its own channel.
     pub dual: bool,
     /// Directions that are recorded.
     pub track: Tracks,
-    /// Whether silence at its beginning and its end is removed.
+    /// True if silence at the beginning and the end is removed.
     pub trim: bool,
-    /// Receiver of what becomes of it: absolute URL, method, and the states to report.
+    /// Receiver of recording states: absolute URL, method, and the states to report.
     pub status: Option<(String, Method, ReportedStates)>,
 }
 
-/// A Record to make.
+/// Record to be made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordStep {
     /// Id of the reports.
     pub id: u32,
-    /// Silence of the caller that is reported.
+    /// Duration of the caller's silence to report.
     pub silence: Duration,
-    /// How it is made.
+    /// Settings of the recording.
     pub recording: RecordingStep,
-    /// The transcription that it asks for.
+    /// Requested transcription.
     pub transcription: Option<TranscriptionStep>,
 }
 
-/// A transcription to make of a Record.
+/// Transcription of a Record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TranscriptionStep {
-    /// Receiver of its result.
+    /// Receiver of the result.
     pub status: Option<String>,
 }
 
-/// A party to call.
+/// Party to call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Party {
     /// Number or SIP address.
     pub address: Address,
-    /// Document to run for the party before it is connected: location and method of the request.
+    /// Document for the party before the connection: location and method of the request.
     pub whisper: Option<(Location, Method)>,
-    /// Receiver of its call progress.
+    /// Receiver of call progress events.
     pub status: Option<StatusCallback>,
-    /// Detection of who has answered its call.
+    /// Answering machine detection.
     #[serde(default)]
     pub detection: Option<PartyDetection>,
 }
 
-/// Detection of who has answered a party's call.
+/// Answering machine detection for a party's call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartyDetection {
-    /// Thresholds.
+    /// Detection thresholds.
     pub settings: DetectionSettings,
-    /// Receiver of the verdict: absolute URL, and method of the request.
+    /// Receiver of the result: absolute URL and method.
     pub receiver: Option<(String, Method)>,
 }
 
 /// Address of a party.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Address {
-    /// A telephone number, as the application wrote it.
+    /// Telephone number, as the application wrote it.
     Number {
         /// The number.
         number: String,
-        /// Digits to send at the answer.
+        /// DTMF digits sent after the answer.
         send_digits: Option<Secret>,
     },
-    /// A Voice SDK client, for which the configuration has a SIP party or an agent.
+    /// Voice SDK client, which the configuration maps to a SIP party or an agent.
     Client {
-        /// Its identity.
+        /// Identity of the client.
         identity: String,
     },
     /// SIP addresses, lowest priority first.
     Sip {
-        /// The addresses with their credentials.
+        /// Addresses with their headers.
         uris: Vec<SipUri>,
-        /// Headers for the INVITE.
+        /// Headers of the INVITE.
         headers: Vec<Header>,
     },
 }
 
-/// A receiver of progress.
+/// Receiver of call progress events.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StatusCallback {
     /// Absolute URL.
     pub url: String,
-    /// Method.
+    /// HTTP method.
     pub method: Method,
     /// Events to report.
     pub events: CallbackEvents,
 }
 
-/// Speech to recognise.
+/// Speech recognition request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecognitionStep {
     /// Id of the reports.
     pub id: u32,
     /// Language tag.
     pub language: String,
-    /// Words and phrases that are likely.
+    /// Expected words and phrases.
     pub hints: Vec<String>,
     /// Name of the model.
     pub model: Option<String>,
-    /// Whether the better variant of the model is asked for.
+    /// True if the enhanced variant of the model is requested.
     pub enhanced: bool,
-    /// Whether profanities are to be masked.
+    /// True if profanities are masked.
     pub profanity_filter: bool,
 }
 
-/// A media stream to open.
+/// Media stream to open.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StreamStep {
     /// Id of the report, for a connected stream.
     pub id: u32,
     /// Absolute ws or wss URL.
     pub url: String,
-    /// Name to stop it by.
+    /// Name used to stop the stream.
     pub name: Option<String>,
     /// Directions of audio.
     pub tracks: Tracks,
-    /// Receiver of the stream's progress: URL and method.
+    /// Receiver of stream events: URL and method.
     pub status: Option<(String, Method)>,
-    /// Custom parameters of its start message.
+    /// Custom parameters of the start message.
     pub parameters: Vec<(String, String)>,
 }
 
-/// A recording by a group of recording servers.
+/// Recording by a group of recording servers (SIPREC).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SiprecStep {
-    /// Name of the group.
+    /// Name of the server group.
     pub connector: String,
-    /// Whether one direction alone is to be recorded, which recording servers do not do.
+    /// True if only one direction is to be recorded, which recording servers do not support.
     #[serde(default)]
     pub is_one_track: bool,
-    /// Name to end it by.
+    /// Name used to stop the recording.
     pub name: Option<String>,
-    /// Receiver of its progress: URL and method.
+    /// Receiver of recording events: URL and method.
     pub status: Option<(String, Method)>,
 }
 
-/// A live transcription.
+/// Live transcription to start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TranscriptStep {
-    /// Name to end it by.
+    /// Name used to stop the transcription.
     pub name: Option<String>,
-    /// Directions that are transcribed.
+    /// Transcribed directions.
     pub tracks: Tracks,
-    /// Names of the inbound and the outbound track for people.
+    /// Display names of the inbound and the outbound track.
     pub labels: [Option<String>; 2],
-    /// Receiver of its events: URL and method.
+    /// Receiver of transcription events: URL and method.
     pub status: Option<(String, Method)>,
-    /// Whether partial results are reported.
+    /// True if partial results are reported.
     pub partial: bool,
-    /// Speech to recognise on each track.
+    /// Recognition request for each track.
     pub speech: RecognitionStep,
 }
 
-/// A note for the call's trace. It holds neither digits nor passwords.
+/// Event for the call's trace, without digits and passwords.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trace {
-    /// Line of the verb in its document; 0 where no verb is concerned.
+    /// Line of the verb in its document; 0 if no verb is concerned.
     pub line: u32,
     /// Verb, or `Response` for the document as a whole.
     pub verb: String,
@@ -562,30 +566,30 @@ pub struct Trace {
     pub note: Note,
 }
 
-/// Event of a trace.
+/// Content of a trace event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Note {
-    /// The verb began.
+    /// The verb started.
     Began,
-    /// A result, or what follows.
+    /// Result of a verb, or the next action.
     Result(String),
-    /// Something was skipped or replaced.
+    /// Part of the document was skipped or replaced.
     Warning {
-        /// Twilio's code.
+        /// Warning code of Twilio.
         code: u16,
         /// Description.
         text: String,
     },
-    /// A sound or text cannot be played: what follows it is run.
+    /// A sound or text cannot be played; the program continues.
     Unheard {
-        /// Twilio's code.
+        /// Error code of Twilio.
         code: u16,
-        /// Name of the sound, and what is wrong with it.
+        /// Name of the sound and the problem.
         text: String,
     },
-    /// The document cannot go on.
+    /// The document cannot continue.
     Error {
-        /// Twilio's code.
+        /// Error code of Twilio.
         code: u16,
         /// Description.
         text: String,

@@ -1,4 +1,4 @@
-//! Steps that wait for the caller of the program, and the ids that they are reported by.
+//! Queue of steps, and the ids of their reports.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -11,25 +11,25 @@ use crate::document::{Loop, Play, PlaySource, Say};
 use crate::location::Location;
 use crate::problem::code;
 
-/// A sound that the caller hears.
+/// Sound that is being played.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(super) struct Sound {
-    /// Id that its end is reported by.
+    /// Id of the report of its end.
     pub(super) id: u32,
-    /// Line of its verb.
+    /// Line of the verb.
     line: u32,
-    /// Whether the verb is a Say.
+    /// True for a Say, false for a Play.
     is_speech: bool,
 }
 
-/// A queue of steps.
+/// Queue of steps.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Steps {
     queue: VecDeque<Step>,
     last_id: u32,
     #[serde(default)]
     sounds: Pace,
-    /// Whether there was one sound too many.
+    /// True if the pace limit of sounds was exceeded.
     #[serde(default)]
     overrun: bool,
 }
@@ -56,7 +56,7 @@ impl Steps {
         self.push(Step::Trace(Trace { line, verb: verb.to_owned(), note }));
     }
 
-    /// Speaks a text; `None` where it is one sound too many.
+    /// Speaks a text; `None` if the pace limit is exceeded.
     pub(super) fn say(&mut self, now: Duration, say: Say, line: u32) -> Option<Sound> {
         if !self.counts_sound(now) {
             return None;
@@ -66,7 +66,7 @@ impl Steps {
         Some(Sound { id, line, is_speech: true })
     }
 
-    /// Plays a sound or digits; `None` where the document's reference leads nowhere, or it is one too many.
+    /// Plays a sound or digits; `None` if the reference cannot be resolved or the pace limit is exceeded.
     pub(super) fn play(&mut self, now: Duration, play: Play, base: &Location, line: u32) -> Option<Sound> {
         match play.source {
             PlaySource::File(_) if !self.counts_sound(now) => None,
@@ -92,12 +92,12 @@ impl Steps {
         may
     }
 
-    /// Whether there was one sound too many.
+    /// Returns whether the pace limit of sounds was exceeded.
     pub(super) fn is_overrun(&self) -> bool {
         self.overrun
     }
 
-    /// Begins to count sounds from none.
+    /// Resets the pace of sounds.
     pub(super) fn reset_sounds(&mut self) {
         (self.sounds, self.overrun) = (Pace::default(), false);
     }
@@ -108,7 +108,7 @@ impl Steps {
         Sound { id, line, is_speech: false }
     }
 
-    /// Notes that a sound cannot be played.
+    /// Traces a sound that cannot be played.
     pub(super) fn sound_failed(&mut self, sound: Sound, note: Note) {
         self.trace(sound.line, if sound.is_speech { "Say" } else { "Play" }, note);
     }

@@ -1,4 +1,4 @@
-//! How each verb begins.
+//! Start of each verb.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::document::{
 use crate::problem::code;
 
 impl Program {
-    /// Begins a verb; the state is ready again if it has nothing to wait for.
+    /// Starts a verb; the state stays ready if the verb does not wait for an event.
     pub(super) fn begin(&mut self, now: Duration, verb: Verb) {
         let line = verb.position.line;
         self.steps.trace(line, verb.kind.name(), Note::Began);
@@ -82,7 +82,8 @@ impl Program {
         }
     }
 
-    /// Begins to collect input. Without a recogniser speech is not understood: beside digits it is left out, alone it ends as no input.
+    /// Starts to collect input. Without a recogniser, speech is ignored if digits are accepted too, and speech-only
+    /// input ends as no input.
     fn begin_gather(&mut self, now: Duration, mut gather: Gather, line: u32) {
         let has_recogniser = self.settings.recognition;
         if !has_recogniser && let Some(speech) = &gather.speech {
@@ -106,7 +107,7 @@ impl Program {
         self.state = State::Gathering(Box::new(gathering));
     }
 
-    /// Begins to record the caller. An edge that records nothing refuses it.
+    /// Starts to record the caller; an error if the edge has no `[recording]`.
     fn begin_record(&mut self, now: Duration, record: Record, line: u32) {
         if !self.settings.records {
             return self.fail(now, code::SCHEMA, line, "Record", refused_recording("Record"));
@@ -120,7 +121,7 @@ impl Program {
         self.state = State::Recording(Box::new(Recording::begin(now, step, after, ends, &mut self.steps)));
     }
 
-    /// Resolves the callback of a transcription; an edge that transcribes nothing leaves it out.
+    /// Resolves the callback of a transcription; `None` if the edge does not transcribe.
     fn transcription(&mut self, noun: Option<TranscriptionNoun>, line: u32) -> Option<TranscriptionStep> {
         let noun = noun?;
         if !self.settings.transcribes {
@@ -139,14 +140,14 @@ impl Program {
         self.steps.push(Step::StartRecording(recording));
     }
 
-    /// Resolves the callback of a recording by servers.
+    /// Resolves the callback of a recording by recording servers and starts it.
     fn start_siprec(&mut self, noun: SiprecNoun, line: u32) {
         let SiprecNoun { connector, is_one_track, name, status, status_method } = noun;
         let status = self.callback_url(status.as_deref(), line, "Start").map(|url| (url, status_method));
         self.steps.push(Step::StartSiprec(SiprecStep { connector, is_one_track, name, status }));
     }
 
-    /// Resolves the callback of a live transcription.
+    /// Resolves the callback of a live transcription and starts it.
     fn start_transcript(&mut self, noun: LiveTranscript, line: u32) {
         let LiveTranscript { name, tracks, labels, partial, language, hints, model, profanity_filter, .. } = noun;
         let status = self.callback_url(noun.status.as_deref(), line, "Start").map(|url| (url, noun.status_method));
@@ -171,7 +172,7 @@ impl Program {
     }
 
     fn begin_play(&mut self, now: Duration, play: Play, line: u32) {
-        // What cannot be played does not answer the call either.
+        // A sound that cannot be played must not answer the call.
         if let PlaySource::File(reference) = &play.source
             && self.location.resolve(reference).is_ok()
         {
@@ -210,7 +211,7 @@ impl Program {
         self.steps.push(Step::ConnectStream(step));
     }
 
-    /// Resolves a stream's URLs; a WebSocket address that leads nowhere is an error of the application.
+    /// Resolves the URLs of a stream; an unresolvable WebSocket URL is an error of the application.
     fn stream(&mut self, now: Duration, stream: Stream, line: u32, verb: &str) -> Option<StreamStep> {
         let url = match self.location.resolve_socket(&stream.url) {
             Ok(url) => url,
@@ -244,7 +245,7 @@ impl Program {
             };
             match self.party(address, callback, line) {
                 Ok(party) => parties.push(party),
-                // A party that was to be screened is not connected unscreened.
+                // A party that should be screened must not be connected unscreened.
                 Err(text) => return self.fail(now, code::BAD_URL, line, "Dial", text),
             }
         }
@@ -281,14 +282,15 @@ impl Program {
         }));
     }
 
-    /// Notes that the edge cannot record; returns false.
+    /// Traces that the edge cannot record, and returns false.
     fn cannot_record(&mut self, line: u32) -> bool {
         let text = "the parties are connected without a recording: the edge has no [recording]".to_owned();
         self.steps.trace(line, "Dial", Note::Warning { code: code::SCHEMA, text });
         false
     }
 
-    /// Has the caller join a conference, which answers its call if it takes it. What it cannot wait with is the edge's music.
+    /// Lets the caller join a conference, which answers the call on admission. An unresolvable `waitUrl` is replaced by
+    /// the edge's music.
     fn begin_conference(&mut self, mut conference: Conference, dial: Dial, line: u32) {
         if dial.record.is_some() {
             let text = "`record` of Dial is for a party: that of Conference records the conference".to_owned();
@@ -306,7 +308,7 @@ impl Program {
         self.steps.push(Step::Conference(ConferenceStep { id, conference, wait, time_limit, leaves_on_star, record }));
     }
 
-    /// Resolves what a caller hears while it waits. Where that leads nowhere it is the edge's music.
+    /// Resolves the audio for a waiting caller; the edge's music if it cannot be resolved.
     fn background(&mut self, (url, method): (Option<String>, Method), line: u32, verb: &str) -> Background {
         match url.map(|url| (self.location.resolve(&url), url)) {
             None => Background::Music,
@@ -320,7 +322,8 @@ impl Program {
         }
     }
 
-    /// Puts the caller into a queue. The action is resolved now: another document may stand here when it is requested.
+    /// Puts the caller into a queue. The action is resolved now, because the current document may be another one when
+    /// it is requested.
     fn begin_enqueue(&mut self, now: Duration, enqueue: Enqueue, line: u32) {
         let Enqueue { name, action, method, most, wait, wait_method } = enqueue;
         let action = match action.map(|action| self.location.resolve(&action)).transpose() {
@@ -339,7 +342,7 @@ impl Program {
         self.queue_left(now, id, result);
     }
 
-    /// Leaves the queue, in the document of a queued caller.
+    /// Leaves the queue; only valid in a document of a queued caller.
     fn leave(&mut self, line: u32) {
         if self.settings.role == Role::Queued {
             self.steps.push(Step::LeaveQueue { id: 0, why: QueueOutcome::Leave });
@@ -390,7 +393,7 @@ impl Program {
         Ok(Party { address, whisper, status, detection })
     }
 
-    /// Resolves a callback; one that leads nowhere is left out with a warning.
+    /// Resolves a callback; an unresolvable one is left out with a warning.
     fn callback_url(&mut self, reference: Option<&str>, line: u32, verb: &str) -> Option<String> {
         match self.location.resolve_url(reference?) {
             Ok(url) => Some(url),
@@ -407,7 +410,7 @@ fn refused_recording(what: &str) -> String {
     format!("<{what}> is refused: the edge records nothing ([recording])")
 }
 
-/// Parameters of the request after a Gather.
+/// Returns the parameters for the action of a Gather.
 pub(super) fn gather_parameters(ending: Ending) -> Vec<Parameter> {
     let Ending { digits, key, speech, takes_digits } = ending;
     let mut parameters = vec![Parameter::new("msg", "Gather End")];
@@ -424,7 +427,7 @@ pub(super) fn gather_parameters(ending: Ending) -> Vec<Parameter> {
     parameters
 }
 
-/// Parameters of the request after a Dial.
+/// Returns the parameters for the action of a Dial.
 pub(super) fn dial_parameters(result: DialResult) -> Vec<Parameter> {
     let mut parameters = vec![Parameter::new("DialCallStatus", result.status.name())];
     parameters.extend(result.sid.map(|sid| Parameter::new("DialCallSid", sid)));
@@ -435,7 +438,7 @@ pub(super) fn dial_parameters(result: DialResult) -> Vec<Parameter> {
     parameters
 }
 
-/// Parameters of the request after an Enqueue.
+/// Returns the parameters for the action of an Enqueue.
 pub(super) fn queue_parameters(result: QueueResult) -> Vec<Parameter> {
     let mut parameters = vec![Parameter::new("QueueResult", result.outcome.name())];
     if let Some((sid, time)) = result.was_in {
@@ -445,7 +448,7 @@ pub(super) fn queue_parameters(result: QueueResult) -> Vec<Parameter> {
     parameters
 }
 
-/// Parameters of the request after a Refer.
+/// Returns the parameters for the action of a Refer.
 pub(super) fn refer_parameters(result: &ReferResult) -> Vec<Parameter> {
     let mut parameters = Vec::new();
     parameters.extend(result.status.map(|status| Parameter::new("ReferCallStatus", status)));

@@ -1,7 +1,7 @@
-//! The time of a party in a conference during which it hears no other: music, or a document of its own that is run again and again.
+//! Audio for a conference party that does not hear the others: music or a repeated document.
 //!
-//! Such a document is a program beside that of the call, with Say, Play, Pause and Redirect alone. Its steps are carried out as
-//! the call's own; it ends when the call says that the party hears the others.
+//! The document runs in a program of its own, limited to Say, Play, Pause and Redirect. Its steps are carried out like
+//! those of the call. It ends when the party hears the others.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::{Dialling, Input, Program, Role, Settings, Source};
 use crate::document::Kind;
 
 impl Dialling {
-    /// Takes what a party of a conference is to hear from now on; `None`: the others.
+    /// Changes the audio for a conference party; `None`: the other parties.
     pub(super) fn take_background(&mut self, now: Duration, background: Option<Background>, steps: &mut Steps) {
         let id = self.id;
         self.waits = None;
@@ -28,7 +28,7 @@ impl Dialling {
         }
     }
 
-    /// Gives an event to the document that a party waits with; returns it where none runs.
+    /// Passes an event to the program of the waiting document; returns the event if none runs.
     pub(super) fn tell_waiting(&mut self, now: Duration, input: Input, steps: &mut Steps) -> Option<Input> {
         let is_its = matches!(
             input,
@@ -40,7 +40,7 @@ impl Dialling {
         None
     }
 
-    /// Lets time pass in the document that a party waits with.
+    /// Advances the program of the waiting document to `now`.
     pub(super) fn pass_waiting(&mut self, now: Duration, steps: &mut Steps) {
         if let Some(waits) = &mut self.waits {
             waits.handle_timeout(now);
@@ -48,12 +48,12 @@ impl Dialling {
         }
     }
 
-    /// Returns when [`Dialling::pass_waiting`] is to be called.
+    /// Returns the deadline for [`Dialling::pass_waiting`].
     pub(super) fn deadline(&self) -> Option<Duration> {
         self.waits.as_ref()?.poll_timeout()
     }
 
-    /// Takes over the steps of that document. Music follows one that fails.
+    /// Forwards the steps of the waiting document's program. If it fails, music follows.
     fn take_waiting_steps(&mut self, steps: &mut Steps) {
         while let Some(step) = self.waits.as_mut().and_then(|waits| waits.poll_output()) {
             if matches!(step, Step::Failed { .. }) {
@@ -66,7 +66,7 @@ impl Dialling {
     }
 }
 
-/// Whether a verb may stand in the document that a party waits with.
+/// Returns whether a verb is allowed in a document for a waiting party.
 pub(super) fn may_wait_with(kind: &Kind) -> bool {
     match kind {
         Kind::Say(_) | Kind::Play(_) | Kind::Pause(_) | Kind::Redirect(_) => true,

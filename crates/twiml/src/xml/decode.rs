@@ -1,20 +1,20 @@
-//! Bytes of an HTTP response to text: byte order marks, the charset of the content type, the XML declaration.
+//! Decodes HTTP response bodies: byte order mark, charset of the content type, XML declaration.
 
 use std::borrow::Cow;
 
 use crate::limits::DOCUMENT_BYTES;
 use crate::problem::{Error, Position, code};
 
-/// Bytes in which an XML declaration names its encoding.
+/// Number of bytes searched for the encoding of an XML declaration.
 const DECLARATION_BYTES: usize = 200;
 
-/// Characters of windows-1252 in place of the control characters 0x80 to 0x9F of ISO 8859-1.
+/// Characters of windows-1252 for the control characters 0x80 to 0x9F of ISO 8859-1.
 const WINDOWS_1252: [char; 32] = [
     '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8d}', 'Ž', '\u{8f}', '\u{90}', '‘', '’',
     '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{9d}', 'ž', 'Ÿ',
 ];
 
-/// Returns the text of a response body. A byte order mark decides, then `charset`, then the XML declaration.
+/// Decodes a response body. The encoding is that of the byte order mark, else `charset`, else the XML declaration.
 pub(crate) fn decode<'a>(body: &'a [u8], charset: Option<&str>) -> Result<Cow<'a, str>, Error> {
     if body.len() > DOCUMENT_BYTES {
         let message = format!("the document has more than {DOCUMENT_BYTES} bytes");
@@ -31,7 +31,7 @@ pub(crate) fn decode<'a>(body: &'a [u8], charset: Option<&str>) -> Result<Cow<'a
     match name.to_ascii_lowercase().as_str() {
         "utf-8" | "utf8" | "us-ascii" | "ascii" => utf8(body),
         "iso-8859-1" | "latin1" | "latin-1" | "windows-1252" | "cp1252" => Ok(Cow::Owned(windows_1252(body))),
-        // The declaration was readable byte by byte, so it cannot be UTF-16.
+        // The declaration was readable byte by byte, so the encoding cannot be UTF-16.
         "utf-16" | "utf-16le" | "utf-16be" if charset.is_none() => utf8(body),
         "utf-16" | "utf-16be" => utf16(body, u16::from_be_bytes),
         "utf-16le" => utf16(body, u16::from_le_bytes),
@@ -42,7 +42,7 @@ pub(crate) fn decode<'a>(body: &'a [u8], charset: Option<&str>) -> Result<Cow<'a
     }
 }
 
-/// The encoding that an XML declaration names.
+/// Returns the encoding in the XML declaration.
 fn declared(body: &[u8]) -> Option<String> {
     let head = body.get(..DECLARATION_BYTES.min(body.len()))?;
     let head: String = head.iter().map(|byte| char::from(*byte)).collect();

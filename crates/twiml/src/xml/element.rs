@@ -1,28 +1,28 @@
-//! The tree of a document.
+//! Element tree of a document.
 
 use crate::problem::Position;
 
-/// An element with everything in it.
+/// Element with its attributes and children.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Element {
-    /// Name as written, with a namespace prefix if it has one.
+    /// Name as written, including a namespace prefix.
     pub(crate) name: String,
-    /// Place of its `<`.
+    /// Position of the `<`.
     pub(crate) position: Position,
-    /// Attributes in order, each name once.
+    /// Attributes in order, without duplicates.
     pub(crate) attributes: Vec<Attribute>,
-    /// Elements and text in order; comments and processing instructions are left out.
+    /// Elements and text in order, without comments and processing instructions.
     pub(crate) children: Vec<Node>,
 }
 
-/// One attribute, references resolved.
+/// Attribute with resolved references.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Attribute {
     pub(crate) name: String,
     pub(crate) value: String,
 }
 
-/// A child of an element.
+/// Child of an element.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Node {
     Element(Element),
@@ -43,7 +43,7 @@ impl Element {
         })
     }
 
-    /// Returns the text directly inside, without that of child elements and without white space around it.
+    /// Returns the directly contained text, without that of child elements and without surrounding white space.
     pub(crate) fn text(&self) -> String {
         let parts = self.children.iter().filter_map(|child| match child {
             Node::Text(text) => Some(text.as_str()),

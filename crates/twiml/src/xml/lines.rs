@@ -1,8 +1,8 @@
-//! Byte offsets to lines and columns.
+//! Conversion of byte offsets to lines and columns.
 
 use crate::problem::Position;
 
-/// Finds positions in a text. Offsets that only grow are found in one pass over it.
+/// Position lookup in a text; a series of ascending offsets takes a single pass.
 #[derive(Debug)]
 pub(super) struct Lines<'a> {
     text: &'a str,
@@ -15,7 +15,7 @@ impl<'a> Lines<'a> {
         Lines { text, offset: 0, position: Position::START }
     }
 
-    /// Returns the position of a byte; one beyond the end or inside a character is moved back to where one begins.
+    /// Returns the position of a byte offset, moved back to a character boundary within the text if needed.
     pub(super) fn at(&mut self, offset: usize) -> Position {
         let mut offset = offset.min(self.text.len());
         while !self.text.is_char_boundary(offset) {

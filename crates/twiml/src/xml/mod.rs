@@ -1,7 +1,8 @@
-//! Bytes to a tree of elements: character sets, well-formedness, bounds and positions. Knows no TwiML.
+//! XML reader: bytes to a tree of elements, with character sets, well-formedness, limits and positions. Independent of
+//! TwiML.
 //!
-//! Entities other than XML's own five are refused, and so is a document type that declares any: nothing outside a
-//! document is ever read, and nothing in it can grow.
+//! Only the five predefined entities are allowed, and a document type that declares entities is rejected: nothing
+//! outside the document is read, and nothing in it can expand.
 
 mod decode;
 mod element;

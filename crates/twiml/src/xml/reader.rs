@@ -1,5 +1,5 @@
-//! Text to a tree of elements, on quick-xml's events. What quick-xml leaves to its user is checked here: one root, no
-//! text beside it, the declaration at the very beginning, characters that XML has, no declared entities, bounds.
+//! Builds the element tree from quick-xml's events, with the checks that quick-xml leaves to its user: a single root,
+//! no text outside it, the declaration at the very start, valid XML characters, no declared entities, limits.
 
 use quick_xml::XmlVersion;
 use quick_xml::events::{BytesStart, Event};
@@ -10,16 +10,16 @@ use super::lines::Lines;
 use crate::limits::{ATTRIBUTES, DEPTH, DOCUMENT_BYTES, ELEMENTS};
 use crate::problem::{Error, code};
 
-/// Reads a document; returns its root element.
+/// Reads a document and returns its root element.
 pub(crate) fn read(text: &str) -> Result<Element, Error> {
     Tree { lines: Lines::new(text), text, open: Vec::new(), root: None, elements: 0 }.read()
 }
 
-/// A document while it is read.
+/// Document being read.
 struct Tree<'a> {
     text: &'a str,
     lines: Lines<'a>,
-    /// Elements whose end has not come, outermost first.
+    /// Open elements, outermost first.
     open: Vec<Element>,
     root: Option<Element>,
     elements: usize,
@@ -127,7 +127,7 @@ impl Tree<'_> {
         }
     }
 
-    /// Text between tags; outside of the root only white space.
+    /// Handles text between tags; outside the root only white space is allowed.
     fn text(&mut self, at: usize, text: &str) -> Result<(), Error> {
         if self.open.is_empty() && text.chars().all(|sign| sign.is_ascii_whitespace()) {
             return Ok(());
@@ -170,12 +170,12 @@ fn predefined(name: &str) -> Option<&'static str> {
     }
 }
 
-/// XML 1.0 §2.2.
+/// Returns whether a character is allowed in XML (XML 1.0 §2.2).
 fn is_xml_char(sign: char) -> bool {
     matches!(sign, '\t' | '\n' | '\r' | ' '..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..)
 }
 
-/// A name as a message shows it.
+/// Truncates a name for messages.
 fn shorten(name: &str) -> String {
     name.chars().take(40).collect()
 }

@@ -1,4 +1,4 @@
-//! Say, Play, Pause, Hangup, Reject: what the caller hears, and when the call is answered.
+//! Say, Play, Pause, Hangup, Reject: audio for the caller, and the time of the answer.
 
 use trunkgate_twiml::{Input, Kind, parse};
 

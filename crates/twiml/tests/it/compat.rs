@@ -24,7 +24,7 @@ fn shown() -> BTreeSet<String> {
     all.into_iter().flatten().map(|(row, _)| (*row).to_owned()).collect()
 }
 
-/// The rows that are not refused.
+/// Returns the rows that are supported.
 fn rows(prefix: &str, table: &[Entry]) -> BTreeSet<String> {
     let mut rows = BTreeSet::new();
     for entry in table.iter().filter(|entry| entry.is_supported()) {
@@ -48,7 +48,7 @@ fn each_supported_row_is_shown_by_a_test_and_each_test_names_rows() {
     assert!(unknown.is_empty(), "tests of rows that are not in the table: {unknown:#?}");
 }
 
-/// A document with an element at its path, and with an attribute.
+/// Returns a document with an element at its path, and with an attribute.
 fn document(path: &str, attribute: &str) -> String {
     let names: Vec<&str> = path.split('/').collect();
     let (last, around) = names.split_last().unwrap();

@@ -1,4 +1,4 @@
-//! Dial with Conference: the settings of a party, and what it hears while it waits.
+//! Dial with Conference: settings of a party, and its audio while it waits.
 
 use std::time::Duration;
 
@@ -19,14 +19,14 @@ fn conference(call: &Call) -> ConferenceStep {
         .unwrap()
 }
 
-/// The conference of a document, and what is noted of it.
+/// Returns the conference step of a document, and the traced notes.
 fn joined(attributes: &str) -> (ConferenceStep, Vec<String>) {
     let (call, steps) = Call::begin(&format!("<Dial><Conference {attributes}>Room 1</Conference></Dial>"));
     assert_eq!(steps, ["conference Room 1"], "it is answered for the conference that takes it");
     (conference(&call), call.notes())
 }
 
-/// A caller in a conference.
+/// Returns a call with a caller in a conference.
 fn waiting(attributes: &str) -> Call {
     let (mut call, _) = Call::begin(&format!("<Dial {attributes}><Conference>a</Conference></Dial><Say>after</Say>"));
     call.dial_answered();
@@ -196,7 +196,7 @@ fn music_follows_a_document_that_cannot_be_used() {
     let mut call = waiting("");
     call.waits();
     assert_eq!(call.fetch_fails(11_200), ["music"]);
-    // A document that says nothing would be fetched without end.
+    // A document without audio would otherwise be fetched without end.
     let mut call = waiting("");
     let mut steps = call.waits();
     let mut fetched = 0;

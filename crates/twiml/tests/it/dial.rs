@@ -1,4 +1,4 @@
-//! Dial: other parties, and what follows.
+//! Dial: calls to other parties and their results.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ fn headers_of(headers: &[Header]) -> Vec<(&str, &str)> {
     headers.iter().map(|header| (header.name.as_str(), header.value.as_str())).collect()
 }
 
-/// The Dial step of a document.
+/// Returns the Dial step of a document.
 fn step(body: &str) -> DialStep {
     let mut program = Program::new(Settings::default());
     let location = Location::url(super::support::PAGE).unwrap();

@@ -1,4 +1,4 @@
-//! Documents as they arrive: places, content types, names, values.
+//! Documents as received: locations, content types, names, values.
 
 use trunkgate_twiml::{Kind, Location, Position, parse};
 

@@ -1,4 +1,4 @@
-//! Errors: the fallback URL, loops, callers who leave.
+//! Errors: fallback URL, loops, callers who hang up.
 
 use trunkgate_twiml::{Input, Location, Method, Note, Settings};
 
@@ -115,7 +115,7 @@ fn a_stale_document_is_ignored() {
     assert_eq!(call.document("<Pause/>"), [""; 0]);
 }
 
-/// Has each sound fail at once until none follows; returns how many there were, and what follows.
+/// Fails each sound at once until none follows; returns the number of sounds and the last steps.
 fn all_fail(call: &mut Call, mut steps: Vec<String>) -> (usize, Vec<String>) {
     let mut begun = 0;
     while steps.last().is_some_and(|step| step.starts_with("play ") || step.starts_with("say ")) {
@@ -134,7 +134,7 @@ fn sounds_that_fail_one_after_the_other_end_the_program() {
         assert_eq!((begun, steps), (50, vec!["failed 11215".to_owned()]));
         call.noted(11_215, "sounds follow one another too fast");
     }
-    // References that lead nowhere are noted at once.
+    // Unresolvable references are traced at once.
     for body in
         [plays.replace("/a.wav", "file:///a"), format!("<Gather>{}</Gather>", plays.replace("/a.wav", "file:///a"))]
     {
@@ -142,7 +142,7 @@ fn sounds_that_fail_one_after_the_other_end_the_program() {
         assert_eq!(steps.last().unwrap(), "failed 11215");
         assert_eq!(call.traces.iter().filter(|trace| matches!(trace.note, Note::Unheard { .. })).count(), 50);
     }
-    // Those that are heard for a while go on.
+    // Sounds that play for a while are not limited.
     let (mut call, _) = Call::begin(&"<Say>a</Say>".repeat(200));
     for _ in 0..199 {
         call.wait(250);

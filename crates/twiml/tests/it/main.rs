@@ -1,5 +1,5 @@
-//! Documents and programs, each behaviour on virtual time. A behaviour names the rows of the compatibility table that it
-//! shows; compat.rs holds both against each other.
+//! Documents and programs, one behaviour per test, on virtual time. Each behaviour names the rows of the compatibility
+//! table that it demonstrates; compat.rs compares both.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm, reason = "a test fails by panic")]
 

@@ -1,4 +1,4 @@
-//! Documents that answer a message.
+//! Documents in response to a message webhook.
 
 use trunkgate_twiml::{Method, ReplyKind, parse_messaging};
 

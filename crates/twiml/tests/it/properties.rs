@@ -1,4 +1,4 @@
-//! Any document and any order of events: no panic, an end that is reached, nothing lost by writing and restoring.
+//! Arbitrary documents and event orders: no panic, every program ends, nothing is lost by saving and restoring.
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ const VERBS: [&str; 21] = [
     "<Hangup/>",
 ];
 
-/// Something that may happen; ids are those of the last step of the program.
+/// Event of the property test; ids are those of the last step of the program.
 #[derive(Debug, Clone)]
 enum Happens {
     Document(Vec<usize>, &'static str),
@@ -129,7 +129,7 @@ fn drain(program: &mut Program, id: &mut u32) -> Vec<Step> {
     steps
 }
 
-/// Recognitions that steps begin, and those that they end.
+/// Returns the numbers of recognitions that steps start and stop.
 fn recognitions(steps: &[Step]) -> (usize, usize) {
     let count = |is: fn(&Step) -> bool| steps.iter().filter(|step| is(step)).count();
     (
@@ -138,7 +138,7 @@ fn recognitions(steps: &[Step]) -> (usize, usize) {
     )
 }
 
-/// Steps that tell the party's call to end.
+/// Returns the number of steps that end the party's call.
 fn ends(steps: &[Step]) -> usize {
     let ends = |step: &&Step| matches!(step, Step::Hangup | Step::Reject(_) | Step::Failed { .. } | Step::Join);
     steps.iter().filter(ends).count()
@@ -168,7 +168,7 @@ proptest! {
         program.start(now, Source::Fetch { location, method: Method::Post }, called);
         all.extend(drain(&mut program, &mut id));
         let mut twin = None;
-        // The recogniser that listens, by the steps.
+        // Active recogniser according to the steps.
         let (mut listens, mut gone) = (None, false);
         let opening = Happens::Document(first, "text/xml");
         for (index, event) in std::iter::once(&opening).chain(&events).enumerate() {
@@ -185,7 +185,7 @@ proptest! {
                 (_, None) => {}
             }
             program.handle_timeout(now);
-            // Steps that were not read are a part of what is written.
+            // Unread steps are part of the saved state.
             if index == restored_at && unread {
                 twin = Some(serde_json::to_string(&program).unwrap());
             }

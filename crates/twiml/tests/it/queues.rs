@@ -21,7 +21,7 @@ fn dialled(call: &Call) -> DialQueueStep {
     steps.into_iter().find_map(|step| if let Step::DialQueue(step) = step { Some(step.clone()) } else { None }).unwrap()
 }
 
-/// A caller in a queue.
+/// Returns a call with a caller in a queue.
 fn waiting(attributes: &str) -> Call {
     let (call, steps) = Call::begin(&format!("<Enqueue {attributes}>support</Enqueue><Say>after</Say>"));
     assert_eq!(steps, ["answer", "enqueue support"]);
@@ -93,11 +93,11 @@ behaviours! {
         assert_eq!(call.document(menu), ["say press"]);
         let pressed = "POST https://app.example/key gather msg=Gather End Digits=5 FinishedOnKey=";
         assert_eq!(call.digits("5"), ["stop", pressed]);
-        // Behind the input the document of the queue follows again.
+        // After the input the document of the queue is repeated.
         assert_eq!(call.document(""), ["POST https://app.example/wait queue wait"]);
         assert_eq!(call.document("<Pause length='2'/>"), Vec::<String>::new());
         assert_eq!(call.wait(2_000), ["POST https://app.example/wait queue wait"]);
-        // What cannot be run takes the caller out.
+        // A document that cannot be run takes the caller out of the queue.
         assert_eq!(call.document("<Dial>1</Dial>"), ["stop", "leave queue error"]);
         call.noted(13238, "not allowed");
         let action = "POST https://app.example/after enqueue QueueResult=error QueueSid=QU1 QueueTime=7";
@@ -151,7 +151,7 @@ fn a_queued_caller_hears_a_document_before_it_is_connected() {
     assert_eq!(call.document("<Say>connecting</Say>"), ["say connecting"]);
     assert_eq!(call.played(), ["connect queued"]);
     assert_eq!(call.in_queue(None), ["stop"]);
-    // One that cannot be had is left out.
+    // An unresolvable document is left out.
     let mut call = waiting("");
     call.prelude();
     assert_eq!(call.fetch_fails(11200), ["connect queued"]);

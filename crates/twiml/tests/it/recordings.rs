@@ -1,4 +1,4 @@
-//! Record, recordings of a Dial, and those that a Start begins.
+//! Record, and recordings of a Dial or a Start.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use trunkgate_twiml::{
 
 use super::support::{Call, PAGE};
 
-/// A call of an edge that records, with this document.
+/// Starts a call with this document on an edge that records.
 fn begin(body: &str) -> (Call, Vec<String>) {
     let mut call = Call::with(Settings { records: true, ..Settings::default() });
     call.start_at(PAGE);
@@ -17,7 +17,7 @@ fn begin(body: &str) -> (Call, Vec<String>) {
     (call, steps)
 }
 
-/// The Record step of a document.
+/// Returns the Record step of a document.
 fn step(attributes: &str) -> RecordStep {
     let (call, _) = begin(&format!("<Record playBeep='false' {attributes}/>"));
     let found =
@@ -200,7 +200,7 @@ fn another_document_ends_it_without_its_action() {
     assert_eq!(call.input(Input::Recorded { id, result }), [""; 0], "what became of it is of no use");
 }
 
-/// The message of a mailbox with this greeting.
+/// Returns the voicemail message with this greeting.
 fn message(greeting: Option<&str>) -> Source {
     let greeting = greeting.map(|name| Location::File(name.to_owned()));
     let (silence, max_length) = (Duration::from_secs(4), Duration::from_secs(90));

@@ -1,4 +1,4 @@
-//! Another document that is requested from outside, in each state of a program.
+//! Redirects from outside, in each state of a program.
 
 use trunkgate_twiml::{DialStatus, Input, Location, Method, ReferResult, Role, Settings, Source, code};
 

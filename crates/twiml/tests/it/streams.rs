@@ -6,7 +6,7 @@ use trunkgate_twiml::{Input, Method, Program, Settings, Source, Step, StreamStep
 
 use super::support::Call;
 
-/// The stream step of a document.
+/// Returns the stream step of a document.
 fn step(body: &str) -> StreamStep {
     let mut program = Program::new(Settings::default());
     program.start(Duration::ZERO, Source::Text(format!("<Response>{body}</Response>")), false);
@@ -19,7 +19,7 @@ fn step(body: &str) -> StreamStep {
         .unwrap()
 }
 
-/// The live transcription of a document.
+/// Returns the live transcription of a document.
 fn transcript(body: &str) -> TranscriptStep {
     let mut program = Program::new(Settings::default());
     program.start(Duration::ZERO, Source::Text(format!("<Response>{body}</Response>")), false);

@@ -1,5 +1,5 @@
-//! One call on virtual time. Before each event the program is written and restored, so that every test shows that no
-//! state is lost.
+//! Call on virtual time. The program is saved and restored before each event, so that every test shows that no state is
+//! lost.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use trunkgate_twiml::{
     Request, Secret, Settings, Source, Step, Trace,
 };
 
-/// Defines tests with the rows that they show, and the list of both.
+/// Defines tests with the rows that they demonstrate, and the list of both.
 macro_rules! behaviours {
     ($([$($row:literal),+ $(,)?] fn $name:ident() $body:block)*) => {
         $(#[test] fn $name() $body)*
@@ -18,11 +18,11 @@ macro_rules! behaviours {
 
 pub(crate) const PAGE: &str = "https://app.example/ivr/menu";
 
-/// A call and its program.
+/// Call with its program.
 pub(crate) struct Call {
     program: Program,
     now: Duration,
-    /// Id of the last step that is reported back.
+    /// Id of the last step with a report.
     id: u32,
     /// Id of the last recognition.
     listening: u32,
@@ -37,7 +37,7 @@ impl Call {
         Call { program, now, id: 0, listening: 0, traces: Vec::new(), raw: Vec::new() }
     }
 
-    /// A call whose first document is that of [`PAGE`]; returns what follows from it.
+    /// Starts a call with the first document at [`PAGE`]; returns the following steps.
     pub(crate) fn begin(body: &str) -> (Self, Vec<String>) {
         let mut call = Call::with(Settings::default());
         assert_eq!(call.start_at(PAGE), [format!("POST {PAGE} start")]);
@@ -45,7 +45,7 @@ impl Call {
         (call, steps)
     }
 
-    /// The same where speech is recognised.
+    /// Starts a call with a recogniser; returns the steps after the first document.
     pub(crate) fn heard_by_recogniser(body: &str) -> (Self, Vec<String>) {
         let mut call = Call::with(Settings { recognition: true, ..Settings::default() });
         assert_eq!(call.start_at(PAGE), [format!("POST {PAGE} start")]);
@@ -53,12 +53,12 @@ impl Call {
         (call, steps)
     }
 
-    /// The recogniser that listens has understood something.
+    /// Feeds a partial result of the active recogniser.
     pub(crate) fn partial(&mut self, text: &str) -> Vec<String> {
         self.understood(text, false, None)
     }
 
-    /// The same, and will not change it.
+    /// Feeds a final result of the active recogniser.
     pub(crate) fn said(&mut self, text: &str, confidence_ppm: u32) -> Vec<String> {
         self.understood(text, true, Some(confidence_ppm))
     }
@@ -68,17 +68,17 @@ impl Call {
         self.input(Input::Speech { id: self.listening, heard })
     }
 
-    /// The recogniser is gone.
+    /// Feeds the failure of the recogniser.
     pub(crate) fn recogniser_fails(&mut self) -> Vec<String> {
         self.input(Input::RecognitionFailed { id: self.listening, text: "closed with 1011".to_owned() })
     }
 
-    /// The recogniser that a restored program asks for again.
+    /// Returns the id of the recogniser that a restored program requests again.
     pub(crate) fn recognition(&self) -> Option<u32> {
         self.program.recognition().map(|step| step.id)
     }
 
-    /// The same for a call that is answered already.
+    /// Starts a call that is already answered.
     pub(crate) fn answered(body: &str) -> (Self, Vec<String>) {
         let mut call = Call::with(Settings::default());
         let location = Location::url(PAGE).unwrap();
@@ -106,7 +106,7 @@ impl Call {
         self.steps()
     }
 
-    /// The document that was asked for arrives.
+    /// Feeds the requested document.
     pub(crate) fn document(&mut self, body: &str) -> Vec<String> {
         self.response(None, "text/xml", &format!("<Response>{body}</Response>"))
     }
@@ -121,7 +121,7 @@ impl Call {
         self.input(Input::FetchFailed { id: self.id, code, text: "no answer".to_owned() })
     }
 
-    /// The sound ends.
+    /// Feeds the end of the sound.
     pub(crate) fn played(&mut self) -> Vec<String> {
         self.input(Input::Played { id: self.id })
     }
@@ -146,7 +146,7 @@ impl Call {
         self.input(Input::HungUp)
     }
 
-    /// Another document is requested from outside.
+    /// Redirects the program from outside.
     pub(crate) fn redirect(&mut self, source: Source) -> Vec<String> {
         assert_eq!(self.try_redirect(source), Ok(true));
         self.steps()
@@ -163,7 +163,7 @@ impl Call {
         self.steps()
     }
 
-    /// What a panic or log line could show of the program.
+    /// Returns the `Debug` output of the program, which a panic or log line could show.
     pub(crate) fn program_debug(&self) -> String {
         format!("{:?}", self.program)
     }
@@ -172,7 +172,7 @@ impl Call {
         self.id
     }
 
-    /// Time passes, deadline by deadline.
+    /// Advances the time, deadline by deadline.
     pub(crate) fn wait(&mut self, millis: u64) -> Vec<String> {
         let until = self.now + Duration::from_millis(millis);
         let mut steps = Vec::new();
@@ -192,7 +192,7 @@ impl Call {
         self.program.is_over()
     }
 
-    /// Codes and texts of warnings and errors so far.
+    /// Returns codes and texts of warnings and errors so far.
     pub(crate) fn notes(&self) -> Vec<String> {
         let shown = |trace: &Trace| match &trace.note {
             Note::Warning { code, text } => Some(format!("warning {code} line {}: {text}", trace.line)),
@@ -287,7 +287,7 @@ fn recording(step: &RecordingStep) -> String {
     format!("{channels} {track}{trimmed}{}", status.unwrap_or_default())
 }
 
-/// A step in a few words.
+/// Describes a step in a few words.
 pub(crate) fn shown(step: &Step) -> String {
     match step {
         Step::Fetch { request: one, .. } => request(one),

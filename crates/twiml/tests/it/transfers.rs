@@ -30,7 +30,7 @@ behaviours! {
         let result = ReferResult { status: None, refer: Some(405), notify: None };
         let ended = Input::ReferEnded { id: call.id(), result };
         assert_eq!(call.input(ended), ["say Sorry"]);
-        // The result is reported although the caller has left for its new call.
+        // The result is reported although the caller has left for the new call.
         let (mut call, _) = Call::begin("<Refer action='after'><Sip>sip:alice@example.com</Sip></Refer><Say>never</Say>");
         assert_eq!(call.hung_up(), [""; 0]);
         let result = ReferResult { status: None, refer: Some(202), notify: None };
