@@ -17,7 +17,7 @@ use crate::sources::strangers::StrangerLimits;
 pub struct GatewayConfig {
     /// Name of the edge (`[edge] name`).
     pub name: String,
-    /// One moment in both clocks, used to date reports.
+    /// Reference instant in both clocks, used to date reports.
     pub epoch: (Instant, SystemTime),
     /// Seed of all identifiers, tags, branches and SSRCs.
     pub seed: [u8; 32],

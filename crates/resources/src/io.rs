@@ -160,7 +160,7 @@ pub enum Input {
         /// The cookies, in order.
         cookies: Vec<Cookie>,
     },
-    /// A recording whose file is complete, or has failed.
+    /// A recording with a complete file, or one that has failed.
     Recorded(Box<RecordingDone>),
     /// Total losses of a recording so far.
     RecordingLost(RecordingId, Losses),
@@ -263,7 +263,7 @@ pub enum Output {
     ConferenceEnded(Box<ConferenceReport>),
     /// A recording that has begun: the shell creates its file. Audio and end come from its media session.
     Recording(Box<RecordingBegun>),
-    /// A query whose response is no longer wanted: the shell cancels it.
+    /// A query to cancel: its response is no longer wanted.
     AppGivenUp(QueryId),
     /// A call that has begun and was not refused at once: once per call, before its record.
     Began(Box<CallView>),
@@ -276,7 +276,7 @@ pub enum Output {
     /// A change for event listeners. The begin and end of a call are reported only by [`Output::Began`] and
     /// [`Output::Report`].
     Changed(Box<Change>),
-    /// One log line about the progress of a call.
+    /// A log line about the progress of a call.
     Log(LogLine),
     /// A message of a call, or a report on its media, if [`Settings::captures`] is set.
     Captured(Box<Captured>),

@@ -44,7 +44,7 @@ pub(crate) const CONGESTED_FIRST: Duration = Duration::from_secs(1);
 pub(crate) const CONGESTED_MOST: Duration = Duration::from_secs(30);
 /// Time without congestion after which the back-off starts again at [`CONGESTED_FIRST`].
 pub(crate) const CONGESTED_FORGOTTEN: Duration = Duration::from_secs(60);
-/// Minimum interval of extra OPTIONS to a failing address whose host has just sent a call.
+/// Minimum interval of extra OPTIONS to a failing address after a call from its host.
 pub(crate) const HEALTH_HASTE: Duration = Duration::from_secs(2);
 /// Maximum interval of OPTIONS to an address that is down, in seconds, unless `options_interval` is longer.
 pub(crate) const HEALTH_BACKOFF_SECONDS: u64 = 120;
@@ -98,7 +98,7 @@ pub const REFRESH_RETRY_SECONDS: u64 = 2;
 pub const MESSAGE_TEXTS_BYTES: usize = 32 << 20;
 /// Time from the answer of a call until its messages are compressed.
 pub(crate) const TRACE_SETTLES: Duration = Duration::from_secs(1);
-/// Maximum calls whose messages are compressed in one turn: more than are answered in one.
+/// Maximum calls with messages compressed in one turn: more than are answered in one.
 pub(crate) const TRACES_SETTLED: usize = 4;
 /// Maximum characters of a header name in messages.
 pub const HEADER_NAME_CHARS: usize = 40;
@@ -169,13 +169,13 @@ pub const ONGOING_BEFORE_REFUSAL: u32 = 4;
 pub const TURNED_AWAY: usize = 32_768;
 /// Time for which rejected INVITEs are remembered: a caller retransmits for 64·T1 (RFC 3261 §17.1.1.2).
 pub const TURNED_AWAY_REMEMBERED: Duration = Duration::from_secs(32);
-/// Maximum ring time of an attempt, whatever is configured, in seconds (compare timer C, RFC 3261 §16.6).
+/// Upper bound of the configured ring time of an attempt, in seconds (compare timer C, RFC 3261 §16.6).
 pub const RING_SECONDS: u64 = 600;
 /// Ring timeout towards a bare URI, in seconds.
 pub const URI_RING_SECONDS: u64 = 60;
 /// Maximum time for a provisional response from a bare URI, in seconds.
 pub const URI_NO_RESPONSE_SECONDS: u64 = 4;
-/// Extra time for an INVITE whose TLS connection is not up, so that the connection's own timeout fires first and
+/// Extra time for an INVITE without an open TLS connection, so that the connection's own timeout fires first and
 /// names the cause.
 pub const TLS_GRACE: Duration = Duration::from_millis(400);
 /// Time after which a cancelled INVITE is forgotten, in seconds: more than 64·T1.
@@ -256,7 +256,7 @@ pub const QUEUE_CALLERS_MOST: u32 = 1_000;
 pub const QUEUE_WAIT_MOST_SECONDS: u64 = 3_600;
 /// Highest `retry` of an agent.
 pub const RETRY_MOST: u32 = 10;
-/// Maximum new streams to failed agents in one call, whatever `retry` allows: legs are reserved for other targets.
+/// Upper bound of new streams to failed agents in one call (`retry`): legs are reserved for other targets.
 pub const RETRIES_PER_CALL: u32 = 16;
 /// Wait before the second retry of one agent, in milliseconds; doubled for each further one. The first is immediate.
 pub const RETRY_FIRST_WAIT_MS: u64 = 250;
@@ -308,7 +308,7 @@ pub(crate) const REGISTER_WAIT_SECONDS: u64 = 32;
 pub(crate) const REGISTER_FIRST_PAUSE_SECONDS: u64 = 30;
 /// Maximum pause between registration attempts, in seconds (RFC 5626 §4.5).
 pub(crate) const REGISTER_LONGEST_PAUSE_SECONDS: u64 = 1_800;
-/// Maximum lifetime of an outbound registration, whatever is requested or granted, in seconds.
+/// Upper bound of the requested and granted lifetime of an outbound registration, in seconds.
 pub(crate) const REGISTER_LONGEST_SECONDS: u32 = 86_400;
 /// Maximum unknown sources with a message rate, and with failures; beyond it, older rates are forgotten.
 pub(crate) const STRANGERS: usize = 8_192;
@@ -349,7 +349,7 @@ pub(crate) const MWI_RETRY_AFTER_SECONDS: u32 = 300;
 pub(crate) const MWI_REPEAT_SECONDS: u64 = 3_600;
 /// Pause after an unsolicited NOTIFY without a response, in seconds.
 pub(crate) const MWI_PAUSE_SECONDS: u64 = 60;
-/// Packet lengths of converted audio, in milliseconds, whatever the remote party requests.
+/// Permitted packet lengths of converted audio, in milliseconds; bounds the remote party's request.
 pub const PACKET_MS: RangeInclusive<u32> = 10..=60;
 /// Consecutive requests with wrong credentials that are more than a typing error.
 pub(crate) const LOGIN_FAILURES: u64 = 3;

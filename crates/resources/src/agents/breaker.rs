@@ -91,7 +91,7 @@ pub enum Stage<'a> {
 }
 
 impl Breaker {
-    /// Returns the breaker of an agent whose URL has changed: results from the old URL are ignored.
+    /// Returns the breaker of an agent with a changed URL: results from the old URL are ignored.
     pub fn begin(now: Instant) -> Breaker {
         Breaker { again: Some(now), ..Breaker::default() }
     }

@@ -151,7 +151,7 @@ pub struct Agents {
     by_name: BTreeMap<Arc<str>, AgentState>,
     /// Queued calls that must check their turn.
     woken: Vec<CallKey>,
-    /// Sessions whose stream is ending, in order of time.
+    /// Sessions with an ending stream, in order of time.
     ending: VecDeque<(Instant, Arc<str>, CallKey)>,
 }
 
@@ -212,7 +212,7 @@ impl Agents {
     pub fn next_end(&self) -> Option<Instant> {
         self.ending.front().map(|(until, ..)| *until)
     }
-    /// Frees sessions whose streams have ended, and wakes the queued calls that are next.
+    /// Frees sessions with ended streams, and wakes the queued calls that are next.
     pub fn sessions_due(&mut self, now: Instant) {
         while let Some((until, name, key)) = self.ending.pop_front_if(|(until, ..)| *until <= now) {
             if let Some(state) = self.by_name.get_mut(&name) {
@@ -406,7 +406,7 @@ impl Agents {
     pub fn is_skipped_by_probes(&self, name: &str) -> bool {
         self.by_name.get(name).is_some_and(|state| state.breaker.is_by_probes())
     }
-    /// Returns the time until the next probe of an agent whose probes fail; `None`: probes succeed, or are disabled.
+    /// Returns the time until the next probe after failed ones; `None`: probes succeed, or are disabled.
     pub fn next_probe(&self, now: Instant, name: &str) -> Option<Duration> {
         let state = self.by_name.get(name).filter(|state| state.missed_probes > 0)?;
         Some(state.next_probe?.saturating_duration_since(now))

@@ -28,7 +28,7 @@ pub struct Line {
     /// Maximum number of queued calls, not counting those that had a session before.
     size: usize,
     sessions: BTreeSet<CallKey>,
-    /// Sessions whose stream is ending, and the time until which each counts.
+    /// Sessions with an ending stream, and the time until which each counts.
     leaving: BTreeMap<CallKey, Instant>,
     /// Queued calls in order, and whether each had a session before.
     waiting: VecDeque<(CallKey, bool)>,
@@ -130,7 +130,7 @@ mod tests {
     enum Step {
         /// A new call.
         Comes(u64, Entry),
-        /// A call whose stream has failed.
+        /// A call with a failed stream.
         Returns(u64, Entry),
         Leaves(u64),
         /// The stream is asked to end.

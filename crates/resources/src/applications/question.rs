@@ -40,7 +40,7 @@ impl AppQuestion {
 /// same resource to the same receiver keep their order.
 #[derive(Debug, Clone)]
 pub struct AppCallback {
-    /// SID of the call whose trace shows the callback.
+    /// SID of the call that has the callback in its trace.
     pub call: String,
     /// SID of the reported resource: the call, the call of a dialled party, or a stream.
     pub about: String,

@@ -167,7 +167,7 @@ pub struct ConferenceReport {
     pub status: Status,
     /// Time at which the first participant joined.
     pub began: SystemTime,
-    /// Time and reason of the end, and SID of the call whose departure ended it; `None`: active.
+    /// Time and reason of the end, and SID of the call that ended it by leaving; `None`: active.
     pub ended: Option<(SystemTime, EndReason, Option<String>)>,
     /// Participants in the order in which they joined.
     pub parties: Vec<PartyReport>,
@@ -212,7 +212,7 @@ struct Kept {
     began: SystemTime,
     app: Arc<str>,
     allow_private: bool,
-    /// Recording that starts with the conference, and SID of the call whose document requests it.
+    /// Recording that starts with the conference, and SID of the call that requests it in its document.
     record: Option<(String, Box<RecordingRequest>)>,
     recordings: Vec<Running>,
 }
@@ -554,7 +554,7 @@ impl Conferences {
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.rooms.poll_timeout()
     }
-    /// Removes participants whose time limit is over.
+    /// Removes participants that have reached their time limit.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.rooms.handle_timeout(now);
     }

@@ -76,7 +76,7 @@ pub struct Turn {
     pub finished: Vec<ClientId>,
     /// INVITEs rejected in this turn: forgotten at its end, for the same reason.
     pub refused: Vec<ServerId>,
-    /// Calls whose re-INVITE waits for a leg of a call that has ended, with the reason of the end.
+    /// Re-INVITEs that wait for a leg of an ended call: waiting call, re-INVITE, and reason of the end.
     pub unjoined: Vec<(CallKey, ClientId, ReasonSlug)>,
     /// Cause of the connection failure that is being handled.
     pub cause: Option<Cause>,

@@ -377,7 +377,7 @@ impl Notifier {
         }
     }
 
-    /// Notifies each contact or peer of a lamp whose counts are outdated.
+    /// Notifies each contact or peer of a lamp that has outdated counts.
     fn light(&mut self, cx: &mut NotifierCx<'_>, now: Instant, key: &LampKey) {
         let indications = &self.indications;
         let Some(lamp) = indications.lamps.get(key) else { return };

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// Trunks and applications whose failures a change of configuration may have solved.
+/// Trunks and applications with failures that a change of configuration may have solved.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Concerned {
     /// Whether media keys or the machine's addresses have changed, which affects the audio of every trunk.

@@ -13,7 +13,7 @@ use crate::limits::HEARD_AGAIN;
 pub enum Kind {
     /// No common codec, or unsupported payload.
     Codecs,
-    /// This machine refuses to send the packets.
+    /// Packets that this machine refuses to send.
     Unsent,
     /// High packet loss.
     Loss,

@@ -1,4 +1,4 @@
-//! Calls of the last hour that did not reach a target, and those whose caller was lost because of it.
+//! Calls of the last hour that did not reach a target, and those that lost their caller because of it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -25,10 +25,10 @@ pub struct UnreachedCall<'a> {
 /// Calls that did not reach one target.
 #[derive(Debug, Default)]
 pub(crate) struct Unreached {
-    /// All calls, and those whose callers were lost.
+    /// All calls, and those with lost callers.
     calls: LastHour<2>,
     last: Option<Last>,
-    /// Calls whose callers were lost, the newest last.
+    /// Calls with lost callers, the newest last.
     lost_calls: VecDeque<LostCall>,
 }
 

@@ -59,7 +59,7 @@ pub struct Addressing {
     pub listeners: Vec<ListenerSpec>,
     /// `[edge] public_address`; empty: the listener's address, else the source address towards the peer.
     pub public_addresses: Vec<IpAddr>,
-    /// Networks whose peers see the local address.
+    /// Networks in which peers see the local address.
     pub local_networks: Vec<IpNet>,
     /// Addresses of the machine.
     pub interfaces: Interfaces,
@@ -491,7 +491,7 @@ mod tests {
             ("192.0.2.33", "203.0.113.5", 1, "198.51.100.10"),
             ("203.0.113.5", "192.0.2.33", 0, "192.0.2.9"),
             ("10.1.0.7", "203.0.113.5", 0, "198.51.100.10"),
-            // A phone behind NAT whose own network looks like a local one.
+            // A phone behind NAT in a network that looks like a local one.
             ("203.0.113.5", "10.1.0.7", 0, "198.51.100.10"),
             ("203.0.113.5", "127.0.0.1", 0, "198.51.100.10"),
             ("203.0.113.5", "169.254.1.1", 0, "198.51.100.10"),

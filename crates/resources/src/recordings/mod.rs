@@ -433,7 +433,7 @@ impl RecordingBegun {
     }
 }
 
-/// A recording whose file is complete, or has failed.
+/// A recording with a complete file, or one that has failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordingDone {
     /// Id of its audio.
@@ -593,7 +593,7 @@ impl Recordings {
         self.open.get(&id).map(|open| (open.sid.clone(), open.call.clone()))
     }
 
-    /// Removes a recording whose file is complete.
+    /// Removes a recording with a complete file.
     pub(crate) fn done(&mut self, id: RecordingId) -> Option<OpenRecording> {
         self.open.remove(&id)
     }

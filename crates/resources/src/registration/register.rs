@@ -109,7 +109,7 @@ impl Registrations {
     pub fn party_at(&self, source: IpAddr) -> Option<Party> {
         self.sources.get(&source).copied()
     }
-    /// Returns the party whose binding is being removed at an address, from which only this response is expected.
+    /// Returns the party with a binding being removed at an address, from which only this response is expected.
     pub fn leaving_at(&self, source: IpAddr) -> Option<Party> {
         self.leaving.values().find(|(registrar, _)| *registrar == source).map(|(_, party)| *party)
     }

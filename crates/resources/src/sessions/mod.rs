@@ -15,7 +15,7 @@ use crate::lookups::key::CallKey;
 use crate::recordings::Recordings;
 use crate::sessions::ports::PortPool;
 
-/// One media session.
+/// A media session.
 #[derive(Debug)]
 pub(crate) struct Session {
     /// Call of the session, which may have ended.

@@ -53,7 +53,7 @@ struct Count {
 /// Failures of all sources, and closed accounts.
 #[derive(Debug, Default)]
 pub(crate) struct SlowGuesses {
-    /// Most recent sources. When this map is full it replaces `former`, whose entries are forgotten.
+    /// Most recent sources. When this map is full it replaces `former`, and the older entries are forgotten.
     recent: HashMap<Key, Count>,
     former: HashMap<Key, Count>,
     closed: HashMap<(IpAddr, Arc<str>), Instant>,
@@ -98,7 +98,7 @@ impl SlowGuesses {
         self.ends.first().map(|(until, ..)| *until)
     }
 
-    /// Opens the accounts whose time is over.
+    /// Opens the accounts that have been closed long enough.
     pub(crate) fn release(&mut self, now: Instant) {
         while self.ends.first().is_some_and(|(until, ..)| *until <= now) {
             if let Some((_, source, account)) = self.ends.pop_first() {

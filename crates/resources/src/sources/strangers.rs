@@ -200,7 +200,7 @@ impl Strangers {
         ban.into_iter().chain(self.slow.next()).min()
     }
 
-    /// Ends bans whose time is over.
+    /// Ends expired bans.
     pub fn release(&mut self, now: Instant) {
         self.slow.release(now);
         while let Some((until, source)) = self.bans.first().copied().filter(|(until, _)| *until <= now) {

@@ -19,7 +19,7 @@ use crate::limits::{
     HEALTH_WAIT_SECONDS, RETRY_AFTER_MOST_SECONDS,
 };
 
-/// One address of a trunk and its transport.
+/// Address of a trunk with its transport.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Spot {
     /// Name of the trunk.
@@ -150,7 +150,7 @@ impl Healths {
         self.queue.first().map(|(at, _)| *at)
     }
 
-    /// Returns the next address whose deadline has passed.
+    /// Returns the next address with a deadline in the past.
     pub fn pop_due(&mut self, now: Instant) -> Option<Due> {
         let (at, spot) = self.queue.first().filter(|(at, _)| *at <= now)?.clone();
         self.queue.remove(&(at, spot.clone()));
@@ -293,7 +293,7 @@ impl Healths {
         up.or_else(|| self.is_unresolved(peer).then_some(false))
     }
 
-    /// Returns whether any address of a trunk is up; `None`: unknown. A trunk whose peers' names are all unresolved
+    /// Returns whether any address of a trunk is up; `None`: unknown. A trunk with only unresolved names of peers
     /// is down.
     pub fn is_trunk_up(&self, trunk: &Trunk) -> Option<bool> {
         let is_lost = || !trunk.peers.is_empty() && trunk.peers.iter().all(|peer| self.is_unresolved(peer));

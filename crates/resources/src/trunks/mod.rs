@@ -357,7 +357,7 @@ impl Trunks {
         }
     }
 
-    /// Notes a target whose peers all failed because of the trunk, with caller and callee. Repeated calls of one
+    /// Notes that all peers of a target failed because of the trunk, with caller and callee. Repeated calls of one
     /// caller to one number count only a few times, so that they do not affect the trunk's other calls.
     pub fn let_down(&mut self, now: Instant, name: &str, caller: &str, called: &str) {
         let Some(state) = self.by_name.get_mut(name) else { return };

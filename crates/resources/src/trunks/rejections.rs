@@ -98,7 +98,7 @@ struct Unanswered {
     is_more_than_busy: bool,
 }
 
-/// One of the latest calls of a trunk.
+/// A recent call of a trunk.
 #[derive(Debug)]
 enum Latest {
     /// An answered call.

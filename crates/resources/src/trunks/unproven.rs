@@ -81,7 +81,7 @@ impl UnprovenEarly {
         }
     }
 
-    /// Frees the slot of a call whose caller's address is proven. Returns whether the call was known.
+    /// Frees the slot of a call after its caller's address is proven. Returns whether the call was known.
     pub fn free(&mut self, key: CallKey) -> bool {
         self.take_out(key, |_, _| {})
     }

@@ -31,7 +31,7 @@ struct PairId(u64);
 /// Position in a queue: time of arrival, and a number that orders simultaneous arrivals.
 type Rank = (Instant, u64);
 
-/// One queue.
+/// A queue of callers and of parties that have dialled it.
 #[derive(Debug)]
 struct Queue {
     kept: KeptQueue,
@@ -783,7 +783,7 @@ mod tests {
         assert_eq!(connected(&news(&mut queues)), [(3, "CA12".to_owned()), (12, "CA3".to_owned())]);
         queues.dial(start, SUPPORT, None, entering(14)).unwrap();
         assert_eq!(connected(&news(&mut queues)), [(1, "CA14".to_owned()), (14, "CA1".to_owned())]);
-        // After a time, a call whose party has not returned is treated like any other.
+        // After a time, a call is treated like any other if its party has not returned.
         assert_eq!(queues.poll_timeout(), Some(start + QUEUE_REJOIN));
         queues.handle_timeout(start + QUEUE_REJOIN);
         assert_eq!(queues.poll_timeout(), None);
