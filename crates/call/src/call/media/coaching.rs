@@ -1,9 +1,9 @@
-//! An agent that stays as the coach of the party to which it has transferred its caller. Caller and party hear each other, the agent hears both,
-//! and the party alone hears the agent.
+//! Coaching by an agent that has transferred its caller to a party. Caller and party hear each other, the agent hears
+//! both, and only the party hears the agent.
 //!
-//! What the party says goes to the caller as before. In the other direction a mixer stands between them: each of the three has a seat there, and the
-//! party hears its own in the place of the caller's stream. The wire from the caller to the party stays noted, so that it is in force again once
-//! the agent has left, also by a restart.
+//! The party's audio is relayed to the caller unchanged. In the other direction each of the three is connected to a
+//! mixer, and the party hears the mix instead of the caller's stream. The wire from the caller to the party stays
+//! stored, so that it is in force again after the agent has left, also after a restart.
 
 use trunkgate_conference::{ConferenceId, NodeCommand, NodeEvent, Rate, SeatId, SeatPart};
 use trunkgate_media::{Command, EndId};
@@ -18,32 +18,31 @@ use crate::call::media::local::digits_of;
 use crate::call::media::mixer::{MixerEnd, rate_of};
 use crate::call::shared::Cx;
 
-/// The first number of coached calls at the mixers; conferences count from 0, queues from 1 << 63.
+/// First mixer id of coached calls; conferences count from 0, queues from 1 << 63.
 const FIRST: u64 = 1 << 62;
-/// Numbers of a call: more than it may have transfers, four each.
+/// Mixer ids per call: four for each possible transfer.
 const PER_CALL: u64 = 256;
 
-/// A coach, and the two that talk.
+/// Coached connection of a caller and a party.
 #[derive(Debug)]
 pub(crate) struct Coaching {
-    /// The leg of the agent.
+    /// Leg of the agent.
     agent: LegId,
-    /// The leg of the party.
+    /// Leg of the party.
     party: LegId,
-    /// Ends of the caller and of the party.
+    /// Media ends of the caller and of the party.
     ends: [EndId; 2],
-    /// What the two speak.
+    /// Codecs and payload types of the caller and of the party.
     spoken: [Spoken; 2],
-    /// Seats of the caller, the party and the agent.
+    /// Mixer inputs of the caller, the party and the agent.
     seats: [MixerEnd; 3],
     seat_ids: [SeatId; 3],
 }
 
 impl Coaching {
-    /// Lets an agent stay as the coach of a party, which is wired to the caller.
+    /// Keeps an agent as the coach of a party that is wired to the caller.
     ///
-    /// # Errors
-    /// Why it cannot, in words.
+    /// # Errors Reason why coaching is impossible, as a message.
     pub(crate) fn begin(
         media: &mut CallMedia,
         cx: &mut Cx<'_>,
@@ -81,22 +80,22 @@ impl Coaching {
         self.agent
     }
 
-    /// Returns the leg of the party, where an end is the caller's: its digits are sent to the party.
+    /// Returns the leg of the party if `end` is the caller's, so that the caller's digits are sent to the party.
     pub(crate) fn party_of(&self, end: EndId) -> Option<LegId> {
         (self.ends[0] == end).then_some(self.party)
     }
 
-    /// Returns whether a mixer stands in the place of this wire.
+    /// Returns whether the mixer replaces this wire.
     pub(crate) fn replaces(&self, from: EndId, to: EndId) -> bool {
         self.ends == [from, to]
     }
 
-    /// Returns whether a leg is one of the two that talk.
+    /// Returns whether a leg is that of the caller or the party.
     pub(crate) fn is_between(&self, near: LegId, leg: LegId) -> bool {
         leg == self.party || leg == near
     }
 
-    /// Has the seats of the two hear what they say as it is agreed now.
+    /// Sends the current audio of caller and party to their mixer inputs.
     pub(crate) fn tap(media: &mut CallMedia, cx: &mut Cx<'_>) {
         let Some((session, coaching)) = cx.call.session.zip(media.coaching.as_ref()) else { return };
         let legs = [cx.call.legs.near, coaching.party];
@@ -109,7 +108,7 @@ impl Coaching {
         }
     }
 
-    /// Takes the party's seat away from its ears, where the two are parted for a hold.
+    /// Disconnects the party from its mix when the two sides are separated for a hold.
     pub(crate) fn part(media: &CallMedia, cx: &mut Cx<'_>, legs: [LegId; 2]) {
         let Some((session, coaching)) = cx.call.session.zip(media.coaching.as_ref()) else { return };
         if legs.into_iter().any(|leg| coaching.is_between(cx.call.legs.near, leg)) {
@@ -117,7 +116,7 @@ impl Coaching {
         }
     }
 
-    /// The agent leaves, for this reason: its stream ends, and caller and party are connected as before.
+    /// Ends coaching: closes the agent's stream, and connects caller and party directly again.
     pub(crate) fn end(media: &mut CallMedia, cx: &mut Cx<'_>, (reason, by): (ReasonSlug, EndedBy)) {
         let Some(coaching) = media.coaching.take() else { return };
         for (seat, end) in coaching.seat_ids.into_iter().zip(&coaching.seats) {
@@ -136,7 +135,7 @@ impl Coaching {
         media.close_agent(cx, agent);
     }
 
-    /// Returns the call that a mixer has no place for, or no longer.
+    /// Returns the call that a refused or lost mixer input belongs to.
     pub(crate) fn lost(event: NodeEvent) -> Option<CallKey> {
         let (NodeEvent::Refused(SeatId(seat)) | NodeEvent::Gone(SeatId(seat))) = event else { return None };
         let number = seat.checked_sub(FIRST).filter(|number| *number < FIRST)?;
@@ -144,7 +143,7 @@ impl Coaching {
     }
 }
 
-/// Has the party hear its seat in the place of the caller's stream, which goes to the caller's seat.
+/// Connects the party to the mix, and the caller's stream to the caller's mixer input.
 pub(crate) fn mix(media: &CallMedia, cx: &mut Cx<'_>) {
     let Some((session, coaching)) = cx.call.session.zip(media.coaching.as_ref()) else { return };
     let ([caller_end, party_end], [caller, party]) = (coaching.ends, coaching.spoken);
@@ -154,7 +153,7 @@ pub(crate) fn mix(media: &CallMedia, cx: &mut Cx<'_>) {
     cx.edge.media(session, Command::Wire { from: party_seat, to: party_end, wire: talks(party) });
 }
 
-/// Returns the ends of the caller and of a party that are wired to each other.
+/// Returns the media ends of the caller and of a party that are wired to each other.
 fn ends(media: &CallMedia, cx: &Cx<'_>, party: LegId) -> Option<[EndId; 2]> {
     let is_party = |end: EndId| cx.call.legs[party].ends.iter().any(|slot| slot.end == end);
     let callers = cx.call.legs.near_leg().ends.iter().map(|slot| slot.end);

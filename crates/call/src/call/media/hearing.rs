@@ -1,4 +1,5 @@
-//! Whether the two sides of an answered call are heard: told in its trace, log and verdict, and kept for its trunks.
+//! Detection of one-way audio in an answered call, for its trace, log and verdict, and for the statistics of its
+//! trunks.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -17,7 +18,7 @@ use crate::call::shared::{Cx, Shared};
 use crate::call::story::noted::ONE_WAY_LEAST;
 use crate::call::story::{losses, silent_agent};
 
-/// What a side's media is judged by.
+/// Returns the media state that a leg is judged by.
 fn look(leg: &Leg) -> Option<Look> {
     leg.ends.iter().find(|slot| slot.remote.is_some()).map(|slot| Look::at(&slot.counters))
 }
@@ -27,7 +28,7 @@ pub(crate) fn heard(end: &StreamEnd) -> bool {
 }
 
 impl CallMedia {
-    /// What is known of a side's media, by its first stream; `None` for an agent, and before it is described.
+    /// Returns the media facts of a side, from its first stream; `None` for an agent, and before its description.
     fn media_side<'a>(
         &'a self,
         call: &'a Shared,
@@ -75,14 +76,13 @@ impl CallMedia {
     ) -> Option<Box<Diagnosis>> {
         let name = call.legs.name_of(leg);
         let side = self.media_side(call, edge, leg, &name, stranger)?;
-        // What was told at once is not forgotten where the end has seen less since.
         side.why_unheard().map(Box::new)
     }
 
-    /// An end has not been heard since its side should send; `stranger` sent there instead.
+    /// Reports an end that has received no media for 5 s; `stranger` is a source that sent to it instead.
     pub(crate) fn unheard(&self, cx: &mut Cx<'_>, end: EndId, stranger: Option<SocketAddr>) {
         let Some(leg) = cx.call.legs.leg_of(end) else { return };
-        // Another of its streams is heard: it is there.
+        // Another stream of this side is heard, so the party is connected.
         if cx.call.legs[leg].ends.iter().any(|slot| slot.end != end && heard(slot)) {
             return;
         }
@@ -108,11 +108,12 @@ impl CallMedia {
         cx.count_one_way(leg, both, line, fix);
     }
 
-    /// The continuous stream of an end stopped `silent` ago, while something is sent to it: one-way audio from then on.
+    /// Reports an end with a continuous stream that stopped `silent` ago although it should send: one-way audio from
+    /// then on.
     pub(crate) fn stopped(&self, cx: &mut Cx<'_>, end: EndId, silent: Duration) {
         let Some(leg) = cx.call.legs.leg_of(end) else { return };
         let Some(other) = cx.call.legs.other(leg).filter(|_| cx.call.legs.holds.is_empty()) else { return };
-        // Video, or text, that stops is no silence.
+        // A video or text stream that stops is no silence.
         let is_audio =
             cx.call.legs[leg].ends.iter().find(|slot| slot.remote.is_some()).is_some_and(|slot| slot.end == end);
         let is_agent = cx.call.legs[other].agent.is_some();
@@ -134,14 +135,14 @@ impl CallMedia {
             let fix = stopped.found.fix.clone();
             cx.count_one_way(leg, false, line, fix);
         }
-        // One that stops again has its fault still.
+        // A stream that stops again still has the same fault.
         if let Some(trunk) = cx.call.legs[leg].trunk.as_ref().map(|trunk| trunk.name.clone()) {
             cx.count_found(&trunk, Found { kind: Kind::Stopped, what: &stopped.found }, false);
         }
         cx.call.legs[leg].quality.faults.get_or_insert_default().stopped = Some(stopped);
     }
 
-    /// Notes that a stream which had stopped has come again.
+    /// Records the time when a stopped stream resumed.
     fn look_for_resumption(&self, cx: &mut Cx<'_>, leg: LegId) {
         let now = cx.since_answer();
         let quality = &mut cx.call.legs[leg].quality;
@@ -153,11 +154,12 @@ impl CallMedia {
         }
     }
 
-    /// What is heard of each side is looked at: each kind of fault is told once, while it lasts.
+    /// Checks the audio of both sides; each kind of fault is reported once while it lasts.
     pub(crate) fn look_for_flaws(&self, cx: &mut Cx<'_>) {
         silent_agent::look(cx);
         for leg in [Some(cx.call.legs.near), cx.call.legs.callee].into_iter().flatten() {
-            // Not in the first interval: a side that is not heard is reported then. One that sends only digital silence may speak later.
+            // Skips the first interval, because an unheard side is reported in it, and sides with digital silence,
+            // which may still speak.
             if cx.call.story.series.is_past_the_first() && !cx.call.legs[leg].has_only_silence() {
                 cx.judge(leg, false);
             }
@@ -168,7 +170,7 @@ impl CallMedia {
             {
                 let text = format!("{}; try: {}", found.text, found.fix);
                 cx.edge.trace(cx.now, cx.call.key, TraceItem::Media { leg: leg.index(), text });
-                // A hold and a muted phone are no faults by themselves.
+                // A hold or a muted phone is no fault by itself.
                 if !matches!(found.cause, Cause::OnHold | Cause::Silence | Cause::Ceased) {
                     let sid = cx.call.legs.sid().to_owned();
                     cx.edge.warn(&sid, found.text.clone(), None);
@@ -181,7 +183,7 @@ impl CallMedia {
         }
     }
 
-    /// What is wrong with a side; looked at `now`, also what was not so at the last look.
+    /// Returns the fault of a side; with `now` also faults that began after the last check.
     fn flaw(&self, call: &Shared, edge: &Edge, leg: LegId, now: Option<Instant>) -> Option<Box<Diagnosis>> {
         let name = call.legs.name_of(leg);
         let side = self.media_side(call, edge, leg, &name, None)?;
@@ -190,7 +192,7 @@ impl CallMedia {
         Side { before, ..side }.flaw().map(Box::new)
     }
 
-    /// A side that was not heard until the call's end, which came before the worker's word.
+    /// Counts a side that was not heard until the end of a call too short for the media worker's report.
     fn count_unheard(&self, cx: &mut Cx<'_>, leg: LegId) {
         let Some(found) = cx.call.legs[leg].quality.unheard.clone() else { return };
         let name = cx.edge.shown_name(&cx.call.legs.name_of(leg));
@@ -198,8 +200,8 @@ impl CallMedia {
         cx.count_one_way(leg, false, line, found.fix);
     }
 
-    /// The last look at each side's media, before its ends are closed. In a call too short for the worker's word a side is
-    /// unheard where the other one was heard.
+    /// Checks both sides a last time, before their media ends are closed. In a call too short for the media worker's
+    /// report, a side is unheard if the other one was heard.
     pub(crate) fn settle_hearing(&self, cx: &mut Cx<'_>) {
         if cx.call.times.answered.is_none() {
             return;
@@ -213,7 +215,7 @@ impl CallMedia {
                 let told = cx.call.legs[leg].quality.unheard.take();
                 let is_told = told.is_some();
                 let found = self.why_unheard(cx.call, cx.edge, leg, None);
-                // The last word counts, but for one that has forgotten who sent instead.
+                // The last diagnosis counts, unless it has lost the unexpected source.
                 let keeps = |told: &Diagnosis, found: &Diagnosis| {
                     told.cause == Cause::UnexpectedSource && found.cause == told.cause
                 };
@@ -226,7 +228,7 @@ impl CallMedia {
                     self.count_unheard(cx, leg);
                 }
             } else {
-                // What was so at the last look has hardly ended just before the call, unless something has come since.
+                // A fault of the last check persists to the end, unless audio has arrived since.
                 let is_silent = look(&cx.call.legs[leg]).map(Look::heard)
                     == cx.call.legs[leg].quality.looked.map(|(look, _)| look.heard());
                 let lasts = |cause| cause == Cause::Unsent || (cause == Cause::Ceased && is_silent);

@@ -1,4 +1,4 @@
-//! Judges of who has answered (answering-machine detection): ends of the media session that hear one party until they have a verdict.
+//! Answering-machine detection: media ends that receive the audio of one party until there is a verdict.
 
 use std::time::{Duration, Instant};
 
@@ -10,21 +10,20 @@ use trunkgate_resources::lookups::key::LegId;
 use crate::call::media::CallMedia;
 use crate::call::shared::Cx;
 
-/// A judge of a party.
+/// Answering-machine detection of a party.
 #[derive(Debug)]
 pub(crate) struct Judge {
-    /// The party.
+    /// Leg of the party.
     leg: LegId,
-    /// The end that judges.
+    /// Media end of the detector.
     end: EndId,
     began: Instant,
 }
 
 impl Judge {
-    /// Adds a judge of a party that hears this track of the caller's side as it is wired, now and later.
+    /// Starts detection on a track of the caller's side, as it is wired now and later.
     ///
-    /// # Errors
-    /// The verdict `unknown`, noted: the edge cannot hear the party.
+    /// # Errors Verdict `unknown`, which is recorded: the edge cannot decode the party's audio.
     pub(crate) fn of_caller_side(
         media: &mut CallMedia,
         cx: &mut Cx<'_>,
@@ -45,10 +44,9 @@ impl Judge {
         Ok(judge)
     }
 
-    /// Adds a judge of a party that has answered and is not connected with the caller: it hears the party itself.
+    /// Starts detection on an answered party that is not connected to the caller.
     ///
-    /// # Errors
-    /// The verdict `unknown`, noted: the edge cannot hear the party.
+    /// # Errors Verdict `unknown`, which is recorded: the edge cannot decode the party's audio.
     pub(crate) fn apart(cx: &mut Cx<'_>, leg: LegId, settings: Settings) -> Result<Judge, Verdict> {
         let Some(((of, spoken), media)) = cx.call.legs.spoken_end(leg).zip(cx.call.session) else {
             return Err(unheard(cx, leg));
@@ -72,7 +70,7 @@ impl Judge {
         self.leg
     }
 
-    /// Returns the end that judges.
+    /// Returns the media end of the detector.
     pub(crate) fn end(&self) -> EndId {
         self.end
     }
@@ -82,14 +80,14 @@ impl Judge {
         Verdict { answered_by: AnsweredBy::Unknown, duration: now.saturating_duration_since(self.began) }
     }
 
-    /// Lets the judge go, and notes its verdict.
+    /// Ends detection, and records its verdict.
     pub(crate) fn settle(self, cx: &mut Cx<'_>, verdict: Verdict) {
         let leg = self.leg;
         self.dismiss(cx);
         note(cx, leg, verdict);
     }
 
-    /// Lets the judge go without a verdict.
+    /// Ends detection without a verdict.
     pub(crate) fn dismiss(self, cx: &mut Cx<'_>) {
         cx.call.listeners.remove(self.end);
         if let Some(media) = cx.call.session {
@@ -98,7 +96,7 @@ impl Judge {
     }
 }
 
-/// Notes that a party cannot be judged.
+/// Records that detection is impossible for a party.
 fn unheard(cx: &mut Cx<'_>, leg: LegId) -> Verdict {
     cx.edge.decide(cx.now, cx.call.key, "answering-machine detection: the edge cannot hear the party");
     let verdict = Verdict { answered_by: AnsweredBy::Unknown, duration: Duration::ZERO };
@@ -106,7 +104,7 @@ fn unheard(cx: &mut Cx<'_>, leg: LegId) -> Verdict {
     verdict
 }
 
-/// Notes a verdict for the records of the call.
+/// Adds a verdict to the records of the call.
 fn note(cx: &mut Cx<'_>, leg: LegId, verdict: Verdict) {
     let (name, after) = (verdict.answered_by.name(), verdict.duration.as_secs_f64());
     if let Some(dialled) = &mut cx.call.legs[leg].sip.dialled {

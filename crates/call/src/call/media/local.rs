@@ -1,7 +1,7 @@
-//! Media that the edge itself feeds or copies: its own answer to the caller, ringback, hold audio, goodbyes, and listeners.
+//! Media that the edge itself sends or copies: its answer to the caller, ringback, hold audio, goodbyes, and listeners.
 //!
-//! Listeners are those of a route (`fork`) and those that are asked for in an answered call. Nothing of the call waits for a listener, and no
-//! packet of the call is changed for one.
+//! Listeners are configured in a route (`fork`) or requested in an answered call. The call never waits for a listener,
+//! and its packets are never changed for one.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -35,11 +35,11 @@ use crate::call::words::answer::{Failure, unusable};
 use crate::call::words::refused::Refused;
 use crate::call::words::state::State;
 
-/// Usual clock of telephone-events, in Hz.
+/// Default clock rate of telephone-events, in Hz.
 const EVENT_CLOCK_HZ: u32 = 8000;
 
 impl CallMedia {
-    /// Ends an agent's stream: its end goes, and with it the socket.
+    /// Closes an agent's stream: removes its media end, and thereby its WebSocket.
     pub(crate) fn close_agent(&mut self, cx: &mut Cx<'_>, leg: LegId) {
         let was = cx.call.legs[leg].enter(LegState::Ended);
         let (Some(side), Some(media)) = (&cx.call.legs[leg].agent, cx.call.session) else { return };
@@ -68,7 +68,7 @@ impl CallMedia {
         cx.edge.remove_end(media, gone);
     }
 
-    /// Adds a listener.
+    /// Adds a listener on request.
     pub(crate) fn begin_fork(&mut self, cx: &mut Cx<'_>, request: &ForkRequest) -> Result<ForkView, Refused> {
         let agent = request.listener.agent(cx.edge).ok_or(Refused::UnknownAgent)?;
         if cx.call.legs.has_all_listeners() {
@@ -85,7 +85,7 @@ impl CallMedia {
         cx.call.legs[leg].fork_view().ok_or(Refused::Internal)
     }
 
-    /// Lets a listener go.
+    /// Disconnects a listener on request.
     pub(crate) fn end_fork(&mut self, cx: &mut Cx<'_>, id: &str) -> Result<ForkView, Refused> {
         let leg = cx.call.legs.find(|leg| leg.listens() && leg.sid == id).ok_or(Refused::UnknownFork)?;
         if cx.call.legs[leg].state == LegState::Ended {
@@ -100,7 +100,7 @@ impl CallMedia {
         cx.call.legs[leg].fork_view().ok_or(Refused::Internal)
     }
 
-    /// Lets the listeners hear the caller's side as it is wired now.
+    /// Connects all listeners to the caller's side as it is wired now.
     pub(crate) fn tap_caller(&mut self, cx: &mut Cx<'_>) {
         let Some(media) = cx.call.session else { return };
         Coaching::tap(self, cx);
@@ -114,7 +114,7 @@ impl CallMedia {
         listeners.for_each(|tap| cx.edge.media(media, tap));
         for leg in cx.call.legs.iter_mut().filter(|leg| leg.state != LegState::Ended) {
             let Some(side) = leg.agent.as_mut().filter(|side| side.listens()) else { continue };
-            // Who gets plain RTP gets every payload as it is.
+            // Listeners with plain RTP get every payload unchanged.
             let raw = side.agent.is_raw();
             let heard = if raw { copied.map(|end| (end, TapSpec::default())) } else { understood.clone() };
             let Some(heard) = heard else {
@@ -132,12 +132,12 @@ impl CallMedia {
         }
     }
 
-    /// Whether a listener that wants audio would be given none, because the call has other audio.
+    /// Returns whether listeners get no audio because the edge cannot decode the call's codec.
     pub(crate) fn speaks_other_audio(&self, call: &Shared) -> bool {
         self.copied_end(call).is_some() && self.audible(call).is_none()
     }
 
-    /// What listeners can be given: the caller's end, and its payloads.
+    /// Returns the audio for listeners: the caller's media end and its payload types.
     fn audible(&self, call: &Shared) -> Option<(EndId, TapSpec)> {
         match self.local_end(call) {
             Some((end, spoken)) => Some((end, TapSpec::both(spoken.audio, spoken.coding))),
@@ -145,13 +145,13 @@ impl CallMedia {
         }
     }
 
-    /// The caller's end where the edge itself makes what it hears.
+    /// Returns the caller's media end if the caller has a session with the edge itself.
     fn local_end(&self, call: &Shared) -> Option<(EndId, Spoken)> {
         let far = call.legs.callee.is_some_and(|leg| call.legs[leg].agent.is_none());
         if far { None } else { self.spoken_end(call) }
     }
 
-    /// The end of the caller's first audio.
+    /// Returns the media end of the caller's first audio stream.
     fn copied_end(&self, call: &Shared) -> Option<EndId> {
         if let Some((end, _)) = self.local_end(call) {
             return Some(end);
@@ -163,8 +163,8 @@ impl CallMedia {
         caller.ends.iter().find(|end| is_audio(end.index) && self.wires.contains(end.end)).map(|end| end.end)
     }
 
-    /// Returns the first audio of a leg that listeners can be given: its end, and the numbers on its wires. Each description may have numbers of its
-    /// own for the direction that it receives.
+    /// Returns the first audio of a leg that the edge can decode: the media end, and its payload types in both
+    /// directions. Each description defines the payload types of the direction that it receives.
     pub(crate) fn audio_of(&self, call: &Shared, leg: LegId) -> Option<(EndId, TapSpec)> {
         let caller = &call.legs[leg];
         let (theirs, ours) = (caller.theirs()?, caller.sent());
@@ -196,7 +196,7 @@ impl CallMedia {
         })
     }
 
-    /// A listener is gone: noted, and nothing else.
+    /// Closes a lost listener and logs it; the call is not affected.
     pub(crate) fn lose_listener(&mut self, cx: &mut Cx<'_>, leg: LegId, failure: &Failure) {
         self.close_agent(cx, leg);
         let why = failure.loss.map(|loss| loss.to_string()).unwrap_or_default();
@@ -205,7 +205,7 @@ impl CallMedia {
         cx.edge.log(&sid, line, Some(failure.reason));
     }
 
-    /// The target on `leg` has the caller from now on: an agent for as long as it may.
+    /// Applies the agent's `max_call` once the target on `leg` has the caller.
     pub(crate) fn limit_call(&mut self, cx: &mut Cx<'_>, leg: LegId) {
         cx.disarm(Timer::MaxCall);
         let Some(agent) = cx.call.legs[leg].agent.as_ref().map(|side| side.agent.clone()) else {
@@ -221,13 +221,13 @@ impl CallMedia {
         self.holder = Some(Box::new(Holder { agent, since }));
     }
 
-    /// Whether the agent that is tried next has the caller told ports of ours before it is there.
+    /// Returns whether the next agent requires our media ports to be sent to the caller before the agent is connected.
     pub(crate) fn is_told_ports(&self, call: &Shared, agent: &Agent) -> bool {
         let tells = matches!(agent.answer, AnswerTime::Early | AnswerTime::AtOnce);
         tells && call.is_answered_by_agent() && self.spoken.is_none()
     }
 
-    /// From now on the caller hears this agent's goodbye and hold audio.
+    /// Selects the agent that provides goodbye and hold audio for the caller.
     pub(crate) fn take_sounds(&mut self, agent: &Arc<Agent>) {
         if agent.goodbye.is_some() {
             self.goodbye = Some(agent.clone());
@@ -235,17 +235,17 @@ impl CallMedia {
         self.hold = Some(agent.clone());
     }
 
-    /// The caller no longer hears the goodbye and hold audio of an agent that it has left.
+    /// Deselects goodbye and hold audio after the caller has left an agent.
     pub(crate) fn drop_sounds(&mut self) {
         (self.goodbye, self.hold) = (None, None);
     }
 
-    /// Whether the caller hears us although it has no answer.
+    /// Returns whether the caller hears the edge before its call is answered.
     pub(crate) fn is_early(&self, call: &Shared) -> bool {
         call.state == State::Searching && self.spoken.is_some()
     }
 
-    /// Answers an offer of the caller, takes it into force, and has its media follow.
+    /// Answers an offer of the caller for the session with the edge itself, and points the media accordingly.
     pub(crate) fn answer_locally(&mut self, cx: &mut Cx<'_>, offer: &Description) -> Result<Description, Failure> {
         let caller = cx.call.legs.near_leg();
         let answered =
@@ -269,7 +269,7 @@ impl CallMedia {
         Ok(answer)
     }
 
-    /// Takes into force what was agreed with the caller; its other streams are closed.
+    /// Puts an agreement with the caller into force, and closes its other streams.
     pub(crate) fn speak(&mut self, cx: &mut Cx<'_>, spoken: Spoken, far: &Far, relatch: bool) {
         let Some(media) = cx.call.session else { return };
         self.spoken = Some(spoken);
@@ -286,13 +286,13 @@ impl CallMedia {
         cx.call.legs.note_media(cx.now, cx.edge, &[cx.call.legs.near], &codec);
     }
 
-    /// The caller's end of what it speaks with the edge.
+    /// Returns the caller's media end in its session with the edge, with codec and payload types.
     pub(crate) fn spoken_end(&self, call: &Shared) -> Option<(EndId, Spoken)> {
         let spoken = self.spoken?;
         Some((call.legs.near_leg().end(spoken.index)?.end, spoken))
     }
 
-    /// What the caller has agreed on, as an offer: that codec and nothing else, so that its session need not change.
+    /// Returns the caller's agreement as an offer of that codec alone, so that its session need not change.
     pub(crate) fn standing_offer(&self, call: &Shared) -> Option<Description> {
         let spoken = self.spoken?;
         let mut offer = call.legs.near_leg().theirs()?;
@@ -307,7 +307,7 @@ impl CallMedia {
         Some(offer)
     }
 
-    /// Plays a goodbye to the caller; whether it can hear one.
+    /// Plays a goodbye to the caller; returns whether the caller can hear it.
     pub(crate) fn play_last(&mut self, cx: &mut Cx<'_>, sound: &Arc<[u8]>, reason: ReasonSlug) -> bool {
         let (Some(media), Some((caller, spoken))) = (cx.call.session, self.spoken_end(cx.call)) else { return false };
         let Some(end) = cx.edge.new_end(media) else { return false };
@@ -325,7 +325,7 @@ impl CallMedia {
         true
     }
 
-    /// The caller has moved while it hears the goodbye.
+    /// Continues the goodbye after the caller's session has changed.
     pub(crate) fn say_on(&mut self, cx: &mut Cx<'_>) {
         if let (Some(player), Some((caller, spoken))) = (self.player, self.spoken_end(cx.call)) {
             self.connect_ends(cx, player.end, caller, talks(spoken));
@@ -338,8 +338,8 @@ impl CallMedia {
         cx.edge.remove_end(media, player.end);
     }
 
-    /// Connects the caller with the program's player, which is silent until it is given a sound; digits of the caller go to
-    /// the program. Nothing before the caller's media address is known.
+    /// Connects the caller to the application's player, which is silent until it gets a sound and receives the caller's
+    /// digits. Does nothing before the caller's media address is known.
     pub(crate) fn talk_to_caller(&mut self, cx: &mut Cx<'_>) {
         self.talks_to_caller = true;
         if let Some(agent) = cx.call.legs.agent_in_place_of_caller() {
@@ -354,7 +354,7 @@ impl CallMedia {
                 *self.player.insert(Player { end, last: None })
             }
         };
-        // In a conference, or connected by a queue, the caller hears the others instead, unless it waits.
+        // The caller hears the mix in a conference or a connection by a queue, unless it waits.
         let heard = self.seat.as_ref().and_then(CallerSeat::heard).unwrap_or(player.end);
         self.connect_ends(cx, heard, caller, talks(spoken));
         let wire = digits_of(spoken, cx.call.legs.near_leg().dtmf());
@@ -362,7 +362,7 @@ impl CallMedia {
         self.tap_caller(cx);
     }
 
-    /// Connects an agent that is a party of a conference with its seat. It hears nothing in the place of music.
+    /// Connects an agent that is a conference participant to its mixer input. An agent hears no waiting music.
     fn talk_to_agent(&mut self, cx: &mut Cx<'_>, agent: EndId) {
         let (Some(media), Some(seat)) = (cx.call.session, self.seat.as_ref()) else { return };
         let (seat, is_heard) = (seat.id(), seat.heard().is_some());
@@ -374,19 +374,20 @@ impl CallMedia {
         }
     }
 
-    /// Takes the caller's end before a mixer away; the caller hears the player again.
+    /// Removes a mixer input; the caller hears the player again.
     pub(crate) fn drop_seat(&mut self, cx: &mut Cx<'_>, seat: EndId) {
         let Some(media) = cx.call.session else { return };
         self.wires.retain(|from, (to, _)| from != seat && *to != seat);
         cx.edge.remove_end(media, seat);
     }
 
-    /// The program speaks to the caller no longer.
+    /// Ends the connection between the caller and the application.
     pub(crate) fn end_talk(&mut self) {
         self.talks_to_caller = false;
     }
 
-    /// Connects a called party with a player of its own; its digits go to its program. Returns whether it can be spoken to.
+    /// Connects a called party to a player of its own, which receives its digits. Returns whether the edge supports its
+    /// codec.
     pub(crate) fn talk_to_called(&mut self, cx: &mut Cx<'_>, leg: LegId) -> bool {
         let Some((media, (_, Some(spoken)))) = cx.call.session.zip(cx.call.legs.offer_of(leg)) else { return false };
         let Some(theirs) = cx.call.legs[leg].end(spoken.index).map(|end| end.end) else { return false };
@@ -399,7 +400,7 @@ impl CallMedia {
         true
     }
 
-    /// From now on a program is told of the caller's digits, which its party gets as well.
+    /// Reports the caller's digits to an application from now on, while they are still relayed to the party.
     pub(crate) fn tell_digits(&mut self, cx: &mut Cx<'_>) {
         self.tells_digits = true;
         let ends: Vec<EndId> = cx.call.legs.near_leg().ends.iter().map(|end| end.end).collect();
@@ -410,14 +411,14 @@ impl CallMedia {
         }
     }
 
-    /// Takes the called party's player away.
+    /// Removes the called party's player.
     pub(crate) fn end_talk_to_called(&mut self, cx: &mut Cx<'_>) {
         let (Some(end), Some(media)) = (self.called_player.take(), cx.call.session) else { return };
         self.wires.retain(|from, (to, _)| from != end && *to != end);
         cx.edge.remove_end(media, end);
     }
 
-    /// Plays a sound to the party whose program runs, instead of what it hears.
+    /// Plays a sound to the party that the application controls, in place of its previous audio.
     pub(crate) fn play_to_party(&mut self, cx: &mut Cx<'_>, sound: Sound) {
         match (self.called_player, cx.call.session) {
             (Some(end), Some(media)) => cx.edge.media(media, Command::Play { end, sound }),
@@ -425,7 +426,7 @@ impl CallMedia {
         }
     }
 
-    /// Plays a sound to the caller of a program instead of what it hears.
+    /// Plays a sound to an application's caller, in place of its previous audio.
     pub(crate) fn play_to_caller(&mut self, cx: &mut Cx<'_>, sound: Sound) {
         self.talk_to_caller(cx);
         if let (Some(media), Some(player)) = (cx.call.session, self.player) {
@@ -433,18 +434,18 @@ impl CallMedia {
         }
     }
 
-    /// Stops what the caller of a program hears.
+    /// Silences the player of an application's caller.
     pub(crate) fn stop_playing_to_caller(&mut self, cx: &mut Cx<'_>) {
         self.play_to_caller(cx, Sound::Silence);
     }
 
-    /// Lets the caller of a program hear ringing, while a party is called.
+    /// Plays ringback to an application's caller while a party is called.
     pub(crate) fn ring_to_caller(&mut self, cx: &mut Cx<'_>) {
         self.play_to_caller(cx, Sound::Ringback);
     }
 }
 
-/// How digits of a party reach its program.
+/// Returns the wire that carries only a party's digits to its application.
 pub(crate) fn digits_of(spoken: Spoken, dtmf: Dtmf) -> WireSpec {
     let parted = PartedSpec {
         events: spoken.keys.map(|number| (number, event_clock_hz(spoken))).into_iter().collect(),
@@ -455,59 +456,59 @@ pub(crate) fn digits_of(spoken: Spoken, dtmf: Dtmf) -> WireSpec {
     WireSpec { parted: Some(Box::new(parted)), ..WireSpec::default() }
 }
 
-/// The clock of the caller's telephone-events, in Hz: that which it wants of ours (RFC 4733 §2.1).
+/// Returns the clock rate of the caller's telephone-events in Hz, taken from ours towards the caller (RFC 4733 §2.1).
 fn event_clock_hz(spoken: Spoken) -> u32 {
     spoken.presses.map_or(EVENT_CLOCK_HZ, |(_, clock_hz)| clock_hz)
 }
 
-/// Who is to listen.
+/// Destination of a fork.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Listener {
-    /// An agent of the configuration.
+    /// Name of an agent in the configuration.
     Agent(String),
-    /// The address of the listener: `ws://`, `wss://` or `rtp://`, with every default of the configuration. Where audio may go in
-    /// the clear is looked at when it is called.
+    /// URL of the listener: `ws://`, `wss://` or `rtp://`, with default settings. The permission for unencrypted audio
+    /// is checked at connection time.
     Url(String),
 }
 
 impl Listener {
-    /// What one was asked for by.
+    /// Returns the form in which a listener was requested.
     pub(crate) fn of(agent: &Agent) -> Listener {
         if agent.name.is_empty() { Listener::Url(agent.url.clone()) } else { Listener::Agent(agent.name.to_string()) }
     }
-    /// The agent; `None` where the configuration has none of this name.
+    /// Returns the agent; `None` if the configuration has none with this name.
     pub(crate) fn agent(&self, edge: &Edge) -> Option<Arc<Agent>> {
         match self {
             Listener::Agent(name) => edge.table().agent(name).filter(|agent| !agent.name.is_empty()).cloned(),
             Listener::Url(url) => Some(Arc::new(Agent::at("", url))),
         }
     }
-    /// Said of one that a restart did not bring back.
+    /// Returns the message for a listener that was not restored after a restart.
     pub(crate) fn left_out(&self) -> String {
         let (Listener::Agent(who) | Listener::Url(who)) = self;
         format!("{who} no longer listens: removed from the configuration")
     }
 }
 
-/// A fork as it is asked for; a restored call asks for its listeners again.
+/// Request for a fork; a restored call requests its listeners again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ForkRequest {
-    /// Who is to listen.
+    /// Destination of the fork.
     pub listener: Listener,
-    /// To what.
+    /// Tracks to send.
     pub tracks: TrackSet,
-    /// `customParameters`, besides those that its configuration names; of one name, these are told.
+    /// `customParameters` in addition to the configured ones, which they override.
     pub parameters: Vec<(String, String)>,
 }
 
 impl ForkRequest {
-    /// Returns its part in the call.
+    /// Returns the role of the listener in the call.
     pub(crate) fn role(&self) -> Role {
         Role::Listen { tracks: self.tracks, parameters: self.parameters.clone() }
     }
 }
 
-/// Returns the listeners of a call that have not ended, as they are asked for.
+/// Returns the requests for all active listeners of a call.
 pub(crate) fn listeners(legs: &Legs) -> Vec<ForkRequest> {
     let live = legs.iter().filter(|leg| leg.state != LegState::Ended).filter_map(|leg| leg.agent.as_ref());
     live.filter_map(|side| {

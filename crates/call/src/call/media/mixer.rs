@@ -1,4 +1,4 @@
-//! Ends of a media session before a mixer: they say to the others what their party says, and by them it hears the others.
+//! Media ends connected to a conference mixer: each sends its party's audio to the mixer and receives the mix for it.
 
 use trunkgate_conference::{ConferenceId, NodeCommand, Rate, SeatId, ring};
 use trunkgate_media::agent::TrackSet;
@@ -8,19 +8,19 @@ use trunkgate_resources::io::Output;
 use crate::call::media::CallMedia;
 use crate::call::shared::Cx;
 
-/// An end before a mixer.
+/// Media end connected to a mixer.
 #[derive(Debug)]
 pub(crate) struct MixerEnd {
     end: EndId,
-    /// What of its party the others hear, and by which of its ends.
+    /// Audio of the party sent to the mixer, and the media end that it is taken from.
     hears: Option<(EndId, TapSpec)>,
 }
 
 impl MixerEnd {
-    /// Adds an end of this rate to the media session, and its rings to the mixer, where it is away until it is given a part.
+    /// Adds a media end with this sample rate, and connects it to the mixer. The seat stays silent until it is given a
+    /// part.
     ///
-    /// # Errors
-    /// Why there is none, in words.
+    /// # Errors Reason why no end could be added, as a message.
     pub(crate) fn add(
         cx: &mut Cx<'_>,
         (conference, seat): (ConferenceId, SeatId),
@@ -36,12 +36,12 @@ impl MixerEnd {
         Ok(MixerEnd { end, hears: None })
     }
 
-    /// Returns its number in the media session.
+    /// Returns the identifier in the media session.
     pub(crate) fn id(&self) -> EndId {
         self.end
     }
 
-    /// Takes what of its party is there to be heard; returns the command for the media session, where that is new.
+    /// Sets the audio that the party sends to the mixer; returns the command for the media session if it has changed.
     pub(crate) fn listen_to(&mut self, heard: &(EndId, TapSpec)) -> Option<Command> {
         let is_new = self.hears.as_ref() != Some(heard);
         is_new.then(|| {
@@ -52,19 +52,18 @@ impl MixerEnd {
     }
 }
 
-/// The caller's end before a mixer: in a conference, or where a queue has connected it with another call.
+/// Mixer input of the caller: in a conference, or in a connection with another call by a queue.
 #[derive(Debug)]
 pub(crate) struct CallerSeat {
     end: EndId,
-    /// Whether the caller hears it instead of the program's player.
+    /// True if the caller hears the mix instead of the application's player.
     is_heard: bool,
 }
 
 impl CallerSeat {
-    /// Adds the caller's end, which the caller hears once it talks to the program again.
+    /// Adds the caller's mixer input. The caller hears the mix from its next connection to the application on.
     ///
-    /// # Errors
-    /// Why there is none, in words.
+    /// # Errors Reason why no input could be added, as a message.
     pub(crate) fn take(
         media: &mut CallMedia,
         cx: &mut Cx<'_>,
@@ -81,7 +80,7 @@ impl CallerSeat {
         Ok(())
     }
 
-    /// Takes the end away; the caller hears the program's player again.
+    /// Removes the mixer input; the caller hears the application's player again.
     pub(crate) fn leave(media: &mut CallMedia, cx: &mut Cx<'_>) {
         if let Some(CallerSeat { end, .. }) = media.seat.take() {
             cx.call.listeners.remove(end);
@@ -89,23 +88,23 @@ impl CallerSeat {
         }
     }
 
-    /// Sets whether the caller hears it, from its next talk to the program on.
+    /// Sets whether the caller hears the mix, from its next connection to the application on.
     pub(crate) fn hear(&mut self, is_heard: bool) {
         self.is_heard = is_heard;
     }
 
-    /// Returns its number in the media session.
+    /// Returns the identifier in the media session.
     pub(crate) fn id(&self) -> EndId {
         self.end
     }
 
-    /// Returns its number where the caller hears it.
+    /// Returns the identifier in the media session if the caller hears the mix.
     pub(crate) fn heard(&self) -> Option<EndId> {
         self.is_heard.then_some(self.end)
     }
 }
 
-/// Returns the rate at which a mixer takes a party that speaks this.
+/// Returns the mixer's sample rate for a codec.
 pub(crate) fn rate_of(coding: Coding) -> Rate {
     if coding.is_g711() { Rate::Narrow } else { Rate::Wide }
 }

@@ -1,10 +1,10 @@
-//! The media of a call: connections, what the edge itself plays, and DTMF.
+//! Media of a call: connections, audio played by the edge itself, and DTMF.
 //!
 //! | event | searching | answered | rerouting | leaving | ended |
 //! | --- | --- | --- | --- | --- | --- |
-//! | media latched | noted | the same | the same | the same | – |
-//! | a side sent nothing since the answer, or stopped | – | noted | – | – | – |
-//! | early media has gone to an unproven address for too long | withheld | – | – | – | – |
+//! | media latched | source recorded | source recorded | source recorded | source recorded | – |
+//! | a side sent nothing since the answer, or stopped | – | fault recorded | – | – | – |
+//! | early media to an unproven address reaches its time limit | withheld | – | – | – | – |
 
 pub(crate) mod coaching;
 pub(crate) mod hearing;
@@ -27,31 +27,31 @@ use crate::call::media::coaching::Coaching;
 use crate::call::media::mixer::CallerSeat;
 use crate::call::media::player::Player;
 
-/// The media session of a call: who is connected to whom, what plays, and the agent that has the caller.
+/// Media session of a call: connections, players, and the agent that has the caller.
 #[derive(Debug, Default)]
 pub(crate) struct CallMedia {
-    /// What each end was last connected to.
+    /// Sink and wire of each media end, by source.
     pub(crate) wires: Few<EndId, (EndId, WireSpec)>,
-    /// Port pairs of the caller, or of the answered call, that could not be bound.
+    /// Number of port pairs of the caller, or of the answered call, that could not be bound.
     pub(crate) bind_failures: u8,
-    /// What the caller and the edge itself have agreed on, once they have.
+    /// Agreement on codec and DTMF between the caller and the edge itself.
     pub(crate) spoken: Option<Spoken>,
-    /// What plays to the caller.
+    /// Player for the caller.
     pub(crate) player: Option<Player>,
-    /// The player of a called party that hears a document before it is connected.
+    /// Player for a called party that hears a document before it is connected.
     pub(crate) called_player: Option<EndId>,
-    /// Whether a program receives the caller's digits although they go to a party.
+    /// True if an application receives the caller's digits although they are relayed to a party.
     pub(crate) tells_digits: bool,
-    /// The caller's end before a mixer.
+    /// Mixer input of the caller.
     pub(crate) seat: Option<CallerSeat>,
-    /// Whether the caller talks to a program: it hears the program's player, and its digits are the program's.
+    /// True while the caller talks to an application: it hears the application's player, which receives its digits.
     pub(crate) talks_to_caller: bool,
-    /// The agent whose goodbye the caller hears when no target is left.
+    /// Agent with the goodbye that the caller hears when no target is left.
     pub(crate) goodbye: Option<Arc<Agent>>,
-    /// The agent whose hold audio the caller hears while no party has the call.
+    /// Agent with the hold audio that the caller hears while no party has the call.
     pub(crate) hold: Option<Arc<Agent>>,
-    /// The agent that has the caller, or had it last if none has it now.
+    /// Agent that has the caller, or had it last.
     pub(crate) holder: Option<Box<Holder>>,
-    /// The agent that has transferred the caller, and coaches the party.
+    /// Agent that has transferred the caller and coaches the party.
     pub(crate) coaching: Option<Box<Coaching>>,
 }

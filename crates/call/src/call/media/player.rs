@@ -1,16 +1,16 @@
-//! What plays to the caller.
+//! Player for the caller.
 
 use trunkgate_media::EndId;
 use trunkgate_story::reason::ReasonSlug;
 
-/// Samples of a goodbye in a millisecond.
+/// Samples per millisecond of a goodbye.
 pub(crate) const SAMPLES_PER_MS: u64 = 8;
 
-/// What plays to the caller.
+/// Player for the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Player {
-    /// Its end.
+    /// Media end of the player.
     pub(crate) end: EndId,
-    /// Why the call ends when it has played; `None`: a tone that plays until a target answers.
+    /// Reason for the end of the call after the sound; `None` if the player plays until a target answers.
     pub(crate) last: Option<ReasonSlug>,
 }

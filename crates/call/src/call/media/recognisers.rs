@@ -1,4 +1,5 @@
-//! Recognisers: sockets that hear a track of the caller's side, belong to no leg and say nothing. A part that hires one takes its events.
+//! Speech recognisers: WebSockets that receive a track of the caller's side. They belong to no leg and send no audio.
+//! The part of the call that starts a recogniser handles its events.
 
 use trunkgate_media::agent::{Recognition, Settings, TrackSet};
 use trunkgate_media::{AgentSpec, Command, EndId, SocketSpec};
@@ -10,10 +11,9 @@ use trunkgate_story::sentence::without_numbers;
 use crate::call::legs::agents::shortened;
 use crate::call::shared::Cx;
 
-/// Connects a recogniser of a track, as one more of those that are there. Returns its end.
+/// Connects a recogniser for a track, and counts it. Returns its media end.
 ///
-/// # Errors
-/// There is no room for one.
+/// # Errors The limit of recognisers or of media ends is reached.
 pub(crate) fn hire(
     cx: &mut Cx<'_>,
     spec: &RecogniserSpec,
@@ -31,14 +31,14 @@ pub(crate) fn hire(
     Ok(end)
 }
 
-/// Disconnects a recogniser, as one fewer.
+/// Disconnects a recogniser, and counts it off.
 pub(crate) fn dismiss(cx: &mut Cx<'_>, end: EndId) {
     disconnect(cx, end);
     cx.edge.apps_mut().recognition.end();
     cx.edge.note_recognisers();
 }
 
-/// Connects the recogniser of a track again. Returns its new end, where there is room for one.
+/// Replaces the connection of a recogniser. Returns its new media end, if there is room for one.
 pub(crate) fn reconnect(
     cx: &mut Cx<'_>,
     end: EndId,
@@ -50,7 +50,7 @@ pub(crate) fn reconnect(
     connect(cx, spec, tracks, recognition)
 }
 
-/// Returns what a worker found of a recogniser, as it may be shown.
+/// Sanitises a media worker's message about a recogniser for display.
 pub(crate) fn shown(text: &str) -> String {
     without_numbers(&redact::addresses(shortened(text)))
 }

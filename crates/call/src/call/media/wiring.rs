@@ -1,7 +1,7 @@
-//! The connections of the media session: which end feeds which, conversion between codecs, holds that end here, and ends that go.
+//! Wiring of the media session: connections between ends, transcoding, holds handled by the edge, and removal of ends.
 //!
-//! With `hold = "local"` the edge answers the side that holds, and the other side hears music and is not asked anything: it need not know
-//! what a re-INVITE is.
+//! With `hold = "local"` the edge answers the side that holds. The other side hears music and gets no re-INVITE, so it
+//! need not support one.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -31,25 +31,26 @@ use crate::call::media::coaching::{Coaching, mix};
 use crate::call::shared::{Cx, Next, Shared};
 use crate::call::words::answer::FinalAnswer;
 
-/// The first payload number that has no meaning of its own (RFC 3551 §6).
+/// First dynamic payload type (RFC 3551 §6).
 const FIRST_DYNAMIC: u8 = 96;
 
-/// Media of an answered call in plain data. It does not carry players, the seat before a mixer, and an agent that coaches: what plays is begun
-/// again by the part that wants it.
+/// Media of an answered call in plain data. Players, mixer inputs and a coaching agent are not included: the parts that
+/// use players start them again.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct CallMediaSnapshot {
-    /// Connections between ends of the two sides.
+    /// Connections between media ends of the two sides.
     wires: Vec<(EndId, EndId, WireSpec)>,
     spoken: Option<Spoken>,
-    /// The agent whose goodbye the caller would hear.
+    /// Agent with the goodbye for the caller.
     goodbye: Option<Arc<str>>,
-    /// The agent whose hold audio it would hear.
+    /// Agent with the hold audio for the caller.
     hold: Option<Arc<str>>,
     holder: Option<HolderSnapshot>,
 }
 
 impl CallMedia {
-    /// Writes the media down. `parted`: how a called party that hears a document is connected after a restart.
+    /// Returns the media in plain data. `parted` are the wires for a called party that hears a document, used after a
+    /// restart.
     pub(crate) fn snapshot<'p>(
         &self,
         now: Instant,
@@ -81,7 +82,7 @@ impl CallMedia {
         }
     }
 
-    /// Makes the media again: the worker gets the connections once more.
+    /// Restores the media, and sends the connections to the media worker again.
     pub(crate) fn restore(now: Instant, edge: &mut Edge, session: MediaId, snapshot: CallMediaSnapshot) -> CallMedia {
         let CallMediaSnapshot { wires: written, spoken, goodbye, hold, holder } = snapshot;
         let mut wires = Few::default();
@@ -95,7 +96,7 @@ impl CallMedia {
         CallMedia { wires, spoken, goodbye, hold, holder, ..CallMedia::default() }
     }
 
-    /// Closes the media session and keeps what its ends counted.
+    /// Closes the media session, and keeps the counters of its ends.
     pub(crate) fn close_media(&mut self, cx: &mut Cx<'_>) {
         if let Some(media) = cx.call.session.take() {
             cx.edge.media(media, Command::Close);
@@ -108,7 +109,7 @@ impl CallMedia {
         self.wires.clear();
     }
 
-    /// Ends one leg in the way that its state allows.
+    /// Ends one leg by CANCEL, BYE or closing its stream, according to its state.
     pub(crate) fn hang_up_leg(&mut self, cx: &mut Cx<'_>, leg: LegId, reason: ReasonSlug) {
         if cx.call.legs[leg].agent.is_some() {
             return self.close_agent(cx, leg);
@@ -120,7 +121,7 @@ impl CallMedia {
         }
     }
 
-    /// Puts a hold that ends here, or its end, into force.
+    /// Begins or ends a hold handled by the edge.
     pub(crate) fn take_hold(&mut self, cx: &mut Cx<'_>, change: HoldChange, streams: &[AgreedStream]) {
         let HoldChange { leg, other, relatch, holds, offers } = change;
         let name = cx.call.legs.name_of(leg);
@@ -154,7 +155,7 @@ impl CallMedia {
         self.tap_caller(cx);
     }
 
-    /// Two sides hear each other no longer.
+    /// Disconnects two sides from each other.
     pub(crate) fn part(&mut self, cx: &mut Cx<'_>, legs: [LegId; 2]) {
         let Some(media) = cx.call.session else { return };
         for end in legs.iter().flat_map(|leg| &cx.call.legs[*leg].ends) {
@@ -165,7 +166,7 @@ impl CallMedia {
         Coaching::part(self, cx, legs);
     }
 
-    /// Parts the two sides, and plays to those that are held.
+    /// Disconnects the two sides, and plays music to the held ones.
     pub(crate) fn part_and_play(&mut self, cx: &mut Cx<'_>) {
         if let Some(callee) = cx.call.legs.callee {
             self.part(cx, [cx.call.legs.near, callee]);
@@ -174,7 +175,7 @@ impl CallMedia {
         self.tap_caller(cx);
     }
 
-    /// Plays music to the side that is held here.
+    /// Plays music to the sides that the edge holds.
     pub(crate) fn play_to_held(&mut self, cx: &mut Cx<'_>) {
         let Some(media) = cx.call.session else { return };
         let holders: Vec<LegId> = cx.call.legs.holds.iter().map(|(leg, _)| leg).collect();
@@ -196,7 +197,7 @@ impl CallMedia {
         }
     }
 
-    /// Nobody is held here any more: what both sides agree on counts.
+    /// Ends all holds handled by the edge; the agreement of both sides applies again.
     pub(crate) fn end_holds(&mut self, cx: &mut Cx<'_>) {
         let players: Vec<Option<EndId>> = cx.call.legs.holds.values().map(|hold| hold.player).collect();
         cx.call.legs.holds.clear();
@@ -205,7 +206,7 @@ impl CallMedia {
         }
     }
 
-    /// Takes the player of a hold away.
+    /// Removes the player of a hold.
     pub(crate) fn stop_music(&mut self, cx: &mut Cx<'_>, player: Option<EndId>) {
         if let (Some(player), Some(media)) = (player, cx.call.session) {
             self.wires.remove(player);
@@ -213,7 +214,7 @@ impl CallMedia {
         }
     }
 
-    /// Tells the media session what was agreed. Each side: the leg, and whether its latch opens again.
+    /// Applies agreed streams to the media session. Each side has its leg, and a flag to latch its media source again.
     pub(crate) fn wire(
         &mut self,
         cx: &mut Cx<'_>,
@@ -269,7 +270,7 @@ impl CallMedia {
     pub(crate) fn redraw_caller(&mut self, cx: &mut Cx<'_>, end: EndId) -> Next {
         self.bind_failures += 1;
         let no_ports = FinalAnswer::new(503, ReasonSlug::NoPorts);
-        // The caller has been told the port already, or luck is out.
+        // The port has already been sent to the caller, or too many attempts have failed.
         if cx.call.legs.near_leg().sdp.ours.is_some() || self.bind_failures >= BIND_TRIES {
             return Next::Refuse(Box::new(no_ports));
         }
@@ -289,17 +290,18 @@ impl CallMedia {
         self.coaching.is_some()
     }
 
-    /// Returns whether an agent's leg is that of a coach.
+    /// Returns whether a leg is that of the coach.
     pub(crate) fn is_coach(&self, leg: LegId) -> bool {
         self.coaching.as_ref().is_some_and(|coaching| coaching.agent() == leg)
     }
 
-    /// Returns the leg of the coached party, where an end is the caller's: its digits are sent to the party.
+    /// Returns the leg of the coached party if `end` is the caller's, so that the caller's digits are sent to the
+    /// party.
     pub(crate) fn coached_party_of(&self, end: EndId) -> Option<LegId> {
         self.coaching.as_ref().and_then(|coaching| coaching.party_of(end))
     }
 
-    /// Has a leg's ends closed; its figures stay.
+    /// Closes the media ends of a leg, and keeps their counters.
     pub(crate) fn drop_ends(&mut self, cx: &mut Cx<'_>, leg: LegId) {
         let Some(media) = cx.call.session else { return };
         if self.coaching.as_ref().is_some_and(|coaching| coaching.is_between(cx.call.legs.near, leg)) {
@@ -313,7 +315,7 @@ impl CallMedia {
         }
     }
 
-    /// Notes of each leg what its audio is converted into, as it is wired now.
+    /// Updates the codec that each leg's audio is transcoded to.
     pub(crate) fn note_conversion(&mut self, call: &mut Shared, legs: impl IntoIterator<Item = LegId>) {
         for at in legs {
             let leg = &call.legs[at];
@@ -331,14 +333,14 @@ impl CallMedia {
         }
     }
 
-    /// Connects two ends, unless they are so already.
+    /// Connects two ends, unless they already are.
     pub(crate) fn connect_ends(&mut self, cx: &mut Cx<'_>, from: EndId, to: EndId, wire: WireSpec) {
         let Some(media) = cx.call.session else { return };
         let wire = telling(cx.call, (from, to), wire);
         if self.wires.get(from) == Some(&(to, wire.clone())) {
             return;
         }
-        // The worker disconnects what fed `to` before.
+        // The media worker disconnects the previous source of `to`.
         self.wires.retain(|_, (sink, _)| *sink != to);
         self.wires.insert(from, (to, wire.clone()));
         if self.coaching.as_ref().is_some_and(|coaching| coaching.replaces(from, to)) {
@@ -347,7 +349,7 @@ impl CallMedia {
         cx.edge.media(media, Command::Wire { from, to, wire });
     }
 
-    /// Takes the answer to a re-INVITE of our own into force; a hold that ends here goes on.
+    /// Applies the answer to our own re-INVITE; a hold handled by the edge continues.
     pub(crate) fn take_asked(
         &mut self,
         cx: &mut Cx<'_>,
@@ -364,14 +366,14 @@ impl CallMedia {
         cx.close_unused([from, to], streams);
     }
 
-    /// Lets a leg go to another call; what stays is its record.
+    /// Moves a leg to another call, and leaves a copy for the record.
     pub(crate) fn hand_over(&mut self, cx: &mut Cx<'_>, leg: LegId) -> Leg {
         self.drop_ends(cx, leg);
         cx.call.legs[leg].end_with(ReasonSlug::Transferred, EndedBy::Edge);
         let number = Box::new(cx.call.number_of(leg).clone());
         let side = &mut cx.call.legs[leg];
         side.number = Some(number);
-        // One more than whole rounds: numbers begin anywhere (RFC 3550 §5.1).
+        // The initial sequence number is random (RFC 3550 §5.1), so there may be one more roll-over.
         let rounds = side.quality.earlier.as_ref().map_or(0, |earlier| (earlier.rx_packets + earlier.lost) >> 16);
         side.rolled = side.rolled.saturating_add(u32::try_from(rounds).unwrap_or(u32::MAX)).saturating_add(1);
         let flow = side.flow.unwrap_or_else(Leg::nowhere);
@@ -413,7 +415,7 @@ impl CallMedia {
         std::mem::replace(side, stays)
     }
 
-    /// Lets a leg go to a call of its own, whose SID is the leg's: with its ends, its figures and what was heard of it.
+    /// Moves a leg to a call of its own with the leg's SID, media ends, counters and diagnoses.
     pub(crate) fn detach(&mut self, cx: &mut Cx<'_>, leg: LegId) -> Leg {
         let side = &mut cx.call.legs[leg];
         let (ends, quality) = (std::mem::take(&mut side.ends), std::mem::take(&mut side.quality));
@@ -429,7 +431,7 @@ impl CallMedia {
         Leg { ends, quality, rolled, latched, ..leaves }
     }
 
-    /// A leg takes the place of another one, whose far end is to hang up.
+    /// Puts a leg in the place of another one that is about to be hung up.
     pub(crate) fn take_side(&mut self, cx: &mut Cx<'_>, by: LegId, at: LegId, waits: LegId) {
         (cx.call.legs.near, cx.call.legs.callee) = (waits, Some(at));
         self.end_holds(cx);
@@ -449,22 +451,22 @@ impl CallMedia {
     }
 }
 
-/// What one side wants of a hold that ends here.
+/// Change of a hold that the edge handles.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct HoldChange {
-    /// Who wants it.
+    /// Leg that requests the change.
     pub(crate) leg: LegId,
-    /// The other side.
+    /// Leg on the other side.
     pub(crate) other: LegId,
-    /// Whether its latch opens again.
+    /// True if the media source of `leg` must be latched again.
     pub(crate) relatch: bool,
-    /// Whether it holds from now on, or talks.
+    /// True to hold, false to resume.
     pub(crate) holds: bool,
-    /// Whether the streams stand with it as the offerer.
+    /// True if `leg` is the offerer of the streams.
     pub(crate) offers: bool,
 }
 
-/// Whether a side wants another direction than before, or than what is usual.
+/// Returns whether a side has changed a stream's direction, or begins with another one than `sendrecv`.
 pub(crate) fn turned(before: Option<&Description>, now: &Description, streams: &[AgreedStream]) -> bool {
     let direction = |description: &Description, index: usize| {
         description.media.get(index).map_or(Direction::SendRecv, |media| description.direction_of(media))
@@ -475,7 +477,7 @@ pub(crate) fn turned(before: Option<&Description>, now: &Description, streams: &
     })
 }
 
-/// What a target that takes no description of ours was offered, and its own words about it (RFC 3261 §20.43).
+/// Describes our offer that a target refused, with the Warning of its response (RFC 3261 §20.43).
 pub(crate) fn refused_offer(leg: &Leg, response: &Message) -> Option<String> {
     let sent = leg.sent()?;
     let section = anchored_streams(&sent).into_iter().find_map(|index| sent.media.get(index))?;
@@ -484,9 +486,9 @@ pub(crate) fn refused_offer(leg: &Leg, response: &Message) -> Option<String> {
     Some(format!("it was offered {} by {}{}", codec_names(section), section.proto, said.unwrap_or_default()))
 }
 
-/// A wire whose telephone-events pass as they are: the call is told of the digits.
+/// Marks a wire that relays telephone-events unchanged, so that the digits are reported to the call.
 fn telling(call: &Shared, (from, to): (EndId, EndId), wire: WireSpec) -> WireSpec {
-    // Static payload numbers are none (RFC 3551 §6).
+    // Static payload types are never telephone-events (RFC 3551 §6).
     let may_be = |(from, to): &&(u8, u8)| *from >= FIRST_DYNAMIC && *to >= FIRST_DYNAMIC;
     if wire.parted.is_some() || wire.keys.is_some() || !wire.payloads.iter().any(|pair| may_be(&pair)) {
         return wire;
