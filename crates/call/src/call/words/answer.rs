@@ -1,4 +1,4 @@
-//! Final answers to a caller: how a target's code is seen, which of several is best, what headers go with it.
+//! Final responses to a caller: mapping of a target's status code, choice of the best response, and its headers.
 
 use std::time::Instant;
 
@@ -11,41 +11,41 @@ use trunkgate_sip::{Answer, ServerId};
 use trunkgate_story::Said;
 use trunkgate_story::reason::{ReasonSlug, q850_of_code};
 
-/// Header that tells a caller what is wrong with its location (RFC 6442 §4.3).
+/// Header that reports a problem with the caller's location (RFC 6442 §4.3).
 pub(crate) const GEOLOCATION_ERROR: &str = "Geolocation-Error";
 
-/// A refusal of the caller's INVITE, or of a re-INVITE.
+/// Refusal of the caller's INVITE or of a re-INVITE.
 #[derive(Debug, Clone)]
 pub(crate) struct FinalAnswer {
     /// Status code, 300 to 699.
     pub(crate) code: u16,
-    /// Reason phrase; empty: the standard one.
+    /// Reason phrase; empty for the standard one.
     pub(crate) phrase: String,
-    /// Why.
+    /// Reason for the refusal.
     pub(crate) reason: ReasonSlug,
     /// ITU-T Q.850 cause.
     pub(crate) q850: u8,
-    /// What goes into Warning (RFC 3261 §20.43).
+    /// Content of Warning (RFC 3261 §20.43).
     pub(crate) warning: Option<Refusal>,
-    /// What a target says of the caller's location (RFC 6442 §4.3).
+    /// Geolocation-Error of a target (RFC 6442 §4.3).
     pub(crate) location_error: Option<String>,
 }
 
 impl FinalAnswer {
-    /// A code and its reason.
+    /// Creates a refusal with the Q.850 cause of its reason.
     pub(crate) fn new(code: u16, reason: ReasonSlug) -> FinalAnswer {
         FinalAnswer { code, phrase: String::new(), reason, q850: reason.q850(), warning: None, location_error: None }
     }
-    /// 400 that names the part in its phrase.
+    /// Creates a 400 that names the faulty part in its phrase.
     pub(crate) fn bad_request(part: &str) -> FinalAnswer {
         let phrase = format!("Bad Request: {part}");
         FinalAnswer { phrase, ..FinalAnswer::new(400, ReasonSlug::BadMedia) }
     }
-    /// 488 with its Warning.
+    /// Creates a 488 with a Warning.
     pub(crate) fn not_acceptable(reason: ReasonSlug, warning: Refusal) -> FinalAnswer {
         FinalAnswer { warning: Some(warning), ..FinalAnswer::new(488, reason) }
     }
-    /// As the endpoint sends it.
+    /// Converts the refusal for the SIP endpoint.
     pub(crate) fn to_sip(&self) -> Answer {
         let mut headers = vec![extra("Reason", self.reason.header(self.q850))];
         if let Some(warning) = &self.warning {
@@ -63,31 +63,31 @@ impl FinalAnswer {
     }
 }
 
-/// Why a target, or one way to it, did not get the call.
+/// Failure of a target, or of one of its candidates.
 #[derive(Debug, Clone)]
 pub(crate) struct Failure {
-    /// The code it answered, as the caller may see it; `None` where it was not reached.
+    /// Status code as seen by the caller; `None` if the target was not reached.
     pub(crate) code: Option<u16>,
-    /// Why.
+    /// Reason for the failure.
     pub(crate) reason: ReasonSlug,
-    /// The Q.850 cause it gave.
+    /// Q.850 cause of the target.
     pub(crate) q850: Option<u8>,
-    /// What goes into Warning.
+    /// Content of Warning.
     pub(crate) warning: Option<Refusal>,
-    /// What it says of the caller's location.
+    /// Geolocation-Error of the target.
     pub(crate) location_error: Option<String>,
-    /// How an agent was lost.
+    /// Loss of an agent.
     pub(crate) loss: Option<Loss>,
-    /// The code that it really answered, with its words.
+    /// Response of the target, with its original status code.
     pub(crate) said: Option<Box<Said>>,
-    /// What is wrong with what it was shown of us; the sentence of the reason where nothing more is known.
+    /// Further explanation, which replaces the sentence of the reason.
     pub(crate) detail: Option<String>,
-    /// The trace has it already, with more than its reason says.
+    /// True if the trace already has a more detailed entry.
     pub(crate) is_told: bool,
 }
 
 impl Failure {
-    /// A target that was not reached.
+    /// Creates the failure of a target that was not reached.
     pub(crate) fn unreached(reason: ReasonSlug) -> Failure {
         Failure {
             code: None,
@@ -101,31 +101,31 @@ impl Failure {
             is_told: false,
         }
     }
-    /// An agent that could not be had, or is lost.
+    /// Creates the failure of an agent that was unreachable or lost.
     pub(crate) fn of_loss(loss: Loss) -> Failure {
         Failure { loss: Some(loss), ..Failure::unreached(ReasonSlug::of_loss(loss)) }
     }
-    /// One that counts with a code.
+    /// Creates a failure with a status code.
     pub(crate) fn with_code(code: u16, reason: ReasonSlug) -> Failure {
         Failure { code: Some(code), ..Failure::unreached(reason) }
     }
-    /// The same where the trace has it.
+    /// Marks the failure as already traced.
     pub(crate) fn told(self) -> Failure {
         Failure { is_told: true, ..self }
     }
-    /// One whose session description, or ours to it, could not be used: 488.
+    /// Creates a 488 for an unusable session description.
     pub(crate) fn unusable(reason: ReasonSlug, warning: Refusal) -> Failure {
         Failure { warning: Some(warning), ..Failure::with_code(488, reason) }
     }
-    /// The same with what the far end really answered, and what is known of why.
+    /// Adds the target's original response and a further explanation.
     pub(crate) fn said(self, said: Said, detail: Option<String>) -> Failure {
         Failure { said: Some(Box::new(said)), detail, ..self }
     }
-    /// The code that the far end really answered.
+    /// Returns the original status code of the target.
     pub(crate) fn answered(&self) -> Option<u16> {
         self.said.as_ref().map(|said| said.code)
     }
-    /// It in words, behind the name of who failed.
+    /// Describes the failure, with the name of the target in front.
     pub(crate) fn told_of(&self, name: &str) -> String {
         let why = match (&self.detail, self.loss, &self.warning) {
             (Some(detail), _, _) => detail.clone(),
@@ -139,7 +139,7 @@ impl Failure {
             (None, _) => format!("{name}: {why}"),
         }
     }
-    /// What the caller is told.
+    /// Converts the failure into the final response for the caller.
     pub(crate) fn answer(self) -> FinalAnswer {
         let code = self.code.unwrap_or(503);
         let q850 = self.q850.unwrap_or(match self.code {
@@ -147,24 +147,23 @@ impl Failure {
             None => self.reason.q850(),
         });
         let (reason, warning, location_error) = (self.reason, self.warning, self.location_error);
-        // Carriers mean Too Many Requests; the phrase of RFC 3892 would mislead.
+        // Carriers use 429 for Too Many Requests; the phrase of RFC 3892 would mislead.
         let own = self.said.filter(|said| code == 429 && said.code == 429).map(|said| said.phrase);
         let phrase = own.filter(|phrase| phrase.bytes().all(|byte| (0x20..0x7f).contains(&byte))).unwrap_or_default();
         FinalAnswer { code, phrase, reason, q850, warning, location_error }
     }
-    /// Whether the target could not serve the call now: it was not reached, or answered 503.
+    /// Returns whether the target could not serve the call now: it was not reached, or sent 503.
     fn is_unavailable(&self) -> bool {
         self.code.is_none() || self.answered() == Some(503)
     }
-    /// Whether the called side was busy.
+    /// Returns whether the called side was busy.
     pub(crate) fn is_busy(&self) -> bool {
         matches!(self.code, Some(486 | 600))
     }
 }
 
-/// A target's final code as the caller may see it. What only makes sense between the target and us (a challenge, a
-/// redirection, an extension that it asks of us, its own overload) is seen as 500; 487 to an INVITE that we did not
-/// withdraw as 480.
+/// Maps a target's final status code for the caller. Codes that concern only the target and the edge (challenge,
+/// redirection, extension, overload) become 500, and a 487 to an INVITE that was not cancelled becomes 480.
 pub(crate) const fn seen_code(code: u16) -> u16 {
     match code {
         300..=399 | 401 | 407 | 420 | 421 | 422 | 494 | 503 => 500,
@@ -174,9 +173,9 @@ pub(crate) const fn seen_code(code: u16) -> u16 {
     }
 }
 
-/// The best answer of the targets that failed (RFC 3261 §16.7 step 6): all busy is 486; a 6xx wins; else the lowest
-/// class, in 4xx first those that tell the caller what to change. Nothing reached, or nothing but 503: 503, on which the caller's
-/// network tries its next address (RFC 3263 §4.3).
+/// Chooses the best response of failed targets (RFC 3261 §16.7 step 6): 486 if all are busy, else a 6xx, else the
+/// lowest class, and among 4xx those that the caller can act on. The result is 503 if no target was reached or all sent
+/// 503, so that the caller's network tries its next address (RFC 3263 §4.3).
 pub(crate) fn best(failures: Vec<Failure>) -> FinalAnswer {
     let last_reason = failures.last().map_or(ReasonSlug::Unreachable, |f| f.reason);
     let is_unavailable = failures.iter().all(Failure::is_unavailable);
@@ -191,8 +190,8 @@ pub(crate) fn best(failures: Vec<Failure>) -> FinalAnswer {
     }
 }
 
-/// The lower, the better an answer to the caller: a 6xx, then what tells it what to change, then by class; last of all a
-/// target that was not reached.
+/// Ranks a failure for the caller, the best one lowest: a 6xx, then codes that the caller can act on, then by class. A
+/// target that was not reached comes last.
 pub(crate) fn rank(failure: &Failure) -> u16 {
     match failure.code {
         Some(600..=699) => 0,
@@ -207,17 +206,17 @@ pub(crate) fn refused<T>(code: u16, reason: ReasonSlug) -> Result<T, Box<FinalAn
     Err(Box::new(FinalAnswer::new(code, reason)))
 }
 
-/// Returns the failure of a description that cannot be used: seen as 488 with Warning 399.
+/// Returns the failure for an unusable description: 488 with Warning 399.
 pub(crate) fn bad_media(text: &str) -> Failure {
     Failure::unusable(ReasonSlug::BadMedia, Refusal { warn_code: 399, text: text.to_owned() })
 }
 
-/// Returns the failure of an offer without a codec in common.
+/// Returns the failure for an offer without a common codec.
 pub(crate) fn unusable(refusal: Refusal) -> Failure {
     Failure::unusable(ReasonSlug::CodecMismatch, refusal)
 }
 
-/// Refuses a request inside a dialog.
+/// Refuses a request within a dialog.
 pub(crate) fn refuse_request(now: Instant, edge: &mut Edge, server: ServerId, code: u16) {
     edge.respond(now, server, Answer { code, ..Answer::default() });
 }

@@ -1,4 +1,4 @@
-//! An INVITE that has been admitted.
+//! Admitted INVITE.
 
 use std::sync::Arc;
 
@@ -8,17 +8,17 @@ use trunkgate_sip::{Flow, Message, Party, ServerId};
 /// Max-Forwards of a request that has none (RFC 3261 §16.6 step 3).
 pub(crate) const MAX_FORWARDS: u8 = 70;
 
-/// An INVITE that has been admitted.
+/// INVITE that has passed admission.
 #[derive(Debug)]
 pub(crate) struct Incoming {
-    /// The transaction to answer.
+    /// Server transaction to answer.
     pub(crate) server: ServerId,
-    /// The way it came.
+    /// Flow on which the INVITE arrived.
     pub(crate) flow: Flow,
-    /// Whose it is.
+    /// Party at the SIP endpoint.
     pub(crate) party: Party,
-    /// Its trunk.
+    /// Trunk of the sender.
     pub(crate) trunk: Arc<Trunk>,
-    /// The request.
+    /// The INVITE itself.
     pub(crate) request: Message,
 }

@@ -1,7 +1,8 @@
-//! The vocabulary of a call: types and small functions that several rooms use. It imports nothing of the rest of the call.
+//! Vocabulary of a call: types and small functions shared by several folders. It imports nothing from the rest of the
+//! call.
 //!
-//! A type belongs here if it has no behaviour of a room: failures and final answers, the state of a call, an admitted INVITE, refused
-//! requests, and the proof of a media address.
+//! A type belongs here if it has no behaviour of its own: failures and final responses, the state of a call, an
+//! admitted INVITE, refused requests, and the proof of a media address.
 
 pub(crate) mod answer;
 pub(crate) mod incoming;

@@ -1,19 +1,19 @@
-//! The parties of a call, as requests name them.
+//! Parties of a call, as named in requests.
 
-/// A party of a call between two.
+/// Party of a call between two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CallParty {
-    /// The one that called, or that took its place.
+    /// Calling party, or the party that took its place.
     Caller,
-    /// The one that was called.
+    /// Called party.
     Callee,
 }
 
 impl CallParty {
-    /// Both.
+    /// Both parties.
     pub const ALL: [CallParty; 2] = [CallParty::Caller, CallParty::Callee];
 
-    /// Name in requests and traces.
+    /// Returns the name in requests and traces.
     pub const fn name(self) -> &'static str {
         match self {
             CallParty::Caller => "caller",

@@ -1,4 +1,4 @@
-//! REFER as it is read (RFC 3515 §2.4, RFC 4488): the party that the sender wants the other side to be connected with.
+//! REFER (RFC 3515 §2.4, RFC 4488): parses the party that the sender wants the other side to be connected to.
 
 use trunkgate_resources::limits::PASSED_VALUE_BYTES;
 use trunkgate_resources::lookups::key::LegId;
@@ -11,53 +11,53 @@ use trunkgate_sip::write::reason_phrase;
 use trunkgate_sip::{Answer, HeaderName, Message, Scheme, Uri, has_control};
 use trunkgate_story::numbers::{plain, shortened, steers};
 
-/// What a REFER asks for.
+/// Transfer requested by a REFER.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refer {
-    /// The number to call; `None` where `returned` or `replaces` alone says who is meant.
+    /// Number to call; `None` if `returned` or `replaces` alone identifies the party.
     pub(crate) number: Option<Number>,
-    /// The target in traces and log lines: its number, else its user part, else the host of a user of the trunk.
+    /// Name of the target in traces and logs: its number, else its user part, else the host of a trunk user.
     pub(crate) name: String,
-    /// The dialog that the call to it is to replace (RFC 3891).
+    /// Dialog that the new call replaces (RFC 3891).
     pub(crate) replaces: Option<Replaces>,
-    /// Referred-By as it came (RFC 3892).
+    /// Referred-By as received (RFC 3892).
     pub(crate) referred_by: Option<String>,
-    /// Its CSeq, which names the subscription (RFC 3515 §2.4.6).
+    /// CSeq of the REFER, which identifies the subscription (RFC 3515 §2.4.6).
     pub(crate) cseq: u32,
-    /// Whether it wants to hear nothing of what comes of it (RFC 4488).
+    /// True if the sender wants no NOTIFY (RFC 4488).
     pub(crate) is_silent: bool,
-    /// Refer-To as the Request-URI of an INVITE to the trunk that the REFER came from (`refer = "return"`).
+    /// Refer-To as Request-URI of an INVITE to the trunk that sent the REFER (`refer = "return"`).
     pub(crate) returned: Option<ReturnedUri>,
 }
 
 impl Refer {
-    /// Returns one that stands for a request over HTTP: no party has sent it; `name`: the target in the request.
+    /// Creates a transfer for an HTTP request; `name` is the target in that request.
     pub(crate) fn requested(number: Number, name: &str) -> Refer {
         let (number, name) = (Some(number), name.to_owned());
         Refer { number, name, replaces: None, referred_by: None, cseq: 0, is_silent: true, returned: None }
     }
 }
 
-/// A transfer that is under way, as targets are called for it.
+/// Transfer in progress, for which targets are called.
 #[derive(Debug, Clone)]
 pub(crate) struct Referral {
-    /// The leg that asked for it.
+    /// Leg of the party that requested the transfer.
     pub(crate) by: LegId,
-    /// What it asked for.
+    /// Requested transfer.
     pub(crate) refer: Refer,
 }
 
-/// A URI at one of the hosts of a trunk, which is called there as that trunk has written it.
+/// URI at a host of a trunk, sent back to that trunk unchanged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ReturnedUri {
-    /// The whole URI, without headers.
+    /// Complete URI without headers.
     pub(crate) text: String,
     host: String,
 }
 
 impl ReturnedUri {
-    /// Reads the URI of a Refer-To; `None` where its trunk does not get it back: it names no host of the trunk's peers, has parts that a
-    /// Request-URI may not have (RFC 3261 §19.1.1), or leads elsewhere by `maddr`.
+    /// Reads the URI of a Refer-To. Returns `None` if it is not sent back to its trunk: the host is none of the trunk's
+    /// peers, or the URI has parts that a Request-URI must not have (RFC 3261 §19.1.1) or a `maddr`.
     fn of(address: &NameAddr<'_>, uri: &Uri<'_>, trunk: &Trunk) -> Option<ReturnedUri> {
         let text = std::str::from_utf8(address.uri).ok()?.split('?').next()?;
         let is_at = |peer: &Peer| {
@@ -71,7 +71,7 @@ impl ReturnedUri {
         (trunk.refer == ReferMode::Return && is_own && is_callable && fits).then_some(ReturnedUri { text, host })
     }
 
-    /// Returns the peers of the trunk in the order to try them: those of the named host, then by priority.
+    /// Returns the peers of the trunk in the order of attempts: those with the URI's host, then by priority.
     pub(crate) fn peers(&self, trunk: &Trunk) -> Vec<Peer> {
         let mut peers = trunk.peers.clone();
         peers.sort_by_key(|peer| (!same_host(&peer.destination.host, &self.host), peer.priority));
@@ -79,17 +79,17 @@ impl ReturnedUri {
     }
 }
 
-/// Why a REFER is none that can be followed.
+/// Refusal of a REFER that cannot be followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Unreadable {
     /// Status code.
     pub(crate) code: u16,
-    /// The part that is wrong, for the reason phrase.
+    /// Faulty part, for the reason phrase.
     pub(crate) part: &'static str,
 }
 
 impl Unreadable {
-    /// As an answer.
+    /// Returns the refusal as a response.
     pub(crate) fn answer(self) -> Answer {
         let reason =
             if self.part.is_empty() { String::new() } else { format!("{}: {}", reason_phrase(self.code), self.part) };
@@ -102,11 +102,10 @@ const fn unreadable(code: u16, part: &'static str) -> Unreadable {
 }
 
 impl Refer {
-    /// Reads one that has come from a trunk.
+    /// Parses a REFER from a trunk.
     ///
-    /// # Errors
-    /// What is wrong with it: its Refer-To is missing, double or no address, no URI of a scheme that can be called, asks for
-    /// something else than an INVITE, or names nobody.
+    /// # Errors Refer-To is missing, repeated or invalid, has an unsupported scheme, requests another method than
+    /// INVITE, or identifies no party.
     pub(crate) fn read(request: &Message, numbers: &Numbers, from: Option<&Trunk>) -> Result<Refer, Unreadable> {
         let mut all = request.headers(HeaderName::ReferTo);
         // RFC 3515 §2.4.2: exactly one.
@@ -129,9 +128,9 @@ impl Refer {
         let mut returned = from.and_then(|trunk| ReturnedUri::of(&address, &uri, trunk));
         let (number, name) = match numbers.normalise(&user, uri.user_param("phone-context")) {
             Ok(number) => (Some(number.clone()), number.text),
-            // A user of the trunk that has no number: the trunk knows by the parameters who is meant.
+            // A user of the trunk without a number: the trunk identifies the party by URI parameters.
             Err(Incomplete) if user.is_empty() && returned.is_some() => (None, uri.host.host.to_owned()),
-            // Who is meant is said by the dialog, where that is one of this edge.
+            // The dialog in Replaces identifies the party, if it is a dialog of this edge.
             Err(Incomplete) if replaces.is_some() && !user.contains(steers) => {
                 returned = None;
                 (None, user)

@@ -1,23 +1,23 @@
-//! Reports of a REFER, which its recipient sends by NOTIFY.
+//! Progress reports of a REFER, sent by its recipient in NOTIFY.
 
 use trunkgate_sip::message::unfolded;
 use trunkgate_sip::{HeaderName, Message};
 
-/// Report of a REFER, as a NOTIFY has it (RFC 3515 §2.4.5).
+/// Progress report of a REFER in a NOTIFY (RFC 3515 §2.4.5).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ReferReport {
-    /// The status in its body, where there is one.
+    /// Status code in the body, if any.
     pub(crate) code: Option<u16>,
-    /// `active`, `pending` or `terminated`.
+    /// Subscription state: `active`, `pending` or `terminated`.
     pub(crate) state: &'static str,
-    /// Seconds for which the subscription lasts.
+    /// Remaining time of the subscription, in seconds.
     pub(crate) expires: Option<u32>,
-    /// The CSeq of the REFER that it names.
+    /// CSeq of the REFER that the report belongs to.
     pub(crate) id: Option<u32>,
 }
 
 impl ReferReport {
-    /// Reads a NOTIFY; `None` for one that belongs to no REFER.
+    /// Parses a NOTIFY; `None` if it does not belong to a REFER.
     pub(crate) fn read(notify: &Message) -> Option<ReferReport> {
         let event = unfolded(notify.header(HeaderName::Event)?).into_owned();
         let mut event = event.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
@@ -35,7 +35,7 @@ impl ReferReport {
     }
 }
 
-/// Returns the code of a status line at the beginning of a message/sipfrag (RFC 3420).
+/// Returns the status code in the first line of a message/sipfrag (RFC 3420).
 pub(crate) fn status(fragment: &[u8]) -> Option<u16> {
     let rest = fragment.strip_prefix(b"SIP/2.0 ")?;
     let digits = rest.get(..3)?;

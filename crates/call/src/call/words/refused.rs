@@ -1,4 +1,4 @@
-//! Requests from beside SIP that a call does not carry out.
+//! Refusals of requests over HTTP or by an agent.
 
 use std::fmt;
 
@@ -7,83 +7,83 @@ use trunkgate_resources::limits::{
 };
 use trunkgate_story::reason::ReasonSlug;
 
-/// Why what was asked of a call is not done: nothing of it is.
+/// Reason for the refusal of a request to a call, which remains unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refused {
-    /// There is no such call.
+    /// No such call exists.
     UnknownCall,
-    /// It is over.
+    /// The call is over.
     CallEnded,
-    /// Its caller has no answer yet.
+    /// The caller's INVITE is not answered yet.
     NotAnswered,
     /// The configuration has no such agent.
     UnknownAgent,
-    /// As many as may listen.
+    /// The limit of listeners is reached.
     TooManyForks,
-    /// Its audio is none that a listener can be given.
+    /// The edge cannot decode the call's codec for a listener.
     OtherAudio,
-    /// A live stream of it has this name.
+    /// An active stream of the call has this name.
     StreamNameTaken,
-    /// It has no such fork.
+    /// The call has no such fork.
     UnknownFork,
-    /// That fork is over.
+    /// The fork is over.
     ForkEnded,
-    /// No agent has the call, and this is done for no other.
+    /// No agent has the call, and the request is only for calls with an agent.
     NoAgent,
-    /// An agent has the call, and this is done for two remote parties only.
+    /// An agent has the call, and the request is only for calls between two remote parties.
     HasAgent,
-    /// An application decides what the call does.
+    /// An application controls the call.
     InApplication,
     /// No application has dialled the party.
     NotDialled,
-    /// What is to be run is no document.
+    /// The text is no valid document.
     BadDocument,
-    /// Nobody was put on hold by a request.
+    /// No party was put on hold by a request.
     NotHeld,
-    /// The session is being changed.
+    /// The session is being renegotiated.
     Changing,
-    /// It is on its way to another target already.
+    /// The call is already being transferred.
     Transferring,
-    /// It has been sent on as often as a call may be.
+    /// The limit of transfers per call is reached.
     TooManyTargets,
-    /// Its Max-Forwards does not allow another target.
+    /// Max-Forwards of the call allows no further target.
     TooManyHops,
-    /// What names the target is no target.
+    /// The text is no valid target.
     BadTarget,
-    /// The agent's `transfer_to` does not have the target.
+    /// The target is not in the agent's `transfer_to`.
     NotAllowed,
-    /// The target's address is one that no transfer may lead to.
+    /// The target has an address that transfers must not lead to.
     ForbiddenAddress,
-    /// The configuration has no such target, or it cannot take part in a call.
+    /// The configuration has no such target, or the target is a listener.
     UnknownTarget,
-    /// The target is the agent that has the call.
+    /// The target is the agent that already has the call.
     SameAgent,
-    /// What is no key, the first of it; `None`: no keys, or too many.
+    /// First invalid DTMF digit; `None` if there are none, or too many.
     BadDigits(Option<char>),
-    /// The caller takes no telephone-event.
+    /// The caller does not support telephone-event.
     NoTelephoneEvent,
     /// The configuration has no `[recording]`.
     NoRecording,
-    /// As many recordings as a call may have.
+    /// The limit of recordings per call is reached.
     TooManyRecordings,
-    /// It has no such recording.
+    /// The call has no such recording.
     UnknownRecording,
-    /// That recording is over.
+    /// The recording is over.
     RecordingEnded,
     /// The configuration has no `[recognition]`.
     NoRecogniser,
-    /// As many live transcriptions as a call may have, or as many as the recogniser takes.
+    /// The limit of live transcriptions of the call or of the recogniser is reached.
     TooManyTranscriptions,
-    /// A live transcription of it has this name.
+    /// An active live transcription of the call has this name.
     TranscriptionNameTaken,
-    /// It has no such live transcription.
+    /// The call has no such live transcription.
     UnknownTranscription,
-    /// A fault of the edge's own.
+    /// Internal fault of the edge.
     Internal,
 }
 
 impl Refused {
-    /// A stable name.
+    /// Returns a stable name.
     pub const fn as_str(self) -> &'static str {
         match self {
             Refused::UnknownCall => "unknown_call",

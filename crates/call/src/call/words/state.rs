@@ -1,22 +1,22 @@
-//! The state of a call.
+//! State of a call.
 
-/// Where a call stands.
+/// State of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
-    /// The caller's INVITE has no final answer yet.
+    /// The caller's INVITE has no final response yet.
     Searching,
     /// The caller has its 2xx and is connected.
     Answered,
-    /// The caller has its 2xx, and the agent that it talked to no longer, or only until then: another target is searched for.
+    /// The caller has its 2xx, but no target for good: the search continues, or an application has the call.
     Rerouting,
-    /// No target is left: the caller hears a goodbye.
+    /// No target is left, and the caller hears a goodbye.
     Leaving,
-    /// Recorded; legs may still wait for the last answers to what ended them.
+    /// The call is recorded; legs may still wait for their last responses.
     Ended,
 }
 
 impl State {
-    /// Whether a call may go on to this state. Back to `Searching` and `Answered` leads a first answer that proves unusable.
+    /// Returns whether a call may enter this state. An unusable first answer returns the call to an earlier state.
     pub(crate) const fn may_become(self, next: State) -> bool {
         match self {
             State::Searching | State::Answered | State::Rerouting => true,

@@ -1,4 +1,4 @@
-//! Where an agent may send its caller: a target in the words of `connect`.
+//! Targets of transfers by agents, in the syntax of `connect`.
 
 use trunkgate_resources::limits::AGENT_TARGET_BYTES;
 use trunkgate_resources::lookups::rewrite::is_callable;
@@ -6,7 +6,8 @@ use trunkgate_route::locate::bare_host;
 use trunkgate_route::{Destination, Numbers, TargetSpec, Transport};
 use trunkgate_sip::{Scheme, Uri, has_control};
 
-/// Reads `trunk:NAME[/NUMBER]`, `agent:NAME`, `sip:URI` or `sips:URI`; `None` for anything else. Whether it exists, the table knows.
+/// Parses `trunk:NAME[/NUMBER]`, `agent:NAME`, `sip:URI` or `sips:URI`; `None` for other text. Existence is checked
+/// later.
 pub(crate) fn target(text: &str, numbers: &Numbers) -> Option<TargetSpec> {
     if text.len() > AGENT_TARGET_BYTES || has_control(text) {
         return None;
@@ -24,7 +25,7 @@ pub(crate) fn target(text: &str, numbers: &Numbers) -> Option<TargetSpec> {
             })
         }
         "sip" | "sips" => {
-            // `maddr` would lead elsewhere than the host says (RFC 3261 §19.1.1).
+            // `maddr` would lead to another host than the URI names (RFC 3261 §19.1.1).
             let is_plain = |uri: &Uri<'_>| uri.headers.is_empty() && uri.param("maddr").is_none();
             let uri = Uri::parse(text.as_bytes()).filter(is_plain)?;
             if !is_callable(text, numbers) {
@@ -38,7 +39,7 @@ pub(crate) fn target(text: &str, numbers: &Numbers) -> Option<TargetSpec> {
                 _ => return None,
             };
             let (host, port) = (bare_host(uri.host.host).to_ascii_lowercase(), uri.host.port);
-            // With `sips`, `tcp` says no more than what TLS runs over.
+            // In a `sips` URI, `tcp` only names the transport below TLS.
             let is_fixed = written && uri.scheme == Scheme::Sip;
             let destination = Destination { host, port, transport, is_fixed };
             if destination.is_odd_address() {

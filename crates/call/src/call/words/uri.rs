@@ -1,4 +1,4 @@
-//! Numbers and trunks that bare URIs name.
+//! Numbers and trunks in bare URIs.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,19 +7,19 @@ use trunkgate_route::{Number, Numbers, Table, Trunk};
 use trunkgate_sip::Uri;
 use trunkgate_sip::uri::unescape;
 
-/// Returns the number that a bare URI names, which leaves with all that stands in its user part: a far end may read another
-/// number out of a `phone-context` that is repeated, escaped, or stands behind an emergency number.
+/// Returns the number in a bare URI, with its whole user part as received: the remote party may derive another number
+/// from a `phone-context` that is repeated or escaped, or that follows an emergency number.
 pub(crate) fn number_of_uri(uri: &str, numbers: &Numbers) -> Option<Number> {
     let uri = Uri::parse(uri.as_bytes())?;
     let mut number = numbers.normalise_caller(&uri.user_unescaped(), uri.user_param("phone-context"));
     if uri.user.contains(';') {
-        // What the far end makes of its parameters is judged with it.
+        // Number rules also check the parameters.
         number.received = unescape(uri.user);
     }
     Some(number)
 }
 
-/// Returns the trunk that a bare URI leads to, as far as its host tells, and the number that it names.
+/// Returns the trunk that a bare URI leads to, by its host without DNS, and the number in it.
 pub fn trunk_of_uri<'a>(uri: &str, table: &'a Table) -> (Option<&'a Arc<Trunk>>, Option<Number>) {
     let Some(read) = Uri::parse(uri.as_bytes()) else { return (None, None) };
     let trunk = match read.host.ip() {

@@ -1,10 +1,11 @@
-//! Waits for an answer.
+//! Waits for a response.
 
 use std::time::Duration;
 
 use trunkgate_resources::limits::OVERSIZE_SILENCE;
 
-/// Returns how long TCP may be silent where UDP may be for `no_response_timeout`; zero: without a limit.
+/// Returns the time without a response after which a request sent over TCP, because it is too long for UDP, is given
+/// up. `no_response_timeout` is the limit for UDP; zero means none.
 pub(crate) fn silence(no_response_timeout: Duration) -> Duration {
     if no_response_timeout.is_zero() { OVERSIZE_SILENCE } else { OVERSIZE_SILENCE.min(no_response_timeout) }
 }

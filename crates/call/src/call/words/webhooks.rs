@@ -1,10 +1,10 @@
-//! Places and methods of requests to applications, as documents have them and as the shell has them.
+//! Conversion of webhook locations and methods between TwiML documents and the HTTP client.
 
 use trunkgate_resources::applications::question::{AppPlace, DocumentRequest};
 use trunkgate_route::WebhookMethod;
 use trunkgate_twiml::{Location, Method, Request};
 
-/// Returns the place of a document or sound; `None` where it has none of its own.
+/// Returns the location of a document or sound; `None` for an inline document.
 pub(crate) fn place(location: &Location) -> Option<AppPlace> {
     match location {
         Location::Url(url) => Some(AppPlace::Url(url.clone())),
@@ -13,7 +13,7 @@ pub(crate) fn place(location: &Location) -> Option<AppPlace> {
     }
 }
 
-/// Returns a place as a program has it.
+/// Converts a location for a TwiML program.
 pub(crate) fn location(place: AppPlace) -> Location {
     match place {
         AppPlace::Url(url) => Location::Url(url),
@@ -21,7 +21,8 @@ pub(crate) fn location(place: AppPlace) -> Location {
     }
 }
 
-/// Returns a program's request with these parameters before its own; `None` for one without a place, which no program makes.
+/// Converts a TwiML program's request, with the parameters `before` in front; `None` for a request without a location,
+/// which programs never make.
 pub(crate) fn request(request: Request, before: impl IntoIterator<Item = (String, String)>) -> Option<DocumentRequest> {
     let own = request.parameters.into_iter().map(|parameter| (parameter.name.into_owned(), parameter.value));
     Some(DocumentRequest {
@@ -32,7 +33,7 @@ pub(crate) fn request(request: Request, before: impl IntoIterator<Item = (String
     })
 }
 
-/// Returns a webhook's method as a program's.
+/// Converts a webhook's method for a TwiML program.
 pub(crate) const fn method_of(method: WebhookMethod) -> Method {
     match method {
         WebhookMethod::Post => Method::Post,
@@ -40,7 +41,7 @@ pub(crate) const fn method_of(method: WebhookMethod) -> Method {
     }
 }
 
-/// Returns a program's method as a webhook's.
+/// Converts a TwiML program's method for a webhook.
 pub(crate) const fn method(method: Method) -> WebhookMethod {
     match method {
         Method::Post => WebhookMethod::Post,
