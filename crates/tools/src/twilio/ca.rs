@@ -1,33 +1,33 @@
-//! The CA of an edge, as clients get it.
+//! CA certificate of an edge, for clients of its Twilio-compatible API.
 
 use crate::client;
 use trunkgate_system::authority;
 use trunkgate_system::twilio_hosts::DOMAIN;
 
-/// Path of the edge's CA, for any client and for those of the proxy.
+/// Paths of the edge's CA certificate: for all clients, and for clients of its proxy.
 const CA_PATH: &str = "/v1/twilio/ca";
 pub(super) const CA_OF_PROXY: &str = "/v1/twilio/ca?for=proxy";
 
-/// Asks an edge for its CA (PEM).
+/// Requests the CA certificate (PEM) of an edge.
 ///
 /// # Errors
-/// It does not stand for api.twilio.com, or its CA is not limited to Twilio's names.
+/// Returns an error if the edge does not serve api.twilio.com or its CA is not limited to Twilio's names.
 pub(super) async fn of_edge(edge: &client::Target) -> Result<String, String> {
     limited(edge.text(CA_PATH).await?, edge.base())
 }
 
-/// Asks an edge for its CA (PEM), for clients of its proxy.
+/// Requests the CA certificate (PEM) of an edge for clients of its proxy.
 ///
 /// # Errors
-/// It is no proxy, or its CA is not limited to Twilio's names.
+/// Returns an error if the edge has no proxy or its CA is not limited to Twilio's names.
 pub(super) async fn of_proxy(edge: &client::Target) -> Result<String, String> {
     limited(edge.text(CA_OF_PROXY).await?, edge.base())
 }
 
-/// Returns a CA (PEM) that an edge has sent: programs will trust it.
+/// Checks a CA certificate (PEM) received from an edge, because programs will trust it.
 ///
 /// # Errors
-/// It is not limited to Twilio's names.
+/// Returns an error if the CA is not limited to Twilio's names.
 pub(super) fn limited(ca: String, base: &str) -> Result<String, String> {
     if authority::is_constrained(&ca, DOMAIN) {
         return Ok(ca);

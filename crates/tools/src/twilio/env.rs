@@ -1,4 +1,5 @@
-//! `trunkgate twilio env`: variables that lead a program for api.twilio.com to the edge, which must have `[api] proxy` on.
+//! `trunkgate twilio env`: prints variables that send a program's requests for api.twilio.com to the edge, which needs
+//! `[api] proxy`.
 
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -20,15 +21,15 @@ use trunkgate_system::files::{REPORT, ReplacedRights, replace};
 use trunkgate_system::text::hex;
 use trunkgate_system::{authority, certificates, web};
 
-/// Path of what an edge shows of its Twilio-compatible API.
+/// Path of the edge's information on its Twilio-compatible API.
 const API: &str = "/v1/api";
-/// Hosts that are reached without the proxy.
+/// Hosts reached without the proxy.
 const NO_PROXY: &str = "localhost,127.0.0.1,::1";
-/// Clients that read none of the variables, as a comment of the shell.
+/// Clients that ignore the variables, as a shell comment.
 const NOT_ENOUGH: &str = "# Not enough for aiohttp, fetch of Node, node-fetch, got, pycurl, PHP and twilio-python before 7.16: trunkgate twilio hosts";
-/// Longest CA that is read.
+/// Maximum size of a CA certificate, in bytes.
 const CA_BYTES: u64 = 1 << 20;
-/// Characters of a line of PEM (RFC 7468 §2).
+/// Line length of PEM, in characters (RFC 7468 §2).
 const PEM_COLUMNS: usize = 64;
 
 /// Prints the variables.
@@ -37,7 +38,7 @@ pub(super) fn run(config: Option<&Path>, options: &TwilioEnv) -> ExitCode {
         let proxy = Proxy::of(edge.base())?;
         let ca = ca::of_proxy(edge).await?;
         let directory = options.directory.clone().or_else(cache).ok_or("no $HOME: name a directory by --directory")?;
-        // A proxy by https shows the certificate of [http].
+        // A proxy over HTTPS presents the certificate of [http].
         let of_edge =
             if edge.base().starts_with("https:") { edge.trusted()?.unwrap_or_default() } else { String::new() };
         let files = Files::write(&directory, &ca, &of_edge)?;
@@ -57,21 +58,21 @@ pub(super) fn run(config: Option<&Path>, options: &TwilioEnv) -> ExitCode {
     })
 }
 
-/// Returns the account of an edge; `None`: it does not answer that, or not with a SID.
+/// Returns the account SID of an edge; `None` without a valid response.
 async fn account_of(edge: &client::Target) -> Option<String> {
     let answer: Value = serde_json::from_str(&edge.text(API).await.ok()?).ok()?;
     answer["account_sid"].as_str().filter(|sid| is_account(sid)).map(str::to_owned)
 }
 
-/// Returns whether a text is an account SID, and so a word of the shell.
+/// Returns whether a text is an account SID, and therefore safe in a shell line.
 fn is_account(sid: &str) -> bool {
     sid.strip_prefix("AC").is_some_and(|rest| rest.len() == 32 && rest.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
-/// Returns the variables for a program that is started beside an edge on this machine, whose CA is written into a directory.
+/// Returns the variables for a program started next to a local edge, and writes the CA certificate into a directory.
 ///
 /// # Errors
-/// The CA cannot be had or written, in words.
+/// Returns a message if the CA certificate cannot be requested or written.
 pub(super) async fn variables(base: &str, directory: &Path) -> Result<Vec<(&'static str, String)>, String> {
     let url = Url::parse(base).and_then(|url| url.join(CA_OF_PROXY)).map_err(|error| error.to_string())?;
     let request = web::request(hyper::Method::GET, &url).body(Full::default()).map_err(|error| error.to_string())?;
@@ -87,20 +88,20 @@ pub(super) async fn variables(base: &str, directory: &Path) -> Result<Vec<(&'sta
     Ok(named(&proxy, &bundle, &alone, [without("NO_PROXY"), without("no_proxy")]).into())
 }
 
-/// Where this user's programs keep what can be made again.
+/// Returns the cache directory of this user.
 fn cache() -> Option<PathBuf> {
     let named = |name: &str| std::env::var_os(name).filter(|path| !path.is_empty()).map(PathBuf::from);
-    // One that is not absolute is ignored (XDG Base Directory Specification).
+    // A relative path is ignored (XDG Base Directory Specification).
     let cache = named("XDG_CACHE_HOME").filter(|path| path.is_absolute());
     Some(cache.or_else(|| Some(named("HOME")?.join(".cache")))?.join("trunkgate"))
 }
 
-/// The edge as a proxy.
+/// The edge as an HTTP proxy.
 #[derive(Debug, PartialEq, Eq)]
 struct Proxy {
-    /// As a word of the shell.
+    /// URL as a shell word.
     word: String,
-    /// On this machine, where no credentials are needed.
+    /// Whether the edge is on this machine and needs no credentials.
     is_here: bool,
 }
 
@@ -114,7 +115,7 @@ impl Proxy {
         let host = url.host().ok_or_else(wrong)?;
         let is_here = is_loopback_host(&host.to_string());
         let (scheme, port) = (url.scheme(), url.port_or_known_default().ok_or_else(wrong)?);
-        // Neither of them has a quotation mark or a dollar sign.
+        // Host and port contain no quotation mark or dollar sign.
         let word = if is_here {
             format!("'{scheme}://{host}:{port}'")
         } else {
@@ -124,12 +125,12 @@ impl Proxy {
     }
 }
 
-/// Files of certificates, named by the CA, so that each edge has its own.
+/// Certificate files; their names depend on the CA, so that each edge has its own.
 #[derive(Debug)]
 struct Files {
-    /// What the system trusts, and the CA.
+    /// Bundle of the system's roots and the CA.
     bundle: PathBuf,
-    /// The CA alone.
+    /// The CA only.
     alone: PathBuf,
 }
 
@@ -158,7 +159,7 @@ impl Files {
     }
 }
 
-/// Whether a root is the CA of an edge: `SSL_CERT_FILE` may be a file of ours.
+/// Returns whether a root is an edge's CA; `SSL_CERT_FILE` may already be a file written by this command.
 fn is_ours(root: &[u8]) -> bool {
     let name = authority::COMMON_NAME.as_bytes();
     root.windows(name.len()).any(|window| window == name)
@@ -177,14 +178,14 @@ fn pem(certificate: &[u8]) -> String {
     lines + "-----END CERTIFICATE-----\n"
 }
 
-/// A text as a word of the shell.
+/// Quotes a text as a shell word.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 fn lines(proxy: &Proxy, files: &Files, account: Option<&str>) -> String {
     let (bundle, alone) = (quoted(&files.bundle.display().to_string()), quoted(&files.alone.display().to_string()));
-    // Hosts that the shell's own variable has stay without the proxy.
+    // Hosts in the shell's own variable remain excluded.
     let without = |name: &str| format!("{}\"${{{name}:+,${name}}}\"", quoted(NO_PROXY));
     let variables = named(&proxy.word, &bundle, &alone, [without("NO_PROXY"), without("no_proxy")]);
     let exports = variables.iter().map(|(name, word)| format!("export {name}={word}\n"));
@@ -192,10 +193,10 @@ fn lines(proxy: &Proxy, files: &Files, account: Option<&str>) -> String {
     exports.chain(account).chain([format!("{NOT_ENOUGH}\n")]).collect()
 }
 
-/// Returns the variables with their values, or words of the shell.
+/// Returns the variables with their values, or with shell words.
 fn named(proxy: &str, bundle: &str, alone: &str, without: [String; 2]) -> [(&'static str, String); 10] {
     let [upper, lower] = without;
-    // curl reads `http_proxy` in lower case only, Twilio's library for Node `HTTP_PROXY`.
+    // curl reads only the lower-case `http_proxy`; Twilio's library for Node reads `HTTP_PROXY`.
     [
         ("HTTPS_PROXY", proxy.to_owned()),
         ("https_proxy", proxy.to_owned()),

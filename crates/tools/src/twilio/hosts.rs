@@ -1,5 +1,5 @@
-//! `trunkgate twilio hosts`: the line of a hosts file that leads any program for api.twilio.com and lookups.twilio.com
-//! to the TLS listener of an edge.
+//! `trunkgate twilio hosts`: prints the line of a hosts file that sends requests of any program for api.twilio.com and
+//! lookups.twilio.com to the TLS listener of an edge.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -26,7 +26,7 @@ pub(super) fn run(config: Option<&Path>, options: &TwilioHosts) -> ExitCode {
     })
 }
 
-/// Returns the address by which clients reach a listener: its own, or the edge's where it is bound to all addresses.
+/// Returns the address at which clients reach a listener: its own, or the edge's if it is bound to all addresses.
 fn reached_at(listener: SocketAddr, base: &str) -> Result<IpAddr, String> {
     if !listener.ip().is_unspecified() {
         return Ok(listener.ip());

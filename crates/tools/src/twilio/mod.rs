@@ -1,4 +1,4 @@
-//! `trunkgate twilio`: programs written for Twilio, run against an edge.
+//! `trunkgate twilio`: runs programs written for Twilio against an edge.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -11,7 +11,7 @@ mod hosts;
 mod sandbox;
 mod trust;
 
-/// Runs a verb, or the calls of a sandbox.
+/// Runs a subcommand, or the calls of a sandbox.
 pub fn run(config: Option<&Path>, options: &TwilioSandbox, what: Option<&Twilio>) -> ExitCode {
     match what {
         Some(Twilio::Env(options)) => env::run(config, options),

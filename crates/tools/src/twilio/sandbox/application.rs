@@ -1,4 +1,4 @@
-//! Requests of scripts to the application, for what begins without a call: a form that is sent, a callback that is wanted.
+//! HTTP requests of scripts to the application, outside of calls: forms and callbacks.
 
 use std::time::Duration;
 
@@ -12,26 +12,26 @@ use url::Url;
 use trunkgate_system::public_name::PublicName;
 use trunkgate_system::web;
 
-/// Longest answer that is read, and the longest wait for it.
+/// Maximum size of a response in bytes, and request timeout.
 const ANSWER: (u64, Duration) = (64 << 10, Duration::from_secs(15));
 /// Media type of a form.
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// The application, by the URL of its webhook.
+/// The application, identified by its voice webhook.
 #[derive(Debug, Clone)]
 pub(super) struct Application {
-    /// URL of its webhook, as the edge asks it.
+    /// URL of the webhook as requested by the edge.
     pub(super) url: Url,
-    /// URL at which it runs: the same, but for one that is known by a public name.
+    /// URL at which the application runs; differs from `url` if that has a public name.
     pub(super) local: Url,
     public_name: Option<PublicName>,
 }
 
 impl Application {
-    /// Makes the application whose webhook runs at a URL, known by the host of a public one where that is given.
+    /// Creates the application with its local webhook URL and, if given, a public URL whose host is its name.
     ///
     /// # Errors
-    /// The public URL is none, or does not fit.
+    /// Returns a message if the public URL is invalid or does not fit.
     pub(super) fn new(local: Url, public: Option<&str>) -> Result<Application, String> {
         let Some(text) = public else { return Ok(Application { url: local.clone(), local, public_name: None }) };
         let wrong = |what: &str| format!("--as {text}: {what}");
@@ -52,21 +52,21 @@ impl Application {
         Ok(Application { url, local, public_name: Some(public_name) })
     }
 
-    /// Returns the public name that it is known by.
+    /// Returns the public name.
     pub(super) fn public_name(&self) -> Option<&PublicName> {
         self.public_name.as_ref()
     }
 
-    /// Returns a URL of the application as the edge asks it; that of another server stays as it is.
+    /// Returns a URL of the application as the edge requests it; URLs of other servers are unchanged.
     pub(super) fn published(&self, url: Url) -> Url {
         let is_here = self.public_name.is_some() && url.origin() == self.local.origin();
         if is_here { rebased(&self.url, &url).unwrap_or(url) } else { url }
     }
 
-    /// Makes a request; returns its status. `place` is a URL, or one relative to that of the webhook.
+    /// Makes a request and returns its status. `place` is a URL, absolute or relative to the webhook.
     ///
     /// # Errors
-    /// There is no answer, or its status is no success, in words.
+    /// Returns a message if there is no response or its status is not successful.
     pub(super) async fn ask(&self, method: &str, place: &str, form: &str) -> Result<String, String> {
         let url = self.url.join(place).map_err(|error| format!("{place}: {error}"))?;
         let method = if method == "GET" { Method::GET } else { Method::POST };
@@ -86,7 +86,7 @@ impl Application {
 /// Returns a URL with the scheme, host and port of a public one.
 fn rebased(public: &Url, local: &Url) -> Option<Url> {
     let mut url = local.clone();
-    // A port of its own, before the scheme changes what stands for none.
+    // The port is removed first, because the default port changes with the scheme.
     url.set_port(None).ok()?;
     url.set_scheme(public.scheme()).ok()?;
     url.set_host(public.host_str()).ok()?;
@@ -94,10 +94,10 @@ fn rebased(public: &Url, local: &Url) -> Option<Url> {
     Some(url)
 }
 
-/// Sends a request; returns the status of its answer.
+/// Sends a request and returns the status of the response.
 ///
 /// # Errors
-/// There is no answer, or its status is no success, in words.
+/// Returns a message if there is no response or its status is not successful.
 pub(super) async fn send(
     url: &Url,
     request: Result<hyper::Request<Full<Bytes>>, hyper::http::Error>,

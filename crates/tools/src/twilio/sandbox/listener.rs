@@ -1,28 +1,28 @@
-//! What one end of a call hears, and how far its script has followed that.
+//! Audio heard at one end of a call, and the script's position in it.
 
 use super::script::Audible;
 use super::voice::{Codebook, Ear, Heard, Sound};
 
-/// One end of a call, the caller's or a party's.
+/// One end of a call: the caller or a party.
 #[derive(Debug, Default)]
 pub(super) struct Listener {
     ear: Ear,
-    /// Sound, and bytes of its text, behind which the next words are to be heard.
+    /// Position after the last match: index of the sound, and byte offset in its text.
     cursor: (usize, usize),
 }
 
 impl Listener {
-    /// Takes the samples of a packet that came so many seconds after the beginning of the call.
+    /// Adds the samples of a packet received `at` seconds after the call began.
     pub(super) fn take(&mut self, book: &Codebook, at: f64, samples: &[i16]) {
         self.ear.take(book, at, samples);
     }
 
-    /// Returns what was heard so far, in order.
+    /// Returns the sounds heard so far, in order.
     pub(super) fn heard(&self) -> &[Heard] {
         self.ear.heard()
     }
 
-    /// Whether these words stand behind those of the last expectation.
+    /// Looks for words after the last match, and moves the position behind them.
     pub(super) fn hears(&mut self, words: &str) -> Option<()> {
         let wanted = plain(words);
         for (at, heard) in self.ear.heard().iter().enumerate().skip(self.cursor.0) {
@@ -37,7 +37,7 @@ impl Listener {
         None
     }
 
-    /// Whether a sound of this kind stands behind the last expectation.
+    /// Looks for a kind of sound after the last match, and moves the position behind it.
     pub(super) fn hears_sound(&mut self, wanted: Audible) -> Option<()> {
         let is_it = |heard: &Heard| match heard.what {
             Sound::Text { .. } => false,
@@ -50,7 +50,7 @@ impl Listener {
         Some(())
     }
 
-    /// Says what was heard behind the last expectation.
+    /// Describes the sounds heard after the last match.
     pub(super) fn instead(&self) -> String {
         let rest = self.ear.heard().get(self.cursor.0..).unwrap_or_default();
         let heard: Vec<String> = rest
@@ -61,7 +61,7 @@ impl Listener {
     }
 }
 
-/// Returns a text as it is compared.
+/// Normalises a text for comparison.
 pub(super) fn plain(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
 }

@@ -1,6 +1,6 @@
-//! `trunkgate twilio --app URL`: a Twilio in a box. An edge with a number that leads to the application, a carrier and a telephone run in
-//! this process; each script is one call to the number. What the caller hears is known to the character: the texts of Say are spoken by a
-//! voice that can be read back. No number outside of this machine is called.
+//! `trunkgate twilio --app URL`: tests a Twilio application locally. An edge with a number for the application, a
+//! carrier and telephones run in this process; each script is one call to the number. Text of Say is spoken in a code
+//! that can be decoded character by character. No external number is called.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -53,18 +53,18 @@ use texts::Texts;
 use transcriber::Transcriber;
 use voice::Codebook;
 
-/// Media ports of the edge, for up to four scripts at once, and those for each further one.
+/// Media ports of the edge: for up to [`MEDIA_SCRIPTS`] concurrent scripts, and for each further one.
 const MEDIA_PORTS: (u16, u16) = (128, 32);
-/// Scripts that have the first of these.
+/// Number of scripts covered by the first value of [`MEDIA_PORTS`].
 const MEDIA_SCRIPTS: u16 = 4;
-/// How long callbacks are waited for that recordings and calls leave behind, and how often they are looked for.
+/// Maximum time for the callbacks after the last call, and interval at which they are checked.
 const LAST_CALLBACKS: (Duration, Duration) = (Duration::from_secs(2), Duration::from_millis(20));
-/// Looks in a row at which none of them waits.
+/// Number of consecutive checks without waiting callbacks.
 const QUIET_LOOKS: u32 = 3;
-/// Digits of the token that is made.
+/// Length of the generated auth token, in hexadecimal digits.
 const TOKEN_DIGITS: usize = 32;
 
-/// Waits until the application has the callbacks of the calls: it is stopped next.
+/// Waits until the application has received the callbacks of all calls; it is stopped afterwards.
 async fn delivered(edge: &Handle) {
     let is_waiting = || {
         let (recordings, callbacks) = (&edge.shared.recordings, edge.shared.callbacks.counts());
@@ -73,7 +73,7 @@ async fn delivered(edge: &Handle) {
             || callbacks.values().any(|counts| counts.waiting > 0)
     };
     let until = Instant::now() + LAST_CALLBACKS.0;
-    // Between two stages, such as a recording and its transcription, nothing waits for a moment.
+    // Between two stages, such as a recording and its transcription, no work is queued for a moment.
     let mut quiet = 0;
     while quiet < QUIET_LOOKS && Instant::now() < until {
         tokio::time::sleep(LAST_CALLBACKS.1).await;
@@ -81,7 +81,7 @@ async fn delivered(edge: &Handle) {
     }
 }
 
-/// Endpoints on loopback that the edge of a sandbox asks.
+/// Local services requested by the sandbox's edge.
 struct LocalEndpoints {
     /// URL of the text-to-speech service.
     speech: String,
@@ -101,11 +101,11 @@ impl LocalEndpoints {
     }
 }
 
-/// Settings of a sandbox, all of them checked.
+/// Validated settings of a sandbox.
 struct Plan<'a> {
     options: &'a TwilioSandbox,
     application: Application,
-    /// Webhook for text messages, as the edge asks it.
+    /// Webhook for text messages, as requested by the edge.
     sms: Option<Url>,
     scripts: Vec<Script>,
     account: String,
@@ -114,8 +114,8 @@ struct Plan<'a> {
     data: DataDirectory,
 }
 
-/// Runs the calls: exit 0 if each went as its script expects, 1 if one did not, 2 for what cannot be tried, 3 where the application is
-/// what failed, and 128 and its number for a signal.
+/// Runs the calls. Exit code 0 if all scripts pass, 1 if one fails, 2 if the sandbox cannot run, 3 if the application
+/// fails, and 128 plus the number of a signal.
 pub(super) fn run(options: &TwilioSandbox) -> ExitCode {
     let plan = match Plan::new(options) {
         Ok(plan) => plan,
@@ -147,7 +147,7 @@ pub(super) fn run(options: &TwilioSandbox) -> ExitCode {
     code
 }
 
-/// Writes the results to where they are wanted; those of JSON go to stdout. Returns whether that was possible.
+/// Writes the results: JSON to stdout, JUnit to its file. Returns whether that succeeded.
 fn write(options: &TwilioSandbox, reports: &[Report]) -> bool {
     if options.json {
         client::say(&report::as_json(reports));
@@ -160,7 +160,7 @@ fn write(options: &TwilioSandbox, reports: &[Report]) -> bool {
     written.is_ok()
 }
 
-/// What keeps a sandbox from its calls.
+/// Reason why the calls cannot be placed.
 enum Failed {
     Application(String),
     Sandbox(String),
@@ -168,7 +168,7 @@ enum Failed {
 }
 
 impl Failed {
-    /// Reports it; returns the exit code.
+    /// Reports the failure and returns the exit code.
     fn report(self, options: &TwilioSandbox) -> ExitCode {
         match self {
             Failed::Application(what) => {
@@ -194,13 +194,13 @@ fn sandbox(error: impl ToString) -> Failed {
     Failed::Sandbox(error.to_string())
 }
 
-/// A directory for the store, removed with the value.
+/// Data directory of the edge, removed on drop.
 struct DataDirectory(PathBuf);
 
 impl DataDirectory {
     fn make() -> Result<DataDirectory, String> {
         use std::os::unix::fs::DirBuilderExt as _;
-        // An earlier process of the same number may have been killed.
+        // A killed process with the same id may have left a directory.
         for n in 0..100 {
             let path = std::env::temp_dir().join(format!("trunkgate-sandbox-{}-{n}", std::process::id()));
             match std::fs::DirBuilder::new().mode(0o700).create(&path) {
@@ -219,13 +219,13 @@ impl Drop for DataDirectory {
     }
 }
 
-/// Reads the URL of a webhook.
+/// Parses the URL of a webhook.
 fn webhook(option: &str, text: &str) -> Result<Url, String> {
     let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     url.ok_or_else(|| format!("{option} {text}: not an http or https URL"))
 }
 
-/// Reads all scripts, and the steps of the command line.
+/// Reads all scripts, and the steps on the command line.
 fn scripts(options: &TwilioSandbox) -> Result<Vec<Script>, Vec<String>> {
     let is_plain_call = options.scripts.is_empty() && !options.serve;
     let own = (!options.steps.is_empty() || is_plain_call).then(|| {
@@ -319,9 +319,9 @@ impl Plan<'_> {
         })
     }
 
-    /// Runs the scripts, as many at a time as is wanted; prints their reports in order.
+    /// Runs the scripts, up to `--parallel` at a time, and prints their reports in order.
     async fn run_scripts(&self, means: &Means<'_>, telephone: &Telephone) -> Vec<Report> {
-        // After a signal no further one begins.
+        // No script begins after a signal.
         let scripts = self.scripts.iter().enumerate().take_while(|_| means.stop.came().is_none());
         let runs = stream::iter(scripts).map(|(at, script)| async move {
             let from = means.callers.get(at).unwrap_or(&means.line.from).clone();
@@ -344,7 +344,7 @@ impl Plan<'_> {
         reports
     }
 
-    /// Starts the command, if there is one, and waits until the application takes connections.
+    /// Starts the application's command, if given, and waits until the application accepts connections.
     async fn start_application(
         &self,
         edge: &Edge,
@@ -352,7 +352,7 @@ impl Plan<'_> {
         stop: &Stop,
     ) -> Result<Option<Program>, Failed> {
         let Some(command) = &self.options.start else { return Ok(None) };
-        // The calls would test what has been left running, also where the command ends at once.
+        // Otherwise the calls would test a program that was already running.
         let url = &self.application.local;
         if program::is_open(url).await {
             let place = program::place(url);
@@ -364,12 +364,12 @@ impl Plan<'_> {
             ready = program.wait_until_ready(url, self.options.start_timeout) => ready,
             signal = stop.comes() => return Err(Failed::Signalled(signal)),
         };
-        // One of the refused requests may be the cause.
+        // A refused proxy request may be the cause.
         ready.map_err(|why| Failed::Application(why + &refusals.in_lines()))?;
         Ok(Some(program))
     }
 
-    /// Returns the numbers of the scripts' callers: one for all, or one for each where several run at a time.
+    /// Returns the callers' numbers: one for all scripts, or one for each if several run concurrently.
     fn callers(&self) -> Vec<String> {
         let count = if self.options.parallel == 1 { 1 } else { self.scripts.len().max(1) };
         let own = self.options.numbers.iter().chain([&self.options.to]).map(String::as_str);
@@ -377,7 +377,7 @@ impl Plan<'_> {
         owners::callers(&self.options.from, count, &taken)
     }
 
-    /// Returns the line of a caller with the number that scripts have.
+    /// Returns the line of the default caller.
     fn line(&self, edge: SocketAddr) -> Line {
         self.line_of(edge, self.options.from.clone())
     }
@@ -429,7 +429,7 @@ impl Plan<'_> {
         ))
     }
 
-    /// Returns the variables that the application is started with: those of an account at Twilio, and of the proxy.
+    /// Returns the environment of the application: the variables of a Twilio account and of the proxy.
     async fn variables(&self, edge: &Edge) -> Result<Vec<(String, String)>, String> {
         let url = format!("http://{}", edge.http);
         let mut named = vec![
@@ -445,7 +445,7 @@ impl Plan<'_> {
         Ok(named.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
     }
 
-    /// Says where the sandbox is.
+    /// Prints how to reach the sandbox.
     fn explain(&self, edge: &Edge, address: SocketAddr) {
         let http = edge.http;
         eprintln!(
@@ -458,7 +458,7 @@ impl Plan<'_> {
     }
 }
 
-/// Starts an edge, for an application that may be known by a public name.
+/// Starts an edge; `name` is the application's public name.
 async fn start_edge(text: String, name: Option<PublicName>) -> Result<Edge, Failed> {
     let path = Path::new("sandbox.toml");
     let parsed = config::parse(path, &text);

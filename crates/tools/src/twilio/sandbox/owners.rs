@@ -1,15 +1,15 @@
-//! Scripts of a sandbox that run at the same time, and the calls that belong to each of them.
+//! Assigns calls to the concurrent scripts of a sandbox.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use trunkgate_call::CallView;
 
-/// A script, by its place among those of the run.
+/// Identifies a script by its position in the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct ScriptId(pub(super) usize);
 
-/// Scripts that calls belong to, by the Call-ID of a leg between edge and telephone. Clones are the same.
+/// Script of each call, by the Call-ID of a leg between edge and telephone. Clones share the table.
 #[derive(Debug, Clone, Default)]
 pub(super) struct CallOwners(Arc<Mutex<BTreeMap<String, Option<ScriptId>>>>);
 
@@ -18,7 +18,7 @@ impl CallOwners {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a call of the telephone; `None`: it belongs to no script.
+    /// Adds a call of the telephone; `owner` is `None` if it belongs to no script.
     pub(super) fn add(&self, sip_call_id: &str, owner: Option<ScriptId>) {
         self.lock().insert(sip_call_id.to_owned(), owner);
     }
@@ -28,15 +28,14 @@ impl CallOwners {
         self.lock().contains_key(sip_call_id)
     }
 
-    /// Returns the script that a call of the edge belongs to: that of the first of its legs which has one.
+    /// Returns the script of a call of the edge, determined by its first leg with a script.
     pub(super) fn script_of(&self, call: &CallView) -> Option<ScriptId> {
         let owners = self.lock();
         call.legs.iter().find_map(|leg| owners.get(&leg.sip_call_id).copied().flatten())
     }
 }
 
-/// Returns a caller's number for each script: the first one and those that follow it, without the numbers that are
-/// taken.
+/// Returns a calling number for each script: consecutive numbers from `first`, without those in `taken`.
 pub(super) fn callers(first: &str, count: usize, taken: &[&str]) -> Vec<String> {
     let digits = first.trim_start_matches('+');
     let (width, number) = (digits.len(), digits.parse().unwrap_or(0_u64));

@@ -1,6 +1,5 @@
-//! The telephones of a sandbox, the callers' and those of the parties that the application dials: one phone on loopback
-//! sockets, which the running scripts share. Each has an extension; a call that comes in goes to the script whose call
-//! has led to it.
+//! Telephones of a sandbox, for callers and called parties: one phone on loopback sockets, shared by the running
+//! scripts. Each script has an extension; an incoming call goes to the script whose call caused it.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -20,16 +19,16 @@ use crate::datagrams::{Packet, bind, read, until};
 use trunkgate_boot::edge::seed;
 use trunkgate_runtime::handle::Handle;
 
-/// Calls that one script has at once, the caller's and parties, and those of each further script.
+/// Maximum number of concurrent calls of one script (caller and parties), and of each further script.
 const CALLS: (usize, usize) = (16, 8);
-/// Time after which a party answers that does.
+/// Ringing time of a party before it answers or rejects the call.
 pub(super) const ANSWER_AFTER: Duration = Duration::from_millis(100);
-/// Packets and orders that may wait.
+/// Capacity of the queues of packets and commands.
 const WAITING: usize = 1024;
-/// First bytes of a request that may begin a call.
+/// Beginning of a request that may start a call.
 const INVITE: &[u8] = b"INVITE ";
 
-/// Something that happened to a call.
+/// Event of a call.
 #[derive(Debug)]
 pub(super) enum News {
     /// A party is called.
@@ -40,21 +39,21 @@ pub(super) enum News {
     },
     Answered(CallNumber),
     Ended(CallNumber, Ending),
-    /// Samples that a call has heard.
+    /// Samples received in a call.
     Heard(CallNumber, Vec<i16>),
 }
 
-/// A call that was placed.
+/// An outgoing call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct PlacedCall {
     pub(super) number: CallNumber,
-    /// Call-ID of its INVITE, by which the edge knows it.
+    /// Call-ID of its INVITE, which identifies it at the edge.
     pub(super) sip_call_id: String,
 }
 
 #[derive(Debug)]
 enum Order {
-    /// The edge runs, and can be asked which call has led to another.
+    /// The edge is running and can be asked for the cause of a call.
     Attach(Box<Handle>),
     Open(Box<OpenExtension>),
     Dial(ScriptId, Box<Dial>, oneshot::Sender<Option<PlacedCall>>),
@@ -63,7 +62,7 @@ enum Order {
     HangUp(CallNumber),
 }
 
-/// Returns the same answer of a party whose ear is listened to.
+/// Enables the reporting of received audio for an answer.
 pub(super) fn overheard(answer: Answer) -> Answer {
     Answer { talk: Talk { overheard: true, ..answer.talk }, ..answer }
 }
@@ -73,7 +72,7 @@ fn default_answer() -> Answer {
     overheard(Answer::ring(ANSWER_AFTER))
 }
 
-/// The phone; its tasks end with it and its extensions.
+/// The shared phone; its tasks end when it and its extensions are dropped.
 #[derive(Debug)]
 pub(super) struct Telephone {
     pub(super) address: SocketAddr,
@@ -81,7 +80,7 @@ pub(super) struct Telephone {
 }
 
 impl Telephone {
-    /// Binds its sockets on loopback, for so many scripts at once, and starts its tasks on the present `LocalSet`.
+    /// Binds the sockets on loopback for the concurrent scripts, and starts the tasks on the current `LocalSet`.
     pub(super) async fn start(scripts: usize, owners: CallOwners) -> std::io::Result<Telephone> {
         let sip = Rc::new(bind().await?);
         let address = sip.local_addr()?;
@@ -106,12 +105,12 @@ impl Telephone {
         Ok(Telephone { address, orders })
     }
 
-    /// Sets the edge that its calls go through.
+    /// Sets the edge for calls.
     pub(super) async fn attach(&self, edge: Handle) {
         let _ = self.orders.send(Order::Attach(Box::new(edge))).await;
     }
 
-    /// Opens the extension of a script; `expected`: numbers that are to be called, each with the answer to one call.
+    /// Opens the extension of a script. `expected`: numbers to be called, each with the answer to one call.
     pub(super) async fn open(&self, id: ScriptId, caller: &str, expected: Vec<(String, Answer)>) -> Extension {
         let (news, news_in) = mpsc::unbounded_channel();
         let open = OpenExtension { id, caller: caller.to_owned(), expected, news };
@@ -120,18 +119,18 @@ impl Telephone {
     }
 }
 
-/// The calls of one script; it is closed when it is dropped.
+/// The calls of one script; dropping it closes the extension.
 #[derive(Debug)]
 pub(super) struct Extension {
     id: ScriptId,
     address: SocketAddr,
     orders: mpsc::Sender<Order>,
-    /// Without a bound: a script that waits for something else holds up no other.
+    /// Unbounded, so that a waiting script never blocks another one.
     news: mpsc::UnboundedReceiver<(Instant, News)>,
 }
 
 impl Extension {
-    /// Places a call to a number at the edge; the caller is silent.
+    /// Places a call through the edge; the caller sends silence.
     pub(super) async fn dial(&self, edge: SocketAddr, number: &str, from: &str) -> Option<PlacedCall> {
         let flow = Flow { transport: Transport::Udp, listener: ListenerId(0), remote: edge, connection: None };
         let mut dial = Dial::new(flow, format!("sip:{number}@{edge}"), format!("<sip:{from}@{}>", self.address));
@@ -141,14 +140,14 @@ impl Extension {
         wait.await.ok().flatten()
     }
 
-    /// Says samples; returns whether the call is answered.
+    /// Sends samples; returns whether the call is answered.
     pub(super) async fn speak(&self, call: CallNumber, samples: Vec<i16>) -> bool {
         let (reply, wait) = oneshot::channel();
         let sent = self.orders.send(Order::Speak(call, samples, reply)).await;
         sent.is_ok() && wait.await.unwrap_or(false)
     }
 
-    /// Presses digits; returns whether the call takes them.
+    /// Sends DTMF digits; returns whether the call accepts them.
     pub(super) async fn press(&self, call: CallNumber, digits: &str) -> bool {
         let (reply, wait) = oneshot::channel();
         let sent = self.orders.send(Order::Press(call, digits.to_owned(), reply)).await;
@@ -159,17 +158,17 @@ impl Extension {
         let _ = self.orders.send(Order::HangUp(call)).await;
     }
 
-    /// Returns what happens next.
+    /// Returns the next event with its time.
     pub(super) async fn next(&mut self) -> Option<(Instant, News)> {
         self.news.recv().await
     }
 }
 
-/// An extension, as the phone has it.
+/// State of an extension in the phone's task.
 #[derive(Debug)]
 struct OpenExtension {
     id: ScriptId,
-    /// Number of its caller.
+    /// Number of the caller.
     caller: String,
     expected: Vec<(String, Answer)>,
     news: mpsc::UnboundedSender<(Instant, News)>,
@@ -180,14 +179,14 @@ impl OpenExtension {
         self.expected.iter().any(|(expected, _)| expected == number)
     }
 
-    /// Takes the answer to the next call of a number.
+    /// Removes and returns the answer for the next call to a number.
     fn take_answer(&mut self, number: &str) -> Option<Answer> {
         let at = self.expected.iter().position(|(expected, _)| expected == number)?;
         Some(self.expected.remove(at).1)
     }
 }
 
-/// A call that comes in, as far as its owner depends on it.
+/// Fields of an INVITE that determine its script.
 #[derive(Debug, PartialEq, Eq)]
 struct ArrivingCall {
     sip_call_id: String,
@@ -196,7 +195,7 @@ struct ArrivingCall {
 }
 
 impl ArrivingCall {
-    /// Reads an INVITE; `None` for any other message.
+    /// Parses an INVITE; `None` for any other message.
     fn parse(bytes: &Bytes) -> Option<ArrivingCall> {
         if !bytes.starts_with(INVITE) {
             return None;
@@ -211,7 +210,7 @@ impl ArrivingCall {
     }
 }
 
-/// The task that owns the phone.
+/// Task that owns the phone.
 struct Task {
     phone: Phone,
     sip: Rc<UdpSocket>,
@@ -219,9 +218,9 @@ struct Task {
     edge: Option<Handle>,
     extensions: Vec<OpenExtension>,
     owners: CallOwners,
-    /// Scripts that its calls belong to.
+    /// Script of each call.
     calls: BTreeMap<CallNumber, ScriptId>,
-    /// Script that the call belongs to whose INVITE is taken.
+    /// Script of the call whose INVITE is being handled.
     arriving: Option<ScriptId>,
 }
 
@@ -247,7 +246,7 @@ impl Task {
         let input = match media {
             Some(to) => Input::Rtp { to, bytes },
             None => {
-                // One that is known was sent again, or is within its dialog.
+                // A known Call-ID is a retransmission or a request within the dialog.
                 let arriving = ArrivingCall::parse(&bytes).filter(|call| !self.owners.has(&call.sip_call_id));
                 if let Some(call) = arriving {
                     self.expect_call(&call).await;
@@ -258,7 +257,7 @@ impl Task {
         self.phone.handle_input(at, input);
     }
 
-    /// Finds the script of a call that comes in, and sets how its party answers.
+    /// Determines the script of an incoming call, and sets the answer of its party.
     async fn expect_call(&mut self, call: &ArrivingCall) {
         self.extensions.retain(|extension| !extension.news.is_closed());
         let owner = self.owner_of(call).await;
@@ -269,8 +268,8 @@ impl Task {
         self.phone.set_default_answer(expected.unwrap_or_else(default_answer));
     }
 
-    /// Returns the script that a call belongs to: the one whose call has led to it, else one that expects the number,
-    /// as of a call that the application makes by the API.
+    /// Returns the script of a call: the one whose call caused it, otherwise one that expects the number, as for a call
+    /// placed through the API.
     async fn owner_of(&self, call: &ArrivingCall) -> Option<ScriptId> {
         if let [only] = self.extensions.as_slice() {
             return Some(only.id);
@@ -284,7 +283,7 @@ impl Task {
         by_number.or_else(by_caller).or(self.extensions.first()).map(|extension| extension.id)
     }
 
-    /// Returns the script of the call at the edge that has a leg with this Call-ID.
+    /// Returns the script of the edge's call that has a leg with this Call-ID.
     async fn owner_by_call(&self, sip_call_id: &str) -> Option<ScriptId> {
         let calls = self.edge.as_ref()?.calls().await.ok()?;
         let has_leg = |call: &&CallView| call.legs.iter().any(|leg| leg.sip_call_id == sip_call_id);
@@ -318,7 +317,7 @@ impl Task {
         while let Some(output) = self.phone.poll_output() {
             match output {
                 Output::Transmit(transmit) => {
-                    // The edge's own timers end a call that nothing comes of.
+                    // If the message is lost, the edge's timers end the call.
                     let _ = self.sip.send_to(&transmit.bytes, transmit.flow.remote).await;
                 }
                 Output::Rtp { from, to, bytes, .. } => {
@@ -343,7 +342,7 @@ impl Task {
         }
     }
 
-    /// Reports something to the script of a call, unless that has ended.
+    /// Sends an event to the script of a call, unless the script has ended.
     fn report(&self, call: CallNumber, news: News) {
         let id = self.calls.get(&call);
         if let Some(extension) = self.extensions.iter().find(|extension| Some(&extension.id) == id) {

@@ -1,4 +1,4 @@
-//! The command that starts the application: it runs as long as the sandbox does, with all that it starts.
+//! Process of the application, started by a command and stopped with the sandbox, including all its children.
 
 use std::io::{BufRead as _, BufReader, PipeReader, PipeWriter, Write as _};
 use std::net::ToSocketAddrs as _;
@@ -11,39 +11,39 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use url::Url;
 
-/// How often the application is looked for.
+/// Interval at which the application's port is checked.
 const LOOK: Duration = Duration::from_millis(50);
-/// How long it may take to end by itself.
+/// Time from SIGTERM to SIGKILL.
 const LEAVE: Duration = Duration::from_secs(2);
-/// Longest wait for its last lines: a process that has left its group may keep the pipe.
+/// Maximum wait for the last output: a process outside of the group may keep the pipe open.
 const LAST_LINES: Duration = Duration::from_millis(200);
-/// Stands before what the application prints.
+/// Prefix of the application's output.
 const PREFIX: &str = "app: ";
 
-/// Runs the command (`$1`) and beside it a shell that reads a pipe whose other end the sandbox has: where the sandbox is killed, the pipe
-/// ends, and the shell ends the process group. It is no child of the command, and ignores the signals that it sends.
+/// Runs the command (`$1`), and a guard shell that reads a pipe held open by the sandbox: if the sandbox is killed, the
+/// pipe closes and the guard stops the process group. The guard is no child of the command and ignores its own signals.
 const SHELL: &str = "\
 exec 3<&0 </dev/null
 ( ( trap '' HUP INT TERM; read -r end <&3; kill -TERM 0; sleep 2; kill -KILL 0 ) >/dev/null 2>&1 & )
 exec 3<&-
 exec sh -c \"$1\"";
 
-/// A running command, which ends with the value.
+/// A running command, stopped on drop.
 #[derive(Debug)]
 pub(super) struct Program {
     command: String,
     child: Child,
-    /// The pipe by which its guard knows that the sandbox lives.
+    /// Pipe that is open as long as the sandbox lives.
     _life: PipeWriter,
-    /// Ends once all that it printed has been passed on.
+    /// Channel that closes when all output has been passed on.
     printed: Receiver<()>,
 }
 
 impl Program {
-    /// Starts a command by the shell, in a process group of its own; what it prints goes to stderr, each line behind a prefix.
+    /// Starts a command with the shell in its own process group. Its output goes to stderr, each line with a prefix.
     ///
     /// # Errors
-    /// The shell cannot be started.
+    /// Returns a message if the shell cannot be started.
     pub(super) fn start(command: &str, variables: &[(String, String)]) -> Result<Program, String> {
         let failed = |error: std::io::Error| format!("`{command}` cannot be started: {error}");
         let (guarded, life) = std::io::pipe().map_err(failed)?;
@@ -52,15 +52,15 @@ impl Program {
         shell.args(["-c", SHELL, "sh", command]).envs(variables.iter().map(|(name, value)| (name, value)));
         shell.stdin(guarded).stdout(output.try_clone().map_err(failed)?).stderr(output).process_group(0);
         let child = shell.spawn().map_err(failed)?;
-        // With it the ends of the pipes that the command has.
+        // Closes this process's copies of the command's pipe ends.
         drop(shell);
         Ok(Program { command: command.to_owned(), child, _life: life, printed: pass_on(lines) })
     }
 
-    /// Waits until the application takes connections.
+    /// Waits until the application accepts connections.
     ///
     /// # Errors
-    /// The command has ended, or nothing listens in time.
+    /// Returns a message if the command ends, or if no connection is accepted in time.
     pub(super) async fn wait_until_ready(&mut self, url: &Url, patience: Duration) -> Result<(), String> {
         let until = Instant::now() + patience;
         loop {
@@ -87,14 +87,14 @@ impl Drop for Program {
         while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < until {
             std::thread::sleep(LOOK);
         }
-        // What the command has started may live longer than the command.
+        // Children of the command may still be running.
         let _ = killpg(group, Signal::SIGKILL);
         let _ = self.child.wait();
         let _ = self.printed.recv_timeout(LAST_LINES);
     }
 }
 
-/// Passes what the application prints on to stderr.
+/// Copies the application's output to stderr.
 fn pass_on(lines: PipeReader) -> Receiver<()> {
     let (end, printed) = mpsc::channel();
     std::thread::spawn(move || {
@@ -113,7 +113,7 @@ fn pass_on(lines: PipeReader) -> Receiver<()> {
     printed
 }
 
-/// Whether something takes connections at a URL.
+/// Returns whether a server accepts connections at a URL.
 pub(super) async fn is_open(url: &Url) -> bool {
     let Some(host) = url.host_str() else { return false };
     let port = url.port_or_known_default().unwrap_or(80);

@@ -1,5 +1,6 @@
-//! The recogniser of a sandbox, as `[recognition] url` asks it (docs/configure/recognition.md): the words of `say` arrive as the voice of the
-//! codebook, in the caller's own RTP, and are read back from what the edge passes on. No speech engine is needed, and nothing is guessed.
+//! Speech recogniser of a sandbox for `[recognition] url` (docs/configure/recognition.md). The words of `say` arrive as
+//! the code of the codebook in the caller's RTP, and are decoded from the audio sent by the edge, without a speech
+//! engine.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -13,19 +14,19 @@ use tokio_tungstenite::{WebSocketStream, accept_async};
 
 use super::voice::{Codebook, Ear, Sound};
 
-/// Samples of a second.
+/// Sample rate, in Hz.
 const RATE: f64 = 8000.0;
 
-/// A recogniser that serves on loopback until the runtime ends.
+/// Recogniser on loopback; serves until the runtime ends.
 #[derive(Debug)]
 pub(super) struct Recogniser {
-    /// URL of its WebSocket.
+    /// URL of the WebSocket server.
     pub(super) url: String,
     sessions: Sessions,
 }
 
 impl Recogniser {
-    /// Binds a port of its own and serves.
+    /// Binds a free port and starts serving.
     pub(super) async fn start(book: Codebook) -> std::io::Result<Recogniser> {
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
         let url = format!("ws://{}/", listener.local_addr()?);
@@ -39,13 +40,13 @@ impl Recogniser {
         Ok(Recogniser { url, sessions })
     }
 
-    /// Returns whether the application listens to the caller of a call, by its SID: audio arrives.
+    /// Returns whether the caller of a call (given by its SID) is being transcribed: audio arrives.
     pub(super) fn listens(&self, call: &str) -> bool {
         self.sessions.lock().contains_key(call)
     }
 }
 
-/// Number of sessions that get audio, by the SID of their call.
+/// Number of sessions with audio, by call SID.
 #[derive(Debug, Clone, Default)]
 struct Sessions(Arc<Mutex<BTreeMap<String, usize>>>);
 
@@ -55,7 +56,7 @@ impl Sessions {
     }
 }
 
-/// A session that gets audio; the value ends with it.
+/// Guard that counts a session with audio.
 struct Listening {
     sessions: Sessions,
     call: String,
@@ -79,14 +80,14 @@ impl Drop for Listening {
     }
 }
 
-/// A text message of the edge.
+/// Text message of the edge.
 #[derive(Debug, PartialEq, Eq)]
 enum EdgeMessage {
-    /// Audio of the call with this SID follows.
+    /// Start of the audio of the call with this SID.
     Start { call: String },
-    /// The audio is over, and the server closes.
+    /// End of the audio; the server closes the connection.
     Stop,
-    /// Any other.
+    /// Any other message.
     Other,
 }
 
@@ -130,7 +131,7 @@ async fn serve(stream: TcpStream, book: Codebook, sessions: Sessions) {
     let _ = socket.close(None).await;
 }
 
-/// A result, partial or final.
+/// Recognition result, partial or final.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Transcribed {
     text: String,
@@ -149,17 +150,18 @@ async fn send(
     socket.send(Message::text(message.to_string())).await
 }
 
-/// What one session has understood.
+/// State of the recognition in one session.
 #[derive(Debug, Default)]
 struct Understanding {
     ear: Ear,
     samples: usize,
-    /// Sounds whose text has had its final result, and characters of the next one that have been reported.
+    /// Number of sounds with a final result, and number of characters of the next one already reported.
     done: (usize, usize),
 }
 
 impl Understanding {
-    /// Takes audio, linear 16 bit; returns a partial result at the end of each word, and a final one at that of a text.
+    /// Adds linear 16-bit audio; returns a partial result at the end of each word, and a final one at the end of a
+    /// text.
     fn take(&mut self, book: &Codebook, audio: &[u8]) -> Vec<Transcribed> {
         let samples: Vec<i16> = audio.as_chunks::<2>().0.iter().map(|pair| i16::from_le_bytes(*pair)).collect();
         self.ear.take(book, self.samples as f64 / RATE, &samples);

@@ -1,4 +1,4 @@
-//! Requests of the application that the proxy of a sandbox has refused.
+//! Requests of the application refused by the sandbox's proxy.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -8,19 +8,19 @@ use tokio::sync::broadcast::error::RecvError;
 use trunkgate_runtime::handle::Handle;
 use trunkgate_runtime::proxy_refusals::{ProxyRefusal, RefusalReason};
 
-/// Refusals that are kept in all; later ones are left out.
+/// Maximum number of refusals kept; later ones are dropped.
 const KEPT: usize = 10_000;
 
-/// Refusals since the edge has started, in order.
+/// Refusals since the start of the edge, in order.
 #[derive(Debug, Default)]
 pub(super) struct Refusals {
     all: Rc<RefCell<Vec<ProxyRefusal>>>,
-    /// Number of them that some script has shown.
+    /// Number of refusals already shown by a script.
     shown: Cell<usize>,
 }
 
 impl Refusals {
-    /// Collects those of an edge from now on, in a task of the present `LocalSet`.
+    /// Collects the refusals of an edge from now on, in a task of the current `LocalSet`.
     pub(super) fn collect(edge: &Handle) -> Refusals {
         let refusals = Refusals::default();
         let (all, mut listener) = (Rc::clone(&refusals.all), edge.shared.proxy_refusals.subscribe());
@@ -36,30 +36,30 @@ impl Refusals {
         refusals
     }
 
-    /// Returns how many no script after the present ones shows.
+    /// Returns the number of refusals already shown by a script.
     pub(super) fn shown(&self) -> usize {
         self.shown.get()
     }
 
-    /// Returns those behind the first ones; they count as shown.
+    /// Returns the refusals after the first ones and marks all as shown.
     pub(super) fn since(&self, first: usize) -> Vec<ProxyRefusal> {
         let all = self.all.borrow();
         self.shown.set(all.len());
         all.get(first..).unwrap_or_default().to_vec()
     }
 
-    /// Returns all of them, each in a line behind a line break.
+    /// Returns all refusals, one per line, each after a line break.
     pub(super) fn in_lines(&self) -> String {
         self.all.borrow().iter().map(|refusal| format!("\n| {}", in_words(refusal))).collect()
     }
 }
 
-/// Returns a refusal in words.
+/// Formats a refusal with its reason.
 pub(super) fn in_words(refusal: &ProxyRefusal) -> String {
     format!("{} {}: refused, {}", refusal.method, refusal.target, reason(refusal))
 }
 
-/// Returns why a request was refused.
+/// Returns the reason of a refusal.
 pub(super) fn reason(refusal: &ProxyRefusal) -> &str {
     match &refusal.reason {
         RefusalReason::OtherHost => "the proxy stands for api.twilio.com only (--proxy=tunnel reaches other hosts)",

@@ -1,4 +1,4 @@
-//! What came of the calls of a sandbox: as text, as JSON and as JUnit's XML.
+//! Report of a sandbox's calls, as text, JSON and JUnit XML.
 
 use std::io;
 use std::process::ExitCode;
@@ -12,33 +12,33 @@ use super::voice::Heard;
 use crate::junit::{Case, Wrong, suite};
 use trunkgate_system::terminal;
 
-/// Exit code where the application does not start, cannot be reached or answers with an error.
+/// Exit code for an application that does not start, cannot be reached or responds with an error.
 pub(super) const APPLICATION: u8 = 3;
-/// A request that was given up with its call says that the application is silent if it had this long, in milliseconds.
+/// Time after which a request abandoned with its call counts as not answered, in milliseconds.
 pub(super) const SILENT_MS: u64 = 1_000;
-/// Lines of an answer that is an error, and characters of each.
+/// Maximum number of lines of an error response, and of characters of each.
 const BODY: (usize, usize) = (6, 200);
-/// Says of a request that it was ended with its call.
+/// Text in the trace for a request abandoned with its call.
 const GIVEN_UP: &str = ": given up after ";
 
-/// Findings that do not fail a call, and facts of the application.
+/// Findings that do not fail a call, and properties of the run.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Rules {
-    /// Whether a Play whose file cannot be had fails no call.
+    /// Whether a Play with a missing file is no failure.
     pub(super) allow_missing_audio: bool,
-    /// Whether warnings fail no call.
+    /// Whether warnings are no failures.
     pub(super) allow_warnings: bool,
-    /// Whether a number that no step expects may be called.
+    /// Whether numbers may be called that no step expects.
     pub(super) allow_undeclared_dials: bool,
-    /// Whether the sandbox has started the application.
+    /// Whether the sandbox started the application.
     pub(super) is_started: bool,
-    /// Whether the token is that of the environment.
+    /// Whether the auth token comes from the environment.
     pub(super) has_token: bool,
-    /// Whether the application is asked by a public name.
+    /// Whether the application is requested by a public name.
     pub(super) has_public_name: bool,
 }
 
-/// Something that happened in a call, in seconds since it began.
+/// Event of a call; its time is in seconds since the script began.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Moment {
     pub(super) at: f64,
@@ -50,29 +50,29 @@ pub(super) struct Moment {
 pub(super) struct Outcome {
     pub(super) line: usize,
     pub(super) text: String,
-    /// Seconds from the script's beginning to the step's end.
+    /// End of the step, in seconds since the script began.
     pub(super) at: f64,
     pub(super) failure: Option<String>,
 }
 
-/// A redirect that the edge has followed.
+/// Redirect followed by the edge.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Redirect {
     pub(super) at: f64,
     pub(super) method: String,
-    /// URL that was asked, and its answer.
+    /// Requested URL, and the status of its response.
     pub(super) url: String,
     pub(super) status: u16,
-    /// URL that it led to.
+    /// URL of the redirect's target.
     pub(super) location: String,
 }
 
-/// A request of the application that the proxy has refused.
+/// Request of the application refused by the proxy.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct RefusedRequest {
     pub(super) at: f64,
     pub(super) method: String,
-    /// Host that it was for, with the port where there is one.
+    /// Requested host, with a port if given.
     pub(super) target: String,
     pub(super) reason: String,
 }
@@ -81,29 +81,29 @@ pub(super) struct RefusedRequest {
 #[derive(Debug, Default)]
 pub(super) struct Report {
     pub(super) name: String,
-    /// What happened, in order.
+    /// Events in order.
     pub(super) transcript: Vec<Moment>,
-    /// Steps that were begun.
+    /// Steps that were started.
     pub(super) steps: Vec<Outcome>,
-    /// Expectations that failed, and errors of the application: a sentence each.
+    /// Failed expectations and application errors, one sentence each.
     pub(super) failures: Vec<String>,
-    /// Parts of documents that are skipped.
+    /// Ignored parts of documents.
     pub(super) warnings: Vec<String>,
     pub(super) redirects: Vec<Redirect>,
     pub(super) refused: Vec<RefusedRequest>,
-    /// Why the application could not be asked; then it is what failed.
+    /// Reason why the application could not be reached, which then is the only failure.
     pub(super) unreachable: Option<String>,
     pub(super) seconds: f64,
-    /// Words of Say that the caller heard, in order.
+    /// Texts of Say heard by the caller, in order.
     pub(super) heard: Vec<String>,
     pub(super) sid: Option<String>,
     pub(super) status: Option<String>,
-    /// Shortest time, in milliseconds, after which a request that is open at the end was not answered; `None`: a script
-    /// without a failed step ended the call.
+    /// Minimum age, in milliseconds, from which a request still open at the end counts as not answered; `None` if a
+    /// script without a failed step ended the call.
     pub(super) silent_ms: Option<u64>,
 }
 
-/// Returns a sound as the transcript has it, of the caller or of the party that is named first.
+/// Returns the transcript's line for a sound; `who` is the prefix for a party, empty for the caller.
 pub(super) fn shown(who: &str, heard: &Heard) -> Moment {
     let text = match heard.words() {
         Some(words) => format!("{who}hears: {words}{}", if heard.is_cut_off() { " [cut off]" } else { "" }),
@@ -127,14 +127,14 @@ impl RefusedRequest {
 }
 
 impl Report {
-    /// Makes that of a sandbox that came to no call.
+    /// Creates the report of a sandbox that placed no calls.
     pub(super) fn of_failure(failures: Vec<String>, unreachable: Option<String>) -> Report {
         Report { name: "sandbox".to_owned(), failures, unreachable, ..Report::default() }
     }
 
-    /// Adds requests to the application, and its errors and warnings, of a call that began at this second.
+    /// Adds the application requests, errors and warnings of a call that began at this second.
     pub(super) fn add_trace(&mut self, began: f64, trace: &TraceView, rules: &Rules) {
-        // A stream that fails has its reason in the lines before.
+        // The cause of a failed stream is in the lines before.
         let (mut stream, mut cause) = (String::new(), String::new());
         for entry in &trace.entries {
             let at = began + entry.at_us as f64 / 1e6;
@@ -172,7 +172,7 @@ impl Report {
 
     fn add_decision(&mut self, at: f64, text: &str, rules: &Rules) {
         let moment = Moment { at, text: text.to_owned() };
-        // Of a request that failed, the line of the request says it all.
+        // The line of a failed request is complete.
         let is_summary = text.starts_with("failed with ");
         if text.contains(": error ") && self.unreachable.is_none() && !is_summary {
             self.transcript.push(moment);
@@ -224,7 +224,7 @@ impl Report {
         terminal::harmless(&out)
     }
 
-    /// Returns what failed: the application alone, where it is what did.
+    /// Returns the failures: only the application's, if it could not be reached.
     fn faults(&self) -> Vec<String> {
         match &self.unreachable {
             Some(what) => vec![format!("the application failed: {what}")],
@@ -266,15 +266,15 @@ impl Report {
     }
 }
 
-/// Returns reports as JSON.
+/// Returns the reports as JSON.
 pub(super) fn as_json(reports: &[Report]) -> String {
     terminal::json(&Value::from(reports.iter().map(Report::as_json).collect::<Vec<_>>()))
 }
 
-/// Returns reports as a suite of JUnit's XML.
+/// Returns the reports as JUnit XML.
 ///
 /// # Errors
-/// What cannot be written.
+/// Returns the error of the XML writer.
 pub(super) fn as_junit(reports: &[Report]) -> io::Result<Vec<u8>> {
     let cases: Vec<Case> = reports.iter().map(Report::as_case).collect();
     suite("trunkgate twilio", "trunkgate.twilio", reports.iter().map(|report| report.seconds).sum(), &cases)
@@ -298,8 +298,7 @@ pub(super) fn summary(reports: &[Report], took: Duration) -> String {
     }
 }
 
-/// Returns the redirects of a request that were followed, the method by which the last URL was asked, and the tries of
-/// that.
+/// Returns the redirects followed by a request, the method of its last URL, and the number of attempts there.
 fn redirects(at: f64, webhook: &Webhook) -> (Vec<Redirect>, String, usize) {
     let (mut found, mut method, mut tries) = (Vec::new(), webhook.method.clone(), webhook.tries.len());
     for (place, pair) in webhook.tries.windows(2).enumerate() {
@@ -308,7 +307,7 @@ fn redirects(at: f64, webhook: &Webhook) -> (Vec<Redirect>, String, usize) {
         let (url, location) = (one.url.clone(), next.url.clone());
         found.push(Redirect { at, method: method.clone(), url, status, location });
         tries = webhook.tries.len() - place - 1;
-        // Others are followed by GET (RFC 9110 §15.4).
+        // All other redirects are followed with GET (RFC 9110 §15.4).
         if !matches!(status, 307 | 308) {
             "GET".clone_into(&mut method);
         }
@@ -316,7 +315,7 @@ fn redirects(at: f64, webhook: &Webhook) -> (Vec<Redirect>, String, usize) {
     (found, method, tries)
 }
 
-/// Returns a request as one line, with its last try and without the body.
+/// Formats a request with its last attempt as one line, without the body.
 fn request(webhook: &Webhook, method: &str, tries: usize) -> String {
     let Some(last) = webhook.tries.last() else { return webhook.method.clone() };
     let status = last.status.map(|status| format!("HTTP {status}"));
@@ -328,13 +327,13 @@ fn request(webhook: &Webhook, method: &str, tries: usize) -> String {
     format!("{method} {}: {result} after {} ms{tries}{redirect}{error}{losses}", last.url, last.duration_ms)
 }
 
-/// Returns the first lines of an answer, each behind a line break.
+/// Returns the first lines of a response, each after a line break.
 fn excerpt(body: &str) -> String {
     let lines = body.lines().map(str::trim_end).filter(|line| !line.is_empty()).take(BODY.0);
     lines.map(|line| format!("\n| {}", line.chars().take(BODY.1).collect::<String>())).collect()
 }
 
-/// Says what to do about a request that failed.
+/// Returns a fix for a failed request.
 fn hint(webhook: &Webhook, rules: &Rules) -> Option<String> {
     let last = webhook.tries.last()?;
     match last.status {
@@ -349,7 +348,8 @@ fn hint(webhook: &Webhook, rules: &Rules) -> Option<String> {
             },
             if rules.has_public_name { "" } else { "; if it validates by a public URL, name that by --as" },
         )),
-        // A redirect to elsewhere, or an address that is not asked at all, is no application that is not started.
+        // A redirect to another server, or an address that is not permitted, does not mean that the application is not
+        // running.
         None if webhook.error == Some(11_205) && !rules.is_started && is_of_application(webhook, last) => {
             Some("Start the application before, or by --start COMMAND".to_owned())
         }
@@ -357,26 +357,26 @@ fn hint(webhook: &Webhook, rules: &Rules) -> Option<String> {
     }
 }
 
-/// Returns whether a try went to the server that the request was for.
+/// Returns whether an attempt went to the server of the original request.
 fn is_of_application(webhook: &Webhook, last: &WebhookTry) -> bool {
     let origin = |one: &WebhookTry| Url::parse(&one.url).map(|url| url.origin()).ok();
     last.remote.is_some() && webhook.tries.first().and_then(origin) == origin(last)
 }
 
-/// Reads that a request for a document was given up: its name, and the milliseconds that it had.
+/// Parses the trace text of an abandoned document request: its name, and its age in milliseconds.
 fn given_up(text: &str) -> Option<(&str, u64)> {
     let (what, rest) = text.split_once(GIVEN_UP)?;
     let waited = rest.split_once(" ms")?.0.parse().ok()?;
     what.contains(" request to ").then_some((what, waited))
 }
 
-/// Returns whether a trace has a request for a document that was given up.
+/// Returns whether a trace has an abandoned document request.
 pub(super) fn has_given_up(trace: &TraceView) -> bool {
     let is_given_up = |item: &TraceItem| matches!(item, TraceItem::Decision { text } if given_up(text).is_some());
     trace.entries.iter().any(|entry| is_given_up(&entry.what))
 }
 
-/// Whether a decision is what came of a verb.
+/// Returns whether a trace text is the result of a verb.
 fn is_result(text: &str) -> bool {
     let verb = ["Dial (", "Gather (", "Record (", "Refer ("].into_iter().find(|verb| text.starts_with(verb));
     verb.is_some() && text.contains("): ")

@@ -1,4 +1,4 @@
-//! Scripts of calls: what the caller does, and what it expects of the application.
+//! Call scripts: actions of the caller, and expectations on the application.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -6,27 +6,27 @@ use std::time::Duration;
 
 use crate::cli::duration;
 
-/// Steps that a script may have.
+/// Syntax of all steps.
 const STEPS: &str = "hear TEXT, hear audio, hear party, hear ringing, press DIGITS, say TEXT, wait TIME, dial NUMBER [from NUMBER] \
                      [answers|busy|no answer|fails], party answers, party hears TEXT, party presses DIGITS, party hangs up, hang up, \
                      ends [STATUS], transcribes TEXT, send text TEXT, get text TEXT, text NUMBER TEXT, \
                      request METHOD PATH [FORM], no call";
-/// Behaviours of a party, for messages.
+/// Behaviours of a party, for error messages.
 const ACTS: &str = "answers, busy, no answer, fails";
-/// Statuses with which a call ends, in Twilio's words.
+/// Statuses of an ended call, in Twilio's words.
 const STATUSES: [&str; 4] = ["completed", "busy", "failed", "no-answer"];
-/// Extension of the files of a folder that are scripts.
+/// File extension of scripts in a directory.
 const EXTENSION: &str = "call";
 
-/// One call.
+/// One script.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Script {
-    /// Name of its file; `steps` for those of the command line.
+    /// Name of its file; `steps` for steps on the command line.
     pub(super) name: String,
     pub(super) steps: Vec<Step>,
 }
 
-/// One step, with its text and its line.
+/// One step, with its text and line number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Step {
     pub(super) line: usize,
@@ -34,13 +34,13 @@ pub(super) struct Step {
     pub(super) what: What,
 }
 
-/// An act of the caller, or an expectation.
+/// Action or expectation of a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum What {
-    /// The caller hears these words of a Say, in any letter case.
+    /// The caller hears these words of a Say, ignoring case.
     Hear(String),
     HearSound(Audible),
-    /// The caller presses digits.
+    /// The caller sends DTMF digits.
     Press(String),
     /// The caller says these words once the application listens for speech.
     Say(String),
@@ -49,51 +49,51 @@ pub(super) enum What {
     Dial(Dialled),
     Party(PartyStep),
     HangUp,
-    /// The application ends the call, with this status where one is written.
+    /// The application ends the call, with this status if given.
     Ends(Option<&'static str>),
-    /// A recording of the script's calls is transcribed, as this text. The steps are in the order of the recordings, at
-    /// any place.
+    /// A recording of the script is transcribed to this text. The steps are in the order of the recordings and may be
+    /// anywhere.
     Transcribes(String),
     Beside(Beside),
-    /// There is no call by the caller; the first step.
+    /// The script has no call by the caller; must be the first step.
     NoCall,
 }
 
-/// A step of the party that was called last.
+/// Step of the party called last.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum PartyStep {
-    /// A party has answered.
+    /// The party has answered.
     Answers,
-    /// It hears these words of a Say.
+    /// The party hears these words of a Say.
     Hears(String),
-    /// It presses digits.
+    /// The party sends DTMF digits.
     Presses(String),
     HangsUp,
 }
 
-/// A step beside the calls.
+/// Step outside of calls.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Beside {
-    /// The caller sends a text to the number.
+    /// The caller sends a text message to the number.
     SendText(String),
-    /// The application sends a text with these words to the caller, or to another number.
+    /// The application sends a text message with these words to the caller, or to another number.
     GetText(Option<String>, String),
-    /// A request to the application, with a form where one is written.
+    /// A request to the application: method, path and form, which may be empty.
     Request(String, String, String),
 }
 
-/// Sound that is no Say.
+/// Sound other than Say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Audible {
-    /// A Play, a party, a stream.
+    /// A Play, a party or a stream.
     Audio,
-    /// The tone of a party.
+    /// Tone of a party.
     Party,
-    /// The edge's ringback tone.
+    /// Ringback tone of the edge.
     Ringing,
 }
 
-/// A number that is called, the caller ID that its party is to see, and the party's behaviour.
+/// Expected call: number, caller ID shown to the party, and behaviour of the party.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Dialled {
     pub(super) number: String,
@@ -101,7 +101,7 @@ pub(super) struct Dialled {
     pub(super) acts: PartyActs,
 }
 
-/// Behaviour of a party that is called.
+/// Behaviour of a called party.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PartyActs {
     Answers,
@@ -127,10 +127,11 @@ impl fmt::Display for PartyActs {
 }
 
 impl Script {
-    /// Reads the files at a path: a file, or those of a folder that end in `.call`, by name. Numbers are written as `own` is.
+    /// Reads a script, or all `.call` files of a directory in the order of their names. National numbers are completed
+    /// like `own`.
     ///
     /// # Errors
-    /// A file cannot be read, has no step, or has lines that are none: a line for each.
+    /// Returns one line for each unreadable file, file without steps, or invalid line.
     pub(super) fn read(path: &Path, own: &str) -> Result<Vec<Script>, Vec<String>> {
         if !path.is_dir() {
             return Script::of_file(path, own).map(|script| vec![script]);
@@ -154,10 +155,10 @@ impl Script {
         if script.steps.is_empty() { Err(vec![format!("{name}: no step")]) } else { Ok(script) }
     }
 
-    /// Parses lines: one step each; a line that begins with `#` is a comment.
+    /// Parses one step per line; lines that begin with `#` are comments.
     ///
     /// # Errors
-    /// Lines that are no step: place and reason of each.
+    /// Returns place and reason of each invalid line.
     pub(super) fn parse<'a>(
         name: &str,
         lines: impl Iterator<Item = &'a str>,
@@ -173,22 +174,22 @@ impl Script {
         if wrong.is_empty() { Ok(script) } else { Err(wrong) }
     }
 
-    /// Whether the caller calls the number.
+    /// Returns whether the caller calls the number.
     pub(super) fn has_call(&self) -> bool {
         self.steps.first().is_none_or(|step| step.what != What::NoCall)
     }
 
-    /// Whether a text is sent to the number.
+    /// Returns whether a text message is sent to the number.
     pub(super) fn sends_text(&self) -> bool {
         self.steps.iter().any(|step| matches!(step.what, What::Beside(Beside::SendText(_))))
     }
 
-    /// Returns the numbers that are to be called, with the behaviour of their parties.
+    /// Returns the expected calls with the behaviour of their parties.
     pub(super) fn dialled(&self) -> impl Iterator<Item = &Dialled> {
         self.steps.iter().filter_map(|step| if let What::Dial(dialled) = &step.what { Some(dialled) } else { None })
     }
 
-    /// Returns the numbers that are to be called, and those that are to get a text.
+    /// Returns the numbers to be called, and those to receive a text message.
     pub(super) fn numbers(&self) -> impl Iterator<Item = &str> {
         self.steps.iter().filter_map(|step| match &step.what {
             What::Dial(dialled) => Some(dialled.number.as_str()),
@@ -207,20 +208,20 @@ impl Script {
         })
     }
 
-    /// Returns the same script for a caller of another number than the one that is written.
+    /// Returns the script with another calling number in the place of the written one.
     pub(super) fn with_caller(&self, written: &str, own: &str) -> Script {
         let steps = self.steps.iter().map(|step| Step { what: step.what.with_caller(written, own), ..step.clone() });
         Script { name: self.name.clone(), steps: steps.collect() }
     }
 
-    /// Returns the texts of recordings that are to be transcribed, in order.
+    /// Returns the expected texts of transcribed recordings, in order.
     pub(super) fn transcriptions(&self) -> impl DoubleEndedIterator<Item = (&Step, &str)> {
         self.steps.iter().filter_map(|step| {
             if let What::Transcribes(text) = &step.what { Some((step, text.as_str())) } else { None }
         })
     }
 
-    /// Returns the steps that cannot be carried out where they stand.
+    /// Returns the steps that are not possible at their place.
     fn without_call(&self) -> impl Iterator<Item = Misplaced<'_>> {
         let has_call = self.has_call();
         self.steps.iter().enumerate().filter_map(move |(at, step)| {
@@ -244,7 +245,7 @@ impl Script {
     }
 }
 
-/// A step that cannot be carried out where it stands.
+/// Step that is not possible at its place.
 struct Misplaced<'a> {
     line: usize,
     why: &'a str,
@@ -320,7 +321,7 @@ impl What {
 }
 
 impl What {
-    /// Returns the same step for a caller of another number: also in texts, and in forms.
+    /// Returns the step with another calling number, also in texts and forms.
     fn with_caller(&self, written: &str, own: &str) -> What {
         let digits = |number: &str| number.trim_start_matches('+').to_owned();
         let text = |text: &String| text.replace(&digits(written), &digits(own));
@@ -364,7 +365,7 @@ impl PartyStep {
 }
 
 impl Dialled {
-    /// Reads `NUMBER [from NUMBER] [ACTS]`; numbers may have spaces and the like.
+    /// Parses `NUMBER [from NUMBER] [ACTS]`; numbers may contain spaces and separators.
     fn parse(rest: &str, own: &str) -> Result<Dialled, String> {
         let mut left: Vec<&str> = rest.split_whitespace().collect();
         let acts = PartyActs::ALL.into_iter().find_map(|(name, acts)| {
@@ -394,13 +395,13 @@ impl Dialled {
     }
 }
 
-/// Returns the first word, and the rest.
+/// Splits off the first word.
 fn first(text: &str) -> (&str, &str) {
     let (word, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
     (word, rest.trim())
 }
 
-/// Returns a number in E.164, as far as it can be known: of one without `+` only where the own number is of North America.
+/// Converts a number to E.164 if possible: without `+` only if `own` is a North American number.
 fn written(number: &str, own: &str) -> String {
     let bare: String = number.chars().filter(|c| !matches!(c, ' ' | '-' | '.' | '(' | ')')).collect();
     let is_national = bare.bytes().all(|byte| byte.is_ascii_digit()) && own.starts_with("+1");
@@ -412,14 +413,14 @@ fn written(number: &str, own: &str) -> String {
     }
 }
 
-/// Reads the text of a step; quotation marks around it are optional.
+/// Parses the text of a step, with or without quotation marks.
 fn words(step: &str, rest: &str) -> Result<String, String> {
     let rest = rest.trim();
     let words = rest.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(rest);
     if words.trim().is_empty() { Err(format!("`{step}` without text")) } else { Ok(words.to_owned()) }
 }
 
-/// Reads the digits of a step.
+/// Parses the DTMF digits of a step.
 fn digits(step: &str, rest: &str) -> Result<String, String> {
     let rest = rest.trim();
     let is_digit = |c: char| c.is_ascii_digit() || matches!(c, '*' | '#' | 'A'..='D');

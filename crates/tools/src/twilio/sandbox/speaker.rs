@@ -1,4 +1,4 @@
-//! The text-to-speech service of a sandbox, as `[speech] url` asks it: texts become the sounds of the codebook.
+//! Text-to-speech service of a sandbox for `[speech] url`: encodes texts as sounds of the codebook.
 
 use std::net::SocketAddr;
 
@@ -12,13 +12,13 @@ use tokio::net::TcpListener;
 
 use super::voice::Codebook;
 
-/// A request, as far as it matters.
+/// Fields of a request that are used.
 #[derive(Debug, Deserialize)]
 struct Wanted {
     input: String,
 }
 
-/// Serves on loopback until the runtime ends; returns the URL.
+/// Starts the service on loopback, until the runtime ends; returns the URL.
 pub(super) async fn start(book: Codebook) -> std::io::Result<String> {
     let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
     let url = format!("http://{}/v1/audio/speech", listener.local_addr()?);

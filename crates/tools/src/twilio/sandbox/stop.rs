@@ -1,16 +1,16 @@
-//! Signals that end a sandbox: the application it has started ends with it.
+//! Signals that stop a sandbox and the application it started.
 
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-/// Longest time for the present call and its report after a signal.
+/// Maximum time for the current call and its report after a signal.
 const GRACE: Duration = Duration::from_secs(3);
-/// Exit code of a process that a signal ends, without the signal's number.
+/// Exit code of a process ended by a signal, without the signal's number.
 const SIGNALLED: u8 = 128;
 
-/// A signal that asks for the end.
+/// Signal that stops the sandbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Signalled {
     Hangup,
@@ -27,7 +27,7 @@ impl Signalled {
         }
     }
 
-    /// Returns the exit code that shells know for it.
+    /// Returns the exit code used by shells for this signal.
     pub(super) fn exit_code(self) -> u8 {
         SIGNALLED
             + match self {
@@ -38,15 +38,15 @@ impl Signalled {
     }
 }
 
-/// The first signal that came, for all that wait.
+/// First signal received, for all tasks that wait.
 #[derive(Debug, Clone)]
 pub(super) struct Stop(watch::Receiver<Option<Signalled>>);
 
 impl Stop {
-    /// Catches signals from now on.
+    /// Handles signals from now on.
     ///
     /// # Errors
-    /// They cannot be caught.
+    /// Returns the system's error.
     pub(super) fn listen() -> std::io::Result<Stop> {
         let (mut hangup, mut interrupt) = (signal(SignalKind::hangup())?, signal(SignalKind::interrupt())?);
         let mut terminate = signal(SignalKind::terminate())?;
@@ -64,12 +64,12 @@ impl Stop {
         Ok(Stop(receiver))
     }
 
-    /// Returns the signal that came.
+    /// Returns the signal received, if any.
     pub(super) fn came(&self) -> Option<Signalled> {
         *self.0.borrow()
     }
 
-    /// Waits for one.
+    /// Waits for a signal.
     pub(super) async fn comes(&self) -> Signalled {
         let mut receiver = self.0.clone();
         match receiver.wait_for(Option::is_some).await.map(|came| *came) {
@@ -78,7 +78,7 @@ impl Stop {
         }
     }
 
-    /// Waits for one, and for as long as the end may take behind it.
+    /// Waits for a signal and then for the maximum time to stop.
     pub(super) async fn is_overdue(&self) -> Signalled {
         let came = self.comes().await;
         tokio::time::sleep(GRACE).await;

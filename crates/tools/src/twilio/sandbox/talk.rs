@@ -1,4 +1,4 @@
-//! One call of a sandbox: carries out the steps of its script, and notes what happens.
+//! One script of a sandbox: carries out its steps and records the events.
 
 use std::time::{Duration, Instant};
 
@@ -24,40 +24,40 @@ use trunkgate_runtime::handle::Handle;
 use trunkgate_system::clock;
 use trunkgate_system::terminal;
 
-/// A step asks for a party, and there is none.
+/// Error of a step that needs a party.
 const NO_PARTY: &str = "no party has answered";
-/// Longest wait for the end of a call and its trace.
+/// Maximum wait for the end of a call and its trace.
 const AT_END: Duration = Duration::from_secs(5);
-/// Longest wait for them after a signal.
+/// Maximum wait for the end of a call and its trace after a signal.
 const AT_STOP: Duration = Duration::from_millis(300);
-/// Longest wait for the note of a request that was open when a call was ended for its time.
+/// Maximum wait for the trace entry of a request that was open when a call timed out.
 const OPEN_REQUEST: Duration = Duration::from_millis(300);
-/// Samples of a second.
+/// Sample rate, in Hz.
 const RATE: u32 = 8000;
-/// How often a condition that no news tells of is looked at.
+/// Interval at which conditions without an event are checked.
 const LOOK: Duration = Duration::from_millis(20);
-/// Silence behind words that are recorded: what the script does next cuts none of them off.
+/// Silence after recorded words, so that the next step does not cut them off.
 const RECORD_PAUSE: Duration = Duration::from_millis(200);
-/// State of a recording that is made.
+/// Status of an active recording.
 const IN_PROGRESS: &str = "in-progress";
 
-/// Where the calls of a sandbox go, and from whom.
+/// Route of a sandbox's calls.
 #[derive(Debug, Clone)]
 pub(super) struct Line {
     pub(super) edge: std::net::SocketAddr,
     pub(super) number: String,
     pub(super) from: String,
-    /// Numbers that a party may be shown: those of the account, and the caller's.
+    /// Numbers that may be shown to a party: those of the account and the caller's.
     pub(super) callers: Vec<String>,
-    /// Longest wait for an expectation.
+    /// Maximum wait for an expectation.
     pub(super) patience: Duration,
 }
 
-/// What a sandbox has for its calls.
+/// Environment of the scripts.
 #[derive(Clone, Copy)]
 pub(super) struct Means<'a> {
     pub(super) line: &'a Line,
-    /// Numbers of the callers of all scripts that may run at the same time.
+    /// Calling numbers of all concurrent scripts.
     pub(super) callers: &'a [String],
     pub(super) owners: &'a CallOwners,
     pub(super) book: &'a Codebook,
@@ -71,73 +71,74 @@ pub(super) struct Means<'a> {
     pub(super) rules: &'a Rules,
 }
 
-/// A party that the application has called.
+/// A party called by the application.
 struct Party {
     call: CallNumber,
     number: String,
     from: String,
     acts: PartyActs,
-    /// Whether a step of the script expects its call.
+    /// Whether a step expects its call.
     is_declared: bool,
-    /// Whether a step has seen its call.
+    /// Whether a step has matched its call.
     is_seen: bool,
     listener: Listener,
     is_answered: bool,
     is_live: bool,
 }
 
-/// The calls of a script under way.
+/// State of a script.
 struct Talk<'a> {
     id: ScriptId,
     means: &'a Means<'a>,
     phone: Extension,
     began: Instant,
-    /// The caller's call, where there is one, and its SID at the edge, once that is known.
+    /// The caller's call, if the script has one, and its SID at the edge once known.
     caller: Option<PlacedCall>,
     caller_sid: Option<String>,
     listener: Listener,
-    /// Numbers that steps expect to be called, all of them, and without those that were.
+    /// All numbers that steps expect to be called, and the calls still expected.
     numbers: Vec<String>,
     expected: Vec<Dialled>,
     parties: Vec<Party>,
     is_answered: bool,
     ending: Option<Ending>,
-    /// Whether the script knows that the caller's call is over.
+    /// Whether a step has noticed the end of the caller's call.
     knows_end: bool,
-    /// Whether moments are printed as they come.
+    /// Whether events are printed at once.
     is_shown: bool,
     notes: Vec<Moment>,
-    /// Findings that Twilio would have refused.
+    /// Errors that Twilio would have reported.
     refused: Vec<String>,
-    /// Texts of the application before the next one that a step may mean, and before the next one of the transcript.
+    /// Number of the application's text messages before the next one for a step, and before the next one for the
+    /// transcript.
     texts_seen: usize,
     texts_noted: usize,
-    /// Recordings that were transcribed before the next one of the transcript.
+    /// Number of transcribed recordings already in the transcript.
     transcribed: usize,
-    /// Requests of the application that the proxy has refused, and those before the next one of the transcript.
+    /// Requests of the application refused by the proxy, and number of them already in the transcript.
     refused_requests: Vec<RefusedRequest>,
     refusals_noted: usize,
 }
 
-/// Whose call an expectation is about.
+/// Call that an expectation is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Of {
     Caller,
     Party,
-    /// Of no call, such as a text.
+    /// No call, e.g. for a text message.
     None,
 }
 
-/// Something that listens to the caller.
+/// Listener to the caller's speech.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum SpeechListener {
-    /// The recogniser: of a Gather, or of a live transcription.
+    /// Recogniser of a Gather or of a live transcription.
     Recogniser,
-    /// A Record.
+    /// Recording of a Record.
     Record,
 }
 
-/// Runs a script.
+/// Runs a script and returns its report.
 pub(super) async fn run(id: ScriptId, script: &Script, means: &Means<'_>, telephone: &Telephone) -> Report {
     let began_at = clock::now();
     let expected: Vec<Dialled> = script.dialled().cloned().collect();
@@ -175,7 +176,7 @@ pub(super) async fn run(id: ScriptId, script: &Script, means: &Means<'_>, teleph
     report
 }
 
-/// Shows the calls that the application makes, until a signal ends the sandbox.
+/// Prints calls placed by the application until a signal stops the sandbox.
 pub(super) async fn watch(id: ScriptId, means: &Means<'_>, telephone: &Telephone) {
     let phone = telephone.open(id, &means.line.from, Vec::new()).await;
     let mut talk = Talk { is_shown: true, ..Talk::new(id, means, phone, Vec::new()) };
@@ -188,7 +189,7 @@ pub(super) async fn watch(id: ScriptId, means: &Means<'_>, telephone: &Telephone
     }
 }
 
-/// Returns how a party answers that is to do this.
+/// Returns the answer for the behaviour of a party.
 fn answer(acts: PartyActs) -> Answer {
     let rejected = |code: u16| Answer::of(Manner::Reject { code, after: ANSWER_AFTER });
     overheard(match acts {
@@ -199,20 +200,20 @@ fn answer(acts: PartyActs) -> Answer {
     })
 }
 
-/// Returns the traces of the script's calls once the edge has done with them, the caller's first, with the seconds at which each began.
+/// Returns the traces of the script's calls after their end, the caller's first, each with its start in seconds.
 /// `is_timed_out`: a request may have been open at the end.
 async fn traces_of(talk: &Talk<'_>, began_at: Timestamp, is_timed_out: bool) -> Vec<(f64, TraceView)> {
     let until = Instant::now() + talk.last_wait();
     let requests_until = Instant::now() + if is_timed_out { OPEN_REQUEST } else { Duration::ZERO };
     let began = |text: &str| {
         let at: Timestamp = text.parse().ok()?;
-        // The edge's times have milliseconds, and no more.
+        // The edge's times have millisecond resolution.
         (at.as_millisecond() >= began_at.as_millisecond()).then(|| at.duration_since(began_at).as_secs_f64().max(0.0))
     };
     loop {
         let Ok(mut calls) = talk.means.edge.calls().await else { return Vec::new() };
         calls.retain(|call| began(&call.started_at).is_some() && talk.has_call(call));
-        // A request that was given up is noted behind the end.
+        // An abandoned request is recorded after the end of the call.
         tokio::time::sleep(LOOK).await;
         let is_over = calls.iter().all(|call| call.state == "ended");
         if !is_over && Instant::now() < until {
@@ -259,7 +260,7 @@ impl<'a> Talk<'a> {
         }
     }
 
-    /// Calls the number. Returns whether that is possible.
+    /// Calls the number; returns whether that is possible.
     async fn call(&mut self) -> bool {
         let line = self.means.line;
         self.caller = self.phone.dial(line.edge, &line.number, &line.from).await;
@@ -267,8 +268,8 @@ impl<'a> Talk<'a> {
         self.caller.is_some()
     }
 
-    /// Returns whether a call of the edge is the script's: it has led to a call of its extension, or is to one of its
-    /// numbers.
+    /// Returns whether a call of the edge belongs to the script: it led to a call of its extension, or goes to one of
+    /// its numbers.
     fn has_call(&self, call: &CallView) -> bool {
         match self.means.owners.script_of(call) {
             Some(id) => id == self.id,
@@ -276,7 +277,7 @@ impl<'a> Talk<'a> {
         }
     }
 
-    /// Returns whether a text is not to the caller of another script.
+    /// Returns whether a text message is not for another script's caller.
     fn has_text(&self, text: &Text) -> bool {
         text.to == self.means.line.from || !self.means.callers.contains(&text.to)
     }
@@ -286,7 +287,7 @@ impl<'a> Talk<'a> {
         self.caller.as_ref().map(|placed| placed.number)
     }
 
-    /// Returns the SID of the caller's call, once the edge has that.
+    /// Returns the SID of the caller's call, once the edge has assigned it.
     async fn caller_sid(&mut self) -> Option<String> {
         if self.caller_sid.is_none() {
             let id = &self.caller.as_ref()?.sip_call_id;
@@ -312,8 +313,7 @@ impl<'a> Talk<'a> {
         self.notes.push(Moment { at, text });
     }
 
-    /// Notes what has happened beside the calls since the last look: texts, recordings that were transcribed, and
-    /// requests that the proxy has refused.
+    /// Adds new text messages, transcriptions and refused proxy requests to the transcript.
     fn note_services(&mut self) {
         for text in self.means.texts.since(self.texts_noted) {
             self.texts_noted += 1;
@@ -393,7 +393,7 @@ impl<'a> Talk<'a> {
         }
     }
 
-    /// Carries out a step about a party.
+    /// Carries out a step of a party.
     async fn carry_out_of_party(&mut self, step: &PartyStep) -> Result<(), String> {
         match step {
             PartyStep::Answers => self.has_answered().await,
@@ -418,7 +418,7 @@ impl<'a> Talk<'a> {
         }
     }
 
-    /// Carries out a step beside the calls: a text message, or a request.
+    /// Carries out a step outside of calls: a text message or a request.
     async fn carry_out_beside(&mut self, step: &Beside) -> Result<(), String> {
         match step {
             Beside::SendText(text) => {
@@ -456,7 +456,7 @@ impl<'a> Talk<'a> {
         let samples = self.means.book.speak(words);
         let takes = Duration::from_secs(1) * u32::try_from(samples.len()).unwrap_or(u32::MAX) / RATE;
         let listener = loop {
-            // The edge may listen before the telephone has its answer.
+            // The edge may listen before the telephone has received the answer.
             if let Some(listener) = self.speech_listener().await
                 && let Some(caller) = self.caller()
                 && self.phone.speak(caller, samples.clone()).await
@@ -474,7 +474,7 @@ impl<'a> Talk<'a> {
         Ok(())
     }
 
-    /// Returns what listens to the caller; `None`: nothing does.
+    /// Returns the listener to the caller; `None` if there is none.
     async fn speech_listener(&mut self) -> Option<SpeechListener> {
         let sid = self.caller_sid().await?;
         let call = self.means.edge.known_call(&sid).await.ok().flatten();
@@ -486,11 +486,11 @@ impl<'a> Talk<'a> {
         self.means.recogniser.listens(&sid).then_some(SpeechListener::Recogniser)
     }
 
-    /// Waits until the application dials a number, in any order of those that later steps expect.
+    /// Waits until the application calls a number; expected calls may come in any order.
     async fn dials(&mut self, wanted: &Dialled) -> Result<(), String> {
         let is_it = |party: &Party| !party.is_seen && party.number == wanted.number;
         let dials = |talk: &mut Self| talk.parties.iter().any(is_it).then_some(());
-        // Behind the end it may still call back.
+        // A callback may follow after the end of the call.
         let of = if self.knows_end { Of::None } else { Of::Caller };
         self.wait_for(of, dials, "the application did not dial it").await?;
         let Some(party) = self.parties.iter_mut().find(|party| is_it(party)) else { return Err(NO_PARTY.to_owned()) };
@@ -508,7 +508,7 @@ impl<'a> Talk<'a> {
         self.wait_for(Of::Party, has, NO_PARTY).await
     }
 
-    /// Fails where no party that was called will answer.
+    /// Fails if no called party can answer any more.
     fn may_answer(&self, is_there: impl Fn(&Party) -> bool) -> Result<(), String> {
         let never = self
             .parties
@@ -522,19 +522,19 @@ impl<'a> Talk<'a> {
         }
     }
 
-    /// Returns the party that was called last of those that have answered and are in their call.
+    /// Returns the last called party that has answered and is still in its call.
     fn party(&mut self) -> Option<&mut Party> {
         self.parties.iter_mut().rev().find(|party| party.is_live && party.is_answered)
     }
 
-    /// Returns the party that was called last of those that have answered; one in its call comes first.
+    /// Returns the last called party that has answered, preferably one still in its call.
     fn listening_party(&mut self) -> Option<&mut Party> {
         let live = self.parties.iter().rposition(|party| party.is_live && party.is_answered);
         let at = live.or_else(|| self.parties.iter().rposition(|party| party.is_answered))?;
         self.parties.get_mut(at)
     }
 
-    /// Waits until something is so; the error says what was heard instead.
+    /// Waits until a condition holds; the error describes the sounds heard instead.
     async fn wait_for(
         &mut self,
         of: Of,
@@ -548,7 +548,7 @@ impl<'a> Talk<'a> {
         Ok(())
     }
 
-    /// Takes what happens next. The error says why there is nothing more to wait for, and what was heard instead.
+    /// Handles the next event. The error gives the reason why waiting ended, and the sounds heard instead.
     async fn go_on(&mut self, of: Of, until: Instant, otherwise: &str) -> Result<(), String> {
         let is_over = self.ending.is_some()
             && match of {
@@ -580,7 +580,7 @@ impl<'a> Talk<'a> {
         Err(format!("{why}{heard}"))
     }
 
-    /// Returns calls to numbers that no step expects, unless these are allowed.
+    /// Returns the calls to numbers that no step expects, unless they are allowed.
     fn undeclared(&self) -> impl Iterator<Item = String> {
         let strange = |party: &&Party| !party.is_declared && !self.means.rules.allow_undeclared_dials;
         self.parties.iter().filter(strange).map(|party| {
@@ -591,7 +591,7 @@ impl<'a> Talk<'a> {
         })
     }
 
-    /// Takes what happens until then, or the next thing that does.
+    /// Handles the next event, if one occurs until the given time.
     async fn listen(&mut self, until: Instant) {
         let stop = self.means.stop;
         let is_stopped = stop.came().is_some();
@@ -655,7 +655,7 @@ impl<'a> Talk<'a> {
         }
     }
 
-    /// The application calls a number.
+    /// Handles a call of the application to a number.
     fn is_called(&mut self, seconds: f64, call: CallNumber, number: String, from: String) {
         self.note_at(seconds, format!("the application dials {number} from {from}"));
         let at = self.expected.iter().position(|dialled| dialled.number == number);
@@ -685,7 +685,7 @@ impl<'a> Talk<'a> {
         self.parties.iter_mut().find(|party| party.call == call)
     }
 
-    /// Returns how long the end of a call is waited for.
+    /// Returns the maximum wait for the end of a call.
     fn last_wait(&self) -> Duration {
         if self.means.stop.came().is_some() { AT_STOP } else { AT_END }
     }
@@ -700,8 +700,8 @@ impl<'a> Talk<'a> {
         }
     }
 
-    /// Ends what is left of the calls: without steps, once the application does or `--timeout` has passed. Returns the time, in
-    /// milliseconds, after which an open request counts as not answered, if `--timeout` ended the call.
+    /// Ends the remaining calls; without steps, waits for the application's end or `--timeout` first. Returns the age,
+    /// in milliseconds, from which an open request counts as not answered, if `--timeout` ended the call.
     async fn leave(&mut self, has_no_steps: bool) -> Option<u64> {
         let patience = self.means.line.patience;
         if has_no_steps {
@@ -717,12 +717,12 @@ impl<'a> Talk<'a> {
             self.listen(until).await;
         }
         self.note_services();
-        // A shorter `--timeout` leaves no request a second.
+        // With a short `--timeout` no request is open for a second.
         let half = u64::try_from((patience / 2).as_millis()).unwrap_or(u64::MAX);
         is_timed_out.then(|| SILENT_MS.min(half))
     }
 
-    /// Waits until there is a recording for each text of the script; the first step without one fails.
+    /// Waits for a recording for each expected text; the first step without one fails.
     async fn expect_transcriptions(&mut self, script: &Script, report: &mut Report) {
         let until = Instant::now() + self.last_wait();
         while self.means.transcriber.waiting(self.id) > 0 && Instant::now() < until {
@@ -739,7 +739,7 @@ impl<'a> Talk<'a> {
         }
     }
 
-    /// Returns how the call has ended, in Twilio's word.
+    /// Returns the status of the call, in Twilio's words.
     fn status(&self) -> &'static str {
         match self.ending {
             None if self.is_answered => "in-progress",
@@ -751,7 +751,7 @@ impl<'a> Talk<'a> {
         }
     }
 
-    /// Puts together what happened.
+    /// Completes the report with the events, sounds and traces.
     fn report(mut self, report: &mut Report, traces: &[(f64, TraceView)]) {
         report.status = self.caller.is_some().then(|| self.status().to_owned());
         report.heard = self.listener.heard().iter().filter_map(Heard::words).collect();
@@ -775,13 +775,13 @@ impl<'a> Talk<'a> {
 }
 
 impl Party {
-    /// Whether it is called and will answer.
+    /// Returns whether the call is active and the party will answer.
     fn may_answer(&self) -> bool {
         self.is_live && self.acts == PartyActs::Answers
     }
 }
 
-/// Whether a number is one in E.164.
+/// Returns whether a number is in E.164.
 fn is_e164(number: &str) -> bool {
     number.strip_prefix('+').is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
 }

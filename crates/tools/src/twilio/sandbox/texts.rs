@@ -1,4 +1,4 @@
-//! The service of a sandbox that sends text messages, as `[messages] url` asks it, and the caller's telephone that gets and writes them.
+//! Text message service of a sandbox for `[messages] url`, and the caller's telephone for text messages.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,25 +20,25 @@ use super::application;
 use super::listener::plain;
 use trunkgate_system::{sids, web};
 
-/// A text that the application has sent.
+/// Text message sent by the application.
 #[derive(Debug, Clone)]
 pub(super) struct Text {
     pub(super) at: Instant,
     pub(super) to: String,
     pub(super) from: String,
     pub(super) body: String,
-    /// Of the edge; one that is sent again is the same text.
+    /// Message SID at the edge, which recognises a retry.
     sid: String,
 }
 
-/// The service, which serves on loopback until the runtime ends.
+/// Service on loopback; serves until the runtime ends.
 #[derive(Debug)]
 pub(super) struct Texts {
-    /// URL that takes messages.
+    /// URL for messages from the edge.
     pub(super) url: String,
-    /// Secret between it and the edge.
+    /// Secret shared with the edge.
     pub(super) token: String,
-    /// Where the edge takes messages; set once it runs.
+    /// Address of the edge's HTTP server, set once it runs.
     pub(super) edge: Option<SocketAddr>,
     sent: Sent,
 }
@@ -53,7 +53,7 @@ impl Sent {
 }
 
 impl Texts {
-    /// Binds a port of its own and serves.
+    /// Binds a free port and starts serving.
     pub(super) async fn start() -> std::io::Result<Texts> {
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
         let url = format!("http://{}/messages", listener.local_addr()?);
@@ -64,34 +64,34 @@ impl Texts {
         Ok(Texts { url, token, edge: None, sent })
     }
 
-    /// Returns how many texts the application has sent.
+    /// Returns the number of text messages sent by the application.
     pub(super) fn count(&self) -> usize {
         self.sent.lock().len()
     }
 
-    /// Returns those behind the first ones.
+    /// Returns the text messages after the first ones.
     pub(super) fn since(&self, first: usize) -> Vec<Text> {
         self.sent.lock().get(first..).unwrap_or_default().to_vec()
     }
 
-    /// Finds a text to a number with these words behind the first ones.
+    /// Finds a text message with these words to a number, after the first ones.
     pub(super) fn find(&self, first: usize, to: &str, words: &str) -> Option<usize> {
         let wanted = plain(words);
         let is_it = |text: &Text| text.to == to && plain(&text.body).contains(&wanted);
         Some(first + self.sent.lock().get(first..)?.iter().position(is_it)?)
     }
 
-    /// Returns in words which texts of these came behind the first ones.
+    /// Describes the text messages of interest after the first ones.
     pub(super) fn instead(&self, first: usize, is_wanted: impl Fn(&Text) -> bool) -> String {
         let texts = self.since(first).into_iter().filter(is_wanted);
         let texts: Vec<String> = texts.map(|text| format!("{}: \"{}\"", text.to, text.body)).collect();
         if texts.is_empty() { "It sent none".to_owned() } else { format!("It sent {}", texts.join(", ")) }
     }
 
-    /// Writes to a number, from another one.
+    /// Sends a text message to a number of the edge.
     ///
     /// # Errors
-    /// The edge did not take it, in words.
+    /// Returns a message if the edge did not accept it.
     pub(super) async fn send(&self, from: &str, to: &str, body: &str) -> Result<(), String> {
         let address = self.edge.ok_or("the edge does not run")?;
         let url = Url::parse(&format!("http://{address}/sms/inbound")).map_err(|error| error.to_string())?;

@@ -1,6 +1,5 @@
-//! The service of a sandbox that transcribes recordings, as `[transcription] url` asks it (docs/configure/recording.md): the text
-//! is that of the script, or else the words that the voice of the codebook says in the recording. A recording without
-//! words has no text.
+//! Transcription service of a sandbox for `[transcription] url` (docs/configure/recording.md). The text is the
+//! script's, otherwise the words decoded from the recording. A recording without words has no text.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::Cursor;
@@ -25,44 +24,44 @@ use trunkgate_system::limits::TRANSCRIPTION_AUDIO_BYTES;
 
 /// Path of the service.
 const PATH: &str = "/v1/audio/transcriptions";
-/// Bytes of a form beside the audio.
+/// Maximum size of a form without the audio, in bytes.
 const FORM_BYTES: usize = 64 << 10;
-/// What stands before the SID of a recording in its form.
+/// Text before the SID of the recording in the form.
 const NAME: &[u8] = b"filename=\"";
-/// Samples that are read at once, and how many times a second has them.
+/// Number of samples read at once, and number of such parts per second.
 const PART: (usize, f64) = (160, 50.0);
 
-/// A recording that was transcribed.
+/// A transcribed recording.
 #[derive(Debug, Clone)]
 pub(super) struct Transcribed {
     pub(super) at: Instant,
-    /// Script that its call belongs to; `None`: to none that runs.
+    /// Script of its call; `None` if no running script has it.
     pub(super) script: Option<ScriptId>,
-    /// `None`: nothing was said in it.
+    /// Text; `None` for a recording without words.
     pub(super) text: Option<String>,
 }
 
-/// The service, which serves on loopback until the runtime ends.
+/// Service on loopback; serves until the runtime ends.
 #[derive(Debug)]
 pub(super) struct Transcriber {
-    /// URL that takes recordings.
+    /// URL for recordings.
     pub(super) url: String,
     texts: TextQueue,
     edge: Arc<OnceLock<Handle>>,
 }
 
-/// Texts of the running scripts, and recordings that were transcribed.
+/// Expected texts of the running scripts, and transcribed recordings.
 #[derive(Debug, Clone, Default)]
 struct TextQueue(Arc<Mutex<QueuedTexts>>);
 
 #[derive(Debug, Default)]
 struct QueuedTexts {
-    /// Texts that no recording has had yet, of each script that runs.
+    /// Texts not yet used by a recording, for each running script.
     waiting: BTreeMap<ScriptId, VecDeque<String>>,
     done: Vec<Transcribed>,
 }
 
-/// State of the service's requests.
+/// State of the request handler.
 #[derive(Debug, Clone)]
 struct Endpoint {
     book: Codebook,
@@ -72,7 +71,7 @@ struct Endpoint {
 }
 
 impl Endpoint {
-    /// Returns the script whose call a recording is of.
+    /// Returns the script of a recording.
     async fn script_of(&self, recording: &str) -> Option<ScriptId> {
         let calls = self.edge.get()?.calls().await.ok()?;
         let has_it = |call: &&CallView| call.recordings.iter().any(|one| one.sid == recording);
@@ -85,8 +84,8 @@ impl TextQueue {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the text of a recording with these words, of a script's call. One of no known script is that of the one
-    /// that runs.
+    /// Returns the text of a recording with these words. A recording of an unknown script belongs to the only running
+    /// one, if there is one.
     fn take(&self, script: Option<ScriptId>, words: String) -> Option<String> {
         let mut texts = self.lock();
         let only = texts.waiting.keys().next().copied().filter(|_| texts.waiting.len() == 1);
@@ -99,7 +98,7 @@ impl TextQueue {
 }
 
 impl Transcriber {
-    /// Binds a port of its own and serves.
+    /// Binds a free port and starts serving.
     pub(super) async fn start(book: Codebook, owners: CallOwners) -> std::io::Result<Transcriber> {
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
         let url = format!("http://{}{PATH}", listener.local_addr()?);
@@ -111,32 +110,32 @@ impl Transcriber {
         Ok(Transcriber { url, texts, edge })
     }
 
-    /// Sets the edge whose recordings these are.
+    /// Sets the edge of the recordings.
     pub(super) fn attach(&self, edge: Handle) {
         let _ = self.edge.set(edge);
     }
 
-    /// Sets the texts of the recordings of a script that begins, in order.
+    /// Sets the texts of a new script's recordings, in order.
     pub(super) fn expect(&self, script: ScriptId, texts: VecDeque<String>) {
         self.texts.lock().waiting.insert(script, texts);
     }
 
-    /// Returns how many texts of a script no recording has had yet.
+    /// Returns the number of a script's texts not yet used by a recording.
     pub(super) fn waiting(&self, script: ScriptId) -> usize {
         self.texts.lock().waiting.get(&script).map_or(0, VecDeque::len)
     }
 
-    /// Forgets the texts of a script that has ended.
+    /// Removes the texts of a script that has ended.
     pub(super) fn forget(&self, script: ScriptId) {
         self.texts.lock().waiting.remove(&script);
     }
 
-    /// Returns how many recordings were transcribed.
+    /// Returns the number of transcribed recordings.
     pub(super) fn count(&self) -> usize {
         self.texts.lock().done.len()
     }
 
-    /// Returns those behind the first ones.
+    /// Returns the transcribed recordings after the first ones.
     pub(super) fn since(&self, first: usize) -> Vec<Transcribed> {
         self.texts.lock().done.get(first..).unwrap_or_default().to_vec()
     }
@@ -152,7 +151,7 @@ async fn transcribe(State(endpoint): State<Endpoint>, form: Bytes) -> Response {
     };
     match endpoint.texts.take(script, words) {
         Some(text) => Json(json!({ "text": text })).into_response(),
-        // The edge gives such a recording up at once.
+        // The edge does not retry such a recording.
         None => refused(StatusCode::UNPROCESSABLE_ENTITY, "nothing was said in the recording"),
     }
 }
@@ -161,14 +160,14 @@ fn refused(status: StatusCode, message: &str) -> Response {
     (status, Json(json!({ "error": { "message": message } }))).into_response()
 }
 
-/// Returns the SID of the recording in a form: the name of its file.
+/// Returns the SID of the recording from the file name in the form.
 fn recording(form: &[u8]) -> Option<String> {
     let at = form.windows(NAME.len()).position(|part| part == NAME)? + NAME.len();
     let sid: Vec<u8> = form.get(at..)?.iter().copied().take_while(u8::is_ascii_alphanumeric).collect();
     String::from_utf8(sid).ok()
 }
 
-/// Returns the words that the voice says in the WAV file of a form; `None`: there is no such file.
+/// Returns the words decoded from the WAV file in a form; `None` without a file.
 fn words(book: &Codebook, form: &[u8]) -> Option<String> {
     let file = form.get(form.windows(4).position(|four| four == b"RIFF")?..)?;
     let reader = hound::WavReader::new(Cursor::new(file)).ok()?;
@@ -184,7 +183,7 @@ fn words(book: &Codebook, form: &[u8]) -> Option<String> {
 mod tests {
     use super::*;
 
-    /// A form with a WAV file of these samples.
+    /// Returns a form with a WAV file of these samples.
     fn form(samples: &[i16]) -> Vec<u8> {
         let (sample_rate, sample_format) = (8000, hound::SampleFormat::Int);
         let spec = hound::WavSpec { channels: 1, sample_rate, bits_per_sample: 16, sample_format };

@@ -1,5 +1,5 @@
-//! The voice of a sandbox: each character of a text is 20 ms of noise of its own, so that what a caller has heard of a text is known to
-//! the character, without a speech engine and without a guess.
+//! Codec of spoken text in a sandbox: each character of a text is 20 ms of unique noise, so that received audio is
+//! decoded character by character, without a speech engine.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,16 +8,16 @@ use trunkgate_media::codec::g711::{decode_ulaw, encode_ulaw};
 use trunkgate_media::ringback;
 use trunkgate_phone::{Codec, Voice};
 
-/// Samples of a character, at 8 kHz: 20 ms.
+/// Samples per character at 8 kHz: 20 ms.
 const CHARACTER: usize = 160;
-/// Codes by which a character is known again.
+/// Number of μ-law bytes that identify a character.
 const MARK: usize = 8;
 /// RMS of samples below which a frame is silence.
 const SILENCE: f64 = 30.0;
 
 type Mark = [u8; MARK];
 
-/// Texts that were spoken, by their sound.
+/// Encoded texts, found by their sound.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Codebook(Arc<Mutex<Texts>>);
 
@@ -33,7 +33,7 @@ impl Codebook {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns a text as samples, 8,000 a second.
+    /// Encodes a text as samples at 8 kHz.
     pub(super) fn speak(&self, text: &str) -> Vec<i16> {
         let mut texts = self.lock();
         let (known, next) = (texts.by_text.get(text).copied(), texts.texts.len());
@@ -53,7 +53,7 @@ impl Codebook {
         samples
     }
 
-    /// Finds the character whose beginning is in these samples: text, and index of the character.
+    /// Finds the character that begins within these samples: its text and its index.
     fn find(&self, samples: &[i16]) -> Option<(Arc<str>, usize)> {
         let codes: Vec<u8> = samples.iter().map(|sample| encode_ulaw(*sample)).collect();
         let texts = self.lock();
@@ -62,7 +62,7 @@ impl Codebook {
     }
 }
 
-/// Returns codes of μ-law of medium loudness, none of which changes when it is decoded and encoded.
+/// Returns μ-law noise of medium level that survives decoding and encoding unchanged.
 fn noise(text: usize, character: usize) -> [u8; CHARACTER] {
     let mut state = (text as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)
         ^ (character as u64 + 1).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -76,36 +76,36 @@ fn noise(text: usize, character: usize) -> [u8; CHARACTER] {
     })
 }
 
-/// Something that a caller has heard.
+/// A sound heard at one end of a call.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Heard {
     pub(super) what: Sound,
-    /// Seconds since the call began: first and last packet.
+    /// Times of the first and last packet, in seconds since the call began.
     pub(super) from: f64,
     pub(super) to: f64,
 }
 
-/// Kind of sound.
+/// Kind of a sound.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Sound {
-    /// Characters of a text.
+    /// Part of a text, by its characters.
     Text { text: Arc<str>, first: usize, last: usize },
-    /// The tone of a party of the sandbox.
+    /// Tone of a party of the sandbox.
     Party,
-    /// The edge's ringback tone.
+    /// Ringback tone of the edge.
     Ringing,
-    /// Other audio: a Play, a stream.
+    /// Other audio: a Play or a stream.
     Audio,
 }
 
 impl Heard {
-    /// Returns the part of the text that was heard; `None` for other audio.
+    /// Returns the part of the text that was heard; `None` for other sounds.
     pub(super) fn words(&self) -> Option<String> {
         let Sound::Text { text, first, last } = &self.what else { return None };
         Some(text.chars().skip(*first).take(last + 1 - first).collect())
     }
 
-    /// Returns the name of its kind.
+    /// Returns the name of the kind.
     pub(super) fn name(&self) -> &'static str {
         match self.what {
             Sound::Text { .. } => "speech",
@@ -115,25 +115,25 @@ impl Heard {
         }
     }
 
-    /// Whether it is one packet of other audio than speech.
+    /// Returns whether the sound is a single packet of other audio.
     pub(super) fn is_instant(&self) -> bool {
         self.what == Sound::Audio && self.from == self.to
     }
 
-    /// Whether the end of the text was not heard.
+    /// Returns whether the end of the text is missing.
     pub(super) fn is_cut_off(&self) -> bool {
         matches!(&self.what, Sound::Text { text, last, .. } if last + 1 < text.chars().count())
     }
 }
 
-/// Samples of a period of the ringback tone, and of a packet.
+/// Number of samples in a period of the ringback tone, and in a packet.
 const RINGBACK: (usize, usize) = (200, 160);
-/// Samples of a party's tone that say nothing but the tone.
+/// Range of a packet's samples with only the party's tone, without its marker.
 const BARE: std::ops::Range<usize> = 96..160;
-/// Packets after which a party's tone begins again.
+/// Number of packets after which a party's tone repeats.
 const PARTY_CYCLE: u32 = 5;
 
-/// Returns the kind of a packet that is neither text nor silence. Both tones pass the edge bit by bit.
+/// Returns the kind of a packet that is neither text nor silence. Both tones pass the edge unchanged.
 fn kind(samples: &[i16]) -> Sound {
     let is_code = |(sample, code): (&i16, u8)| *sample == decode_ulaw(code);
     let rings = |phase: usize| samples.iter().zip((phase..).map(ringback)).all(is_code);
@@ -147,17 +147,17 @@ fn kind(samples: &[i16]) -> Sound {
     if !bare.is_empty() && (0..PARTY_CYCLE).any(is_party) { Sound::Party } else { Sound::Audio }
 }
 
-/// Puts together what a caller hears.
+/// Combines received packets to sounds.
 #[derive(Debug, Default)]
 pub(super) struct Ear {
     heard: Vec<Heard>,
 }
 
-/// Gap after which audio counts as another sound, in seconds.
+/// Gap after which audio is a new sound, in seconds.
 const GAP: f64 = 0.2;
 
 impl Ear {
-    /// Takes the samples of a packet that came so many seconds after the beginning of the call.
+    /// Adds the samples of a packet received `at` seconds after the call began.
     pub(super) fn take(&mut self, book: &Codebook, at: f64, samples: &[i16]) {
         let last = self.heard.last_mut();
         if let Some((text, character)) = book.find(samples) {
@@ -183,13 +183,13 @@ impl Ear {
             Some(heard) if what != Sound::Audio && heard.is_instant() && at - heard.to < GAP => {
                 (heard.what, heard.to) = (what, at);
             }
-            // The end of a text that is not in line with the packets.
+            // The end of a text may not be aligned with the packets.
             Some(Heard { what: Sound::Text { .. }, to, .. }) if what == Sound::Audio && at - *to < GAP / 4.0 => {}
             _ => self.heard.push(Heard { what, from: at, to: at }),
         }
     }
 
-    /// Returns what was heard so far, in order.
+    /// Returns the sounds heard so far, in order.
     pub(super) fn heard(&self) -> &[Heard] {
         &self.heard
     }
@@ -235,7 +235,7 @@ mod tests {
     fn a_party_and_the_ringback_tone_are_known_from_other_audio() {
         let (book, mut ear) = (Codebook::default(), Ear::default());
         let ringing: Vec<i16> = (0..1600).map(|at| decode_ulaw(ringback(at))).collect();
-        // The edge fades it in.
+        // The edge fades the tone in.
         let faded: Vec<i16> =
             ringing.iter().take(160).enumerate().map(|(at, sample)| sample / 160 * at as i16).collect();
         let voice = Voice::new(7, Codec::Pcmu);

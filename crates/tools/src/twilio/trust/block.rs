@@ -1,20 +1,20 @@
-//! The certificate of an edge inside a bundle (PEM) of another program, between two marks by which exactly it is removed again.
+//! CA certificate of an edge inside another program's bundle (PEM), between two markers for its removal.
 
 const BEGIN: &str = "\n# trunkgate twilio trust: begin\n";
 const END: &str = "# trunkgate twilio trust: end\n";
 
-/// Adds a CA to a bundle, in place of one that was added before.
+/// Adds a CA certificate to a bundle, replacing an earlier one.
 pub(super) fn added(bundle: &str, ca: &str) -> String {
     let without = removed(bundle);
     format!("{without}{BEGIN}{}\n{END}", ca.trim_end())
 }
 
-/// Removes what [`added`] added.
+/// Removes the certificate added by [`added`].
 pub(super) fn removed(bundle: &str) -> String {
     let Some((before, rest)) = bundle.split_once(BEGIN) else { return bundle.to_owned() };
     match rest.split_once(END) {
         Some((_, behind)) => format!("{before}{}", removed(behind)),
-        // The end has been cut off, with what stood behind it.
+        // The end marker was removed, with everything after it.
         None => before.to_owned(),
     }
 }

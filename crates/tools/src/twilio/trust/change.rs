@@ -1,4 +1,4 @@
-//! Changes of trust stores: of files, and by programs of the stores' own.
+//! Changes of trust stores: files, and commands of the stores' own programs.
 
 use std::fmt;
 use std::fs;
@@ -9,15 +9,15 @@ use std::process::{Command, Stdio};
 use super::block;
 use trunkgate_system::files::{self, ReplacedRights};
 
-/// Rights of a certificate that all programs read.
+/// Permissions of a certificate readable by all programs.
 const READABLE: u32 = 0o644;
-/// Longest bundle.
+/// Maximum size of a bundle, in bytes.
 const BUNDLE_BYTES: u64 = 16 << 20;
 
-/// A change of a store.
+/// Change of a trust store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Change {
-    /// A file that is the edge's own.
+    /// Writes or removes a separate file for the edge's certificate.
     Write {
         file: PathBuf,
         text: String,
@@ -25,7 +25,7 @@ pub(super) enum Change {
     Remove {
         file: PathBuf,
     },
-    /// A certificate in a bundle that is another program's.
+    /// Adds a certificate to another program's bundle, or removes it.
     Add {
         bundle: PathBuf,
         ca: String,
@@ -33,7 +33,7 @@ pub(super) enum Change {
     TakeOut {
         bundle: PathBuf,
     },
-    /// A program, with what it reads.
+    /// Runs a program with this input.
     Run {
         command: Vec<String>,
         input: String,
@@ -56,7 +56,7 @@ impl Change {
     /// Makes the change.
     ///
     /// # Errors
-    /// Why not, in words.
+    /// Returns the error as a message.
     pub(super) fn make(&self) -> Result<(), String> {
         match self {
             Change::Write { file, text } => {
@@ -79,12 +79,12 @@ fn failed(file: &Path, error: &io::Error) -> String {
 /// Reads a bundle.
 ///
 /// # Errors
-/// Why not, with its name.
+/// Returns the error with the name of the bundle.
 pub(super) fn read_bundle(bundle: &Path) -> Result<String, String> {
     files::read_to_string(bundle, BUNDLE_BYTES).map_err(|error| failed(bundle, &error))
 }
 
-/// Replaces a file at once, with the rights and the owner that it has: programs may be reading it.
+/// Replaces a file atomically, keeping its permissions and owner, because programs may be reading it.
 fn rewrite(bundle: &Path, with: impl FnOnce(&str) -> String) -> Result<(), String> {
     let text = with(&read_bundle(bundle)?);
     files::replace(bundle, text.as_bytes(), ReplacedRights::Kept).map_err(|error| failed(bundle, &error))
@@ -96,7 +96,7 @@ fn run(command: &[String], input: &str) -> Result<(), String> {
     begun.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = begun.spawn().map_err(|error| format!("{program}: {error}"))?;
     if let Some(mut stdin) = child.stdin.take() {
-        // A program that needs no input may have closed it.
+        // A program that needs no input may have closed its stdin.
         let _ = stdin.write_all(input.as_bytes());
     }
     let output = child.wait_with_output().map_err(|error| format!("{program}: {error}"))?;

@@ -1,5 +1,5 @@
-//! `trunkgate twilio trust`: adds the CA of an edge to trust stores, so that programs take the edge for api.twilio.com. Nothing is changed
-//! without `--yes`.
+//! `trunkgate twilio trust`: adds the CA of an edge to trust stores, so that programs accept the edge as
+//! api.twilio.com. Only `--yes` makes changes.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -34,7 +34,7 @@ pub(super) fn run(config: Option<&Path>, options: &TwilioTrust) -> ExitCode {
     })
 }
 
-/// Makes the changes of all stores, or says what they would be; without a CA what was added is removed.
+/// Makes or describes the changes of all stores; without a CA, the earlier one is removed.
 fn changed(options: &TwilioTrust, ca: Option<&str>) -> Result<String, String> {
     let search = Search::of_system(&options.python);
     let mut text = String::new();
@@ -59,7 +59,7 @@ fn changed(options: &TwilioTrust, ca: Option<&str>) -> Result<String, String> {
     Ok(text)
 }
 
-/// What a store needs.
+/// Changes and notes for one store.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Plan {
     changes: Vec<Change>,

@@ -1,4 +1,4 @@
-//! Trust stores, and what each needs to trust a CA.
+//! Trust stores, and the changes needed to trust a CA.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,32 +8,32 @@ use super::block;
 use super::change::{Change, read_bundle};
 use crate::cli::TrustStore;
 
-/// Name of the edge's file in the system's store, and alias in Java's.
+/// File name in the system's store, and alias in Java's store.
 const NAME: &str = "trunkgate-twilio";
-/// Password of Java's own store unless it was changed.
+/// Default password of Java's store.
 const JAVA_PASSWORD: &str = "changeit";
-/// Directories of certificates that an administrator has added, what gathers them, and what does so after one was removed.
+/// Directory of an administrator's certificates, command that rebuilds the store, and command after a removal.
 const SYSTEMS: [(&str, &[&str], &[&str]); 4] = [
     ("usr/local/share/ca-certificates", &["update-ca-certificates"], &["update-ca-certificates", "--fresh"]),
     ("etc/pki/ca-trust/source/anchors", &["update-ca-trust", "extract"], &["update-ca-trust", "extract"]),
     ("etc/pki/trust/anchors", &["update-ca-certificates"], &["update-ca-certificates"]),
     ("etc/ca-certificates/trust-source/anchors", &["update-ca-trust"], &["update-ca-trust"]),
 ];
-/// Directories whose bundles are the system's.
+/// Directories of the system's bundles.
 const SYSTEM_BUNDLES: [&str; 4] = ["/etc/ssl/", "/etc/pki/", "/etc/ca-certificates/", "/var/lib/ca-certificates/"];
 
-/// Where stores are looked for.
+/// Locations for the search of stores.
 #[derive(Debug)]
 pub(super) struct Search {
     root: PathBuf,
-    /// Interpreter whose certifi is meant.
+    /// Python interpreter with the certifi package to change.
     python: String,
     php: String,
     keytool: String,
 }
 
 impl Search {
-    /// Looks on this system.
+    /// Returns the locations of this system.
     pub(super) fn of_system(python: &str) -> Search {
         let java = std::env::var_os("JAVA_HOME").map(|home| PathBuf::from(home).join("bin/keytool"));
         let java = java.filter(|keytool| keytool.is_file()).map(|keytool| keytool.display().to_string());
@@ -43,7 +43,7 @@ impl Search {
 }
 
 impl TrustStore {
-    /// Returns its name on the command line.
+    /// Returns the name used on the command line.
     pub(super) fn name(self) -> &'static str {
         match self {
             TrustStore::System => "system",
@@ -53,10 +53,10 @@ impl TrustStore {
         }
     }
 
-    /// Returns what it needs to trust a CA; `None`: to forget the one that was added.
+    /// Returns the changes to trust a CA, or with `None` to remove it.
     ///
     /// # Errors
-    /// There is no such store here.
+    /// Returns a message if the store does not exist here.
     pub(super) fn plan(self, search: &Search, ca: Option<&str>) -> Result<Plan, String> {
         match self {
             TrustStore::System => system(&search.root, ca),
@@ -113,7 +113,7 @@ fn php(search: &Search, ca: Option<&str>) -> Result<Plan, String> {
     Ok(plan)
 }
 
-/// Returns what a bundle needs that belongs to a program.
+/// Returns the changes for a program's own bundle.
 fn of_bundle(bundle: &Path, ca: Option<&str>) -> Result<Plan, String> {
     let real = bundle.canonicalize().map_err(|error| format!("{}: {error}", bundle.display()))?;
     if SYSTEM_BUNDLES.iter().any(|directory| real.starts_with(directory)) {
@@ -147,10 +147,10 @@ fn java(search: &Search, ca: Option<&str>) -> Result<Plan, String> {
     Ok(Plan { changes, notes: Vec::new() })
 }
 
-/// Returns what a program writes.
+/// Runs a program and returns its output.
 ///
 /// # Errors
-/// It is not installed, or fails.
+/// Returns a message if the program is not installed or fails.
 fn answer(program: &str, arguments: &[&str]) -> Result<String, String> {
     let output = Command::new(program).args(arguments).output().map_err(|error| format!("{program}: {error}"))?;
     if !output.status.success() {
@@ -168,7 +168,7 @@ mod tests {
 
     use super::*;
 
-    /// A system with programs that are scripts.
+    /// Returns the locations of a test system with scripts as programs.
     fn search(folder: &Path, scripts: &[(&str, String)]) -> Search {
         for (name, script) in scripts {
             let file = folder.join(name);
