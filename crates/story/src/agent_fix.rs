@@ -1,22 +1,23 @@
-//! Fixes for an agent that was not reached or was lost; docs/configure/agents.md has the same words. The one place where these are made: trace, verdict,
-//! `status`, `doctor` and `agent test` show them.
+//! Fixes for an agent that could not be reached or was lost, worded as in docs/agents.md. Trace, verdict, `status`,
+//! `doctor` and `agent test` all take them from here.
 
 use trunkgate_media::agent::Loss;
 use trunkgate_route::{Agent, host_of, is_loopback_host};
 
 use crate::tls::{NOT_TLS, UNKNOWN_ISSUER, UNTRUSTED};
 
-/// Words of an agent that accepts connections and does not open the WebSocket.
+/// Message for an agent that accepts connections but does not open the WebSocket.
 pub const NO_UPGRADE: &str = "it accepts the connection and does not answer the WebSocket handshake";
-/// Words of an agent that ends the connection in the handshake.
+/// Message for an agent that ends the connection during the handshake.
 pub const ENDED: &str = "the connection ended before an answer to the handshake";
 
-/// Words of a call that its agent ended within its first seconds, without a word.
+/// Message for a call that its agent ended within the first seconds without audio.
 pub const LEFT_AT_ONCE: &str = "ended the call at once, without audio";
-/// Fix for an agent that ends calls before it has said anything.
+/// Fix for an agent that ends calls before it has sent audio.
 pub const WHY_ENDED: &str = "see the agent's log for why it ended; it may greet, or wait for the caller to speak";
 
-/// Returns the fix for a loss that the agent itself explains; `words` is its message, `signed` whether the handshake was signed.
+/// Returns the fix for a loss that the agent explains; `words` is its message, `signed` whether the handshake was
+/// signed.
 fn of(loss: Loss, words: &str, signed: bool) -> Option<&'static str> {
     match loss {
         Loss::Status(401) if signed => Some(
@@ -68,7 +69,7 @@ fn of(loss: Loss, words: &str, signed: bool) -> Option<&'static str> {
     }
 }
 
-/// Returns a fix with the command that shows whether it helped; `name`: the agent's, empty where an application named it by its URL.
+/// Returns a fix with the command that verifies it; `name`: name of the agent, empty if an application gave its URL.
 pub fn with_test(fix: &str, name: &str) -> String {
     if name.is_empty() {
         fix.to_owned()
@@ -77,13 +78,13 @@ pub fn with_test(fix: &str, name: &str) -> String {
     }
 }
 
-/// Fix for a bot of this machine that is not reached.
+/// Fix for an unreachable bot on this machine.
 const NOT_STARTED: &str = "start the bot: nothing of this machine accepts connections at the port of `url`; a bot in a container needs its port published";
-/// Fix for a certificate that does not come from the configured `ca`.
+/// Fix for a certificate that the configured `ca` does not verify.
 const OTHER_CA: &str = "`ca` contains another certificate: set it to the certificate of the CA that issued the one which the bot presents now, and have the \
                         bot send its intermediate certificates";
 
-/// Returns the fix for a loss of an agent by what its section says; where that changes nothing the same as [`remedy`].
+/// Returns the fix for a loss of an agent, with regard to its configuration; otherwise that of [`remedy`].
 pub fn remedy_of(agent: &Agent, loss: Loss, words: &str) -> &'static str {
     let is_other_ca = loss == Loss::Tls && agent.ca.is_some() && words.contains(UNKNOWN_ISSUER);
     if is_other_ca { OTHER_CA } else { remedy_at(&agent.url, loss, words, agent.auth_token.is_some()) }
@@ -95,7 +96,7 @@ pub fn remedy_at(url: &str, loss: Loss, words: &str, signed: bool) -> &'static s
     if is_refused && is_loopback_host(host_of(url)) { NOT_STARTED } else { remedy(loss, words, signed) }
 }
 
-/// Returns the fix for a loss, as in "When it does not work" of docs/configure/agents.md. `words` is the message of the loss,
+/// Returns the fix for a loss, as in "When it does not work" of docs/agents.md. `words` is the message of the loss,
 /// `signed` whether the handshake was signed (`auth_token`).
 pub fn remedy(loss: Loss, words: &str, signed: bool) -> &'static str {
     if let Some(fix) = of(loss, words, signed) {

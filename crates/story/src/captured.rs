@@ -1,51 +1,51 @@
-//! Messages and quality reports as a capture agent is sent them, under the sid of their call.
+//! Messages and quality reports for a capture agent, identified by the SID of their call.
 
 use std::net::SocketAddr;
 use std::time::SystemTime;
 
 use crate::messages::RawMessage;
 
-/// One thing.
+/// An item for the capture agent.
 #[derive(Debug, Clone)]
 pub struct Captured {
-    /// The call's sid: the same for all its legs.
+    /// SID of the call: the same for all its legs.
     pub call: String,
-    /// When.
+    /// Time of the item.
     pub at: SystemTime,
-    /// What.
+    /// Content of the item.
     pub what: CapturedItem,
 }
 
-/// What was captured.
+/// Content of an item for the capture agent.
 #[derive(Debug, Clone)]
 pub enum CapturedItem {
-    /// A SIP message, secrets overwritten, with whether it came in.
+    /// A SIP message with secrets masked, and whether it was received.
     Message(RawMessage, bool),
-    /// What one end of a leg's media has heard so far.
+    /// Receive statistics of one end of a leg's media.
     Report(Report),
 }
 
-/// What one end of a leg's media has heard since it began, in RTCP's terms (RFC 3550 §6.4).
+/// Receive statistics of one end of a leg's media since its start, in RTCP's terms (RFC 3550 §6.4).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Report {
-    /// Whose report: our end, or the far one.
+    /// Address of the reporter: the edge or the remote party.
     pub from: SocketAddr,
-    /// The other one.
+    /// Address of the other end.
     pub to: SocketAddr,
     /// Trunk, agent or URI of the leg.
     pub party: String,
-    /// Codec agreed.
+    /// Negotiated codec.
     pub codec: String,
-    /// Packets that the reporter itself has sent.
+    /// Packets sent by the reporter.
     pub sent: u64,
-    /// Packets that were sent to it.
+    /// Packets sent to the reporter.
     pub expected: u64,
-    /// Of these, lost.
+    /// Packets lost on the way to the reporter.
     pub lost: u64,
     /// Interarrival jitter, in units of the RTP clock.
     pub jitter: u32,
-    /// Round trip, in milliseconds.
+    /// Round-trip time, in milliseconds.
     pub rtt_ms: Option<f64>,
-    /// Score of what it heard.
+    /// Mean opinion score of the received audio.
     pub mos: Option<f64>,
 }

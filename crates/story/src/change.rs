@@ -1,4 +1,4 @@
-//! Changes as they are shown to those who watch the edge (`GET /v1/events`).
+//! Events for clients that watch the edge (`GET /v1/events`).
 
 use serde::Serialize;
 
@@ -6,45 +6,45 @@ use crate::reason::ReasonSlug;
 use crate::report::CallRecord;
 use crate::view::CallView;
 
-/// What has changed.
+/// Kind of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Happening {
-    /// A call has come and is not refused at once.
+    /// A call has arrived and was not refused at once.
     CallTrying,
-    /// Its caller hears ringing, or the far end's early media.
+    /// The caller hears ringing or early media.
     CallRinging,
-    /// Its caller has its answer.
+    /// The call is answered.
     CallAnswered,
-    /// A target has failed it, and the next one is tried.
+    /// The call failed over to the next target.
     CallFailedOver,
-    /// A live transcription of it has a result.
+    /// A live transcription of the call has a result.
     CallTranscribed,
-    /// It is over.
+    /// The call has ended.
     CallEnded,
     /// A side of an answered call sends no media.
     MediaOneWay,
-    /// This machine does not let packets of a call out to a side.
+    /// This machine refuses to send packets of a call to a side.
     MediaUnsent,
-    /// A side of an answered call sends another codec than was agreed on.
+    /// A side of an answered call uses a codec that was not negotiated.
     MediaMismatch,
-    /// Much of the audio of a side is lost.
+    /// A side has high packet loss.
     MediaLoss,
-    /// A trunk can be reached.
+    /// A trunk is reachable.
     TrunkUp,
-    /// None of a trunk's peers can be.
+    /// All peers of a trunk are unreachable.
     TrunkDown,
     /// An agent could not be connected, or was lost.
     AgentFailed,
-    /// The configuration was read anew.
+    /// The configuration was reloaded.
     ConfigReloaded,
-    /// It was not, for its errors.
+    /// A reload was rejected because of errors.
     ConfigRefused,
-    /// New calls are refused, or taken again.
+    /// Draining has started or stopped.
     Drain,
 }
 
 impl Happening {
-    /// Every one, for documents and tests.
+    /// All kinds, for documentation and tests.
     pub const ALL: [Happening; 16] = [
         Happening::CallTrying,
         Happening::CallRinging,
@@ -64,7 +64,7 @@ impl Happening {
         Happening::Drain,
     ];
 
-    /// The event's name.
+    /// Returns the name of the event.
     pub const fn as_str(self) -> &'static str {
         match self {
             Happening::CallTrying => "call.trying",
@@ -87,54 +87,54 @@ impl Happening {
     }
 }
 
-/// A change; what does not concern it is absent.
+/// An event; fields that do not apply are absent.
 #[derive(Debug, Clone, Serialize)]
 pub struct Change {
-    /// What has changed: the event's name, not a part of its data.
+    /// Kind of the event; serialized as the event's name, not as data.
     #[serde(skip)]
     pub what: Happening,
     /// The call.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub call: Option<CallChange>,
-    /// The trunk: of a call its caller's; of a side without media, or a target that failed, that one's.
+    /// Trunk of the caller, or of the silent side or failed target.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trunk: Option<String>,
-    /// The trunk of the other side, where the same is wrong with both.
+    /// Trunk of the other side, if both sides have the same fault.
     #[serde(skip)]
     pub also: Option<String>,
-    /// The agent.
+    /// Name of the agent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent: Option<String>,
-    /// Whether it has lost a call that it was connected with.
+    /// Whether the agent lost an established connection of a call.
     #[serde(skip)]
     pub was_open: bool,
-    /// The trunk, agent or application that failed.
+    /// Trunk, agent or application that failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
-    /// The SIP code with which that target rejected the call.
+    /// SIP status code with which this target rejected the call.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<u16>,
-    /// Why, a slug.
+    /// Reason slug.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'static str>,
-    /// The rest in words, as in the log.
+    /// Details in plain text, as in the log.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
-    /// What would help.
+    /// Fix in plain text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fix: Option<String>,
-    /// The track that the text of a live transcription is from.
+    /// Track of a live transcription's text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub track: Option<&'static str>,
-    /// Whether that text is a final result.
+    /// Whether this text is a final result.
     #[serde(rename = "final", skip_serializing_if = "Option::is_none")]
     pub is_final: Option<bool>,
-    /// Mean score of an ended call, where one is known.
+    /// Mean opinion score of an ended call, if known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mos: Option<f64>,
 }
 
-/// What may set a call apart: what `flags` of a call holds.
+/// Possible values of a call's `flags`.
 pub const FLAGS: [&str; 12] = [
     "one_way",
     "codec_mismatch",
@@ -150,7 +150,7 @@ pub const FLAGS: [&str; 12] = [
     "srtp",
 ];
 
-/// What is said of a call; the names are those of `/v1/calls`.
+/// Call data of an event; names as in `/v1/calls`.
 #[derive(Debug, Clone, Serialize)]
 #[allow(missing_docs)] // `CallView` says what each is
 pub struct CallChange {
@@ -163,7 +163,7 @@ pub struct CallChange {
 }
 
 impl Change {
-    /// Of nothing in particular yet.
+    /// Returns an event without data.
     pub const fn new(what: Happening) -> Change {
         Change {
             what,
@@ -183,12 +183,12 @@ impl Change {
         }
     }
 
-    /// Of a call that has come.
+    /// Returns the event of a new call.
     pub fn began(call: &CallView) -> Change {
         Change::of_view(Happening::CallTrying, call)
     }
 
-    /// Of one that is over.
+    /// Returns the event of an ended call.
     pub fn ended(record: &CallRecord) -> Change {
         let (text, fix) = (record.proof.clone(), record.fix.clone());
         let (target, code) = failed_target(&record.call).unzip();
@@ -216,8 +216,8 @@ impl Change {
     }
 }
 
-/// The target by which a call ended, the last one with the call's reason or its application, and the code of its rejection; of an answered call
-/// the agent that it ended by.
+/// Returns the target because of which a call ended (the last one with the call's reason, or the application), and
+/// its rejection code; for an answered call, the agent that ended it.
 fn failed_target(call: &CallView) -> Option<(String, Option<u16>)> {
     let reason = call.reason?;
     if call.outcome == Some("answered") {
@@ -229,7 +229,7 @@ fn failed_target(call: &CallView) -> Option<(String, Option<u16>)> {
         return call.app.as_ref().map(|app| (format!("app:{app}"), None));
     }
     let Some(leg) = call.legs.iter().skip(1).rfind(|leg| leg.reason == Some(reason)) else {
-        // Without a leg: an agent that was skipped.
+        // No leg: the agent was skipped.
         let passed_over = call.passed_over.iter().rfind(|one| one.reason == reason)?;
         return Some((passed_over.target.clone(), None));
     };

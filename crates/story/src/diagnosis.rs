@@ -1,5 +1,5 @@
-//! Why a side of a call is not heard, or not of use: told from what was announced, expected and seen, each time with what
-//! would help. The one place where these sentences are made: trace, verdict, log and `status` show them.
+//! Diagnosis of a silent or unusable side of a call, from its SDP and its packets, with a fix. Trace, verdict, log
+//! and `status` all take these sentences from here.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -11,67 +11,67 @@ use crate::limits::{
 };
 use crate::unsent::{self, came_back};
 
-/// `kind` of a fault: this machine does not let out what is sent to a side.
+/// Value of `kind` for packets that this machine refuses to send.
 pub const UNSENT: &str = "unsent";
 /// Slug of [`Cause::Silence`].
 pub const SILENCE: &str = "silence";
-/// `kind` of a fault: a side was told an address at which it cannot reach us.
+/// Value of `kind` for an address of the edge that the side cannot reach.
 pub const OUR_ADDRESS: &str = "our_address";
 
-/// `kind` of a fault: an agent has the caller and sends no audio.
+/// Value of `kind` for an agent that has the caller and sends no audio.
 pub const NO_AGENT_AUDIO: &str = "no_agent_audio";
 
-/// What two sides of which nothing comes have in common.
+/// Fix if both sides are silent.
 pub const COMMON: &str = "what both sides have in common: `public_address`, the media ports and the firewall of this machine (`trunkgate doctor \
                           --only media`)";
 
-/// What was found.
+/// A fault with its cause and fix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnosis {
-    /// The kind: what is told once is not told again.
+    /// Cause; reported once per call.
     pub cause: Cause,
-    /// What is wrong and what shows it: the end of a sentence that begins with the side.
+    /// Description with evidence: the end of a sentence that begins with the side.
     pub text: String,
-    /// What would help.
+    /// Fix in plain text.
     pub fix: String,
 }
 
-/// Kinds of faults.
+/// Cause of a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
-    /// It sends nothing, or wants nothing, by its description.
+    /// The side's SDP puts the media on hold.
     OnHold,
-    /// Its SRTP does not authenticate.
+    /// SRTP packets do not authenticate.
     Srtp,
-    /// Its packets come from where none are expected.
+    /// Packets come from an unexpected source.
     UnexpectedSource,
-    /// What comes is no RTP.
+    /// Packets are not RTP.
     NotRtp,
-    /// What we send comes back.
+    /// Packets to the side are returned as unreachable (ICMP).
     Unreachable,
-    /// What we send does not leave this machine.
+    /// Packets to the side do not leave this machine.
     Unsent,
-    /// Only phones make its target, and none is registered.
+    /// The target consists of phones only, and none is registered.
     NoPhone,
-    /// The host of its target has no address in DNS.
+    /// The target's host has no address in DNS.
     NoName,
-    /// It announced an address that is private and not its own.
+    /// The side's SDP has a private address that differs from its signalling address.
     PrivateAddress,
-    /// It was told this address, at which it cannot reach us.
+    /// The edge's SDP has this address, which the side cannot reach.
     OurAddress(IpAddr),
-    /// It sent our keep-alive packets back, and nothing of its own: it waits for audio.
+    /// The side only echoed keep-alive packets: it waits for audio.
     Echoed,
-    /// Nothing came, and nothing says why.
+    /// Nothing was received, and there is no other evidence.
     Nothing,
-    /// No codec in common: the call had to do without its target.
+    /// No common codec: the call lost its target.
     Codecs,
-    /// Payload numbers that nobody agreed on.
+    /// Payload types that were not negotiated.
     Payload,
-    /// Nothing but digital silence.
+    /// Only digital silence.
     Silence,
-    /// Something came, and lately nothing.
+    /// Packets have stopped.
     Ceased,
-    /// The system of this machine dropped its packets.
+    /// This machine dropped received packets.
     Unread,
     /// Packets are lost on the path.
     Loss,
@@ -80,7 +80,7 @@ pub enum Cause {
 }
 
 impl Cause {
-    /// Every cause, for documents and tests; of [`Cause::OurAddress`] with some address.
+    /// All causes, for documentation and tests; [`Cause::OurAddress`] with an arbitrary address.
     pub const ALL: [Cause; 19] = [
         Cause::OnHold,
         Cause::Srtp,
@@ -102,7 +102,7 @@ impl Cause {
         Cause::Loss,
         Cause::AgentSilent,
     ];
-    /// Its word in JSON: never another one (`docs/reference/json.md`).
+    /// Returns the stable name in JSON (`docs/json.md`).
     pub const fn slug(self) -> &'static str {
         match self {
             Cause::OnHold => "on_hold",
@@ -126,20 +126,20 @@ impl Cause {
             Cause::AgentSilent => NO_AGENT_AUDIO,
         }
     }
-    /// The address that a side was told, where it is at fault.
+    /// Returns the address shown to a side, if it is the cause.
     pub const fn told(self) -> Option<IpAddr> {
         if let Cause::OurAddress(told) = self { Some(told) } else { None }
     }
 }
 
 impl Diagnosis {
-    /// A finding of packet loss.
+    /// Returns a diagnosis of packet loss.
     pub(crate) fn of_loss(text: String, fix: String) -> Diagnosis {
         Diagnosis { cause: Cause::Loss, text, fix }
     }
 
-    /// Returns why an agent that has had the caller for so long is not heard, by what it sent instead of audio. An agent without a
-    /// name is one of an application.
+    /// Returns the diagnosis of an agent that has had the caller for a time without audio, based on its messages. An
+    /// agent without a name is one of an application.
     pub fn of_agent(name: &str, held: Duration, sent: &SentInstead<'_>) -> Diagnosis {
         let seconds = held.as_secs_f64();
         let test = match name {
@@ -184,22 +184,22 @@ impl Diagnosis {
     }
 }
 
-/// Messages of an agent that brought no audio.
+/// Messages of an agent that carried no audio.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SentInstead<'a> {
-    /// For a stream that is not its own.
+    /// Messages for another stream.
     pub foreign: u64,
-    /// In a form that its protocol does not have.
+    /// Invalid messages.
     pub invalid: u64,
-    /// The last note on a message that was not acted upon.
+    /// Last note about an ignored message.
     pub problem: Option<&'a str>,
-    /// Calls in a row, with this one, that it had without a word.
+    /// Consecutive silent calls, including this one.
     pub in_row: u64,
-    /// Whether it may send more: the call is up.
+    /// Whether the call is live, so that more may follow.
     pub is_up: bool,
 }
 
-/// Returns a number as a place in a row: `3rd`.
+/// Returns an ordinal number: `3rd`.
 fn ordinal(n: u64) -> String {
     let end = match (n % 10, n % 100) {
         (_, 11..=13) => "th",
@@ -211,7 +211,7 @@ fn ordinal(n: u64) -> String {
     format!("{n}{end}")
 }
 
-/// What had been counted of a side at an earlier look.
+/// Counters of a side at an earlier check.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Look {
     heard: u64,
@@ -220,7 +220,7 @@ pub struct Look {
 }
 
 impl Look {
-    /// At what is counted now.
+    /// Returns the current counters.
     pub fn at(counters: &EndCounters) -> Look {
         Look {
             heard: counters.rx_packets.get(),
@@ -228,42 +228,42 @@ impl Look {
             refused: counters.symptoms.refused.get(),
         }
     }
-    /// Packets that had come.
+    /// Returns the packets received so far.
     pub fn heard(self) -> u64 {
         self.heard
     }
 }
 
-/// What is known of a side.
+/// Evidence about a side.
 #[derive(Debug)]
 pub struct Side<'a> {
-    /// Its name: trunk, or place.
+    /// Name of the side: trunk, or place.
     pub name: &'a str,
-    /// Its section of the configuration; empty for a bare URI.
+    /// Name of its section in the configuration; empty for a bare URI.
     pub trunk: &'a str,
-    /// What it described.
+    /// Its session description.
     pub remote: &'a RemoteSpec,
-    /// What was counted.
+    /// Its packet counters.
     pub counters: &'a EndCounters,
-    /// Where its SIP comes from.
+    /// Source address of its SIP messages.
     pub signalling: IpAddr,
-    /// Whether that is in `local_networks`.
+    /// Whether this address is in `local_networks`.
     pub is_local: bool,
-    /// Where it was told to send to …
+    /// Media address of the edge shown to the side.
     pub told: SocketAddr,
-    /// … and whether that is an address of this machine, not one that was written.
+    /// Whether this address belongs to this machine; otherwise it is configured.
     pub is_own: bool,
-    /// The media ports.
+    /// Range of media ports.
     pub ports: (u16, u16),
-    /// Who sent there last without being expected.
+    /// Most recent unexpected source of packets.
     pub stranger: Option<SocketAddr>,
-    /// Payload numbers that it may send.
+    /// Negotiated payload types that the side may send.
     pub agreed: Vec<u8>,
-    /// The codec that was agreed on.
+    /// Negotiated codec.
     pub codec: &'a str,
-    /// Whether the other side lets it be heard, and wants to hear it.
+    /// Whether the other side's description lets both sides send.
     pub is_wanted: bool,
-    /// The last look before this one, and how long ago; `None` where all that has come counts.
+    /// Counters of the previous check and its age; `None`: all packets count.
     pub before: Option<(Look, Duration)>,
 }
 
@@ -274,7 +274,7 @@ impl Side<'_> {
     fn heard(&self) -> u64 {
         self.counters.rx_packets.get()
     }
-    /// What was announced, expected and seen, and where it was told to send: the proof.
+    /// Returns the evidence: announced address, expected sources, and the address shown to the side.
     fn story(&self) -> String {
         let announced = self.remote.rtp.map_or_else(|| "no address".to_owned(), |rtp| rtp.to_string());
         let addresses = self.remote.expected.iter().map(ToString::to_string);
@@ -288,17 +288,17 @@ impl Side<'_> {
     fn found(&self, cause: Cause, text: impl Into<String>, fix: impl Into<String>) -> Option<Diagnosis> {
         Some(Diagnosis { cause, text: text.into(), fix: fix.into() })
     }
-    /// With the proof behind it.
+    /// Returns a diagnosis with the evidence appended.
     fn proven(&self, cause: Cause, text: &str, fix: impl Into<String>) -> Option<Diagnosis> {
         self.found(cause, format!("{text} ({})", self.story()), fix)
     }
 
-    /// Why nothing has come from it, or nothing that may be believed.
+    /// Returns the reason why no valid packets came from the side.
     pub fn why_unheard(&self) -> Option<Diagnosis> {
         let stream = || self.strangers().filter(|_| self.is_stream(self.dropped(DropReason::UnexpectedSource)));
         let silent = || self.srtp().or_else(stream).or_else(|| self.not_rtp());
         let forbidden = || self.unsent().filter(|_| self.counters.symptoms.unsent() == Some(Unsent::Forbidden));
-        // A packet that comes back proves the path, also to an address that was not announced.
+        // A returned packet proves the path, even to an address that was not announced.
         let silent = || silent().or_else(|| self.echoed());
         let found = self.on_hold().or_else(silent).or_else(forbidden).or_else(|| self.unreachable(ICMP_SHARE));
         let found = found.or_else(|| self.private_address()).or_else(|| self.unsent()).or_else(|| self.strangers());
@@ -318,7 +318,7 @@ impl Side<'_> {
         })
     }
 
-    /// How to find out whether its packets reach this machine, and what follows from that.
+    /// Returns a check whether packets reach this machine, and the conclusions.
     fn by_tcpdump(&self) -> String {
         let (name, port) = (self.name, self.told.port());
         format!(
@@ -327,14 +327,14 @@ impl Side<'_> {
         )
     }
 
-    /// What is wrong with what has come from it, or with what is sent to it.
+    /// Returns the fault of packets received from the side or sent to it.
     pub fn flaw(&self) -> Option<Diagnosis> {
         let of_packets = || self.srtp().or_else(|| self.payload()).or_else(|| self.silence());
         let of_way = || self.unsent().or_else(|| self.unreachable(ICMP_SHARE_OF_HEARD)).or_else(|| self.unread());
         self.on_hold().or_else(of_packets).or_else(of_way).or_else(|| self.ceased())
     }
 
-    /// Returns why its continuous stream stopped `silent` ago, in mid-call.
+    /// Returns the reason why the side's continuous stream stopped `silent` ago, in mid-call.
     pub fn why_stopped(&self, silent: Duration) -> Diagnosis {
         let heard = packets(self.heard(), "");
         let bad = self.dropped(DropReason::SrtpAuth) + self.dropped(DropReason::SrtpPlain);
@@ -358,7 +358,7 @@ impl Side<'_> {
     fn on_hold(&self) -> Option<Diagnosis> {
         let (sends, receives) = (self.remote.may_send, self.remote.may_receive && self.remote.rtp.is_some());
         let how = match (sends, receives) {
-            // Whoever does not want to hear makes the other send nothing: that one is not at fault.
+            // A side that does not want to receive makes the other stop sending: the other is not at fault.
             (false, true) if !self.is_wanted => return None,
             (true, true) => return None,
             (true, false) if self.remote.rtp.is_none() => "c=0.0.0.0",
@@ -382,7 +382,7 @@ impl Side<'_> {
         self.unauthentic(bad)
     }
 
-    /// So many packets of its SRTP do not authenticate.
+    /// Returns a diagnosis of SRTP packets that do not authenticate.
     fn unauthentic(&self, bad: u64) -> Option<Diagnosis> {
         let text = format!(
             "{} do not authenticate: the key differs from its description, or the packets are plain RTP",
@@ -405,7 +405,7 @@ impl Side<'_> {
         self.proven(Cause::UnexpectedSource, &text, fix)
     }
 
-    /// Nothing but our own keep-alive packets came: a device that returns what it gets until audio comes.
+    /// Only the edge's own keep-alive packets came: a device that echoes packets until it receives audio.
     fn echoed(&self) -> Option<Diagnosis> {
         let echoed = self.counters.symptoms.echoed.get();
         if echoed == 0 {
@@ -431,12 +431,13 @@ impl Side<'_> {
         self.proven(Cause::NotRtp, &text, fix)
     }
 
-    /// Whether so many packets are somebody's audio, and not what anybody can throw in.
+    /// Returns whether the packets are enough for an audio stream, not a few stray ones.
     fn is_stream(&self, packets: u64) -> bool {
         packets * 4 >= self.counters.tx_packets.get()
     }
 
-    /// From one error in so many packets on: one is forged with ease, or is of a port that was opened late.
+    /// Requires one ICMP error per `in_packets` packets: a single one is easily forged, or concerns a port that
+    /// opened late.
     fn unreachable(&self, in_packets: u64) -> Option<Diagnosis> {
         let (errors, sent) = (self.counters.symptoms.unreachable.get(), self.counters.tx_packets.get());
         let least = match (in_packets, sent) {
@@ -455,7 +456,7 @@ impl Side<'_> {
         self.proven(Cause::Unreachable, &text, fix)
     }
 
-    /// From one refusal in two packets on, of all of them or lately.
+    /// Requires a refusal for every second packet, in total or recently.
     fn unsent(&self) -> Option<Diagnosis> {
         let why = self.counters.symptoms.unsent()?;
         let to = self.remote.rtp?;
@@ -551,7 +552,7 @@ impl Side<'_> {
         self.found(Cause::Silence, text, fix)
     }
 
-    /// Nothing came since the last look, though something had before.
+    /// Nothing was received since the previous check, but packets had come before.
     fn ceased(&self) -> Option<Diagnosis> {
         let ((before, ago), heard) = (self.before?, self.heard());
         if heard == 0 || heard != before.heard || !self.is_wanted {
@@ -582,13 +583,13 @@ fn times(count: u64) -> String {
     if count == 1 { "once".to_owned() } else { format!("{count} times") }
 }
 
-/// `1 packet`, `2 packets`, with what they are of.
+/// Returns `1 packet` or `2 packets`, with their kind.
 fn packets(count: u64, of: &str) -> String {
     let of = if of.is_empty() { String::new() } else { format!(" {of}") };
     format!("{count} {}{of}", if count == 1 { "packet" } else { "packets" })
 }
 
-/// Whether nobody outside can send there: RFC 1918, RFC 6598, RFC 3927, RFC 4193.
+/// Returns whether an address is unreachable from the Internet: RFC 1918, RFC 6598, RFC 3927, RFC 4193.
 fn is_private(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(v4) => {
@@ -599,7 +600,7 @@ fn is_private(ip: IpAddr) -> bool {
     }
 }
 
-/// Whether both may well be one network: the same /24, or /64.
+/// Returns whether two addresses are probably in one network: the same /24 or /64.
 fn is_neighbour(a: IpAddr, b: IpAddr) -> bool {
     match (a, b) {
         (IpAddr::V4(a), IpAddr::V4(b)) => a.octets()[..3] == b.octets()[..3],
@@ -661,7 +662,7 @@ mod tests {
         assert!(why(&|_| {}).fix.contains("udp 16384-32767"));
         let unreachable = why(&|counters| counters.symptoms.unreachable.set(3));
         assert_eq!((unreachable.cause, unreachable.text.contains("ICMP, 3 times")), (Cause::Unreachable, true));
-        // The port of a phone that has gone, met by a keep-alive packet.
+        // The port of a phone that is gone, hit by a keep-alive packet.
         assert_eq!(why(&|counters| counters.symptoms.unreachable.set(1)).cause, Cause::Nothing);
         let once = why(&|counters| {
             counters.symptoms.unreachable.set(1);
@@ -756,7 +757,7 @@ mod tests {
         let refused =
             |count: u64| move |c: &EndCounters| (0..count).for_each(|_| c.symptoms.note_unsent(Unsent::Forbidden));
         assert_eq!((flaw(&refused(500)), flaw(&refused(20))), (Some(Cause::Unsent), None));
-        // The port of a far side that has just hung up.
+        // The port of a remote party that has just hung up.
         assert_eq!(flaw(&|c| set(&c.symptoms.unreachable, 4)), None);
     }
     #[test]

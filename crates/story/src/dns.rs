@@ -1,15 +1,15 @@
-//! Names of peers without an address: what DNS said of them, in words, with what would help.
+//! DNS failures of peers' host names: description and fix.
 
 use trunkgate_route::host_of;
 use trunkgate_route::locate::NameFault;
 
 use crate::diagnosis::{Cause, Diagnosis};
 
-/// What would help where no DNS server answers.
+/// Fix if no DNS server answers.
 pub const REACH_SERVERS: &str =
     "check the name servers of this machine (/etc/resolv.conf), and whether it may query them";
 
-/// Returns what DNS said of a name, as the end of a sentence.
+/// Describes a DNS failure, as the end of a sentence.
 pub fn words(fault: NameFault, host: &str) -> String {
     match fault {
         NameFault::NotFound => "name not found in DNS".to_owned(),
@@ -19,7 +19,7 @@ pub fn words(fault: NameFault, host: &str) -> String {
     }
 }
 
-/// Returns what would help; `place`: where the name is written, as `` `peers` of [trunk.NAME] ``.
+/// Returns the fix; `place`: location of the name in the configuration, such as `` `peers` of [trunk.NAME] ``.
 pub fn fix(fault: NameFault, host: &str, place: &str) -> String {
     match fault {
         NameFault::NotFound => format!(
@@ -37,7 +37,7 @@ pub fn fix(fault: NameFault, host: &str, place: &str) -> String {
     }
 }
 
-/// Returns what is found of a peer whose host has no address.
+/// Returns the diagnosis of a peer with a host that has no address.
 pub fn diagnosis(fault: NameFault, peer: &str, place: &str) -> Diagnosis {
     let host = host_of(peer);
     let text = format!("{peer}: {} (name_not_found)", words(fault, host));

@@ -1,7 +1,7 @@
-//! A map of a few entries: a sorted list without room to spare. A tree has room for eleven in its first leaf, which every
-//! call would have to carry.
+//! Map for few entries: a sorted vector without spare capacity. A B-tree reserves room for eleven entries, which
+//! every call would carry.
 
-/// The map.
+/// A small sorted map.
 #[derive(Debug, Clone)]
 pub struct Few<K, V>(Vec<(K, V)>);
 
@@ -12,7 +12,7 @@ impl<K, V> Default for Few<K, V> {
 }
 
 impl<K: Ord + Copy, V> Few<K, V> {
-    /// Adds an entry, or replaces the one of that key, which comes back.
+    /// Adds an entry. Returns the previous value of the key.
     pub fn insert(&mut self, key: K, value: V) -> Option<V> {
         match self.place(key) {
             Ok(at) => Some(std::mem::replace(&mut self.0[at].1, value)),
@@ -23,7 +23,7 @@ impl<K: Ord + Copy, V> Few<K, V> {
             }
         }
     }
-    /// Takes an entry out; of an empty map nothing is left.
+    /// Removes an entry; an empty map uses no memory.
     pub fn remove(&mut self, key: K) -> Option<V> {
         let at = self.place(key).ok()?;
         let (_, value) = self.0.remove(at);
@@ -32,47 +32,47 @@ impl<K: Ord + Copy, V> Few<K, V> {
         }
         Some(value)
     }
-    /// The entry of a key.
+    /// Returns the value of a key.
     pub fn get(&self, key: K) -> Option<&V> {
         self.place(key).ok().map(|at| &self.0[at].1)
     }
-    /// The same, to be changed.
+    /// Returns the value of a key for modification.
     pub fn get_mut(&mut self, key: K) -> Option<&mut V> {
         self.place(key).ok().map(|at| &mut self.0[at].1)
     }
-    /// The least key.
+    /// Returns the lowest key.
     pub fn first(&self) -> Option<K> {
         self.0.first().map(|(key, _)| *key)
     }
-    /// Whether there is one.
+    /// Returns whether there is an entry for a key.
     pub fn contains(&self, key: K) -> bool {
         self.place(key).is_ok()
     }
-    /// Keeps those that are wanted.
+    /// Removes the entries that are not wanted.
     pub fn retain(&mut self, mut wanted: impl FnMut(K, &V) -> bool) {
         self.0.retain(|(key, value)| wanted(*key, value));
     }
-    /// All, by key.
+    /// Iterates over the entries in order of keys.
     pub fn iter(&self) -> impl Iterator<Item = (K, &V)> {
         self.0.iter().map(|(key, value)| (*key, value))
     }
-    /// All by key, to be changed.
+    /// Iterates over the entries in order of keys, for modification.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (K, &mut V)> {
         self.0.iter_mut().map(|(key, value)| (*key, value))
     }
-    /// All values, by key.
+    /// Iterates over the values in order of keys.
     pub fn values(&self) -> impl Iterator<Item = &V> {
         self.0.iter().map(|(_, value)| value)
     }
-    /// How many there are.
+    /// Returns the number of entries.
     pub fn len(&self) -> usize {
         self.0.len()
     }
-    /// Whether there is no entry.
+    /// Returns whether there are no entries.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
-    /// Takes all out.
+    /// Removes all entries.
     pub fn clear(&mut self) {
         self.0 = Vec::new();
     }

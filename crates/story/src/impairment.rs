@@ -1,5 +1,4 @@
-//! Packet loss of a leg's audio, each direction by itself, and a stream that stopped in mid-call: when, how much, and what
-//! would help.
+//! Packet loss of a leg's audio in each direction, and streams that stopped in mid-call: time, extent and fix.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -19,7 +18,7 @@ pub enum Direction {
     Sent,
 }
 
-/// Lost packets, of so many that should have arrived.
+/// Lost packets, and packets expected.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Share {
     lost: u32,
@@ -32,12 +31,12 @@ impl Share {
         self.of = self.of.saturating_add(other.of);
     }
 
-    /// Returns both as the score takes them.
+    /// Returns both numbers in the types of the score function.
     fn wide(self) -> (u64, u64) {
         (self.lost.into(), self.of.into())
     }
 
-    /// Returns whether the audio is poor for this loss alone.
+    /// Returns whether this loss alone makes the audio poor.
     fn is_poor(self, codec: Option<Codec>) -> bool {
         let (lost, of) = self.wide();
         if of < LOSS_PACKETS {
@@ -55,14 +54,14 @@ impl Share {
     }
 }
 
-/// Packet loss of one direction, interval by interval.
+/// Packet loss of one direction, by interval.
 #[derive(Debug, Clone, Copy, Default)]
 struct Losses {
     all: Share,
-    /// The intervals with poor audio, added up.
+    /// Sum of the intervals with poor audio.
     poor: Share,
     poor_time: Duration,
-    /// Begin of the first of them and end of the last, since the answer.
+    /// Start of the first and end of the last such interval, since the answer.
     span: Option<(Duration, Duration)>,
 }
 
@@ -76,8 +75,8 @@ impl Losses {
         }
     }
 
-    /// Returns the loss that the verdict reports, and when it was: poor audio for some time, or, of a call that has
-    /// ended, as a whole.
+    /// Returns the loss to report with its start and end: intervals of poor audio that last long enough, or a poor
+    /// ended call as a whole.
     fn found(&self, codec: Option<Codec>, ended: Option<Duration>) -> Option<(Share, Duration, Duration)> {
         let lasting = self.span.filter(|_| self.poor_time >= Duration::from_secs(LOSSY_SECONDS));
         let of_poor = lasting.map(|(begin, end)| (self.poor, begin, end));
@@ -85,39 +84,39 @@ impl Losses {
     }
 }
 
-/// What is known of a leg besides its losses.
+/// Properties of a leg other than its losses.
 #[derive(Debug, Clone, Copy)]
 pub struct Path<'a> {
     /// Name of the remote party: trunk, or place.
     pub name: &'a str,
-    /// Where its media come from, or go to.
+    /// Media address of the remote party.
     pub address: IpAddr,
-    /// The codec, where a score of it is known.
+    /// Codec, if it has a score.
     pub codec: Option<Codec>,
-    /// Jitter of the received audio and of what the remote party reports, and the round-trip time, in microseconds.
+    /// Jitter of the received audio, and jitter reported by the remote party, in microseconds.
     pub jitter_us: (u64, u64),
-    /// The round-trip time in microseconds.
+    /// Round-trip time, in microseconds.
     pub rtt_us: u64,
-    /// Length of the call since its answer, where it has ended.
+    /// Duration of an ended call since its answer; `None`: live.
     pub ended: Option<Duration>,
 }
 
-/// An interval of a leg, for its losses.
+/// Packet counts of a leg in one interval.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Interval {
-    /// Begin and end, since the answer.
+    /// Start and end, since the answer.
     pub(crate) time: (Duration, Duration),
-    /// Packets received, and lost on the way here.
+    /// Packets received, and packets lost on the way to the edge.
     pub(crate) received: (u32, u32),
-    /// Packets sent, and lost by a report of the remote party.
+    /// Packets sent, and packets lost by the remote party's report.
     pub(crate) sent: (u32, u32),
-    /// Whether the remote party reported in it.
+    /// Whether the remote party sent a report in the interval.
     pub(crate) is_reported: bool,
-    /// Packets that the other leg lost meanwhile: what did not reach the edge is no loss behind it.
+    /// Packets lost on the other leg in the interval, which could not be forwarded.
     pub(crate) upstream: u32,
 }
 
-/// Packet loss of a leg in both directions, as found in its intervals.
+/// Packet loss of a leg in both directions.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LegLoss {
     received: Losses,
@@ -127,10 +126,10 @@ pub struct LegLoss {
 }
 
 impl LegLoss {
-    /// Returns the loss in these intervals.
+    /// Returns the loss in a series of intervals.
     pub(crate) fn of(intervals: impl Iterator<Item = Interval>, codec: Option<Codec>) -> LegLoss {
         let mut all = LegLoss::default();
-        // What was sent since the last report, what the other leg lost meanwhile, and the begin of that time.
+        // Packets sent since the last report, packets lost on the other leg since then, and the start of that time.
         let (mut sent, mut upstream, mut since) = (0u32, 0u32, None);
         for Interval { time, received: (came, lost), sent: (left, far_lost), is_reported, upstream: missing } in
             intervals
@@ -142,7 +141,8 @@ impl LegLoss {
             if is_reported {
                 let lost = far_lost.saturating_sub(upstream).min(sent);
                 all.sent.take((begin, time.1), Share { lost, of: sent }, codec);
-                // A report is older than the end of its interval: what the other leg has lost since is in the next one.
+                // A report is older than the end of its interval: later losses of the other leg belong to the next
+                // report.
                 let unreported = upstream.saturating_sub(far_lost).min(missing);
                 (sent, upstream, since) = (0, unreported, None);
             }
@@ -150,7 +150,7 @@ impl LegLoss {
         all
     }
 
-    /// Returns what the verdict says of each direction with poor audio.
+    /// Returns the diagnosis of each direction with poor audio.
     pub fn found(&self, path: &Path<'_>) -> impl Iterator<Item = (Direction, Diagnosis)> + use<> {
         let of = |losses: &Losses, direction| {
             let (share, begin, end) = losses.found(path.codec, path.ended)?;
@@ -168,7 +168,7 @@ impl Path<'_> {
         let jitter = if direction == Direction::Received { jitter_us.0 } else { jitter_us.1 };
         let mos = score(codec, share.wide(), jitter, rtt_us);
         let (percent, when) = (share.percent(), when(begin, end));
-        // The score of the whole call stands elsewhere, and is another one.
+        // The score of the whole call differs and is shown elsewhere.
         let of_part = if when == SINCE_ANSWER { "" } else { " in that time" };
         let mos = mos.map(|mos| format!(", MOS {mos:.1}{of_part}")).unwrap_or_default();
         let figures = format!("{} of {} packets{mos}", share.lost, share.of);
@@ -188,10 +188,10 @@ impl Path<'_> {
     }
 }
 
-/// Words of the whole time of a call.
+/// Phrase for the whole time of a call.
 const SINCE_ANSWER: &str = "since the answer";
 
-/// `since the answer`, `since 12 s after the answer`, `from 12 s to 40 s after the answer`.
+/// Returns `since the answer`, `since 12 s after the answer` or `from 12 s to 40 s after the answer`.
 fn when(begin: Duration, end: Option<Duration>) -> String {
     match end {
         Some(end) => format!("from {} to {} after the answer", time(begin), time(end)),
@@ -200,7 +200,7 @@ fn when(begin: Duration, end: Option<Duration>) -> String {
     }
 }
 
-/// Returns a time in a call in words: `12 s`, `3 min 5 s`.
+/// Returns a time in a call as text: `12 s`, `3 min 5 s`.
 fn time(of: Duration) -> String {
     let seconds = (of + Duration::from_millis(500)).as_secs();
     match (seconds / 60, seconds % 60) {
@@ -210,21 +210,21 @@ fn time(of: Duration) -> String {
     }
 }
 
-/// A continuous stream that stopped in mid-call while the other side went on.
+/// A continuous stream that stopped in mid-call while the other side continued.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stopped {
-    /// When its last packet came, since the answer.
+    /// Time of the last packet, since the answer.
     pub at: Duration,
-    /// When packets came again.
+    /// Time at which packets came again.
     pub until: Option<Duration>,
-    /// Packets received by then.
+    /// Packets received before the stop.
     pub received: u64,
-    /// Why, and what would help.
+    /// Cause and fix.
     pub found: Diagnosis,
 }
 
 impl Stopped {
-    /// Returns the verdict's sentence about the remote party `name`.
+    /// Returns the sentence for the verdict about the remote party `name`.
     pub fn sentence(&self, name: &str) -> String {
         format!("{}. Try: {}.", self.finding(name), self.found.fix)
     }
@@ -247,14 +247,14 @@ mod tests {
         ended: None,
     };
 
-    /// The interval of 5 s at this place, in which 250 packets were sent to the edge.
+    /// Returns the interval of 5 s at this place, with 250 packets sent to the edge.
     fn interval(at: u64, lost: u32) -> Interval {
         let begin = Duration::from_secs(at * 5);
         let time = (begin, begin + Duration::from_secs(5));
         Interval { time, received: (250 - lost, lost), sent: (0, 0), is_reported: false, upstream: 0 }
     }
 
-    /// What is said of a leg of which so many packets of 250 were lost in each interval.
+    /// Returns the diagnoses of a leg that lost these numbers of 250 packets in successive intervals.
     fn said(lost: &[u32], path: &Path<'_>) -> Vec<Diagnosis> {
         let intervals = (0..).zip(lost).map(|(at, lost)| interval(at, *lost));
         LegLoss::of(intervals, path.codec).found(path).map(|(_, found)| found).collect()
@@ -265,7 +265,7 @@ mod tests {
         let rows: [(&[u32], Option<&str>); 6] = [
             (&[0, 0, 0], None),
             (&[5, 5, 5], None),
-            // 7.6 % of G.711 is MOS 3.6.
+            // 7.6 % loss with G.711 is MOS 3.6.
             (&[62], None),
             (
                 &[63, 62],
@@ -321,7 +321,7 @@ mod tests {
         assert_eq!(says(0, [true; 3]), [behind]);
         assert_eq!(says(60, [true; 3]), [] as [&str; 0], "all of it was lost before the edge");
         assert_eq!(says(0, [false; 3]), [] as [&str; 0], "nothing is reported");
-        // Each report is of the time before a part of its interval.
+        // Each report covers the time before a part of its interval.
         let reported = [(60, 30), (60, 60), (60, 60), (0, 30)].into_iter().zip(0..);
         let intervals = reported.map(|((upstream, far_lost), at)| Interval {
             sent: (250, far_lost),

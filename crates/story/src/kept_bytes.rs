@@ -1,7 +1,7 @@
-//! Bytes in which a call keeps what is read seldom: room is made in steps, so that it carries little that is empty; numbers are of seven
-//! bits a byte, the lowest first (unsigned LEB128).
+//! Byte buffers for call data that is seldom read: capacity grows in small steps to avoid unused memory. Numbers are
+//! unsigned LEB128 (seven bits per byte, the lowest first).
 
-/// Adds bytes; where there is no room, it is made for `step` of them at least.
+/// Appends bytes; if needed, capacity grows by at least `step`.
 pub(crate) fn push(kept: &mut Vec<u8>, bytes: &[u8], step: usize) {
     if kept.capacity() - kept.len() < bytes.len() {
         kept.reserve_exact(bytes.len().max(step));
@@ -9,7 +9,7 @@ pub(crate) fn push(kept: &mut Vec<u8>, bytes: &[u8], step: usize) {
     kept.extend_from_slice(bytes);
 }
 
-/// Adds a number.
+/// Appends a number.
 pub(crate) fn push_number(kept: &mut Vec<u8>, mut number: u64, step: usize) {
     while number > 0x7f {
         push(kept, &[0x80 | number as u8], step);
@@ -18,7 +18,7 @@ pub(crate) fn push_number(kept: &mut Vec<u8>, mut number: u64, step: usize) {
     push(kept, &[number as u8], step);
 }
 
-/// Reads a number from the front of `bytes`; `None` where none stands there.
+/// Reads a number from the front of `bytes`; `None`: no complete number.
 pub(crate) fn read_number(bytes: &mut &[u8]) -> Option<u64> {
     let mut number = 0;
     for shift in (0..64).step_by(7) {

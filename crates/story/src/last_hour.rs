@@ -1,20 +1,20 @@
-//! Counts of the last hour, by the minute: what `status` says of now and not of the whole time since the start.
+//! Counters of the last hour, by minute: the recent state for `status`, not the total since the start.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 const MINUTE: Duration = Duration::from_secs(60);
-/// The minute that runs, and an hour before it.
+/// Minutes counted before the current one.
 const MINUTES: u64 = 60;
-/// What is recent: so many minutes before the one that runs.
+/// Minutes before the current one that are recent.
 const RECENT_MINUTES: u64 = 4;
 
-/// `N` counts that belong together.
+/// `N` counters of the last hour.
 #[derive(Debug)]
 pub struct LastHour<const N: usize> {
-    /// When the first minute began.
+    /// Start of the first minute.
     begin: Option<Instant>,
-    /// Minutes in which something was counted, by their number: 61 at most.
+    /// Minutes with counts, by number: at most 61.
     minutes: VecDeque<(u64, [u64; N])>,
 }
 
@@ -29,12 +29,12 @@ impl<const N: usize> LastHour<N> {
         self.begin.map_or(0, |begin| now.saturating_duration_since(begin).as_secs() / MINUTE.as_secs())
     }
 
-    /// Adds one to each of `counts` that is true.
+    /// Adds one to each counter with a true value in `counts`.
     pub fn count(&mut self, now: Instant, counts: [bool; N]) {
         self.add(now, counts.map(u64::from));
     }
 
-    /// Adds to each count.
+    /// Adds a number to each counter.
     pub fn add(&mut self, now: Instant, counts: [u64; N]) {
         self.begin.get_or_insert(now);
         let minute = self.minute(now);
@@ -49,17 +49,17 @@ impl<const N: usize> LastHour<N> {
         }
     }
 
-    /// What was counted in the last hour.
+    /// Returns the counts of the last hour.
     pub fn sums(&self, now: Instant) -> [u64; N] {
         self.sums_of(now, MINUTES)
     }
 
-    /// What was counted in the minute that runs and the four before it.
+    /// Returns the counts of the current minute and the four before it.
     pub fn recent(&self, now: Instant) -> [u64; N] {
         self.sums_of(now, RECENT_MINUTES)
     }
 
-    /// What was counted in the minute that runs and so many before it.
+    /// Returns the counts of the current minute and `minutes` before it.
     fn sums_of(&self, now: Instant, minutes: u64) -> [u64; N] {
         let minute = self.minute(now);
         let mut sums = [0; N];

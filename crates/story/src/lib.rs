@@ -1,5 +1,5 @@
-//! What is shown of calls: reasons, traces and their messages, views, diagnoses, records; secrets and numbers masked. A leaf: it
-//! knows what calls are called, and no call.
+//! Presentation of calls: reasons, traces and their messages, views, diagnoses and records, with secrets and numbers
+//! masked. This crate defines the data, not the calls themselves.
 
 pub mod agent_fix;
 pub mod captured;

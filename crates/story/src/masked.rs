@@ -1,5 +1,6 @@
-//! What of a message may be shown: keys, passwords, digest responses and digits are overwritten, each octet by a `*` (of a key
-//! in base64 by an `X`, which readers of descriptions can decode), so that its length and its Content-Length stay true. What is not known to be harmless in a body is hidden as a whole.
+//! Masking of SIP messages. Keys, passwords, digest responses and digits are overwritten octet by octet with `*`
+//! (base64 keys with `X`, so that SDP parsers still accept them), which preserves lengths and Content-Length. Parts
+//! of a body not known to be harmless are masked entirely.
 
 mod description;
 mod telling;
@@ -13,20 +14,20 @@ use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use memchr::{memchr, memchr2, memrchr};
 use telling::Telling;
 
-/// What stands in place of each octet that is not shown.
+/// Replacement of a masked octet.
 const MASK: u8 = b'*';
-/// The same in base64.
+/// Replacement of a masked octet in base64.
 const KEY_MASK: u8 = b'X';
-/// Parts of a multipart body inside of others that are looked into; what is deeper is hidden.
+/// Maximum nesting of multipart bodies that is parsed; deeper parts are masked.
 const DEPTH: usize = 3;
-/// Parameters of a digest that give nothing away (RFC 7616 §3.4): of others in such a header the value is hidden.
+/// Digest parameters that reveal nothing (RFC 7616 §3.4); values of other parameters are masked.
 const DIGEST_SHOWN: [&str; 11] =
     ["realm", "username", "username*", "userhash", "nonce", "nextnonce", "uri", "algorithm", "qop", "nc", "opaque"];
-/// Longer names of others may be no names.
+/// Maximum length of other parameter names; a longer one may be a value.
 const DIGEST_NAME_CHARS: usize = 12;
-/// Milliseconds that a key is held.
+/// Maximum digits of a DTMF duration in milliseconds.
 const DURATION_DIGITS: usize = 5;
-/// Headers and parameters with these in their names are hidden; `postd` are digits (RFC 3966 §3).
+/// Substrings of secret header and parameter names; `postd` holds digits (RFC 3966 §3).
 const SECRET_PARTS: [&str; 17] = [
     "authorization",
     "bearer",
@@ -46,20 +47,21 @@ const SECRET_PARTS: [&str; 17] = [
     "dtmf",
     "postd",
 ];
-/// Those with one of these words between `-`, `_` and `.` too; `prid` says whom a push wakes (RFC 8599 §4.1).
+/// Secret words within names, delimited by `-`, `_` and `.`; `prid` identifies the device of a push notification (RFC
+/// 8599 §4.1).
 const SECRET_WORDS: [&str; 9] = ["key", "pin", "pw", "pass", "auth", "body", "otp", "prid", "digits"];
-/// Words that end so are some of those.
+/// Endings of secret words.
 const SECRET_ENDS: [&str; 2] = ["key", "pin"];
 
-/// Whether any of these is in a text, or one that tells of a description's secret: most have none, and are searched but once.
+/// Search for any of these words or those of an SDP: most messages have none and are scanned only once.
 static TELLING: LazyLock<Telling> = LazyLock::new(|| {
     let all = [&SECRET_PARTS.map(str::as_bytes)[..], &SECRET_WORDS.map(str::as_bytes), &description::SECRET_WORDS];
     Telling::new(&all.concat())
 });
 
-/// Schemes of credentials; what else stands first may be the credentials themselves.
+/// Credential schemes that are shown; an unknown first word may itself be a credential.
 const SCHEMES_SHOWN: [&str; 3] = ["basic", "bearer", "negotiate"];
-/// Headers of a part that are shown.
+/// Headers of a body part that are shown.
 const PART_HEADERS: [&str; 6] = [
     "content-type",
     "content-disposition",
@@ -68,34 +70,34 @@ const PART_HEADERS: [&str; 6] = [
     "content-transfer-encoding",
     "content-language",
 ];
-/// What an address between `<` and `>` begins with.
+/// Schemes of addresses between `<` and `>`.
 const SCHEMES: [&[u8]; 6] = [b"sip", b"sips", b"tel", b"http", b"https", b"mailto"];
-/// How a key is announced (RFC 4568 §6.1).
+/// Prefix of an SDES key (RFC 4568 §6.1).
 const INLINE: &[u8] = b"inline";
 
-/// Finds the first of these words, in any case; of those that begin at one place the first of the list.
+/// Returns a case-insensitive search for the first of these words; at equal positions the first of the list wins.
 fn searched<W: AsRef<[u8]>>(words: &[W]) -> Option<AhoCorasick> {
     let mut builder = AhoCorasick::builder();
-    // So few words make a small table.
+    // The table is small for so few words.
     builder.kind(Some(AhoCorasickKind::DFA)).match_kind(MatchKind::LeftmostFirst);
     builder.ascii_case_insensitive(true).build(words).ok()
 }
 
-/// Whether a name in this text may be one of a secret.
+/// Returns whether a text may contain the name of a secret.
 fn may_tell(text: &[u8]) -> bool {
     memchr(b'%', text).is_some() || TELLING.is_in(text)
 }
 
-/// Makes a message, or the beginning of one, what may be shown of it: as long as it was.
+/// Masks a complete or truncated message in place; its length does not change.
 pub fn mask(message: &mut [u8]) {
     let (whole, quiet) = (0..message.len(), !may_tell(message));
     Text { bytes: message, quiet }.message(whole, DEPTH);
 }
 
-/// A message that is being gone through. Ranges beyond its end are empty.
+/// A message that is being masked. Ranges beyond its end are empty.
 struct Text<'a> {
     bytes: &'a mut [u8],
-    /// It has no word of those that tell of a secret: its lines are not searched for them.
+    /// Whether the message has no word of a secret, so that its lines need no search.
     quiet: bool,
 }
 
@@ -104,7 +106,7 @@ impl Text<'_> {
         self.bytes.get(at.clone()).unwrap_or_default()
     }
 
-    /// Overwrites what is no white space.
+    /// Overwrites everything except white space.
     fn hide(&mut self, at: Range<usize>) {
         for byte in self.bytes.get_mut(at).unwrap_or_default() {
             if !byte.is_ascii_whitespace() {
@@ -113,7 +115,7 @@ impl Text<'_> {
         }
     }
 
-    /// Overwrites a key; its padding stays.
+    /// Overwrites a key except its padding.
     fn hide_key(&mut self, at: Range<usize>) {
         for byte in self.bytes.get_mut(at).unwrap_or_default() {
             match byte {
@@ -125,8 +127,8 @@ impl Text<'_> {
         }
     }
 
-    /// Where the line that begins at `from` ends, without its end and with it. A lone CR or LF ends one too: who reads it
-    /// may think so.
+    /// Returns the line that begins at `from` without its terminator, and the start of the next one. A lone CR or LF
+    /// also ends a line, since some parsers treat it so.
     fn line(&self, from: usize, end: usize) -> (Range<usize>, usize) {
         let rest = self.get(&(from..end));
         let Some(length) = memchr2(b'\r', b'\n', rest) else { return (from..end, end) };
@@ -134,7 +136,7 @@ impl Text<'_> {
         (from..from + length, from + length + ends)
     }
 
-    /// The place of a mark in a range.
+    /// Returns the position of the first matching octet in a range.
     fn find(&self, at: &Range<usize>, mut is_it: impl FnMut(u8) -> bool) -> Option<usize> {
         self.get(at).iter().position(|byte| is_it(*byte)).map(|found| at.start + found)
     }
@@ -146,9 +148,9 @@ impl Text<'_> {
         at.start + before..at.start + before + length
     }
 
-    /// A start line, headers and a body.
+    /// Masks a start line, headers and a body.
     fn message(&mut self, at: Range<usize>, depth: usize) {
-        // Empty lines before it are skipped (RFC 3261 §7.5).
+        // Empty lines before a message are skipped (RFC 3261 §7.5).
         let start = self.find(&at, |byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(at.end);
         let (first, next) = self.line(start, at.end);
         self.plain(&first);
@@ -156,7 +158,7 @@ impl Text<'_> {
         self.body(body, kind, depth);
     }
 
-    /// Headers up to an empty line; their Content-Type, and what is behind that line.
+    /// Masks headers up to an empty line. Returns the value of Content-Type, and the range of the body.
     fn headers(&mut self, at: Range<usize>) -> (Option<Range<usize>>, Range<usize>) {
         let (mut kind, mut from) = (None, at.start);
         while from < at.end {
@@ -164,14 +166,14 @@ impl Text<'_> {
             if line.is_empty() {
                 return (kind, next..at.end);
             }
-            // A folded one goes on in the next line (RFC 3261 §7.3.1).
+            // A folded header continues in the next line (RFC 3261 §7.3.1).
             while matches!(self.get(&(next..at.end)).first(), Some(b' ' | b'\t')) {
                 let (more, after) = self.line(next, at.end);
                 (line.end, next) = (more.end, after);
             }
             let said = self.header(line);
             kind = match (kind, said) {
-                // One of two types is not to be relied on.
+                // Conflicting content types are not trusted.
                 (Some(first), Some(said)) if self.get(&first) != self.get(&said) => Some(at.end..at.end),
                 (kind, said) => kind.or(said),
             };
@@ -180,10 +182,10 @@ impl Text<'_> {
         (kind, at.end..at.end)
     }
 
-    /// One header; its value where it is the Content-Type.
+    /// Masks one header. Returns its value if it is the Content-Type.
     fn header(&mut self, line: Range<usize>) -> Option<Range<usize>> {
         let Some(colon) = memchr(b':', self.get(&line)).map(|found| line.start + found) else {
-            // No header at all: nobody knows what it was to be.
+            // Not a header: the content is unknown.
             self.hide(line);
             return None;
         };
@@ -201,7 +203,7 @@ impl Text<'_> {
         }
         let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
         let (is_type, is_packing) = (is("content-type") || is("c"), is("content-encoding") || is("e"));
-        // What is packed cannot be looked into, whatever its type.
+        // Encoded content cannot be inspected, regardless of its type.
         if is_packing && !self.get(&value).eq_ignore_ascii_case(b"identity") {
             return Some(value.end..value.end);
         }
@@ -209,13 +211,13 @@ impl Text<'_> {
         is_type.then_some(value)
     }
 
-    /// What is to be hidden wherever it stands.
+    /// Masks passwords, keys and secret parameters, which may occur anywhere.
     fn plain(&mut self, at: &Range<usize>) {
         self.uris(at);
         self.parameters(at);
     }
 
-    /// A scheme and what it says: of Digest its parameters, of others nothing.
+    /// Masks credentials: for Digest by parameter, for other schemes entirely.
     fn credentials(&mut self, value: Range<usize>) {
         let scheme = self.find(&value, |byte| byte.is_ascii_whitespace()).unwrap_or(value.end);
         let name = self.get(&(value.start..scheme));
@@ -227,7 +229,8 @@ impl Text<'_> {
         self.hide(if is_known { scheme } else { value.start }..value.end);
     }
 
-    /// Parameters between commas. Behind one that is none, nothing is shown: who reads it may see others there.
+    /// Masks comma-separated digest parameters. After an invalid parameter everything is masked, since other parsers
+    /// may read it differently.
     fn digest(&mut self, value: Range<usize>) {
         let mut from = value.start;
         while from < value.end {
@@ -250,7 +253,7 @@ impl Text<'_> {
                 return self.hide(equals + 1..value.end);
             }
             match shown {
-                // What a Request-URI may not show, its copy may not either.
+                // A copied Request-URI is masked like the original.
                 true => {
                     let quotes = usize::from(is_quoted(said));
                     let (start, end) = (self.trimmed(equals + 1..item.end).start + quotes, item.end - quotes);
@@ -262,7 +265,7 @@ impl Text<'_> {
         }
     }
 
-    /// Where an item ends: at a comma outside of quotes.
+    /// Returns the end of an item: a comma outside quotes.
     fn item(&self, from: usize, end: usize) -> usize {
         let (mut quoted, mut escaped) = (false, false);
         for (at, byte) in self.get(&(from..end)).iter().enumerate() {
@@ -277,7 +280,7 @@ impl Text<'_> {
         end
     }
 
-    /// Passwords in URIs of any scheme (RFC 3261 §19.1.1, RFC 3986 §3.2.1), and keys that stand where none should.
+    /// Masks passwords in URIs of any scheme (RFC 3261 §19.1.1, RFC 3986 §3.2.1), and misplaced keys.
     fn uris(&mut self, at: &Range<usize>) {
         let end = self.stray_key(at);
         if at.end < self.bytes.len() && is_plain_address(self.get(at)) {
@@ -286,7 +289,7 @@ impl Text<'_> {
         self.passwords(at.start..end);
     }
 
-    /// Passwords in the words of a text.
+    /// Masks passwords in the words of a text.
     fn passwords(&mut self, at: Range<usize>) {
         let mut from = at.start;
         while from < at.end {
@@ -301,7 +304,7 @@ impl Text<'_> {
         }
     }
 
-    /// `user:password@` in a word: hidden is all from the colon to the last `@`, and to the end where the text was cut before one.
+    /// Masks `user:password@` in a word, from the colon to the last `@`, or to the end of a truncated text.
     fn userinfo(&mut self, word: Range<usize>) {
         let text = self.get(&word);
         let until = match memrchr(b'@', text) {
@@ -315,7 +318,7 @@ impl Text<'_> {
         let (mut first, mut scheme, mut angle) = (None, false, None);
         for (at, byte) in text.iter().enumerate().take(until) {
             match byte {
-                // A name before an address is over.
+                // A display name ends before an address.
                 b'<' => (first, scheme, angle) = (None, false, Some(at)),
                 b':' if first.is_some() => return self.hide(word.start + at + 1..word.start + until),
                 b':' if scheme => first = Some(at),
@@ -323,7 +326,7 @@ impl Text<'_> {
                 _ => scheme |= byte.is_ascii_alphabetic(),
             }
         }
-        // An address without a scheme: what is before its colon is a user.
+        // An address without a scheme: its colon follows a user.
         if let (Some(colon), Some(angle)) = (first, angle)
             && let Some(scheme) = text.get(angle + 1..colon)
             && !SCHEMES.iter().any(|known| scheme.trim_ascii().eq_ignore_ascii_case(known))
@@ -332,7 +335,7 @@ impl Text<'_> {
         }
     }
 
-    /// Hides what is behind `inline:` or `inline=`, wherever it stands; where that begins.
+    /// Masks everything after `inline:` or `inline=` at any position. Returns the start of the masked range.
     fn stray_key(&mut self, at: &Range<usize>) -> usize {
         if self.quiet {
             return at.end;
@@ -354,7 +357,7 @@ impl Text<'_> {
         from
     }
 
-    /// Parameters whose names say that they are secret, with a `=` or a `:` behind them, as it is or as in a URI.
+    /// Masks secret parameters: a secret name with `=` or `:` after it, also in URI escapes.
     fn parameters(&mut self, at: &Range<usize>) {
         if self.quiet || !may_tell(self.get(at)) {
             return;
@@ -365,7 +368,7 @@ impl Text<'_> {
         }
     }
 
-    /// Where a `=` or a `:` is, and how long.
+    /// Returns the position and length of the next `=` or `:`.
     fn separator(&self, at: Range<usize>) -> Option<(usize, usize)> {
         let text = self.get(&at);
         (0..text.len()).find_map(|place| match text.get(place..)? {
@@ -375,7 +378,7 @@ impl Text<'_> {
         })
     }
 
-    /// Hides the value of one parameter where its name says so; where to go on.
+    /// Masks the value of a parameter with a secret name. Returns the position at which to continue.
     fn parameter(&mut self, before: Range<usize>, value: Range<usize>) -> usize {
         let text = self.get(&before).trim_ascii_end();
         let bare = text.strip_suffix(b"\"").unwrap_or(text);
@@ -384,7 +387,7 @@ impl Text<'_> {
         let (front, name) = bare.split_at(bare.len() - length);
         let of_uri = matches!(front.last(), Some(b'?' | b'&')) || name.contains(&b'%');
         let name = unescaped(name);
-        // A host may be called `key`, and a port be behind it.
+        // A host may be named `key`, with a port after it.
         let of_host =
             self.get(&(before.end..before.end + 1)) == b":" && bare.len() == text.len() && self.is_port(&value);
         if !(is_secret(&name) && !of_host || has_secret(&name)) {
@@ -394,11 +397,11 @@ impl Text<'_> {
         let ends = |byte: u8| match byte {
             b'>' => true,
             b'&' => !is_body,
-            // A comma may be one of the value's.
+            // A comma may be part of the value.
             b';' => !of_uri,
             _ => byte.is_ascii_whitespace(),
         };
-        // A folded line may be between.
+        // The value may be on a folded line.
         let start = self.find(&value, |byte| !byte.is_ascii_whitespace()).unwrap_or(value.end);
         let (from, is_closed) = match self.get(&(start..value.end)).first().copied() {
             Some(quote @ (b'"' | b'\'')) => {
@@ -414,14 +417,14 @@ impl Text<'_> {
         end
     }
 
-    /// Whether a port and nothing else comes next.
+    /// Returns whether the value is only a port number.
     fn is_port(&self, value: &Range<usize>) -> bool {
         let text = self.get(value);
         let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
         (1..=5).contains(&digits) && text.get(digits).is_none_or(|byte| !byte.is_ascii_alphanumeric())
     }
 
-    /// Where a quotation that has begun is closed.
+    /// Returns the position of the closing quotation mark.
     fn closing(&self, at: Range<usize>, quote: u8) -> usize {
         let mut escaped = false;
         let closes = |byte: &u8| {
@@ -432,7 +435,7 @@ impl Text<'_> {
         self.get(&at).iter().position(closes).map_or(at.end, |found| at.start + found)
     }
 
-    /// A body of a type.
+    /// Masks a body by its content type.
     fn body(&mut self, at: Range<usize>, kind: Option<Range<usize>>, depth: usize) {
         let value = kind.map(|kind| self.get(&kind).to_vec()).unwrap_or_default();
         let media = value.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii().to_ascii_lowercase();
@@ -448,7 +451,8 @@ impl Text<'_> {
         }
     }
 
-    /// The parts of a body, each with headers of its own (RFC 2046 §5.1). What is before and behind them is for nobody.
+    /// Masks the parts of a multipart body, each with its own headers (RFC 2046 §5.1). Preamble and epilogue are
+    /// masked.
     fn parts(&mut self, at: Range<usize>, kind: &[u8], depth: usize) {
         let Some(delimiter) = boundary(kind).map(|boundary| [b"--", boundary].concat()) else { return self.hide(at) };
         let (mut begins, mut from) = (None, at.start);
@@ -475,12 +479,12 @@ impl Text<'_> {
         }
     }
 
-    /// One part: of its headers those are shown that belong there.
+    /// Masks one part; only known part headers are shown.
     fn part(&mut self, at: Range<usize>, depth: usize) {
         let (mut from, mut shown) = (at.start, false);
         loop {
             if from >= at.end {
-                // No end of its headers: it may be a body from the beginning.
+                // No end of headers: the text may be a body.
                 return self.hide(at);
             }
             let (line, next) = self.line(from, at.end);
@@ -504,7 +508,7 @@ impl Text<'_> {
         }
     }
 
-    /// `Signal=5`, `Duration=160`: how long a key was held is no secret.
+    /// Masks a DTMF relay body such as `Signal=5`, `Duration=160`; the duration is no secret.
     fn relayed_keys(&mut self, at: Range<usize>) {
         let mut seen = false;
         self.each_line(at, |text, line| {
@@ -535,21 +539,21 @@ impl Text<'_> {
     }
 }
 
-/// Whether a value has nothing that could be a password, whichever words it is divided into: the usual case, found without a look at
-/// each octet.
+/// Returns whether a value cannot contain a password, however it is split into words: the usual case, without a look
+/// at each octet.
 fn is_plain_address(text: &[u8]) -> bool {
     let Some(at) = memrchr(b'@', text) else { return true };
     text.get(..at).is_some_and(has_no_password)
 }
 
-/// Whether all that is before an `@` is a scheme, one colon and a user.
+/// Returns whether the text before an `@` is at most a scheme, one colon and a user.
 fn has_no_password(head: &[u8]) -> bool {
     let Some(colon) = memchr(b':', head) else { return true };
     if memchr(b':', head.get(colon + 1..).unwrap_or_default()).is_some() {
         return false;
     }
     let Some(angle) = memrchr(b'<', head) else { return true };
-    // Where the last address begins behind the colon, that is another one's.
+    // If the last address begins after the colon, the colon belongs to another one.
     let scheme = head.get(angle + 1..colon).map(<[u8]>::trim_ascii);
     scheme.is_some_and(|scheme| SCHEMES.iter().any(|known| scheme.eq_ignore_ascii_case(known)))
 }
@@ -558,13 +562,13 @@ fn has_secret(name: &str) -> bool {
     SECRET_PARTS.iter().any(|part| name.contains(part))
 }
 
-/// Whether the name of a header or a parameter, in small letters, says that it is secret.
+/// Returns whether the name of a header or parameter, in lower case, is that of a secret.
 pub(crate) fn is_secret(name: &str) -> bool {
     let is_telling = |word: &str| SECRET_WORDS.contains(&word) || SECRET_ENDS.iter().any(|end| word.ends_with(end));
     has_secret(name) || name.split(|char: char| !char.is_ascii_alphanumeric()).any(is_telling)
 }
 
-/// A name in small letters, without the escapes of a URI.
+/// Returns a name in lower case with URI escapes decoded.
 fn unescaped(name: &[u8]) -> String {
     let (mut text, mut rest) = (String::new(), name);
     while let Some((first, behind)) = rest.split_first() {
@@ -576,13 +580,13 @@ fn unescaped(name: &[u8]) -> String {
     text
 }
 
-/// A token (RFC 3261 §25.1).
+/// Returns whether a text is a token (RFC 3261 §25.1).
 fn is_token(text: &[u8]) -> bool {
     let is_of_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(byte);
     !text.is_empty() && text.iter().all(is_of_token)
 }
 
-/// A quoted string, closed at its end and not before.
+/// Returns whether a text is a single quoted string.
 fn is_quoted(text: &[u8]) -> bool {
     let Some(inside) = text.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\"")) else { return false };
     let mut bytes = inside.iter();
@@ -594,7 +598,7 @@ fn is_quoted(text: &[u8]) -> bool {
     true
 }
 
-/// A request line or a status line (RFC 3261 §7).
+/// Returns whether a line is a request line or status line (RFC 3261 §7).
 fn is_start_line(line: &[u8]) -> bool {
     let words: Vec<&[u8]> = line.splitn(3, |byte| *byte == b' ').collect();
     match &*words {
@@ -604,7 +608,7 @@ fn is_start_line(line: &[u8]) -> bool {
     }
 }
 
-/// The boundary that a Content-Type names.
+/// Returns the boundary of a Content-Type.
 fn boundary(kind: &[u8]) -> Option<&[u8]> {
     let mut parameters = kind.split(|byte| *byte == b';').skip(1).map(<[u8]>::trim_ascii);
     let named =

@@ -1,4 +1,4 @@
-//! What of a session description may be shown.
+//! Masking of session descriptions.
 
 use std::ops::Range;
 use std::sync::LazyLock;
@@ -7,8 +7,8 @@ use aho_corasick::AhoCorasick;
 
 use super::{Text, searched};
 
-/// Behind these words, anywhere in an attribute, nothing is shown (of `crypto` what is known to be harmless): a capability
-/// has another attribute in it (RFC 5939 §3.4.1), and who leaves out a colon means the same.
+/// Secret words in attributes: everything after one is masked (except known-harmless parts of `crypto`). A capability
+/// contains other attributes (RFC 5939 §3.4.1), and a colon may be missing.
 pub(super) const SECRET_WORDS: [&[u8]; 17] = [
     b"key-mgmt",
     b"mikey",
@@ -28,16 +28,16 @@ pub(super) const SECRET_WORDS: [&[u8]; 17] = [
     b"auth:",
     b"pin:",
 ];
-/// The same in all other lines, where more words are harmless: some of those.
+/// Secret words in all other lines, in which more words are harmless.
 pub(super) const KEY_WORDS: [&[u8]; 5] = [b"key-mgmt", b"mikey", b"crypto", b"inline", b"base64"];
-/// Words, and what finds the first of them.
+/// Words, and a search for the first of them.
 type Words = (&'static [&'static [u8]], Option<AhoCorasick>);
 
 static OF_ATTRIBUTES: LazyLock<Words> = LazyLock::new(|| (&SECRET_WORDS, searched(&SECRET_WORDS)));
 static OF_OTHERS: LazyLock<Words> = LazyLock::new(|| (&KEY_WORDS, searched(&KEY_WORDS)));
-/// Ways of a key in `k=` (RFC 4566 §5.12).
+/// Key methods of `k=` (RFC 4566 §5.12).
 const KEY_METHODS: [&[u8]; 4] = [b"clear", b"base64", b"uri", b"prompt"];
-/// Suites of `crypto`, by the registry of RFC 4568 §10.3.2.1.
+/// Crypto suites, by the registry of RFC 4568 §10.3.2.1.
 const SUITES: [&[u8]; 16] = [
     b"AES_CM_128_HMAC_SHA1_80",
     b"AES_CM_128_HMAC_SHA1_32",
@@ -58,13 +58,13 @@ const SUITES: [&[u8]; 16] = [
 ];
 /// Session parameters without a value (RFC 4568 §6.3).
 const SESSION_PARAMETERS: [&[u8]; 3] = [b"UNENCRYPTED_SRTP", b"UNENCRYPTED_SRTCP", b"UNAUTHENTICATED_SRTP"];
-/// A tag has at most nine digits (RFC 4568 §9.2).
+/// Maximum digits of a tag (RFC 4568 §9.2).
 const TAG_DIGITS: usize = 9;
-/// `|2^48|4294967295:128`
+/// Maximum length of `|2^48|4294967295:128`.
 const LIFETIME_CHARS: usize = 20;
 
 impl Text<'_> {
-    /// A session description (RFC 8866): its keys by SDES (RFC 4568), MIKEY (RFC 4567), `k=` and ICE.
+    /// Masks a session description (RFC 8866): keys of SDES (RFC 4568), MIKEY (RFC 4567), `k=` and ICE.
     pub(super) fn description(&mut self, at: Range<usize>) {
         self.each_line(at, |text, line| {
             let shape = (text.get(&line).first().copied(), text.get(&line).get(1).copied());
@@ -73,13 +73,13 @@ impl Text<'_> {
                 (Some(b'a' | b'A'), Some(b'=')) => text.secrets(line, &OF_ATTRIBUTES),
                 (Some(kind), Some(b'=')) if kind.is_ascii_alphabetic() => text.secrets(line, &OF_OTHERS),
                 (None, _) => {}
-                // No line of a description.
+                // Not a line of a session description.
                 _ => text.hide(line),
             }
         });
     }
 
-    /// `k=base64:…`: the method is shown where it is one.
+    /// Masks `k=base64:…` except a known method.
     fn key_line(&mut self, line: Range<usize>) {
         let from = line.start + 2;
         let ends = self.find(&(from..line.end), |byte| matches!(byte, b':' | b' ' | b'\t'));
@@ -89,7 +89,7 @@ impl Text<'_> {
         self.hide(hidden..line.end);
     }
 
-    /// Hides what is behind the first of the words in a line.
+    /// Masks everything after the first secret word in a line.
     fn secrets(&mut self, line: Range<usize>, words: &Words) {
         if self.quiet {
             return self.plain(&line);
@@ -111,7 +111,7 @@ impl Text<'_> {
         self.plain(&(line.start..at));
     }
 
-    /// Tag, suite and session parameters are shown where they are some, and what follows a key: its lifetime and its MKI.
+    /// Masks a crypto attribute except valid tag, suite and session parameters, and lifetime and MKI after a key.
     fn crypto(&mut self, value: Range<usize>) {
         let (mut from, mut number) = (value.start, 0);
         while let Some(start) = self.find(&(from..value.end), |byte| !byte.is_ascii_whitespace()) {
@@ -132,7 +132,7 @@ impl Text<'_> {
         }
     }
 
-    /// `inline:KEY|LIFETIME|MKI;inline:…`
+    /// Masks keys in `inline:KEY|LIFETIME|MKI;inline:…`.
     fn keys(&mut self, word: Range<usize>) {
         let mut from = word.start;
         while from < word.end {
@@ -149,7 +149,7 @@ impl Text<'_> {
     }
 }
 
-/// `KDR=3`, `WSH=64`, and those without a value.
+/// Returns whether a word is a valid session parameter: `KDR=3`, `WSH=64`, or one without a value.
 fn is_session_parameter(word: &[u8]) -> bool {
     let value = word.strip_prefix(b"KDR=").or_else(|| word.strip_prefix(b"WSH="));
     SESSION_PARAMETERS.contains(&word)

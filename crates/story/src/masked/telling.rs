@@ -1,5 +1,5 @@
-//! The one search that each message goes through before it is kept: most have no word that tells of a secret, so it is this
-//! search that has to be quick.
+//! Fast search for words of secrets, applied to each message before it is kept: most messages have none, so that this
+//! search determines the cost.
 
 use aho_corasick::AhoCorasick;
 use aho_corasick::packed::Searcher;
@@ -7,24 +7,24 @@ use memchr::memmem::Finder;
 
 use super::searched;
 
-/// Octets of a word by which its place is found quickly; one of fewer is searched for by itself.
+/// Minimum length of words for the fast search; shorter words are searched one by one.
 const FINGERPRINT: usize = 3;
 
-/// Finds out whether one of many words is in a text, in any case.
+/// Case-insensitive search for any of many words.
 pub(super) struct Telling {
-    /// Words of [`FINGERPRINT`] octets and more, sixteen octets and more of a text in small letters at a step; `None` where the processor
-    /// has no such steps.
+    /// Search for words of at least [`FINGERPRINT`] octets, at least sixteen octets of lower-case text per step;
+    /// `None`: the processor lacks the instructions.
     quick: Option<Searcher>,
-    /// The shorter ones.
+    /// Searches for shorter words.
     short: Vec<Finder<'static>>,
-    /// Octet by octet.
+    /// Fallback search, octet by octet.
     plain: Option<AhoCorasick>,
 }
 
 impl Telling {
-    /// Of words in small letters.
+    /// Returns a search for words in lower case.
     pub(super) fn new(words: &[&[u8]]) -> Telling {
-        // Where `key` is found nobody need look for `apikey`.
+        // A word that contains another one needs no search: `key` also finds `apikey`.
         let has_other = |word: &[u8]| words.iter().any(|other| *other != word && has(word, other));
         let least = || words.iter().filter(|word| !has_other(word));
         let (long, short): (Vec<&[u8]>, Vec<&[u8]>) = least().partition(|word| word.len() >= FINGERPRINT);
@@ -33,7 +33,7 @@ impl Telling {
         Telling { quick, short: short.into_iter().map(|word| Finder::new(word).into_owned()).collect(), plain }
     }
 
-    /// Whether one is there; `true` where that cannot be found out.
+    /// Returns whether a word occurs in the text; `true` if the search is unavailable.
     pub(super) fn is_in(&self, text: &[u8]) -> bool {
         match (&self.quick, &self.plain) {
             (Some(quick), _) => {

@@ -1,4 +1,4 @@
-//! What is shown of a message, and what is not.
+//! Tests of the masking of messages.
 
 use super::*;
 
@@ -252,7 +252,7 @@ fn passwords_in_uris_are_hidden() {
     assert_eq!(shown("\r\n\r\nINVITE sip:u:secret@h SIP/2.0\r\n\r\n"), "\r\n\r\nINVITE sip:u:******@h SIP/2.0\r\n\r\n");
 }
 
-/// Were each word looked for anew behind each, this would take minutes.
+/// Guards against a quadratic search, which would take minutes.
 #[test]
 fn a_long_header_is_gone_through_once() {
     for word in ["sip:", "inline", "inline  ", "sip:a@", "key=", "a=\""] {
