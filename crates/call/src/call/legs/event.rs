@@ -43,7 +43,7 @@ pub(crate) enum CallEvent {
 /// Event by which a side leaves or the call ends, handled in `parts/`.
 #[derive(Debug)]
 pub(crate) enum SideEvent {
-    /// The remote party has cancelled an INVITE that is already answered; `elsewhere` is set if another device
+    /// The remote party has canceled an INVITE that is already answered; `elsewhere` is set if another device
     /// answered.
     Canceled { server: ServerId, elsewhere: bool },
     /// A reliable provisional response of ours was not acknowledged in time; the INVITE got a 504.

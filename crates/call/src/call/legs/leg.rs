@@ -60,7 +60,7 @@ pub(crate) enum LegState {
     Early,
     /// 2xx sent or received.
     Answered,
-    /// Cancelled; waits for the final response, which may be a 2xx that crossed the CANCEL.
+    /// Canceled; waits for the final response, which may be a 2xx that crossed the CANCEL.
     Canceling,
     /// BYE handed to the endpoint, which holds it until our 2xx is acknowledged (RFC 3261 §15).
     Closing,

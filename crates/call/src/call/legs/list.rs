@@ -260,13 +260,13 @@ impl Legs {
         }
     }
 
-    /// Marks cancelled INVITEs as answered elsewhere, for a CANCEL that is sent only after a late response.
+    /// Marks canceled INVITEs as answered elsewhere, for a CANCEL that is sent only after a late response.
     pub(crate) fn completed(&self, edge: &mut Edge) {
         let withdrawn = self.iter().filter(|leg| leg.state == LegState::Canceling);
         withdrawn.filter_map(|leg| leg.sip.invite).for_each(|client| edge.answered_elsewhere(client));
     }
 
-    /// Ends a cancelled leg.
+    /// Ends a canceled leg.
     pub(crate) fn withdrawn(&mut self, edge: &mut Edge, leg: LegId) {
         if self[leg].state == LegState::Canceling {
             self.leg_gone(edge, leg);

@@ -79,7 +79,7 @@ impl CallMedia {
         side.why_unheard().map(Box::new)
     }
 
-    /// Reports an end that has received no media for 5 s; `stranger` is a source that sent to it instead.
+    /// Reports an end that has received no media for 5 s; `stranger` is an unexpected source that sent to it.
     pub(crate) fn unheard(&self, cx: &mut Cx<'_>, end: EndId, stranger: Option<SocketAddr>) {
         let Some(leg) = cx.call.legs.leg_of(end) else { return };
         // Another stream of this side is heard, so the party is connected.

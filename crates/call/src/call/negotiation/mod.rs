@@ -2,14 +2,14 @@
 //!
 //! | event | searching | answered | rerouting | leaving | ended |
 //! | --- | --- | --- | --- | --- | --- |
-//! | CANCEL of a re-INVITE | – | cancelled on the other leg | – | – | – |
+//! | CANCEL of a re-INVITE | – | canceled on the other leg | – | – | – |
 //! | ACK to our 2xx | – | completes a late offer | completes a late offer and starts the search that waited for it | completes a late offer | – |
 //! | PRACK | completes our offer; a further offer is relayed by UPDATE | completes our offer; a further offer: 488 | as answered | as answered | – |
 //! | re-INVITE | 491 | relayed to the other leg; answered by the edge if the other side is an agent or the edge handles the hold | answered by the edge; 491 while a target rings, unless a refresh | 491, unless a refresh | 481 |
 //! | UPDATE | without an offer: 200; with one: relayed by UPDATE, answered by the edge, 500 or 491 | without an offer: 200; with one: as a re-INVITE, relayed by UPDATE if the other leg supports it | as a re-INVITE | without an offer: 200; with one: 491 | 481 |
 //! | re-INVITE or UPDATE answered | answered on the other leg, media changed | as searching | ACK only | ACK only | ACK only |
 //! | re-INVITE or UPDATE unanswered | 500 on the other leg | BYE on every leg | – | – | – |
-//! | re-INVITE relayed for an UPDATE takes too long | – | cancelled, 504 to the UPDATE | – | – | – |
+//! | re-INVITE relayed for an UPDATE takes too long | – | canceled, 504 to the UPDATE | – | – | – |
 //! | INFO | 480 | relayed to the other leg; 415 if that is an agent | 480 | 480 | 481 |
 //! | pause between DTMF digits by INFO is over | – | next INFO | next INFO | – | – |
 //! | INFO answered | – | same response on the other leg; BYE if its dialog is gone | same response | same response | – |

@@ -62,7 +62,7 @@ pub(crate) struct Renegotiation {
     pub(crate) essential: bool,
     /// True if the ports of a new stream could not be bound.
     pub(crate) unbound: bool,
-    /// For a re-INVITE of our own, the number of attempts that ended in a glare.
+    /// Number of attempts of our own re-INVITE that ended in a glare.
     pub(crate) tries: u8,
 }
 
@@ -187,7 +187,7 @@ impl Bridge {
         } else if way.server.is_some() || way.restores {
             self.reinvite_agreed(cx, &pending, sdp)
         } else {
-            // The sender cancelled while the other side accepted.
+            // The sender canceled while the other side accepted.
             Err(Failure::unreached(ReasonSlug::CallerCanceled))
         };
         match (agreed, way.server) {

@@ -267,7 +267,7 @@ impl Negotiation {
         self.watch_hold(cx);
     }
 
-    /// Handles the response to an OPTIONS probe. A side that does not answer has lost its dialog (RFC 3261 §12.2.1.2).
+    /// Handles the result of an OPTIONS probe; the call ends if no probed side has answered (RFC 3261 §12.2.1.2).
     pub(crate) fn hold_checked(&mut self, cx: &mut Cx<'_>, client: ClientId, is_alive: bool) -> Next {
         let Some(check) = &mut self.hold_check else { return Next::Stay };
         check.asked.retain(|asked| *asked != client);
@@ -462,7 +462,7 @@ impl Negotiation {
         }
     }
 
-    /// Relays the offer of a new leg to the far side of the leg that it replaces.
+    /// Relays the offer of a new leg to the other side of the leg that it replaces.
     pub(crate) fn offer_in_place(
         &mut self,
         cx: &mut Cx<'_>,

@@ -656,7 +656,7 @@ fn says_of_trunk(code: u16, failure: &Failure, has_rung: bool) -> Option<Rejecte
     }
 }
 
-/// Failures without a final response that are the trunk's fault.
+/// Further failures that are the trunk's fault.
 const LET_DOWN: [ReasonSlug; 5] = [
     ReasonSlug::NoResponse,
     ReasonSlug::Unreachable,
@@ -665,7 +665,7 @@ const LET_DOWN: [ReasonSlug; 5] = [
     ReasonSlug::CredentialsRefused,
 ];
 
-/// Ends of an attempt by the edge or the caller, before the target responded.
+/// Ends of an attempt by the edge or the caller, without a final response of the target.
 const GIVEN_UP: [ReasonSlug; 4] =
     [ReasonSlug::RingTimeout, ReasonSlug::SearchTimeout, ReasonSlug::CallerCanceled, ReasonSlug::AnsweredElsewhere];
 

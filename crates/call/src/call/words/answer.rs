@@ -163,7 +163,7 @@ impl Failure {
 }
 
 /// Maps a target's final status code for the caller. Codes that concern only the target and the edge (challenge,
-/// redirection, extension, overload) become 500, and a 487 to an INVITE that was not cancelled becomes 480.
+/// redirection, extension, overload) become 500, and a 487 to an INVITE that was not canceled becomes 480.
 pub(crate) const fn seen_code(code: u16) -> u16 {
     match code {
         300..=399 | 401 | 407 | 420 | 421 | 422 | 494 | 503 => 500,
