@@ -109,7 +109,7 @@ impl fmt::Display for StartError {
 
 impl std::error::Error for StartError {}
 
-/// A running edge.
+/// A running edge; dropping it stops its threads.
 #[derive(Debug)]
 pub struct Edge {
     /// SIP listeners, in the order of the configuration.

@@ -151,7 +151,7 @@ fn earlier(dropped: u64) -> String {
     format!("{dropped} earlier entries were dropped")
 }
 
-/// One line of the ladder, independent of its drawing.
+/// A line of the ladder, independent of its drawing.
 struct Line {
     /// Time since the call began; empty for media counts.
     time: String,

@@ -195,7 +195,7 @@ impl Value {
     }
 }
 
-/// One side of the edge (trunk or PBX) on the command line.
+/// A side of the edge (trunk or PBX) on the command line.
 struct Side {
     /// Name of the flag.
     flag: &'static str,
@@ -364,7 +364,7 @@ fn beside(line: &str, comment: &str) -> String {
     if comment.is_empty() { line.to_owned() } else { format!("{line:<COMMENT_COLUMN$}{comment}") }
 }
 
-/// A trunk of `--trunk`.
+/// A trunk given by `--trunk`.
 struct Carrier<'a> {
     /// Kind, before the colon.
     kind: &'a str,

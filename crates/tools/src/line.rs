@@ -23,7 +23,7 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-/// An open connection.
+/// An open TCP or TLS connection.
 pub(crate) struct Line {
     /// The connected stream.
     pub(crate) stream: Box<dyn Stream>,

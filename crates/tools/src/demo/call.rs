@@ -67,7 +67,7 @@ pub(super) struct Plan {
     pub(super) length: Duration,
 }
 
-/// What came of a call.
+/// Result of a call.
 #[derive(Debug, Serialize)]
 pub(super) struct CallResult {
     /// Subject of the call.

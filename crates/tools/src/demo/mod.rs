@@ -67,7 +67,7 @@ enum News {
     AgentEnded,
 }
 
-/// All that the demo found, as `--json` prints it.
+/// Result of the demo, printed by `--json`.
 #[derive(Debug, Serialize)]
 struct Outcome {
     /// Exit code 0 if true.

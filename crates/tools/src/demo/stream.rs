@@ -21,7 +21,7 @@ pub(super) struct Arrivals {
     last: Option<(Instant, u32, u16, u32)>,
 }
 
-/// What it shows.
+/// Continuity of a received RTP stream.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Continuity {
     /// Ticks between timestamps.

@@ -15,7 +15,7 @@ pub(super) const COLUMNS: [(&str, Stat); 5] = [
     ("max", Stat::Max),
     ("mean", Stat::Mean),
 ];
-/// Columns for MOS, where low values are the bad ones.
+/// Columns for MOS: low percentiles, because low values are the bad ones.
 pub(super) const SCORES: [(&str, Stat); 5] = [
     ("p50", Stat::Percentile(50.0)),
     ("p5", Stat::Percentile(5.0)),

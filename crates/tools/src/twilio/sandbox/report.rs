@@ -45,7 +45,7 @@ pub(super) struct Moment {
     pub(super) text: String,
 }
 
-/// Result of a step.
+/// Result of a step; `failure` is `None` if it passed.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Outcome {
     pub(super) line: usize,

@@ -18,7 +18,7 @@ const STATUSES: [&str; 4] = ["completed", "busy", "failed", "no-answer"];
 /// File extension of scripts in a directory.
 const EXTENSION: &str = "call";
 
-/// One script.
+/// A script: one call, or steps without a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Script {
     /// Name of its file; `steps` for steps on the command line.
@@ -26,7 +26,7 @@ pub(super) struct Script {
     pub(super) steps: Vec<Step>,
 }
 
-/// One step, with its text and line number.
+/// A step with its text and line number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Step {
     pub(super) line: usize,
