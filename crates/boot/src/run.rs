@@ -125,7 +125,8 @@ fn load_by(given: Option<&Path>, warn: bool) -> Option<(Config, Vec<Diagnostic>)
 }
 
 /// Reads only `[http]` of the configuration. Also returns a one-line warning if another part has an error, or if the
-/// token cannot be read and `has_token` says that another one is given. Without a file the default address applies.
+/// token cannot be read and `has_token` is set, because another one is given. Without a file the default address
+/// applies.
 pub fn load_http(given: Option<&Path>, has_token: bool) -> Option<(Http, Option<String>)> {
     let Some(path) = config::find(given) else {
         let http = config::unread(Path::new("trunkgate.toml")).http;
