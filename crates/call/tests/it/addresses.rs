@@ -1,4 +1,4 @@
-//! Which address each party of a call is shown without `public_address`, on a machine with two interfaces.
+//! Address shown to each party of a call without `public_address`, on a machine with two interfaces.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // only tests stand here
 
@@ -10,7 +10,7 @@ use trunkgate_sip::{ListenerId, Transport};
 
 use crate::bench::*;
 
-/// The edge at the administrators' side, and at the carrier's.
+/// Addresses of the edge on the administrators' side, and on the carrier's.
 const ADMIN: &str = "192.0.2.9";
 const OUTSIDE: &str = "198.51.100.10";
 /// A target behind the carrier's router.
@@ -20,7 +20,7 @@ fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-/// The machine; the carrier's network is reached by a route of its own.
+/// Returns the machine's addressing; the carrier's network has a route of its own.
 fn machine(listen: &str, default_v4: Option<&str>) -> Addressing {
     let network = |text: &str, own: &str| (text.parse().unwrap(), ip(own));
     Addressing {
@@ -42,7 +42,8 @@ fn machine(listen: &str, default_v4: Option<&str>) -> Addressing {
     }
 }
 
-/// A call to the far target, which is answered; the INVITE that it got, the caller's 200, and what media sockets are bound to.
+/// Makes an answered call to the far target; returns its INVITE, the caller's 200, and the addresses that media sockets
+/// are bound to.
 fn call(addressing: Addressing, offer: &str) -> (Sent, Sent, Vec<IpAddr>) {
     let trunks = vec![trunk("carrier", &[CARRIER]), trunk("far", &[FAR])];
     let mut bench = Bench::with(table(trunks, vec![route(vec![to_trunk("far")])]));
@@ -84,7 +85,7 @@ fn both_sides_are_shown_the_carrier_s_side_with_and_without_a_default_route() {
 
 #[test]
 fn media_comes_from_the_address_that_is_shown() {
-    // By the system's routes the far target is at the administrators' side; a rule by source address decides otherwise.
+    // By the system's routes the far target is on the administrators' side; a rule by source address decides otherwise.
     let mut machine = machine(OUTSIDE, Some(ADMIN));
     machine.interfaces.routes.clear();
     let (invite, ok, bound) = call(machine, &offer());

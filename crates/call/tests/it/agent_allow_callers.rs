@@ -1,4 +1,4 @@
-//! `allow_callers`: whom an agent takes. All others are told 486, and that is the end of their call.
+//! `allow_callers`: callers that an agent accepts. All others get 486, and their calls end.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)]
 
 use std::collections::BTreeSet;
@@ -9,14 +9,14 @@ use trunkgate_media::AgentRequest;
 use trunkgate_media::agent::Loss;
 use trunkgate_route::{Agent, TargetSpec};
 
-/// `night` takes one caller; the bench's own caller is +14155551234.
+/// Returns a bench in which `night` accepts one caller; the bench's own caller is +14155551234.
 fn bench(connect: Vec<TargetSpec>, caller: &str) -> Bench {
     let allow_callers = BTreeSet::from([caller.to_owned()]);
     let night = Agent { allow_callers, ..agent("night") };
     Bench::with(agent_table(vec![agent("desk"), night], route(connect)))
 }
 
-/// What becomes of a call whose From is this; the agent is asked, or the code that the caller is told.
+/// Returns the result of a call with this From: the agent is called, or the caller gets the returned code.
 fn becomes(bench: &mut Bench, call: u32, from: &str) -> Option<u16> {
     bench.media.clear();
     bench.sent.clear();

@@ -1,4 +1,4 @@
-//! An agent takes a call: the caller rings until the agent's socket is open, and is answered by the edge itself.
+//! An agent answers a call: the caller rings until the agent's socket is open, and is answered by the edge itself.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)]
 
 use std::time::Duration;

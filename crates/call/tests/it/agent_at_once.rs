@@ -1,4 +1,4 @@
-//! `answer = "at_once"`: the caller is answered before the agent is there, and hears hold audio till then.
+//! `answer = "at_once"`: the caller is answered before the agent is connected, and hears hold audio until then.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)]
 
 use std::time::Duration;
@@ -24,7 +24,7 @@ fn at_once(connect: Vec<TargetSpec>) -> Bench {
     Bench::with(agent_table(vec![desk, agent("night")], route(connect)))
 }
 
-/// A call that was answered, and waits for the desk: the desk's end, and the player's.
+/// Returns an answered call that waits for the desk: the desk's end, and the player's.
 fn waiting(bench: &mut Bench) -> (Dialing, EndId, EndId) {
     let caller = bench.invite(CARRIER, "+14155550100", &offer());
     bench.expect(CARRIER, "SIP/2.0 100");
@@ -161,7 +161,7 @@ fn a_waiting_caller_may_change_its_session() {
     assert!(resumed.body().contains("RTP/AVP 8 101\r\n"), "{}", resumed.text);
     let talks = WireSpec { payloads: vec![(0, 8)], coding: Coding::Pcma, ..WireSpec::default() };
     assert_eq!(bench.told(), [Told::Wire(player, EndId(0), talks)]);
-    // Once a far end rings, its offer stands.
+    // Once a target rings, the offer made to it stays in force.
     bench.lose(desk, Loss::Unreachable);
     assert!(bench.expect(PBX, "INVITE").body().contains("RTP/AVP 8 0 107 101\r\n"));
     assert_eq!(change(&mut bench, &sdp("198.51.100.7", 40_000, 4, "0 101", "sendrecv")).code(), 491);
@@ -178,7 +178,7 @@ fn a_caller_that_hangs_up_while_it_waits_ends_it() {
     bench.finish();
 }
 
-/// The only session's ends of the caller, in order.
+/// Returns the caller's ends of the only session, in order.
 fn ends(bench: &Bench) -> Vec<EndId> {
     let end = |(_, command): &(_, Command)| match command {
         Command::AddEnd { end, .. } => Some(*end),
@@ -187,7 +187,7 @@ fn ends(bench: &Bench) -> Vec<EndId> {
     bench.media.iter().filter_map(end).collect()
 }
 
-/// A port that another program has: the caller is told of none before it is known to be ours.
+/// A port is taken by another program: the caller gets no port before it is bound.
 #[test]
 fn a_taken_port_costs_nobody_the_call() {
     for (answer, code) in [(AnswerTime::AtOnce, "SIP/2.0 200"), (AnswerTime::Early, "SIP/2.0 183")] {

@@ -11,7 +11,7 @@ use trunkgate_media::agent::Loss;
 use trunkgate_media::{AgentEvent, AgentRequest, Command, EndId, Event, MediaId};
 use trunkgate_route::{Agent, Table, TargetSpec};
 
-/// One more call; the agent's socket that is asked for, if one is.
+/// Makes another call; returns the agent's requested socket, if there is one.
 fn call(bench: &mut Bench) -> (Dialing, Option<(MediaId, EndId)>) {
     bench.media.clear();
     let caller = bench.invite(CARRIER, "+14155550100", &offer());
@@ -34,7 +34,7 @@ fn opens(bench: &mut Bench, socket: (MediaId, EndId)) {
     news(bench, socket, |end| Event::Agent { end, event: AgentEvent::Open });
 }
 
-/// Whether the last call went straight on to the PBX.
+/// Returns whether the last call went straight to the PBX.
 fn skipped(bench: &mut Bench) -> bool {
     let (_, asked) = call(bench);
     let invited = bench.sent.iter().any(|sent| sent.to == PBX.parse().unwrap());
@@ -48,7 +48,7 @@ fn state(bench: &Bench) -> (&'static str, Option<u64>) {
     (agent.state, agent.next_try_ms)
 }
 
-/// Five calls whose agent refuses them.
+/// Makes five calls that the agent refuses.
 fn failing(connect: Vec<TargetSpec>) -> Bench {
     let mut bench = Bench::with_agents(connect);
     for n in 0..5 {
@@ -88,7 +88,7 @@ fn calls_that_do_not_reach_it_are_counted_with_those_whose_callers_are_lost() {
         let passed_over: Vec<_> = passed_over.map(|one| (one.target.as_str(), one.reason)).collect();
         assert_eq!(passed_over, [("desk", "agent_skipped")]);
     }
-    // One that opens with a new stream was reached.
+    // An agent that opens with a new stream was reached.
     let again = Agent { retry: 1, ..agent("desk") };
     let mut bench = Bench::with(agent_table(vec![again], route(vec![to_agent("desk")])));
     let (_, asked) = call(&mut bench);
@@ -127,7 +127,7 @@ fn one_call_at_a_time_tries_it_again() {
     assert!(!bench.gateway.metrics().agent.skipped["desk"]);
     assert!(bench.logs.iter().any(|line| line == "agent desk works again and is no longer skipped"));
     assert!(!skipped(&mut bench) && !skipped(&mut bench), "all may");
-    // It breaks at once: one call says little, two are enough.
+    // A stream that breaks at once: one such call proves little, two are enough.
     let (_, second) = call(&mut bench);
     lose(&mut bench, trial.unwrap());
     assert_ne!(state(&bench).0, "skipped");
@@ -137,7 +137,7 @@ fn one_call_at_a_time_tries_it_again() {
     assert!(skipped(&mut bench));
 }
 
-/// One caller for whom its agent fails again and again, with as many new streams as there may be.
+/// One caller for whom the agent fails again and again, with the maximum number of new streams.
 #[test]
 fn one_call_alone_does_not_have_an_agent_skipped_for_all() {
     let again = Agent { retry: 10, ..agent("desk") };
@@ -169,7 +169,7 @@ fn who_is_refused_has_nobody_else_kept_from_the_agent() {
         bench.sent.clear();
     }
     assert_eq!(state(&bench).0, "down");
-    // Nor does it when it is the one that tries: by that it is known that the agent is there, and all may.
+    // A trial that is refused does not count either: it proves that the agent responds, so all calls may use it.
     let mut bench = failing(vec![to_agent("desk"), to_trunk("pbx")]);
     bench.pass(Duration::from_secs(1));
     bench.sent.clear();
@@ -199,7 +199,7 @@ fn an_agent_that_has_moved_does_not_pay_for_its_old_place() {
     assert!(!skipped(&mut bench));
 }
 
-/// Two hundred calls at once while it is down, and when it comes back.
+/// Two hundred calls at once while the agent is down, and when it comes back.
 #[test]
 fn a_crowd_leaves_one_trial() {
     let agents = vec![agent("desk"), agent("night"), agent("scribe")];
@@ -305,7 +305,7 @@ fn its_own_time_out_counts_like_the_workers_word() {
     for _ in 0..5 {
         call(&mut bench);
     }
-    // The worker says nothing.
+    // The worker does not report.
     bench.pass(Duration::from_secs(12));
     assert_eq!(state(&bench).0, "skipped");
 }
@@ -350,7 +350,7 @@ fn a_caller_without_another_target_is_not_kept_from_it() {
     let (mut caller, _, desk) = bench.talking();
     for _ in 0..5 {
         let (_, asked) = call(&mut bench);
-        // Each call has three streams, of which the second and third would come.
+        // Each call has up to three streams.
         lose(&mut bench, asked.unwrap());
         bench.sent.clear();
         if state(&bench).0 == "skipped" {
@@ -421,7 +421,7 @@ fn one_number_alone_does_not_have_an_agent_skipped_for_all() {
     assert!(!skipped(&mut bench));
 }
 
-/// Two probes of the agent that fail, ten seconds apart.
+/// Makes two probes of the agent fail, ten seconds apart.
 fn probes_fail(bench: &mut Bench) {
     for _ in 0..2 {
         bench.pass(Duration::from_secs(10));
@@ -442,7 +442,7 @@ fn an_agent_that_fails_its_probes_is_tried_by_a_caller_without_another_target() 
     opens(&mut bench, asked.expect("it may be back"));
     assert_eq!(bench.gateway.status(bench.now).agents[0].unreached.calls, 0);
 
-    // One that has another target does not wait for it.
+    // A caller with another target does not wait for the agent.
     let mut bench = Bench::with(agent_table(vec![probed], route(vec![to_agent("desk"), to_trunk("pbx")])));
     probes_fail(&mut bench);
     bench.pass(Duration::from_secs(4));

@@ -1,4 +1,4 @@
-//! An agent that sends its caller on and stays until somebody answers there (`consult`).
+//! An agent that transfers its caller and stays until the target answers (`consult`).
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)]
 
 use std::sync::Arc;
@@ -18,7 +18,8 @@ fn answer_of_target() -> String {
     sdp("10.0.0.30", 32_000, 1, "0 101", "sendrecv")
 }
 
-/// The caller talks with the agent of a route that goes on to the PBX; whom it consults with is called.
+/// Connects the caller with the agent of a route that continues to the PBX, and begins a consultation with a called
+/// target.
 fn consulting(bench: &mut Bench) -> (Dialing, EndId, EndId, Dialed) {
     let (caller, own, desk) = bench.talking();
     bench.wish(desk, AgentRequest::Consult(TARGET.into()));
@@ -37,7 +38,7 @@ fn usual() -> Bench {
     Bench::with_agents(vec![to_agent("desk"), to_trunk("pbx")])
 }
 
-/// Asks over HTTP.
+/// Requests a transfer over HTTP.
 fn asked(bench: &mut Bench, target: &str, consults: bool) -> Result<(), Refused> {
     let sid = bench.gateway.calls(bench.now)[0].sid.clone();
     let done = match consults {
@@ -48,7 +49,7 @@ fn asked(bench: &mut Bench, target: &str, consults: bool) -> Result<(), Refused>
     done
 }
 
-/// The target answers: the caller's end is wired to it, the agent's is gone, and nothing is asked of the caller.
+/// Answers the target: the caller's end is wired to it, the agent's is gone, and the caller gets no request.
 fn taken(bench: &mut Bench, target: &Dialed, own: EndId, gone: &[EndId]) {
     bench.receive(BACKUP, target.answer(200, &answer_of_target()));
     bench.expect(BACKUP, "ACK");
@@ -62,13 +63,13 @@ fn taken(bench: &mut Bench, target: &Dialed, own: EndId, gone: &[EndId]) {
     assert_eq!(bench.state(), "answered");
 }
 
-/// The caller leaves the target.
+/// Hangs up the caller's call with the target.
 fn over(bench: &mut Bench, caller: &mut Dialing, target: &Dialed) {
     bench.bye(caller, target);
     bench.finish();
 }
 
-/// The target's INVITE is withdrawn.
+/// Completes the withdrawal of the target's INVITE.
 fn canceled(bench: &mut Bench, target: &Dialed) -> Sent {
     let cancel = bench.expect(&target.peer, "CANCEL");
     bench.receive(&target.peer, target.respond(&cancel, 200, ""));
@@ -98,7 +99,7 @@ fn the_agent_stays_until_the_target_answers_and_leaves_then() {
             bench.nothing();
             assert_eq!((bench.told(), bench.state()), (vec![], "transferring"), "the two talk on");
         }
-        // It has the caller still.
+        // The agent still has the caller.
         bench.wish(desk, AgentRequest::Dtmf("5".into()));
         assert_eq!(bench.told(), [Told::Press(own, 101, "5".into())]);
         let verdict = bench.gateway.trace(&bench.gateway.calls(bench.now)[0].sid).unwrap().verdict;
@@ -126,7 +127,7 @@ fn where_nobody_answers_the_caller_stays_and_the_agent_is_told_why() {
         assert_eq!(bench.told(), [Told::Remove(EndId(2)), failed], "the target's end, and the news");
         assert_eq!(bench.state(), "answered");
         assert!(bench.story().contains("the caller stays with desk"), "{}", bench.story());
-        // The next one may do better.
+        // Another consultation may succeed.
         bench.wish(desk, AgentRequest::Consult(TARGET.into()));
         let again = called(&mut bench);
         taken(&mut bench, &again, own, &[desk]);
@@ -187,7 +188,8 @@ fn a_caller_that_hangs_up_meanwhile_withdraws_it() {
     assert_eq!((record.reason, record.legs[2].reason), (Some("caller_hung_up"), Some("caller_hung_up")));
 }
 
-/// The agent is lost, or closes: the target rings on, the caller hears a tone or what the target says, and is connected.
+/// The agent is lost or closes: the target continues to ring, the caller hears ringback or early media, and is
+/// connected.
 #[test]
 fn an_agent_that_goes_meanwhile_leaves_the_target_ringing_for_the_caller() {
     for (lost, early) in [(true, false), (false, false), (true, true)] {
@@ -255,7 +257,7 @@ fn an_agent_that_hangs_up_meanwhile_ends_the_call() {
     assert_eq!(bench.reports[0].call.reason, Some("agent_hung_up"));
 }
 
-/// What is asked for later counts, with `consult` or without, from whichever side.
+/// The later transfer counts, with `consult` or without, over HTTP or from the agent.
 #[test]
 fn a_further_transfer_takes_the_place_of_the_one_before() {
     for (over_http, consults) in [(false, true), (true, true), (false, false), (true, false)] {
@@ -319,7 +321,7 @@ fn an_agent_that_cannot_be_had_is_tried_as_often_as_ever_and_leaves_the_caller_w
     bench.finish();
 }
 
-/// A caller talks with its agent while it waits in line for another.
+/// A caller remains connected with its agent while it waits for a session of another one.
 #[test]
 fn a_session_of_another_agent_is_waited_for_in_conversation() {
     let night =
@@ -354,7 +356,7 @@ fn a_session_of_another_agent_is_waited_for_in_conversation() {
     assert_eq!(bench.told(), [], "it waits, and hears its agent");
     bench.pass(Duration::from_secs(21));
     assert_eq!(bench.told(), [Told::TransferFailed(desk, "agent:night".into(), "queue_timeout", None)]);
-    // The next time its turn comes.
+    // The queue reaches the call again later.
     tell(
         &mut bench,
         Event::Agent { end: desk, event: AgentEvent::Request(AgentRequest::Consult("agent:night".into())) },
@@ -387,7 +389,7 @@ fn what_is_no_target_is_said_to_the_agent_that_waits_for_it() {
     bench.finish();
 }
 
-/// One that fails before anybody is called costs no leg: all the same nobody asks for it without end.
+/// A target that fails before any call costs no leg; such attempts are limited all the same.
 #[test]
 fn no_call_is_consulted_about_without_end() {
     let mut trunks = crate::bench::usual_trunks();
@@ -412,7 +414,7 @@ fn no_call_is_consulted_about_without_end() {
     bench.finish();
 }
 
-/// What it has agreed on is offered to who rings: it may not change until that is over, as with any target.
+/// The caller's session is offered to the ringing target, so it may not change until that is over, as with any target.
 #[test]
 fn the_caller_may_refresh_its_session_meanwhile_but_not_change_it() {
     let mut bench = usual();
@@ -439,7 +441,7 @@ fn the_caller_may_refresh_its_session_meanwhile_but_not_change_it() {
     over(&mut bench, &mut caller, &again);
 }
 
-/// A caller that made no offer: only its ACK says where its media goes.
+/// A caller without an offer: only its ACK has its media address.
 #[test]
 fn a_target_is_called_once_it_is_known_where_the_callers_media_goes() {
     let mut bench = usual();
@@ -494,7 +496,7 @@ fn a_restart_forgets_it_and_the_agent_is_connected_anew() {
     over(&mut bench, &mut caller, &pbx);
 }
 
-/// A consultation target may forward its call: that changes nothing of what the caller's own route has behind the agent.
+/// A consultation target may forward its call without changing the caller's own fallback targets.
 #[test]
 fn a_target_that_forwards_a_consultation_puts_nothing_before_the_fallback() {
     let moved = |bench: &mut Bench, target: &Dialed, number: &str| {
@@ -530,7 +532,7 @@ fn a_target_that_forwards_a_consultation_puts_nothing_before_the_fallback() {
         }
         assert_eq!(bench.state(), "answered", "the caller stays with its agent: {}", bench.story());
         bench.nothing();
-        // The same number may be forwarded to again.
+        // The target may forward to the same number again.
         bench.wish(desk, AgentRequest::Consult(TARGET.into()));
         let again = called(&mut bench);
         moved(&mut bench, &again, "201");

@@ -1,4 +1,4 @@
-//! `answer = "early"`: the caller hears hold audio in its early dialog until the agent, or another target, is there.
+//! `answer = "early"`: the caller hears hold audio in its early dialog until the agent, or another target, answers.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)]
 
 use std::time::Duration;
@@ -24,7 +24,7 @@ fn early(connect: Vec<TargetSpec>) -> Bench {
     Bench::with(agent_table(vec![desk, agent("night")], route(connect)))
 }
 
-/// A call that hears hold audio; the agent's end, the player's, and the 183.
+/// Returns a call that hears hold audio: the agent's end, the player's, and the 183.
 fn waiting(bench: &mut Bench) -> (Dialing, EndId, EndId, Sent) {
     let caller = bench.invite(CARRIER, "+14155550100", &offer());
     bench.expect(CARRIER, "SIP/2.0 100");
@@ -85,7 +85,7 @@ fn the_next_target_is_offered_what_the_caller_was_told_and_answers_it() {
     assert!(invite.body().contains("RTP/AVP 0 8 107 101\r\n"), "{}", invite.text);
     let callee = Dialed::new(PBX, invite);
     assert!(bench.told().iter().all(|told| !matches!(told, Told::Hold(..))), "the music goes on");
-    // It rings: the caller hears the hold audio, not its own phone's tone.
+    // The target rings: the caller hears the hold audio instead of its phone's own ringback.
     bench.receive(PBX, callee.answer(180, ""));
     bench.nothing();
     bench.receive(PBX, callee.answer(200, &answer()));

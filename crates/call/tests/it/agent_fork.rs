@@ -1,5 +1,5 @@
 //! Listeners of a call (`route.fork`): their sockets are opened with the route, they hear the caller's side from its
-//! first packet on, and losing one harms nobody.
+//! first packet on, and the loss of one does not affect the call.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)]
 
 use crate::bench::agents::{Told, agent, agent_table, hang_up, to_agent};
@@ -14,7 +14,7 @@ fn forked(connect: Vec<TargetSpec>, fork: &[&str]) -> Bench {
     Bench::with(agent_table(vec![agent("desk"), agent("scribe"), agent("judge")], Route { fork, ..route(connect) }))
 }
 
-/// The caller's call rings at the PBX; the scribe's end.
+/// Makes a call that rings at the PBX; returns the scribe's end.
 fn ringing(bench: &mut Bench) -> (Dialing, Dialed, EndId) {
     let caller = bench.invite(CARRIER, "+14155550100", &offer());
     bench.expect(CARRIER, "SIP/2.0 100");
@@ -63,7 +63,7 @@ fn it_hears_the_callers_side_from_the_wiring_on() {
     bench.finish();
 }
 
-/// While the caller waits for its agent, and while it hears a goodbye, too.
+/// The listener hears the caller while it waits for its agent, and during a goodbye.
 #[test]
 fn it_hears_a_caller_whom_nobody_has() {
     let goodbye = Some(vec![0x55; 8_000].into());
@@ -129,7 +129,7 @@ fn another_law_is_told_and_another_codec_noted() {
     assert!(bench.story().contains("listeners receive no audio"), "{}", bench.story());
 }
 
-/// Both laws, both ways.
+/// Returns a tap of both laws in both directions.
 fn both_laws() -> TapSpec {
     let laws = vec![(0, Coding::Pcmu), (8, Coding::Pcma)];
     TapSpec { inbound: laws.clone(), outbound: laws }
@@ -139,7 +139,7 @@ fn both_laws() -> TapSpec {
 fn it_hears_every_payload_that_was_agreed() {
     let mut bench = forked(vec![to_trunk("pbx")], &["scribe"]);
     let (mut caller, callee, scribe) = ringing(&mut bench);
-    // The callee takes both: either side may change between them without a word.
+    // The callee accepts both codecs, so either side may switch between them without a new offer.
     bench.receive(PBX, callee.answer(200, &sdp("10.0.0.20", 30_000, 1, "0 8 101", "sendrecv")));
     bench.expect(PBX, "ACK");
     caller.to_tag = bench.expect(CARRIER, "SIP/2.0 200").tag("To");
@@ -160,7 +160,7 @@ fn numbers_may_differ_by_direction() {
     bench.receive(PBX, callee.answer(200, &named(sdp("10.0.0.20", 30_000, 1, "96 101", "sendrecv"), 96)));
     bench.expect(PBX, "ACK");
     caller.to_tag = bench.expect(CARRIER, "SIP/2.0 200").tag("To");
-    // Asked for 96, the caller wants it as 97; what it sends may have either number.
+    // Offered 96, the caller answers with 97; its packets may have either payload type.
     let answer = named(sdp("198.51.100.7", 40_000, 1, "97 101", "sendrecv"), 97);
     bench.receive(CARRIER, caller.request("ACK", &answer, ""));
     let heard = TapSpec { inbound: vec![(96, Coding::Pcmu), (97, Coding::Pcmu)], outbound: vec![(97, Coding::Pcmu)] };
@@ -183,7 +183,7 @@ fn a_change_of_codec_after_a_transfer_is_heard_too() {
     bench.receive(PBX, callee.answer(200, &answer()));
     bench.expect(PBX, "ACK");
     assert_eq!(taps(&mut bench), [Told::Tap(EndId(0), scribe, TapSpec::both(0, Coding::Pcmu))]);
-    // The callee changes to PCMA, and the caller takes it.
+    // The callee changes to PCMA, and the caller accepts.
     bench.receive(PBX, callee.request("INVITE", 2, &sdp("10.0.0.20", 30_000, 2, "8 101", "sendrecv")));
     bench.expect(PBX, "SIP/2.0 100");
     let change = bench.expect(CARRIER, "INVITE");

@@ -1,4 +1,4 @@
-//! Nobody is left for a caller that an agent has lost: it hears the goodbye, then BYE.
+//! No target is left for a caller whose agent is lost: it hears the goodbye, then gets BYE.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)]
 
 use std::time::Duration;
@@ -9,7 +9,7 @@ use trunkgate_media::agent::Loss;
 use trunkgate_media::{EndId, Event};
 use trunkgate_route::{Agent, TargetSpec};
 
-/// 1.5 s.
+/// Number of samples: 1.5 s.
 const SAMPLES: usize = 12_000;
 
 fn goodbye_bench(connect: Vec<TargetSpec>) -> Bench {
@@ -17,7 +17,7 @@ fn goodbye_bench(connect: Vec<TargetSpec>) -> Bench {
     Bench::with(agent_table(vec![desk, agent("night")], route(connect)))
 }
 
-/// The caller's BYE is answered; the call ended for this reason.
+/// Answers the BYE to the caller, and checks the reason of the call's end.
 fn ended(bench: &mut Bench, caller: &Dialing, reason: &str) {
     let bye = bench.expect(CARRIER, "BYE");
     assert!(bye.header("Reason").contains(reason), "{}", bye.text);
@@ -84,7 +84,7 @@ fn it_comes_after_the_last_target_too() {
         ]
     );
     bench.news(Event::Played { end: player });
-    // The best answer of all targets decides: the trunk's.
+    // The best response of all targets decides: the trunk's.
     ended(&mut bench, &caller, "target_rejected");
 }
 

@@ -1,4 +1,5 @@
-//! A caller on hold may be silent, and an agent does not hang up on silence: the caller's dialog is asked by OPTIONS.
+//! A caller on hold may be silent, and an agent does not hang up on silence: the edge checks the caller's dialog by
+//! OPTIONS.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)]
 
 use std::time::Duration;
@@ -29,7 +30,7 @@ fn held() -> (Bench, Dialing, EndId) {
 #[test]
 fn a_caller_on_hold_is_asked_and_goes_on_while_it_answers() {
     let (mut bench, mut caller, _) = held();
-    // Whatever it answers, but that it knows no such call.
+    // Any response counts, except that the call is unknown.
     for code in [200, 405, 501, 500] {
         bench.pass(IDLE - Duration::from_millis(1));
         bench.nothing();
@@ -40,7 +41,7 @@ fn a_caller_on_hold_is_asked_and_goes_on_while_it_answers() {
         bench.nothing();
         assert_eq!(bench.state(), "held");
     }
-    // No more once it talks again: from then on its silence tells.
+    // No more OPTIONS once the caller sends audio again: from then on its silence is detected.
     change(&mut bench, &mut caller, 3, "sendrecv");
     bench.pass(3 * IDLE);
     bench.nothing();
@@ -87,7 +88,7 @@ fn the_next_agent_has_the_caller_asked_too_and_with_a_trunk_both_are() {
     change(&mut bench, &mut caller, 2, "inactive");
     bench.pass(IDLE);
     let asked = bench.expect(CARRIER, "OPTIONS");
-    // Its answer comes while nobody has it.
+    // The response comes while no agent has the caller.
     bench.lose(desk, Loss::Reset);
     bench.receive(CARRIER, caller.respond(&asked, 200, ""));
     let (night, _) = bench.asked().pop().unwrap();

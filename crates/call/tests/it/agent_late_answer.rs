@@ -1,5 +1,5 @@
-//! A caller that asks us to offer while its agent goes: its answer, in an ACK that comes late, is not lost, whoever has it by
-//! then.
+//! A caller whose agent is lost while the edge's offer is open: its answer, in a late ACK, is applied, regardless of
+//! the current target.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)]
 
 use std::net::SocketAddr;
@@ -10,7 +10,7 @@ use trunkgate_media::agent::Loss;
 use trunkgate_media::{Command, EndId};
 use trunkgate_route::{Agent, TargetSpec};
 
-/// The caller talks with the desk, asks for an offer, has ours, and has not acknowledged it when the desk is lost.
+/// Connects the caller with the desk, which is lost after our offer and before the caller's ACK.
 fn asked_for_an_offer(connect: Vec<TargetSpec>) -> (Bench, Dialing, EndId) {
     let desk = Agent { goodbye: Some(vec![0x55; 8_000].into()), ..agent("desk") };
     let mut bench = Bench::with(agent_table(vec![desk, agent("night")], route(connect)));
@@ -25,7 +25,7 @@ fn asked_for_an_offer(connect: Vec<TargetSpec>) -> (Bench, Dialing, EndId) {
     (bench, caller, own)
 }
 
-/// The ACK says that the caller has moved; where its media goes from then on.
+/// Sends an ACK with a new media address, and returns the destinations of the caller's media from then on.
 fn moves(bench: &mut Bench, caller: &Dialing, own: EndId) -> Vec<SocketAddr> {
     bench.media.clear();
     bench.receive(CARRIER, caller.request("ACK", &sdp("198.51.100.8", 40_100, 2, "0 101", "sendrecv"), ""));
@@ -59,7 +59,7 @@ fn it_is_taken_when_a_trunk_has_the_caller() {
     assert_eq!(bench.state(), "answered");
     assert_eq!(moves(&mut bench, &caller, own), moved());
     assert!(!bench.story().contains("unusable"), "{}", bench.story());
-    // And the offer is over: the next change goes on to the PBX.
+    // The offer is closed: the next session change is relayed to the PBX.
     caller.cseq += 1;
     bench.receive(CARRIER, caller.request("INVITE", &sdp("198.51.100.8", 40_100, 3, "0 101", "sendonly"), ""));
     bench.expect(CARRIER, "SIP/2.0 100");

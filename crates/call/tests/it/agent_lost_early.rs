@@ -1,5 +1,5 @@
-//! An agent that is lost while the caller's ACK is still to come. A caller that made no offer says only there where its
-//! media goes: it is waited for, and the next target gets the call.
+//! An agent is lost before the caller's ACK. A caller without an offer names its media address only there: the edge
+//! waits for it, and the next target gets the call.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)]
 
 use std::time::Duration;
@@ -10,7 +10,7 @@ use trunkgate_media::agent::Loss;
 use trunkgate_media::{AgentEvent, AgentRequest, EndId, Event};
 use trunkgate_route::TargetSpec;
 
-/// A caller without an offer has its 200, and its agent is lost at once; not acknowledged yet.
+/// Makes a call without an offer that has its 200 but no ACK, and loses its agent.
 fn unacknowledged(connect: Vec<TargetSpec>, news: impl Fn(EndId) -> Event) -> (Bench, Dialing, EndId) {
     let mut bench = Bench::with_agents(connect);
     let mut caller = bench.invite(CARRIER, "+14155550100", "");

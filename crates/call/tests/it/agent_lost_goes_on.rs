@@ -1,4 +1,4 @@
-//! An agent that is lost in mid-call: the caller stays, hears a ringback tone, and the next target gets it.
+//! An agent is lost during a call: the caller stays, hears ringback, and the next target gets the call.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)]
 
 use std::time::Duration;
@@ -10,7 +10,7 @@ use trunkgate_media::mos::Codec;
 use trunkgate_media::{Command, EndId, WireSpec};
 use trunkgate_route::TargetSpec;
 
-/// What a caller is relayed by: its audio and its keys.
+/// Returns the wire that relays a caller's audio and telephone-events.
 fn relay(keys: (u8, u8)) -> WireSpec {
     let clocks = vec![(0, 8000), (keys.0, 8000)];
     WireSpec {
@@ -22,7 +22,7 @@ fn relay(keys: (u8, u8)) -> WireSpec {
     }
 }
 
-/// The caller talks with an agent that is then lost; what the worker was told before the INVITE to the PBX went out.
+/// Connects the caller with an agent and loses it; returns the worker's commands before the INVITE to the PBX.
 fn lost(connect: Vec<TargetSpec>) -> (Bench, Dialing, EndId, EndId) {
     let mut bench = Bench::with_agents(connect);
     let (caller, own, desk) = bench.talking();
@@ -141,7 +141,7 @@ fn another_agent_may_be_next() {
     );
     assert_eq!(bench.state(), "answered");
     bench.nothing();
-    // That one is lost as well.
+    // The second agent is lost as well.
     bench.lose(night, Loss::PingUnanswered);
     bench.expect(PBX, "INVITE");
     assert_eq!(bench.state(), "transferring");
@@ -181,7 +181,7 @@ fn silence_of_the_next_target_leads_on() {
     let second = Dialed::new(BACKUP, bench.expect(BACKUP, "INVITE"));
     bench.receive(BACKUP, second.answer(180, ""));
     bench.pass(Duration::from_millis(59_950));
-    // Nobody is left, and no goodbye is configured.
+    // No target is left, and no goodbye is configured.
     let cancel = bench.expect(BACKUP, "CANCEL");
     bench.receive(BACKUP, second.respond(&cancel, 200, ""));
     bench.receive(BACKUP, second.answer(487, ""));
@@ -222,7 +222,7 @@ fn a_caller_that_hangs_up_meanwhile_ends_all() {
     hang_up(&mut bench, &mut caller);
     let cancel = bench.expect(PBX, "CANCEL");
     bench.receive(PBX, callee.respond(&cancel, 200, ""));
-    // Its answer crosses our CANCEL.
+    // The answer crosses our CANCEL.
     bench.receive(PBX, callee.answer(200, &answer()));
     bench.expect(PBX, "ACK");
     let bye = bench.expect(PBX, "BYE");
@@ -253,7 +253,7 @@ fn ports_that_are_taken_are_drawn_anew_and_the_tone_goes_on() {
     bench.expect(PBX, "INVITE");
     let told = bench.told();
     assert_eq!(told, [Told::Remove(pbx)], "{player:?} still feeds {own:?}");
-    // The caller's own are past mending.
+    // The caller's own ports cannot be replaced.
     bench.news(trunkgate_media::Event::BindFailed { end: own, error: "taken".into() });
     let bye = bench.expect(CARRIER, "BYE");
     bench.receive(CARRIER, caller.respond(&bye, 200, ""));

@@ -1,4 +1,4 @@
-//! `max_call`: how long an agent may have a caller; then the goodbye, heard to its end, and the end.
+//! `max_call`: maximum time that an agent may have a caller; then the goodbye is played to its end, and the call ends.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)]
 
 use std::sync::Arc;
@@ -10,7 +10,8 @@ use trunkgate_media::agent::Loss;
 use trunkgate_media::{AgentRequest, EndId, Event};
 use trunkgate_route::{Agent, Table, TargetSpec};
 
-/// A minute for `desk`, which says goodbye for one second; half a minute for `night`, which says nothing.
+/// Returns a table with a minute for `desk`, which has a goodbye of one second, and half a minute for `night`, which
+/// has none.
 fn table(connect: Vec<TargetSpec>) -> Arc<Table> {
     let desk = Agent {
         max_call: Duration::from_secs(60),
@@ -28,7 +29,7 @@ fn talking(connect: Vec<TargetSpec>) -> (Bench, Dialing, EndId, EndId) {
     (bench, caller, own, desk)
 }
 
-/// The far end takes our BYE.
+/// Answers our BYE to the caller.
 fn byes(bench: &mut Bench, caller: &mut Dialing) {
     let bye = bench.expect(CARRIER, "BYE");
     assert!(bye.header("Reason").contains("max_call"), "{}", bye.text);
@@ -115,7 +116,7 @@ fn while_it_is_connected_anew_it_ends_too() {
     bench.told();
     bench.pass(Duration::from_secs(1));
     say_goodbye(&mut bench, own, Some(second));
-    // Too late.
+    // The socket opens too late.
     bench.open(second);
     bench.pass(Duration::from_secs(3));
     byes(&mut bench, &mut caller);
@@ -188,7 +189,7 @@ fn a_caller_on_hold_is_not_kept() {
     let told = bench.told();
     assert!(told.contains(&Told::Remove(desk)), "{told:?} {own:?}");
     bench.pass(Duration::from_secs(3));
-    // It was just being asked whether it is still there.
+    // The edge was just checking whether the caller is still there.
     bench.sent.retain(|sent| !sent.first_line().starts_with("OPTIONS"));
     byes(&mut bench, &mut caller);
 }
@@ -216,7 +217,7 @@ fn a_restart_does_not_make_it_longer() {
     assert_eq!(bench.state(), "answered");
     bench.pass(Duration::from_millis(1));
     say_goodbye(&mut bench, own, Some(again));
-    // In its goodbye, too: nobody gets the caller then.
+    // A restart during the goodbye: no target gets the caller then.
     bench.restart(table(vec![to_agent("desk"), to_trunk("pbx")]));
     assert!(!bench.sent.iter().any(|sent| sent.to == PBX.parse().unwrap()));
     bench.sent.clear();

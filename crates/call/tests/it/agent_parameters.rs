@@ -1,4 +1,4 @@
-//! What an agent is told of its call: `parameters` with their placeholders filled in.
+//! `parameters` of an agent, with their placeholders filled in.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)]
 
 use crate::bench::agents::{agent, agent_table, to_agent};
@@ -12,7 +12,7 @@ fn with(parameters: &[(&str, &str)]) -> Agent {
     Agent { parameters: parameters.collect(), ..agent("desk") }
 }
 
-/// What the agent is told of a call whose INVITE has these headers.
+/// Returns the parameters that the agent receives for a call with these headers.
 fn told(parameters: &[(&str, &str)], headers: &str) -> Vec<(String, String)> {
     let mut bench = Bench::with(agent_table(vec![with(parameters)], route(vec![to_agent("desk")])));
     let caller =
@@ -41,7 +41,7 @@ fn a_header_is_found_by_any_case_and_by_its_short_name_and_its_first_value_count
             "Diversion: <sip:+1555@x>;reason=unconditional\r\n",
             "<sip:+1555@x>;reason=unconditional",
         ),
-        // What is not there is nothing; the parameter is told all the same.
+        // A missing header is empty; the parameter is still sent.
         ("{header:X-Tenant}", "", ""),
         ("{header:X-Tenant}", "X-Tenant:\r\n", ""),
     ] {

@@ -1,4 +1,4 @@
-//! Sessions of an agent, and the callers that wait for one in line.
+//! Sessions of an agent, and the queue of callers for them.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)]
 
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use trunkgate_media::agent::Loss;
 use trunkgate_media::{AgentEvent, AgentRequest, Command, EndId, Event, MediaId, Sound};
 use trunkgate_route::{Agent, AnswerTime, Hold, Queue, Table, TargetSpec};
 
-/// An agent's socket.
+/// Socket of an agent.
 type Socket = (MediaId, EndId);
 
 fn seconds(seconds: u64) -> Duration {
@@ -27,7 +27,7 @@ fn music(byte: u8) -> Option<Hold> {
     Some(Hold { first: None, music: Some(vec![byte; 160].into()) })
 }
 
-/// A desk with so many sessions, a second agent, and where calls go.
+/// Returns a table with a desk of this many sessions, a second agent, and a route.
 fn table(desk: Agent, connect: Vec<TargetSpec>) -> Arc<Table> {
     agent_table(vec![desk, agent("night")], route(connect))
 }
@@ -40,7 +40,7 @@ fn bench(desk: Agent) -> Bench {
     Bench::with(table(desk, vec![to_agent("desk"), to_trunk("pbx")]))
 }
 
-/// Sockets that were asked for since the last look, and at whose URL.
+/// Returns the sockets requested since the last call of this function, with their URLs.
 fn asked(bench: &mut Bench) -> Vec<(Socket, String)> {
     let taken = std::mem::take(&mut bench.media);
     let asked = taken.into_iter().filter_map(|(id, command)| match command {
@@ -50,7 +50,7 @@ fn asked(bench: &mut Bench) -> Vec<(Socket, String)> {
     asked.collect()
 }
 
-/// One more call, and the socket that it has asked for, if any.
+/// Makes another call; returns the requested socket, if there is one.
 fn call(bench: &mut Bench) -> (Dialing, Option<Socket>) {
     asked(bench);
     let caller = bench.invite(CARRIER, "+14155550100", &offer());
@@ -73,14 +73,14 @@ fn hangs_up(bench: &mut Bench, socket: Socket) {
     tell(bench, socket, |end| Event::Agent { end, event: AgentEvent::Request(AgentRequest::Hangup) });
 }
 
-/// Those that have the desk, and those that wait.
+/// Returns the numbers of calls with the desk and of waiting calls.
 fn counts(bench: &Bench) -> (u64, u64) {
     let desk = bench.gateway.status(bench.now).agents.remove(0);
     assert_eq!(bench.gateway.metrics().agent.waiting.get("desk"), Some(&desk.waiting));
     (desk.talking, desk.waiting)
 }
 
-/// What was decided in all calls.
+/// Returns the decisions in all calls.
 fn stories(bench: &Bench) -> String {
     let calls = bench.gateway.calls(bench.now);
     let entries = calls.iter().flat_map(|call| bench.gateway.trace(&call.sid).unwrap().entries);
@@ -154,7 +154,7 @@ fn who_has_waited_long_enough_goes_to_the_next_target_and_with_none_is_told_503(
     call(&mut bench);
     bench.pass(seconds(9));
     assert_eq!(invited(&mut bench), 0);
-    // The desk's own stream is not open in time either, by then.
+    // By then the desk's own stream has not opened in time either.
     let mut alone = Bench::with(table(desk(1, queue(2, 9)), vec![to_agent("desk")]));
     let (_, first) = call(&mut alone);
     open(&mut alone, first.unwrap());
@@ -238,7 +238,7 @@ fn a_caller_that_is_transferred_waits_too_and_hears_whom_it_waits_for() {
     let (_, first) = call(&mut bench);
     open(&mut bench, first.unwrap());
     let (waiting, _) = call(&mut bench);
-    // The desk sends its own caller back to itself: behind the one that waits.
+    // The desk transfers its caller to itself: the caller queues behind the one that waits.
     bench.media.clear();
     let wish = AgentRequest::Transfer("agent:desk".into());
     tell(&mut bench, first.unwrap(), |end| Event::Agent { end, event: AgentEvent::Request(wish.clone()) });
@@ -294,7 +294,7 @@ fn nobody_waits_for_an_agent_that_is_skipped() {
     for socket in &sockets[..4] {
         lose(&mut bench, *socket);
     }
-    // Those that waited have got the free sessions; their streams are lost, too.
+    // The waiting callers have got the free sessions; their streams are lost, too.
     assert_eq!(counts(&bench), (4, 0));
     let others: Vec<Socket> = asked(&mut bench).into_iter().map(|(socket, _)| socket).collect();
     assert_eq!(others.len(), 3);

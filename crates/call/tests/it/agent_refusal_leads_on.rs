@@ -1,5 +1,5 @@
-//! A caller that has its answer and has lost its agent is not lost for one target's refusal: whatever a target says, the
-//! next one is tried. Before the answer a final refusal ends the search (tests/failover.rs).
+//! An answered caller that has lost its agent is not lost by a target's refusal: after any response the next target is
+//! tried. Before the answer a final refusal ends the search (tests/failover.rs).
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)]
 
 use crate::bench::agents::{hang_up, to_agent};
@@ -13,7 +13,7 @@ fn whatever_a_target_answers_the_next_one_is_tried() {
         let (mut caller, _, desk) = bench.talking();
         bench.lose(desk, Loss::Reset);
         let first = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
-        // A 3xx that names nobody.
+        // A 3xx without a Contact.
         bench.receive(PBX, first.answer(code, "").replace("Contact: <sip:bob@10.0.0.20:5060>\r\n", ""));
         bench.expect(PBX, "ACK");
         let second = Dialed::new(BACKUP, bench.expect(BACKUP, "INVITE"));

@@ -1,4 +1,4 @@
-//! An agent that does not come up is a failed target: the next one is tried, and without one the caller gets 503.
+//! An agent that does not connect is a failed target: the next one is tried, and without one the caller gets 503.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)]
 
 use std::time::Duration;
@@ -79,7 +79,7 @@ fn an_offer_without_g711_is_no_agents() {
     bench.receive(CARRIER, caller.request("ACK", "", ""));
     bench.finish();
 
-    // A trunk behind it may take what no agent can.
+    // A trunk after it may accept a codec that no agent accepts.
     let mut bench = Bench::with_agents(vec![to_agent("desk"), to_trunk("pbx")]);
     bench.invite(CARRIER, "+14155550100", &sdp("198.51.100.7", 40_000, 1, "18", "sendrecv"));
     assert!(bench.expect(PBX, "INVITE").body().contains("RTP/AVP 18"));
@@ -99,7 +99,7 @@ fn a_worker_that_says_nothing_is_not_waited_for_for_ever() {
     assert!(refused.header("Reason").contains("agent_connect_timeout"), "{}", refused.text);
     assert!(bench.told().contains(&Told::Remove(desk)));
     bench.receive(CARRIER, caller.request("ACK", "", ""));
-    // It opens after all: nobody is there any more.
+    // The socket opens late: the call is gone.
     bench.open(desk);
     bench.finish();
 }

@@ -1,5 +1,5 @@
-//! A restart in a call with agents: the sockets end with the process, and the caller stays. A talking agent is connected
-//! anew, by a stream of its own, or the next target gets the call; listeners listen again.
+//! A restart during a call with agents: the sockets end with the process, and the caller stays. A talking agent is
+//! connected again with a new stream, or the next target gets the call; listeners listen again.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)]
 
 use std::sync::Arc;
@@ -48,7 +48,7 @@ fn the_agent_is_connected_anew_and_the_caller_never_left() {
     bench.finish();
 }
 
-/// The caller talks with the first agent, and the edge is restarted.
+/// Connects the caller with the first agent, and restarts the edge.
 fn restarted(connect: Vec<TargetSpec>) -> (Bench, Dialing) {
     let mut bench = Bench::with_agents(connect);
     let (caller, ..) = bench.talking();
@@ -109,7 +109,7 @@ fn a_caller_that_is_led_on_is_led_on_afterwards() {
     bench.expect(PBX, "INVITE");
     bench.pass(Duration::from_secs(1));
     bench.restart(usual());
-    // Its leg is forgotten, and so are its ports; it is called once more, then the target behind it.
+    // The leg and its ports are dropped; the target is called again, then the one after it.
     assert!(bench.told().contains(&Told::Remove(EndId(desk.0 + 1))));
     let first = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
     bench.receive(PBX, first.answer(480, ""));
@@ -167,7 +167,7 @@ fn listeners_listen_again() {
     let (mut caller, callee) = bench.answered();
     let (scribe, first) = bench.asked().remove(0);
     bench.open(scribe);
-    // The other one is gone before the restart, or with it.
+    // The other listener is lost before the restart.
     let (night, _) = bench.asked().remove(1);
     bench.lose(night, Loss::Reset);
     bench.restart(agent_table(agents(), fork()));
@@ -190,7 +190,7 @@ fn a_change_that_was_under_way_is_forgotten_and_the_call_goes_on() {
     let mut bench = Bench::with(table(usual_trunks(), routes()));
     let (mut caller, callee) = bench.answered();
     caller.cseq = 2;
-    // A second stream: its ends are drawn, and nobody has agreed to them.
+    // A second stream: its ends are drawn, and not negotiated yet.
     let video =
         |version| format!("{}m=video 40002 RTP/AVP 31\r\n", sdp("198.51.100.7", 40_000, version, "0 101", "sendrecv"));
     let change = caller.request("INVITE", &video(2), "");
@@ -204,7 +204,7 @@ fn a_change_that_was_under_way_is_forgotten_and_the_call_goes_on() {
     assert_eq!(count(|command| matches!(command, Command::RemoveEnd { .. })), 2);
     assert_eq!(count(|command| matches!(command, Command::Wire { .. })), 2);
     assert_eq!((bench.state(), bench.gateway.status(bench.now).ports_in_use), ("answered", 4));
-    // The caller repeats it: refused for its number. A new one goes through.
+    // The caller repeats it: refused for its CSeq. A new one succeeds.
     bench.receive(CARRIER, &change);
     bench.expect(CARRIER, "SIP/2.0 500");
     bench.receive(CARRIER, caller.request("ACK", "", ""));
@@ -215,7 +215,7 @@ fn a_change_that_was_under_way_is_forgotten_and_the_call_goes_on() {
     bench.receive(PBX, callee.respond(&hold, 200, &sdp("10.0.0.20", 30_000, 2, "0 101", "recvonly")));
     bench.expect(PBX, "ACK");
     bench.expect(CARRIER, "SIP/2.0 200");
-    // Nor is a call forgotten whose change is only to be acknowledged.
+    // A call with a session change that lacks only its ACK is restored as well.
     bench.restart(table(usual_trunks(), routes()));
     assert_eq!(bench.state(), "held");
     bench.bye(&mut caller, &callee);

@@ -1,4 +1,4 @@
-//! `retry` and `first_audio_timeout`: an agent that fails is asked again, by a new stream, before the next target.
+//! `retry` and `first_audio_timeout`: an agent that fails is tried again with a new stream, before the next target.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)]
 
 use std::collections::BTreeSet;
@@ -11,18 +11,18 @@ use trunkgate_media::EndId;
 use trunkgate_media::agent::{Loss, Settings};
 use trunkgate_route::{Agent, TargetSpec};
 
-/// A bench where `desk` and `night` are asked again so often.
+/// Returns a bench in which `desk` and `night` are retried this often.
 fn bench(retry: u32, connect: Vec<TargetSpec>) -> Bench {
     let again = |name: &str| Agent { retry, first_audio_timeout: Duration::from_secs(4), ..agent(name) };
     Bench::with(agent_table(vec![again("desk"), again("night")], route(connect)))
 }
 
-/// The agent that was asked for last.
+/// Returns the agent that was requested last.
 fn last(bench: &Bench) -> (EndId, Settings) {
     bench.asked().pop().unwrap()
 }
 
-/// The stream behind `before`, once so much time has gone by and no sooner.
+/// Returns the stream after `before`, and checks that it is requested at this time and no sooner.
 #[track_caller]
 fn next(bench: &mut Bench, before: EndId, after_ms: u64) -> EndId {
     let asked = |bench: &Bench| bench.asked().into_iter().filter(|(end, _)| *end > before).map(|(end, _)| end).next();
@@ -34,7 +34,7 @@ fn next(bench: &mut Bench, before: EndId, after_ms: u64) -> EndId {
     asked(bench).unwrap()
 }
 
-/// A call whose agent's socket is being opened.
+/// Makes a call for which the agent's socket is being opened.
 fn opening(bench: &mut Bench) -> (Dialing, EndId) {
     let caller = bench.invite(CARRIER, "+14155550100", &offer());
     bench.expect(CARRIER, "SIP/2.0 100");
@@ -78,7 +78,7 @@ fn in_mid_call_too_while_the_caller_hears_the_tone() {
     bench.open(second);
     assert_eq!(bench.state(), "answered");
     bench.nothing();
-    // It breaks at once: that is the second failure in a row.
+    // The stream breaks at once: that is the second failure in a row.
     bench.lose(second, Loss::Closed(Some(1001)));
     let third = next(&mut bench, second, 250);
     bench.open(third);
@@ -130,14 +130,14 @@ fn never_a_word_is_an_agent_lost() {
     assert!(bench.story().contains("lost: did not speak in time"));
 }
 
-/// However often, there are legs left for who comes after.
+/// Retries leave enough legs for the following targets.
 #[test]
 fn retries_of_one_call_are_bounded_and_others_come_to_their_turn() {
     let mut bench = bench(RETRY_MOST, vec![to_agent("desk"), to_agent("night"), to_trunk("pbx"), to_trunk("backup")]);
     let (mut caller, _, mut desk) = bench.talking();
     let mut streams = 1;
     for _ in 0..1_000 {
-        // So slow that its breaker stays closed, and so fast that no stream has gone well.
+        // Slow enough to keep the breaker closed, and fast enough that no stream counts as good.
         bench.pass(Duration::from_secs(9));
         bench.lose(desk, Loss::Closed(Some(1001)));
         if !bench.sent.is_empty() {

@@ -1,5 +1,5 @@
-//! Times of an agent's turns: in its leg while the call is live and after a restart, in the record, and with those of other calls at
-//! the agent itself.
+//! Response times of an agent: in its leg while the call is live and after a restart, in the record, and with those of
+//! other calls at the agent itself.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // only tests stand here
 
@@ -11,7 +11,7 @@ use crate::bench::*;
 use trunkgate_call::turns::{HopsView, TurnView};
 use trunkgate_media::{Command, LegTurns, Turn};
 
-/// Where the worker counts the turns of the agent that was asked for last; a listener has none.
+/// Returns the turn counters of the agent that was requested last; a listener has none.
 fn counted(bench: &Bench) -> Arc<LegTurns> {
     let of = |command: &Command| match command {
         Command::AddAgent { spec, .. } => {
@@ -23,7 +23,7 @@ fn counted(bench: &Bench) -> Arc<LegTurns> {
     bench.media.iter().filter_map(|(_, command)| of(command)).next_back().unwrap()
 }
 
-/// A call that the agent has, and where its turns are counted.
+/// Makes a call with the agent, and returns its turn counters.
 fn talking(bench: &mut Bench) -> (Dialing, Arc<LegTurns>) {
     let caller = bench.invite(CARRIER, "+14155550100", &offer());
     let (turns, (end, _)) = (counted(bench), bench.asked().remove(0));
@@ -74,7 +74,8 @@ fn a_call_without_a_turn_has_none() {
     bench.finish();
 }
 
-/// The agent is connected again by another stream: its leg has new turns, and the record those of the leg that had the most.
+/// The agent is connected again with a new stream: its leg has new turns, and the record has those of the leg with the
+/// most.
 #[test]
 fn a_restart_keeps_the_turns_for_the_record() {
     let mut bench = Bench::with_agents(vec![to_agent("desk")]);

@@ -12,11 +12,11 @@ use trunkgate_media::agent::{Loss, WarmTransfer, Whisper};
 use trunkgate_media::detection::{AnsweredBy, Verdict};
 use trunkgate_media::{AgentEvent, AgentRequest, EndId, Event, Sound};
 
-/// Time in which a digit that accepts is over.
+/// Time after which an accepting digit has ended.
 const DIGIT: Duration = Duration::from_millis(300);
 const TARGET: &str = "trunk:backup/+14155550199";
 
-/// What feeds an end.
+/// Source of an end's audio.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Feed {
     Nothing,
@@ -26,7 +26,7 @@ enum Feed {
     Other(EndId),
 }
 
-/// The wires of the one session, by the commands to its worker.
+/// Wires of the only session, from the commands to its worker.
 #[derive(Default)]
 struct Ears {
     by: BTreeMap<EndId, EndId>,
@@ -68,7 +68,7 @@ impl Ears {
     }
 }
 
-/// A warm transfer that is under way.
+/// A warm transfer in progress.
 struct Warm {
     bench: Bench,
     caller: Dialing,
@@ -84,7 +84,7 @@ fn warm() -> WarmTransfer {
     WarmTransfer { whisper: Some(whisper), accept: Some('1'), detection: true, ..WarmTransfer::default() }
 }
 
-/// An agent has sent its caller to the backup, whose phone rings; `whisper`: whether the whisper is made by then.
+/// Begins an agent's warm transfer to the backup, which rings; `whisper`: whether the whisper is ready.
 fn begun(settings: WarmTransfer, whisper: bool) -> Warm {
     let mut bench = Bench::with_agents(vec![to_agent("desk"), to_trunk("pbx")]);
     let (caller, own, desk) = bench.talking();
@@ -120,7 +120,7 @@ impl Warm {
         self.bench.input(Input::AppAnswered { query: question.query.unwrap(), answer });
     }
 
-    /// The target answers; the party hears the whisper, the caller music.
+    /// Answers the target; the party hears the whisper, the caller music.
     fn answered(mut self) -> Warm {
         self.bench.receive(BACKUP, self.target.answer(200, &sdp("10.0.0.30", 32_000, 1, "0 101", "sendrecv")));
         self.bench.expect(BACKUP, "ACK");
@@ -153,7 +153,7 @@ impl Warm {
         self.bench.news(Event::Judged { end: self.ears.judge.unwrap(), verdict });
     }
 
-    /// Caller and party hear each other; the agent has left.
+    /// Checks that caller and party hear each other and that the agent has left.
     fn connected(mut self) {
         self.bench.nothing();
         assert_eq!(self.hears(self.own), Feed::Other(self.party));
@@ -166,7 +166,7 @@ impl Warm {
         assert_eq!((record.reason, record.legs[1].reason), (Some("caller_hung_up"), Some("transferred")));
     }
 
-    /// The caller talks with its agent again, which knows why.
+    /// Checks that the caller is connected with its agent again, which has the reason.
     fn back(mut self, reason: &'static str) -> Warm {
         assert_eq!(self.hears(self.own), Feed::Other(self.desk));
         assert_eq!(self.hears(self.desk), Feed::Other(self.own));
@@ -196,7 +196,7 @@ fn a_party_that_accepts_is_connected_in_one_step() {
             warm.whisper_made();
         }
         assert_eq!(warm.hears(warm.party), Feed::Whisper);
-        // It may press while it hears the whisper.
+        // The party may press the digit during the whisper.
         if early {
             warm.played();
             warm.verdict(AnsweredBy::Human);
@@ -275,7 +275,7 @@ fn a_party_that_does_not_accept_leaves_the_caller_with_the_agent() {
         }
         let mut warm = warm.back(reason);
         assert_eq!(warm.bench.gateway.calls(warm.bench.now)[0].legs[2].reason, Some(reason), "{what}");
-        // Another try may do better.
+        // Another transfer may succeed.
         let own = (warm.own, warm.desk);
         warm.bench.wish(warm.desk, AgentRequest::WarmTransfer(TARGET.into(), Box::new(self::warm())));
         let invite = warm.bench.expect(BACKUP, "INVITE sip:+14155550199@10.0.0.30");
@@ -322,7 +322,7 @@ fn a_whisper_that_cannot_be_made_ends_the_transfer() {
     }
 }
 
-/// A target that forwards to two others: what was asked of the first says nothing of the second.
+/// A target that forwards to two others: the question to the first does not apply to the second.
 #[test]
 fn each_party_is_asked_for_itself() {
     let mut warm = begun(warm(), true);
@@ -400,7 +400,7 @@ fn a_caller_that_hangs_up_midway_ends_all() {
     }
 }
 
-/// The party is asked on; the caller hears music, and goes on to the next target where it is not taken.
+/// The party is still asked; the caller hears music, and continues to the next target if the party declines.
 #[test]
 fn an_agent_that_goes_meanwhile_leaves_the_party_asked() {
     for accepts in [true, false] {
@@ -482,7 +482,7 @@ fn a_party_that_is_asked_may_not_change_its_session_and_presses_by_info_too() {
     warm.connected();
 }
 
-/// The caller presses no keys by telephone-events: its party may, for the edge alone.
+/// The caller sends no telephone-events: the party may send them, but only to the edge.
 #[test]
 fn a_party_presses_keys_also_where_its_caller_has_none() {
     let mut bench = Bench::with_agents(vec![to_agent("desk")]);
@@ -530,7 +530,7 @@ fn an_agent_is_no_target_of_a_warm_transfer() {
     bench.finish();
 }
 
-/// Over HTTP, of a call between two parties: one is asked to wait, the other one is left where a third accepts.
+/// A transfer over HTTP in a call between two parties: one waits, and the other is dropped once a third accepts.
 #[test]
 fn a_call_between_two_parties_is_transferred_too() {
     for accepts in [true, false] {

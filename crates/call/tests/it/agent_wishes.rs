@@ -1,4 +1,4 @@
-//! An agent that ends its part in good order, or wants something of the call.
+//! An agent that ends its part in the call properly, or requests an action.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)]
 
 use crate::bench::agents::{Told, agent, agent_table, hang_up, to_agent};
@@ -69,7 +69,7 @@ fn a_transfer_comes_before_the_targets_that_are_left() {
     hang_up(&mut bench, &mut caller);
     let bye = bench.expect(PBX, "BYE");
     bench.receive(PBX, second.respond(&bye, 200, ""));
-    // A transfer is nobody's failure; what failed was its target.
+    // A transfer is no failure; its target has failed.
     let failovers: Vec<_> = bench.gateway.metrics().failovers.iter().map(|((_, why), n)| (*why, *n)).collect();
     assert_eq!(failovers, [("target_rejected", 1)]);
     bench.finish();
@@ -88,7 +88,7 @@ fn an_agent_may_hand_over_to_another() {
     bench.finish();
 }
 
-/// An agent that sends the caller on to itself, for ever: in the end the caller stays with it.
+/// An agent that transfers the caller to itself endlessly: in the end the caller stays with it.
 #[test]
 fn too_many_transfers_do_not_lose_the_caller() {
     let mut bench = Bench::with_agents(vec![to_agent("desk")]);
@@ -107,7 +107,7 @@ fn too_many_transfers_do_not_lose_the_caller() {
     bench.finish();
 }
 
-/// However often it is sent on, the targets of its route are left to a caller: each peer of the fallback can be tried.
+/// Transfers leave enough legs for the targets of the caller's route: each peer of the fallback can be tried.
 #[test]
 fn many_transfers_leave_legs_for_the_fallback() {
     let mut bench = Bench::with_agents(vec![to_agent("desk"), to_trunk("pbx"), to_trunk("backup")]);
@@ -181,7 +181,7 @@ fn a_caller_has_keys_pressed_by_the_number_that_it_wants_or_not_at_all() {
     for (offer, ack, number) in [
         (events(96, "0 96"), String::new(), Some(96)),
         (events(101, "0"), String::new(), None),
-        // It was offered 101, and wants 97.
+        // The caller was offered 101, and answers with 97.
         (String::new(), events(97, "0 97"), Some(97)),
         (String::new(), events(97, "0"), None),
     ] {
@@ -203,7 +203,7 @@ fn a_caller_has_keys_pressed_by_the_number_that_it_wants_or_not_at_all() {
     }
 }
 
-/// Who is at the other end is for the agent to say: the caller's own REFER is refused, and says why.
+/// Only the agent may transfer its caller: the caller's own REFER is refused with the reason.
 #[test]
 fn an_agents_caller_is_told_who_may_transfer_it() {
     let mut bench = Bench::with_agents(vec![to_agent("desk"), to_trunk("pbx")]);

@@ -1,4 +1,4 @@
-//! `order = "asr"`: who is tried first by how it has done lately, who comes back, and what the figures are made of.
+//! `order = "asr"`: targets are tried by their recent answer rates and recover; the basis of the figures.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // only tests stand here
 
@@ -23,7 +23,7 @@ fn figures(bench: &Bench, trunk: &str) -> Figures {
     bench.gateway.status(bench.now).trunks.into_iter().find(|view| view.name == trunk).unwrap().lately
 }
 
-/// A call that each trunk answers with its code; whoever is asked, in order.
+/// Makes a call that each trunk answers with its code; returns the trunks called, in order.
 fn call(bench: &mut Bench, number: &str, codes: [(&'static str, u16); 2]) -> Vec<&'static str> {
     bench.sent.clear();
     let mut caller = bench.invite(CARRIER, number, &offer());
@@ -50,14 +50,14 @@ fn call(bench: &mut Bench, number: &str, codes: [(&'static str, u16); 2]) -> Vec
     let refused = bench.next(CARRIER);
     assert!(refused.code() >= 400, "{}", refused.text);
     caller.to_tag = refused.tag("To");
-    // An ACK of its transaction (RFC 3261 §17.1.1.3).
+    // ACK of the INVITE's own transaction (RFC 3261 §17.1.1.3).
     bench.receive(CARRIER, caller.request("ACK", "", "").replace("z9hG4bK-ACK", "z9hG4bK-INVITE"));
     asked
 }
 
 const NUMBER: &str = "+14155550100";
 
-/// The order of a call in its trace.
+/// Returns the order of a call from its trace.
 fn told(bench: &Bench) -> Option<String> {
     let sid = bench.reports.last().unwrap().call.sid.clone();
     let decided = |entry: &TraceEntry| match &entry.what {
@@ -75,7 +75,7 @@ fn a_trunk_that_fails_is_tried_last_and_comes_back_first() {
     assert_eq!(told(&bench).as_deref(), Some("order asr: pbx (no recent calls), backup (no recent calls)"));
     assert_eq!(call(&mut bench, NUMBER, down), [PBX, BACKUP]);
     assert_eq!(figures(&bench, "pbx").grade, 8);
-    // It is second now, but for one call in twenty or so, and never two of them within ten seconds.
+    // The trunk is second now, except for about one call in twenty, and never two of them within ten seconds.
     let mut probes = 0;
     for _ in 0..150 {
         let order = call(&mut bench, NUMBER, down);
@@ -89,7 +89,7 @@ fn a_trunk_that_fails_is_tried_last_and_comes_back_first() {
         telling.starts_with("order asr: backup (answered 100 % of 30, grade 9), pbx (answered 0 % of "),
         "{telling}"
     );
-    // It is well again: those calls tell, and it has its place back.
+    // The trunk works again: those calls show it, and it regains its place.
     let well = [(PBX, 200), (BACKUP, 200)];
     let back = (0..2_000).position(|_| {
         bench.pass(Duration::from_secs(3));
@@ -177,8 +177,8 @@ fn a_reload_keeps_what_is_known_and_the_order_as_written_needs_none_of_it() {
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 8, ..ProptestConfig::default() })]
-    /// Whatever trunks do: each call is answered by one that can, every trunk is asked once at most, and one that has failed
-    /// all its calls of late is not in front of one that has answered all of its.
+    /// For any behaviour of the trunks, each call is answered by a working one, every trunk is called at most once, and
+    /// a trunk that has failed all its recent calls is never before one that has answered all of its own.
     #[test]
     fn no_call_is_lost_for_the_order(seeds in proptest::collection::vec((0_u8..4, 0_u64..120), 1..40)) {
         let mut bench = by_ratio();

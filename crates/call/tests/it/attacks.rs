@@ -1,5 +1,5 @@
-//! What a hostile far end tries by signalling: to be written where it does not belong, to have us send where we should
-//! not, to be somebody else.
+//! Attacks by signalling: injection into headers and logs, redirection of our traffic to other targets, and
+//! impersonation.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // only tests stand here
 
@@ -8,7 +8,7 @@ use trunkgate_call::limits::{CALL_ID_CHARS, NUMBER_CHARS, TRACE_TEXT_CHARS};
 
 const STEERING: &str = "%1b%5b2J%0d%0aCALL%07%e2%80%ae";
 
-/// The answer to an INVITE with this description.
+/// Returns the response to an INVITE with this description.
 fn refusal(body: &str) -> String {
     let mut bench = Bench::new();
     bench.invite(CARRIER, "+14155550100", body);
@@ -30,7 +30,7 @@ fn rtcp_is_no_way_round_the_rules_for_media_addresses() {
         let answer = refusal(&format!("{}{line}\r\n", offer()));
         assert!(answer.starts_with("SIP/2.0 488") && answer.contains("unusable media address"), "{line}: {answer}");
     }
-    // Without the line RTCP goes one port above RTP: here that is our own listener.
+    // Without the line RTCP uses the port above RTP: here that is our own listener.
     let own = sdp("203.0.113.10", 5059, 1, "0 8", "sendrecv");
     assert!(refusal(&own).starts_with("SIP/2.0 488"));
     for line in ["a=rtcp:4001 IN IP4 198.51.100.9", "a=rtcp:4001", "a=rtcp:0 IN IP4 127.0.0.1", "a=rtcp:x"] {
@@ -62,7 +62,7 @@ fn nothing_that_a_far_end_writes_steers_a_terminal_or_breaks_a_line() {
         cseq: 1,
         to_tag: String::new(),
     };
-    // A user part with control characters, or marks of direction, cannot be called.
+    // A user part with control characters, or direction marks, cannot be called.
     for (number, call) in [(STEERING, 1), ("CALL%e2%80%ae", 2)] {
         bench.receive(CARRIER, dialing(number, call).request("INVITE", &offer(), ""));
         bench.expect(CARRIER, "SIP/2.0 100");
@@ -84,7 +84,7 @@ fn nothing_that_a_far_end_writes_steers_a_terminal_or_breaks_a_line() {
     assert!(told.contains("486 [2JBusy") && !told.contains("\\u{1b}") && !told.contains("\\u{202e}"), "{told}");
 }
 
-/// Marks of direction (Unicode TR 9 §2) and separators of lines.
+/// Direction marks (Unicode TR 9 §2) and line separators.
 const MARKS: [char; 14] = [
     '\u{61c}', '\u{200e}', '\u{200f}', '\u{2028}', '\u{2029}', '\u{202a}', '\u{202b}', '\u{202c}', '\u{202d}',
     '\u{202e}', '\u{2066}', '\u{2067}', '\u{2068}', '\u{2069}',
@@ -108,7 +108,7 @@ fn no_mark_of_direction_disguises_who_calls_or_is_called() {
         assert!(!sent.text.contains(mark) && !sent.text.contains(&escaped), "{}", sent.text);
         let stored = serde_json::to_string(&bench.gateway.calls(bench.now)).unwrap();
         assert!(stored.contains("+14155550111") && !stored.contains(mark), "{stored}");
-        // A called party with one is none.
+        // A called user with such a mark is invalid.
         let mut bench = Bench::new();
         bench.invite(CARRIER, &format!("+1415{escaped}5550100"), &offer());
         assert_eq!((bench.reports[0].call.reason, bench.reports[0].sip_code), (Some("incomplete_number"), 484));

@@ -1,5 +1,5 @@
-//! Attended transfer (RFC 5589 §7): one side of two calls joins the far sides of both, by a REFER whose Refer-To names the
-//! other call's dialog (Replaces, RFC 3891).
+//! Attended transfer (RFC 5589 §7): one side of two calls joins the remote parties of both, by a REFER whose Refer-To
+//! names the other call's dialog (Replaces, RFC 3891).
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // only tests stand here
 
@@ -13,7 +13,7 @@ use trunkgate_route::{Definition, HoldMode, Numbers, Pattern, ReferMode, Reinvit
 
 const TARGET: &str = "+12125550100";
 
-/// Calls to `+1415…` go to the PBX, those to `+1212…` to the backup.
+/// Returns a bench that routes `+1415…` to the PBX and `+1212…` to the backup.
 fn with(change: impl Fn(&mut Trunk)) -> Bench {
     let mut trunks = usual_trunks();
     trunks.iter_mut().for_each(change);
@@ -27,15 +27,15 @@ fn with(change: impl Fn(&mut Trunk)) -> Bench {
     Bench::with(Arc::new(Table::new(Definition { numbers, trunks, agents: vec![], routes })))
 }
 
-/// A phone of the PBX with two calls: one that the carrier has made, and one to the backup.
+/// A phone of the PBX with two calls: one from the carrier, and one to the backup.
 struct Phone {
-    /// The far side of its first call.
+    /// Remote party of its first call.
     caller: Dialing,
-    /// Its side of that.
+    /// Its own side of the first call.
     first: Dialed,
-    /// Its side of the other.
+    /// Its own side of the second call.
     second: Dialing,
-    /// The far side of that.
+    /// Remote party of its second call.
     far: Dialed,
 }
 
@@ -58,24 +58,24 @@ impl Phone {
         Phone { caller, first, second, far }
     }
 
-    /// The dialog of its second call as it knows it, for a Refer-To.
+    /// Returns the dialog of its second call for a Refer-To.
     fn second_dialog(&self) -> String {
         format!("call-{0}%40secret.example%3Bto-tag%3D{1}%3Bfrom-tag%3Da{0}", self.second.call, self.second.to_tag)
     }
 
-    /// That of its first one.
+    /// Returns the dialog of its first call for a Refer-To.
     fn first_dialog(&self) -> String {
         let invite = &self.first.invite;
         let call_id = invite.header("Call-ID").replace('@', "%40");
         format!("{call_id}%3Bto-tag%3D{}%3Bfrom-tag%3D{}", invite.tag("From"), self.first.tag)
     }
 
-    /// Its REFER in the first call.
+    /// Returns its REFER in the first call.
     fn refers(&self, cseq: u32, replaces: &str, headers: &str) -> String {
         with_headers(&self.first.request("REFER", cseq, ""), &format!("{}{headers}", refer_to(replaces)))
     }
 
-    /// Takes the next NOTIFY of the first call: its status line.
+    /// Answers the next NOTIFY of the first call, and returns its status line.
     fn news(&self, bench: &mut Bench) -> String {
         let notify = bench.expect(PBX, "NOTIFY");
         assert_eq!(notify.header("Call-ID"), self.first.invite.header("Call-ID"));
@@ -83,7 +83,7 @@ impl Phone {
         notify.body().trim_end().to_owned()
     }
 
-    /// A REFER in the first call that is followed: the re-INVITE that the backup gets.
+    /// Sends a REFER in the first call that is accepted, and returns the re-INVITE to the backup.
     fn asks(&self, bench: &mut Bench) -> Sent {
         bench.receive(PBX, self.refers(1, &self.second_dialog(), ""));
         bench.expect(PBX, "SIP/2.0 202");
@@ -94,7 +94,8 @@ impl Phone {
         asked
     }
 
-    /// The backup takes it: both calls of the phone are over, it hears so, and hangs up the first one itself.
+    /// Accepts the re-INVITE for the backup: both calls of the phone end, it is notified, and hangs up the first one
+    /// itself.
     fn joined(&self, bench: &mut Bench, asked: &Sent, answer: &str) {
         bench.receive(BACKUP, self.far.respond(asked, 200, answer));
         bench.expect(BACKUP, "ACK");
@@ -110,7 +111,7 @@ impl Phone {
         bench.nothing();
     }
 
-    /// Both calls go on and end.
+    /// Checks that both calls continue, and ends them.
     fn ends_both(&mut self, bench: &mut Bench) {
         bench.nothing();
         assert_eq!(bench.gateway.live_calls(), 2);
@@ -134,7 +135,7 @@ fn rfc5589_7_the_far_sides_of_both_calls_are_joined_and_both_calls_of_the_phone_
     let mut phone = Phone::new(&mut bench);
     let before = bench.gateway.status(bench.now).ports_in_use;
     let asked = phone.asks(&mut bench);
-    // Its audio is the caller's, and comes from other ports of ours.
+    // The backup gets the caller's codecs, and other ports of ours.
     assert!(asked.body().contains("AVP 0 8 107 101") && asked.body().contains("c=IN IP4 10.0.0.5"), "{}", asked.text);
     assert_ne!(asked.port(), phone.far.invite.port());
     assert!(!asked.text.contains("198.51.100.7") && !asked.text.contains("10.0.0.20"), "{}", asked.text);
@@ -158,7 +159,7 @@ fn rfc5589_7_the_far_sides_of_both_calls_are_joined_and_both_calls_of_the_phone_
         let trace = serde_json::to_string(&bench.gateway.trace(sid).unwrap()).unwrap();
         assert!(trace.contains(told), "{trace}");
     }
-    // What one of them changes goes on to the other.
+    // A session change by one party is relayed to the other.
     bench.receive(BACKUP, phone.far.request("INVITE", 1, &far_answer(3, "0 101", "sendonly")));
     bench.expect(BACKUP, "SIP/2.0 100");
     let hold = bench.expect(CARRIER, "INVITE");
@@ -191,11 +192,11 @@ fn a_refer_in_the_second_call_that_names_the_first_joins_them_too() {
     let bye = bench.expect(PBX, "BYE");
     assert_eq!(bye.header("Call-ID"), phone.first.invite.header("Call-ID"));
     bench.receive(PBX, phone.first.respond(&bye, 200, ""));
-    // Whoever has been told so and does not hang up is hung up on.
+    // A notified phone that does not hang up gets BYE.
     bench.pass(Duration::from_secs(5));
     let bye = bench.expect(PBX, "BYE");
     bench.receive(PBX, phone.second.respond(&bye, 200, ""));
-    // The far side of the second call hangs up, and the caller is told.
+    // The remote party of the second call hangs up, and the caller gets BYE.
     bench.receive(BACKUP, phone.far.request("BYE", 1, ""));
     bench.expect(BACKUP, "SIP/2.0 200");
     let bye = bench.expect(CARRIER, "BYE");
@@ -266,7 +267,7 @@ fn far_sides_with_other_codecs_are_converted_and_each_leg_keeps_its_own_protecti
         let line = "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj\r\n";
         far_answer(version, "8 101", "sendrecv").replace("RTP/AVP", "RTP/SAVP") + line
     };
-    // The suite's tag is the one of the offer.
+    // The tag of the crypto suite is that of the offer.
     let tag = far.invite.body().lines().find(|line| line.contains("AES_CM_128_HMAC_SHA1_80")).unwrap().to_owned();
     let tag = tag.trim_start_matches("a=crypto:").split(' ').next().unwrap().to_owned();
     let secure = |version| secure(version).replace("a=crypto:1 ", &format!("a=crypto:{tag} "));
@@ -294,7 +295,7 @@ fn far_sides_with_other_codecs_are_converted_and_each_leg_keeps_its_own_protecti
     bench.finish();
 }
 
-/// The backup is sent no changes.
+/// Returns a bench whose backup gets no re-INVITE.
 fn with_local_backup(change: impl Fn(&mut Trunk)) -> Bench {
     with(|trunk| {
         change(trunk);
@@ -322,7 +323,7 @@ fn a_far_side_that_is_sent_no_changes_stays_and_the_other_one_is_asked_to_come()
             phone.ends_both(&mut bench);
             continue;
         }
-        // The first call of the phone is over, and it hears so there.
+        // The first call of the phone is over, and the phone is notified there.
         assert_eq!(phone.news(&mut bench), "SIP/2.0 200 OK");
         let bye = bench.expect(PBX, "BYE");
         assert_eq!(bye.header("Call-ID"), phone.first.invite.header("Call-ID"));
@@ -370,7 +371,7 @@ fn where_the_other_side_does_not_take_it_all_stays_as_it_was_and_the_phone_is_to
         };
         assert_eq!(media.iter().filter(changes).count(), 0, "{media:?}");
         assert_eq!(bench.gateway.status(bench.now).ports_in_use, before);
-        // And the next one may do better.
+        // A later REFER may succeed.
         bench.receive(PBX, phone.refers(2, &phone.second_dialog(), "Refer-Sub: false\r\n"));
         assert_eq!(bench.expect(PBX, "SIP/2.0 202").header("Refer-Sub"), "false");
         let asked = bench.expect(BACKUP, "INVITE");
@@ -444,7 +445,7 @@ fn a_lost_dialog_ends_its_own_call_and_no_other() {
 
 #[test]
 fn whoever_hangs_up_meanwhile() {
-    // The phone hangs up both of its calls: the join goes on.
+    // The phone hangs up both of its calls: the join continues.
     let mut bench = with(|_| {});
     let mut phone = Phone::new(&mut bench);
     let asked = phone.asks(&mut bench);
@@ -462,7 +463,7 @@ fn whoever_hangs_up_meanwhile() {
     bench.bye(&mut phone.caller, &phone.far);
     bench.finish();
 
-    // The one that is to come hangs up: the other call goes on.
+    // The party that is to join hangs up: the other call continues.
     let mut bench = with(|_| {});
     let mut phone = Phone::new(&mut bench);
     phone.asks(&mut bench);
@@ -475,7 +476,7 @@ fn whoever_hangs_up_meanwhile() {
     bench.bye(&mut phone.caller, &phone.first);
     bench.finish();
 
-    // The one that waits for it hangs up: the other one is put back.
+    // The party that waits for the join hangs up: the other party is restored.
     let mut bench = with(|_| {});
     let mut phone = Phone::new(&mut bench);
     let asked = phone.asks(&mut bench);
@@ -571,7 +572,7 @@ fn who_may_not_or_names_what_cannot_be_joined_is_refused() {
     let mut phone = Phone::new(&mut bench);
     let own = phone.first_dialog();
     let early_only = format!("{}%3Bearly-only", phone.second_dialog());
-    // A dialog that the edge has with another trunk.
+    // A dialog of the edge with another trunk.
     let of_far = phone.far.invite.header("Call-ID").replace('@', "%40");
     let anothers = format!("{of_far}%3Bto-tag%3D{}%3Bfrom-tag%3D{}", phone.far.tag, phone.far.invite.tag("From"));
     let refused = [
@@ -591,7 +592,7 @@ fn who_may_not_or_names_what_cannot_be_joined_is_refused() {
     bench.bye(&mut phone.second, &phone.far);
     bench.receive(PBX, phone.refers(6, &over, ""));
     bench.expect(PBX, "SIP/2.0 603");
-    // One that rings.
+    // A dialog that rings.
     let mut ringing = bench.invite(PBX, TARGET, &sdp("10.0.0.20", 30_010, 1, "0 101", "sendrecv"));
     bench.expect(PBX, "SIP/2.0 100");
     let far = Dialed { tag: "far".into(), ..Dialed::new(BACKUP, bench.expect(BACKUP, "INVITE")) };
@@ -610,7 +611,7 @@ fn who_may_not_or_names_what_cannot_be_joined_is_refused() {
     bench.expect(BACKUP, "ACK");
     bench.bye(&mut phone.caller, &phone.first);
     bench.finish();
-    // A trunk whose REFERs are refused.
+    // A trunk with refused REFERs.
     let mut bench = with(|trunk| trunk.refer = ReferMode::Refuse);
     let mut phone = Phone::new(&mut bench);
     bench.receive(PBX, phone.refers(1, &phone.second_dialog(), ""));
@@ -631,7 +632,7 @@ fn rfc5589_7_a_dialog_that_is_none_here_is_for_the_target_to_find() {
     bench.receive(BACKUP, target.answer(481, ""));
     bench.expect(BACKUP, "ACK");
     assert_eq!(phone.news(&mut bench), "SIP/2.0 481 Call/Transaction Does Not Exist");
-    // Who is not called as any other is not called so either.
+    // A target that cannot be called otherwise cannot be called this way either.
     bench.receive(
         PBX,
         with_headers(
@@ -654,7 +655,7 @@ fn a_number_that_cannot_be_called_is_refused_where_replaces_names_no_dialog_here
             bench.expect(PBX, "SIP/2.0 484");
             bench.nothing();
         }
-        // Where it names one, that says who is meant.
+        // If Replaces names a dialog of the edge, that identifies the target.
         let refer_to = format!("Refer-To: <sip:pbx?Replaces={}>\r\n", phone.second_dialog());
         bench.receive(PBX, with_headers(&phone.first.request("REFER", 4, ""), &refer_to));
         match mode {
@@ -690,7 +691,7 @@ fn a_refer_that_goes_on_names_the_dialog_as_its_far_side_knows_it() {
         bench.receive(CARRIER, phone.caller.respond(&refer, 603, ""));
         bench.expect(PBX, "SIP/2.0 603");
     }
-    // What is over has no other side that could be asked.
+    // A call that is over has no other side.
     bench.bye(&mut phone.second, &phone.far);
     bench.receive(PBX, phone.refers(3, &ours, ""));
     bench.expect(PBX, "SIP/2.0 603");

@@ -1,4 +1,5 @@
-//! Credentials between the edge and its trunks: ours where a trunk asks, theirs where it must show some.
+//! Credentials between the edge and its trunks: ours for a trunk that challenges, and theirs for a trunk that must
+//! authenticate.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::wildcard_enum_match_arm)] // only tests stand here
 
@@ -19,7 +20,7 @@ fn bench(connect: Vec<TargetSpec>) -> Bench {
     Bench::with(table(with_auth(), vec![route(connect)]))
 }
 
-/// The PBX asks for credentials; the INVITE that it gets then.
+/// Makes a call that the PBX challenges; returns the INVITE with credentials.
 fn challenged(bench: &mut Bench) -> (Dialing, Sent, Dialed) {
     let caller = bench.invite(CARRIER, "+14155550100", &offer());
     bench.expect(CARRIER, "SIP/2.0 100");
@@ -186,7 +187,7 @@ fn a_called_number_that_was_changed_on_the_way_is_refused_with_400() {
     }
 }
 
-/// EnableSecurity ES2021-05: whoever can make us send a request asks for a proof of our password.
+/// EnableSecurity ES2021-05: any party that can make us send a request may challenge us for a digest of our password.
 #[test]
 fn nobody_else_gets_a_proof_of_our_password() {
     // A bare URI that leads elsewhere.
@@ -208,7 +209,7 @@ fn nobody_else_gets_a_proof_of_our_password() {
     away.expect(CARRIER, "SIP/2.0 100");
     away.expect(CARRIER, "SIP/2.0 500");
     away.finish();
-    // The caller's side, which asks when we hang up on it.
+    // The caller's side, which challenges our BYE.
     let mut bench = bench(vec![to_trunk("pbx")]);
     let (caller, callee) = bench.answered();
     bench.receive(PBX, callee.request("BYE", 1, ""));
@@ -218,7 +219,7 @@ fn nobody_else_gets_a_proof_of_our_password() {
     bench.receive(CARRIER, text.replace("Content-Length", &format!("{CHALLENGE}Content-Length")));
     bench.nothing();
     bench.finish();
-    // A redirection leads to peers of trunks only, so nobody can be asked elsewhere.
+    // A redirection leads to peers of trunks only, so no other server can challenge us.
     let mut bench = self::bench(vec![to_trunk("pbx")]);
     bench.invite(CARRIER, "+14155550100", &offer());
     let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
@@ -277,7 +278,7 @@ fn a_trunk_that_must_show_credentials_is_challenged_first() {
     assert_eq!((bench.gateway.calls(bench.now).len(), bench.gateway.held_calls()), (0, 0), "no call of it");
     bench.receive(CARRIER, caller.request("ACK", "", ""));
     bench.nothing();
-    // A trunk's own answers and requests in dialogs pass: it is called without having shown anything.
+    // A trunk's own responses and requests in dialogs pass without credentials.
     let caller = bench.invite(PBX, "+14155550100", &sdp("10.0.0.20", 30_000, 1, "0", "sendrecv"));
     assert_eq!(caller.peer, PBX);
     bench.expect(PBX, "SIP/2.0 100");

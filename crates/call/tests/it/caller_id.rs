@@ -1,5 +1,5 @@
-//! Which number is shown as the caller's: what a trunk may show, what a target is shown, a route's own number, and callers
-//! who want to be unknown.
+//! Caller ID: the numbers that a trunk may show, replacement towards a target, a route's own number, and anonymous
+//! callers.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // only tests stand here
 
 use std::sync::Arc;
@@ -13,7 +13,7 @@ fn number(text: &str) -> Number {
     Numbers::default().normalise_caller(text, None)
 }
 
-/// What is allowed, and what is shown instead.
+/// Returns a rule with the allowed numbers and the replacement.
 fn rule(allow: &[&str], default: Option<&str>) -> Option<CallerIdRule> {
     let allow = allow.iter().map(|text| Pattern::parse(text).unwrap()).collect();
     Some(CallerIdRule { allow, default: default.map(number) })
@@ -32,7 +32,7 @@ fn bench_of(from: Trunk, to: Trunk, own: Option<&str>) -> Bench {
     Bench::with(table(vec![from, to], vec![route]))
 }
 
-/// A call with this From and these headers: the INVITE as the PBX gets it, or the code that the caller is told.
+/// Makes a call with this From and these headers; returns the INVITE to the PBX, or the code for the caller.
 fn call(bench: &mut Bench, from: &str, headers: &str) -> Result<Sent, u16> {
     let caller =
         Dialing { peer: CARRIER.into(), number: "+14155550100".into(), call: 1, cseq: 1, to_tag: String::new() };
@@ -74,14 +74,14 @@ fn from_is_shown_replaced_or_refused() {
         (rule(allowed, Some(DEFAULT)), None, "<sip:1001@198.51.100.7>", default),
         (rule(allowed, None), None, "<sip:1001@198.51.100.7>", Err(403)),
         (rule(allowed, None), None, "<tel:+1-415-555-1234>", Ok("<sip:+14155551234@us>")),
-        // Nothing that only looks like an allowed number is one.
+        // A number that only resembles an allowed one is not allowed.
         (rule(allowed, None), None, "<sip:+14155551234%3bx@198.51.100.7>", Err(403)),
         (rule(allowed, None), None, "<sip:+14155551234,1@198.51.100.7>", Err(403)),
         (None, Some("+14155550188"), ALICE, own),
         (rule(&["+14155550188"], None), Some("+14155550188"), ALICE, own),
         (rule(allowed, None), Some("+14155550188"), ALICE, Err(403)),
         (rule(allowed, Some(DEFAULT)), Some("+14155550188"), ALICE, default),
-        // Who shows no number shows no wrong one.
+        // An anonymous caller shows no wrong number.
         (rule(allowed, None), None, HIDDEN, Ok(HIDDEN)),
         (rule(allowed, Some(DEFAULT)), Some("+14155550188"), HIDDEN, Ok(HIDDEN)),
     ] {
@@ -91,7 +91,7 @@ fn from_is_shown_replaced_or_refused() {
     }
 }
 
-/// sipgate wants the account in From, and the caller's number in P-Preferred-Identity without `+`.
+/// sipgate requires the account in From, and the caller's number in P-Preferred-Identity without `+`.
 #[test]
 fn rfc3325_9_2_a_trunk_may_have_the_account_in_from_and_the_number_beside_it() {
     let sipgate = |caller_id| {
@@ -113,12 +113,12 @@ fn rfc3325_9_2_a_trunk_may_have_the_account_in_from_and_the_number_beside_it() {
             assert_eq!(is_hidden, from == HIDDEN, "{}", invite.text);
         }
     }
-    // Without `from_user` From is as it was.
+    // Without `from_user` From is unchanged.
     let trunk = Trunk { preferred_identity: Some(SendNumbers::E164), ..pbx(None) };
     let invite = call(&mut bench_of(carrier(None), trunk, None), ALICE, "").unwrap();
     assert_eq!(from_of(&invite), "\"Alice\" <sip:+14155551234@us>");
     assert_eq!(invite.headers("P-Preferred-Identity"), [format!("<sip:+14155551234@{LOCAL}>")]);
-    // And without either, none goes on that a caller brings.
+    // Without either setting, a caller's own header is not passed on.
     let brought = "P-Preferred-Identity: <sip:+14155551234@x>\r\n";
     let invite = call(&mut bench_of(carrier(None), pbx(None), None), ALICE, brought).unwrap();
     assert!(invite.headers("P-Preferred-Identity").is_empty(), "{}", invite.text);
@@ -126,7 +126,7 @@ fn rfc3325_9_2_a_trunk_may_have_the_account_in_from_and_the_number_beside_it() {
 
 #[test]
 fn a_number_that_is_one_by_its_context_alone_is_not_sent_on_without_it() {
-    // Read without it, the second would be a number in Maine.
+    // Without its context the second number would be one in Maine.
     for (from, shown) in [
         ("<sip:4155551234@198.51.100.7>", "<sip:4155551234@us>"),
         ("<sip:2079460018;phone-context=+44@198.51.100.7>", "<sip:+442079460018@us>"),
@@ -182,7 +182,7 @@ fn asserted_identities_and_diversions_keep_to_the_same_rule() {
     }
 }
 
-/// Twilio takes a caller without number by its P-Asserted-Identity, which has to be one of the account's.
+/// Twilio identifies a caller without a number by its P-Asserted-Identity, which must belong to the account.
 #[test]
 fn who_wants_to_be_unknown_stays_so_and_the_trunk_knows_whose_call_it_is() {
     let twilio = || rule(&["+14155550188", DEFAULT], Some(DEFAULT));
@@ -201,7 +201,7 @@ fn who_wants_to_be_unknown_stays_so_and_the_trunk_knows_whose_call_it_is() {
             &["<sip:+14155550199@us>"],
             &["user;critical;id"],
         ),
-        // The caller's trunk is not trusted: nothing of what it says goes on, ours does.
+        // The caller's trunk is not trusted: its identity headers are dropped, ours are sent.
         (Identities::Strip, ALICE, private, HIDDEN, &["<sip:+14155550199@us>"], &["id"]),
         (Identities::Strip, HIDDEN, "", HIDDEN, &["<sip:+14155550199@us>"], &["id"]),
     ] {
@@ -213,7 +213,7 @@ fn who_wants_to_be_unknown_stays_so_and_the_trunk_knows_whose_call_it_is() {
         assert_eq!(invite.headers("Privacy"), privacy, "{headers}");
         assert!(!invite.text.contains("9999") && !invite.text.contains("1234@"), "{}", invite.text);
     }
-    // To a trunk that is to be told nothing of who calls, nothing is told.
+    // A trunk that may not know the caller gets no identity headers.
     let mut bench = bench_of(carrier(None), Trunk { identity: Identities::Strip, ..pbx(twilio()) }, None);
     let invite = call(&mut bench, HIDDEN, "").unwrap();
     assert!(invite.headers("P-Asserted-Identity").is_empty() && invite.headers("Privacy").is_empty());

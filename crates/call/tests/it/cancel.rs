@@ -1,4 +1,4 @@
-//! The caller gives up: before anything came back, while it rings, and at the very moment of the answer.
+//! The caller gives up: before any response, while the target rings, and at the moment of the answer.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // only tests stand here
 
@@ -16,7 +16,7 @@ fn before_any_answer_the_target_is_left_in_silence() {
     bench.receive(CARRIER, Dialing { to_tag: terminated.tag("To"), ..caller }.request("ACK", "", ""));
     bench.nothing();
     assert_eq!((bench.reports[0].sip_code, bench.reports[0].call.outcome), (487, Some("canceled")));
-    // A provisional that comes late after all is answered by CANCEL (RFC 3261 §9.1).
+    // A late provisional response is followed by CANCEL (RFC 3261 §9.1).
     bench.receive(PBX, callee.answer(180, ""));
     let cancel = bench.expect(PBX, "CANCEL");
     bench.receive(PBX, callee.respond(&cancel, 200, ""));
@@ -58,7 +58,7 @@ fn rfc3326_3_1_whoever_was_answered_elsewhere_tells_the_target() {
     for (reason, expected) in
         [("", None), ("Reason: SIP;cause=200\r\n", Some(said)), ("Reason: Q.850;cause=16;text=\"x\"\r\n", None)]
     {
-        // Before and after a sign of life.
+        // Before and after the first response.
         for rings in [true, false] {
             let mut bench = Bench::new();
             let (caller, callee) = bench.calling(&offer(), "");

@@ -1,4 +1,4 @@
-//! Calls that outlive what they began with: a restart from a snapshot, another configuration, another address.
+//! Calls that outlive their first circumstances: a restart from a snapshot, another configuration, another address.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // only tests stand here
 
@@ -16,7 +16,7 @@ fn a_restart_in_mid_call() {
     let (mut caller, callee) = bench.answered();
     let before = bench.gateway.calls(bench.now).remove(0);
     let ports: Vec<u16> = added(&bench.take_media());
-    // Trunks in another order: parties are numbered anew.
+    // Trunks in another order: parties get new numbers.
     let mut trunks = usual_trunks();
     trunks.reverse();
     bench.restart(table(trunks, vec![route(vec![to_trunk("pbx")])]));
@@ -29,7 +29,7 @@ fn a_restart_in_mid_call() {
     assert_eq!(serde_json::to_value(&before).unwrap(), serde_json::to_value(&after).unwrap());
     assert_eq!(bench.gateway.status(bench.now).ports_in_use, 4);
 
-    // A change still goes through, then the end.
+    // A session change still succeeds, then the call ends.
     caller.cseq = 2;
     bench.receive(CARRIER, caller.request("INVITE", &sdp("198.51.100.7", 40_000, 2, "0 8 101", "sendonly"), ""));
     bench.expect(CARRIER, "SIP/2.0 100");
@@ -110,7 +110,7 @@ fn calls_that_are_being_set_up_are_not_in_a_snapshot() {
 fn a_reload_leaves_calls_with_what_they_began_with() {
     let mut bench = Bench::with(usual());
     let (caller, callee) = bench.answered();
-    // The PBX's trunk is gone, and its address is nobody's.
+    // The PBX's trunk is gone, and no other trunk has its address.
     bench.configure(|settings| settings.table = table(vec![trunk("carrier", &[CARRIER])], vec![]));
     bench.receive(PBX, callee.request("BYE", 1, ""));
     bench.expect(PBX, "SIP/2.0 200");
@@ -126,7 +126,7 @@ fn a_reload_leaves_calls_with_what_they_began_with() {
 
 #[test]
 fn a_call_belongs_to_its_trunk_though_another_claims_the_same_address() {
-    // Both lead to the same machine, as two trunks at one provider do.
+    // Both lead to the same machine, like two trunks at one provider.
     let trunks = vec![trunk("carrier", &[CARRIER]), trunk("first", &[PBX]), trunk("second", &[PBX])];
     let mut bench = Bench::with(table(trunks, vec![route(vec![to_trunk("second")])]));
     let (caller, callee) = bench.answered();

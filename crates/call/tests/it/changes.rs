@@ -1,4 +1,4 @@
-//! What whoever watches the edge is told of calls, and what a verdict says beside it.
+//! Changes of calls reported to observers of the edge, and the verdicts beside them.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // only tests stand here
 
@@ -33,7 +33,7 @@ fn dial(bench: &mut Bench) -> Dialing {
     caller
 }
 
-/// Takes the call that has come there.
+/// Answers the call that has arrived at a peer.
 fn take(bench: &mut Bench, caller: &mut Dialing, peer: &str) -> Dialed {
     let callee = Dialed::new(peer, bench.expect(peer, "INVITE"));
     bench.receive(peer, callee.answer(200, &answer()));
@@ -67,7 +67,7 @@ fn a_call_goes_on_only_where_there_is_a_next_target() {
     assert!(call.flags.contains(&"failed_over"), "{:?}", call.flags);
 }
 
-/// What a fault of this call alone tells goes with its end.
+/// The diagnosis of a fault specific to this call is reported with its end.
 #[test]
 fn the_fix_of_a_fault_is_told_with_it() {
     let mut bench = with(trunk("pbx", &[PBX]));
@@ -106,7 +106,7 @@ fn packets_that_do_not_leave_this_machine_are_told_of_once() {
             _ => None,
         })
         .collect();
-    // Both are heard; what is sent to the callee stays here.
+    // Both are heard; packets to the callee do not leave this machine.
     for _ in 0..4 {
         ends.iter().for_each(|end| end.rx_packets.add(250));
         ends.iter().for_each(|end| end.tx_packets.add(250));

@@ -1,4 +1,4 @@
-//! Which codecs go from one side to the other: what both trunks may use, then what the edge converts.
+//! Codecs offered from one side to the other: those that both trunks allow, then those that the edge transcodes.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // helpers of tests are not `#[test]` themselves
 
@@ -19,20 +19,20 @@ fn bench(carrier: &[&str], pbx: &[&str]) -> Bench {
     Bench::with(table(trunks(carrier, pbx), vec![route(vec![to_trunk("pbx")])]))
 }
 
-/// What the trace of the newest call says was decided.
+/// Returns the decisions in the trace of the newest call.
 fn decisions(bench: &Bench) -> Vec<String> {
     let sid = bench.gateway.calls(bench.now).remove(0).sid;
     let entries = bench.gateway.trace(&sid).unwrap().entries.into_iter();
     entries.filter_map(|entry| if let TraceItem::Decision { text } = entry.what { Some(text) } else { None }).collect()
 }
 
-/// A description with these formats.
+/// Returns a description with these formats.
 fn described(ip: &str, port: u16, version: u64, formats: &str) -> String {
     let opus = if formats.contains("107") { "a=rtpmap:107 opus/48000/2\r\na=fmtp:107 useinbandfec=1\r\n" } else { "" };
     sdp(ip, port, version, formats, "sendrecv") + opus
 }
 
-/// The wires that were ordered last, in order.
+/// Returns the last wires commanded, in order.
 fn wires(bench: &mut Bench) -> Vec<WireSpec> {
     let wire = |command| match command {
         Command::Wire { wire, .. } => Some(wire),
@@ -58,7 +58,7 @@ fn what_suits_both_trunks_comes_first() {
     }
 }
 
-/// A call that is answered so: the codecs of both legs, and its wires.
+/// Makes an answered call; returns the codecs of both legs, and its wires.
 fn answered(bench: &mut Bench, offered: &str, formats: &str) -> (Vec<String>, Vec<WireSpec>) {
     bench.invite(CARRIER, "+14155550100", &described("198.51.100.7", 40_000, 1, offered));
     bench.expect(CARRIER, "SIP/2.0 100");
@@ -80,7 +80,7 @@ fn by_default_any_two_of_g711_and_opus_are_converted_and_what_both_have_is_relay
         ("0 101", "8 101", ["PCMU", "PCMA"], [true; 2]),
         ("0 101", "107 101", ["PCMU", "opus"], [true; 2]),
         ("107 101", "0 101", ["opus", "PCMU"], [true; 2]),
-        // One that names all that it has: PCMU passes, and what it may send besides is converted when it comes.
+        // The answer lists several codecs: PCMU passes, and the others are transcoded if they arrive.
         ("0 101", "107 8 0 101", ["PCMU", "PCMU"], [false, true]),
     ] {
         let trunks = vec![trunk("carrier", &[CARRIER]), trunk("pbx", &[PBX])];
@@ -94,7 +94,7 @@ fn by_default_any_two_of_g711_and_opus_are_converted_and_what_both_have_is_relay
     }
 }
 
-/// A call between two sides that share nothing: the caller's and the callee's side of it, and its wires.
+/// Makes a call between two sides without a common codec; returns both sides, and its wires.
 fn converted(bench: &mut Bench) -> (Dialing, Dialed, Vec<WireSpec>) {
     let mut caller = bench.invite(CARRIER, "+14155550100", &described("198.51.100.7", 40_000, 1, "0 101"));
     bench.expect(CARRIER, "SIP/2.0 100");
@@ -251,7 +251,7 @@ fn rfc3264_6_an_answer_with_another_number_of_m_lines_ends_no_call() {
         assert!(said.is_some_and(|text| text.contains("m-lines with")), "{:?}", decisions(&bench));
         caller.to_tag = ok.tag("To");
         bench.receive(CARRIER, caller.request("ACK", "", ""));
-        // The same holds of an answer to a re-INVITE.
+        // The same applies to an answer to a re-INVITE.
         caller.cseq += 1;
         let again = offered.replace("sendrecv", "sendonly");
         bench.receive(CARRIER, caller.request("INVITE", &again, ""));

@@ -1,5 +1,5 @@
-//! A trunk that has more calls than it accepts: a 503 is the word of one of its peers and leads to the next one; once its peers agree, or
-//! one names a rate limit (429), other targets come first for a time.
+//! A trunk with more calls than it accepts: a 503 concerns one of its peers and leads to the next one. Once its peers
+//! agree, or one reports a rate limit (429), other targets are preferred for a time.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // only tests stand here
 
@@ -9,7 +9,7 @@ use crate::bench::*;
 use trunkgate_call::Input;
 use trunkgate_route::{Server, TargetSpec, Trunk};
 
-/// A provider with two peers, one behind the other as the preset makes them of `edges`, and a backup.
+/// Returns a provider with two peers in order of priority, as the preset makes them of `edges`, and a backup.
 fn bench(connect: Vec<TargetSpec>) -> Bench {
     let mut provider = Trunk { congested_on: vec![429, 503], ..trunk("provider", &[PBX, PBX2]) };
     for (peer, priority) in provider.peers.iter_mut().zip([10, 20]) {
@@ -25,7 +25,7 @@ fn dials(bench: &mut Bench, number: &str) -> Dialing {
     caller
 }
 
-/// The caller is refused.
+/// Checks that the caller is refused with this code.
 fn over(bench: &mut Bench, mut caller: Dialing, code: u16) {
     let refused = bench.expect(CARRIER, &format!("SIP/2.0 {code}"));
     assert!(refused.headers("Retry-After").is_empty(), "{}", refused.text);
@@ -34,14 +34,14 @@ fn over(bench: &mut Bench, mut caller: Dialing, code: u16) {
     bench.nothing();
 }
 
-/// A peer gets the call, and refuses it.
+/// Refuses the call at a peer.
 fn refused_by(bench: &mut Bench, peer: &str, code: u16, extra: &str) {
     let asked = Dialed::new(peer, bench.expect(peer, "INVITE"));
     bench.receive(peer, asked.answer_with(code, extra));
     bench.expect(peer, "ACK");
 }
 
-/// The caller is connected with a peer, and hangs up.
+/// Answers the call at a peer, and hangs up for the caller.
 fn answered_by(bench: &mut Bench, mut caller: Dialing, peer: &str) {
     let callee = Dialed::new(peer, bench.expect(peer, "INVITE"));
     bench.receive(peer, callee.answer(200, &answer()));
@@ -51,13 +51,13 @@ fn answered_by(bench: &mut Bench, mut caller: Dialing, peer: &str) {
     bench.bye(&mut caller, &callee);
 }
 
-/// The backup gets it, and refuses it for good.
+/// Refuses the call at the backup for good.
 fn ends_at_the_backup(bench: &mut Bench, caller: Dialing) {
     refused_by(bench, BACKUP, 404, "");
     over(bench, caller, 404);
 }
 
-/// For how many seconds calls skip the provider.
+/// Returns the seconds for which calls skip the provider.
 fn skipped_for(bench: &Bench) -> Option<u64> {
     bench.gateway.status(bench.now).trunks.iter().find(|trunk| trunk.name == "provider").unwrap().congested_seconds
 }

@@ -1,4 +1,4 @@
-//! Keys between two sides that press them in different ways: INFO on one side, telephone-events on the other.
+//! DTMF digits between two sides with different methods: INFO on one side, telephone-events on the other.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // helpers of tests are not `#[test]` themselves
 
@@ -21,7 +21,8 @@ fn described(ip: &str, port: u16, formats: &str) -> String {
     sdp(ip, port, 1, formats, "sendrecv")
 }
 
-/// An answered call whose callee answers with these formats: both sides, the formats of both of our descriptions, its wires.
+/// Makes a call that its callee answers with these formats; returns both sides, the formats of both of our
+/// descriptions, and its wires.
 fn answered(bench: &mut Bench, formats: &str) -> (Dialing, Dialed, [String; 2], Vec<WireSpec>) {
     let mut caller = bench.invite(CARRIER, "+14155550100", &described("198.51.100.7", 40_000, "0 101"));
     bench.expect(CARRIER, "SIP/2.0 100");
@@ -84,7 +85,7 @@ fn a_key_by_info_becomes_a_telephone_event() {
     assert_eq!(pressed(&mut bench), expected);
     assert_eq!(presses(&mut bench, RELAY, "Signal=x\r\n", &mut caller), 400);
     bench.nothing();
-    // What is no key goes on as it came.
+    // Other content than a digit is relayed unchanged.
     caller.cseq += 1;
     bench.receive(CARRIER, info(&caller.request("INFO", "", ""), "text/plain", "5"));
     let passed = bench.expect(PBX, "INFO");
@@ -103,7 +104,7 @@ fn more_keys_by_info_than_are_soon_pressed_are_refused_and_the_call_goes_on() {
     let (mut caller, callee, ..) = answered(&mut bench, "0 101");
     let key = "Signal=5\r\nDuration=2000\r\n";
     let taken = (0..9).take_while(|_| presses(&mut bench, RELAY, key, &mut caller) == 200).count();
-    // The fifth is to begin after 8.4 s, the sixth after 10.5 s.
+    // The fifth digit would begin after 8.4 s, the sixth after 10.5 s.
     assert_eq!((taken, pressed(&mut bench).len()), (5, 5));
     caller.cseq += 1;
     bench.receive(CARRIER, info(&caller.request("INFO", "", ""), RELAY, key));
@@ -113,7 +114,7 @@ fn more_keys_by_info_than_are_soon_pressed_are_refused_and_the_call_goes_on() {
     bench.pass(Duration::from_secs(1));
     assert_eq!(presses(&mut bench, RELAY, key, &mut caller), 200);
     assert_eq!(pressed(&mut bench).len(), 1);
-    // However short they are, no more than a worker keeps.
+    // Even short digits are limited to the worker's queue.
     bench.pass(Duration::from_secs(30));
     let short = "Signal=5\r\nDuration=1\r\n";
     let taken = (0..200).take_while(|_| presses(&mut bench, RELAY, short, &mut caller) == 200).count();
@@ -128,7 +129,7 @@ fn telephone_events_become_infos_one_after_the_other() {
     let (mut caller, callee, told, wires) = answered(&mut bench, "0");
     assert_eq!(told, ["0 8 107", "0 101"]);
     assert_eq!(wires[0].parted, Some(Box::new(PartedSpec { events: vec![(101, 8000)], ..PartedSpec::default() })));
-    // Of one nobody knows how long it was, of one only its beginning came.
+    // The duration of one digit is unknown, and another has only its beginning.
     for (key, ms) in [('1', 120), ('#', 4000), ('2', 0), ('3', 20)] {
         bench.news(Event::Key { end: EndId(0), key, ms });
     }
@@ -143,13 +144,13 @@ fn telephone_events_become_infos_one_after_the_other() {
         assert_eq!((told.body(), told.header("Content-Type")), (body, RELAY));
         bench.nothing();
         bench.receive(PBX, callee.respond(&told, code, ""));
-        // As long as it is pressed, and 100 ms more.
+        // The pause lasts as long as the digit, plus 100 ms.
         bench.pass(pause - Duration::from_millis(1));
         bench.nothing();
         bench.pass(Duration::from_millis(1));
     }
     bench.nothing();
-    // A slow answer is waited for; the next one has then waited for long enough.
+    // The edge waits for a slow response; by then the next digit has waited long enough.
     for key in ['4', '5'] {
         bench.news(Event::Key { end: EndId(0), key, ms: 100 });
     }
@@ -161,11 +162,11 @@ fn telephone_events_become_infos_one_after_the_other() {
     assert_eq!(told.body(), "Signal=5\r\nDuration=100\r\n");
     bench.receive(PBX, callee.respond(&told, 200, ""));
     assert!(bench.story().contains("pbx rejects DTMF by INFO (415)"), "{}", bench.story());
-    // It presses one, by INFO as well.
+    // The callee sends a digit, by INFO as well.
     bench.receive(PBX, info(&callee.request("INFO", 1, ""), RELAY, "Signal=9\r\nDuration=80\r\n"));
     bench.expect(PBX, "SIP/2.0 200");
     assert_eq!(pressed(&mut bench), [(EndId(0), EVENT, "9".to_owned(), 80)]);
-    // The caller's keys are in its media: one by INFO as well would be a second one.
+    // The caller's digits are in its media: an additional INFO would duplicate one.
     assert_eq!(presses(&mut bench, RELAY, "Signal=5\r\n", &mut caller), 415);
     assert!(!bench.story().contains("Signal"), "{}", bench.story());
     bench.bye(&mut caller, &callee);
@@ -242,7 +243,7 @@ fn a_re_invite_keeps_each_side_s_own() {
     bench.take_media();
     assert_eq!(presses(&mut bench, RELAY, "Signal=5\r\n", &mut caller), 200);
     assert_eq!(pressed(&mut bench), [(EndId(1), EVENT, "5".to_owned(), 100)]);
-    // And one from the other side.
+    // Another offer, from the other side.
     bench.receive(
         PBX,
         callee.request("INVITE", 2, &sdp("10.0.0.20", 50_002, 2, "0 96", "sendrecv").replace("101", "96")),
@@ -311,7 +312,7 @@ fn audio_whose_tones_are_keys_is_converted_and_nothing_else() {
     assert_eq!(presses(&mut bench, RELAY, "Signal=5\r\n", &mut caller), 415);
     bench.bye(&mut caller, &callee);
     bench.finish();
-    // Comfort noise stays in the stream that is made of it.
+    // Comfort noise stays in the transcoded stream.
     let mut bench = parted_bench(Dtmf::Inband, Dtmf::Info);
     bench.invite(CARRIER, "+14155550100", &described("198.51.100.7", 40_000, "0 13"));
     bench.expect(CARRIER, "SIP/2.0 100");
@@ -325,7 +326,7 @@ fn audio_whose_tones_are_keys_is_converted_and_nothing_else() {
     });
     let wire = listened.unwrap();
     assert_eq!((wire.transcode.unwrap().noise, wire.payloads), (Some((13, Some(13))), vec![]));
-    // A codec that the edge does not know passes, and with it the tones.
+    // A codec that the edge does not know passes through, with the tones in it.
     let mut bench = parted_bench(Dtmf::Inband, Dtmf::Info);
     bench.invite(CARRIER, "+14155550100", &described("198.51.100.7", 40_000, "18"));
     bench.expect(CARRIER, "SIP/2.0 100");
@@ -351,7 +352,7 @@ fn an_agent_s_keys_go_to_a_side_with_tones_as_such() {
     });
     let mut bench = Bench::with(table.into());
     let (mut caller, _, desk) = bench.talking();
-    // It is wired anew, with another codec.
+    // The caller's side is wired again, with another codec.
     caller.cseq += 1;
     bench.receive(CARRIER, caller.request("INVITE", &sdp("198.51.100.7", 40_000, 2, "8", "sendrecv"), ""));
     bench.expect(CARRIER, "SIP/2.0 100");

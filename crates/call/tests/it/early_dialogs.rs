@@ -1,4 +1,4 @@
-//! Several far ends behind one INVITE of ours: what each says before an answer stays its own.
+//! Several remote parties behind one INVITE of ours: the early description of each stays its own.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // only tests stand here
 
@@ -15,7 +15,7 @@ fn at(host: u8) -> SocketAddr {
     SocketAddr::from(([10, 0, 0, host], 30_000 + u16::from(host) * 2))
 }
 
-/// Where the target's media went since the last time, in order.
+/// Returns the destinations of the target's media since the last call of this function, in order.
 fn pointed(bench: &mut Bench) -> Vec<SocketAddr> {
     let remote = |command: Command| match command {
         Command::SetRemote { remote, .. } => remote.rtp.filter(|rtp| rtp.ip() != ip("198.51.100.7")),
@@ -24,7 +24,7 @@ fn pointed(bench: &mut Bench) -> Vec<SocketAddr> {
     bench.take_media().into_iter().filter_map(remote).collect()
 }
 
-/// One INVITE that two far ends have got.
+/// Makes a call with one INVITE that two remote parties have received.
 fn forked() -> (Bench, Dialing, Dialed, Dialed) {
     let mut bench = Bench::with(table(usual_trunks(), vec![route(vec![to_trunk("pbx")])]));
     let caller = bench.invite(CARRIER, "+14155550100", &offer());
@@ -106,7 +106,7 @@ fn rfc6228_a_199_ends_one_early_dialog_and_is_never_shown() {
     bench.nothing();
     assert_eq!(pointed(&mut bench), [at(51)], "the one that is left is heard again");
     assert_eq!(bench.gateway.sip_counts().dialogs, dialogs - 1);
-    // Of one that nobody has heard of: nothing.
+    // A 199 of an unknown early dialog has no effect.
     bench.receive(PBX, Dialed { tag: "three".into(), ..one.clone() }.answer(199, ""));
     bench.receive(PBX, two.answer(199, ""));
     bench.nothing();

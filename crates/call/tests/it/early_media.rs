@@ -1,4 +1,4 @@
-//! Media before the answer: wired by the 18x, kept by the 200, and usable after another target answers.
+//! Early media: wired by the 18x, kept by the 200, and replaceable after another target answers.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // only tests stand here
 
@@ -30,7 +30,7 @@ fn a_183_with_description_wires_the_media_at_once() {
     assert_eq!(ringing.body(), "");
     assert_eq!(bench.gateway.calls(bench.now)[0].state, "early");
 
-    // The 200 repeats the answer, or leaves it out: both mean the same.
+    // The 200 may repeat the answer or omit it, with the same meaning.
     bench.receive(PBX, callee.answer(200, ""));
     bench.expect(PBX, "ACK");
     let ok = bench.expect(CARRIER, "SIP/2.0 200");

@@ -1,5 +1,5 @@
-//! Offers before the answer (RFC 3311 §5, RFC 6337 §3): by UPDATE of either side and in a PRACK, relayed where the other side
-//! can be asked in its early dialog, else answered by the edge.
+//! Offers before the answer (RFC 3311 §5, RFC 6337 §3): by UPDATE of either side and in a PRACK. They are relayed if
+//! the other side supports that in its early dialog, otherwise answered by the edge.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // only tests stand here
 
@@ -11,18 +11,18 @@ use trunkgate_media::Command;
 
 const ALLOW: &str = "Allow: INVITE, ACK, BYE, CANCEL, PRACK, UPDATE\r\n";
 
-/// What each side can before the answer.
+/// Capabilities of a side before the answer.
 #[derive(Debug, Clone, Copy)]
 struct Able {
-    /// The caller acknowledges provisional answers; the callee has them acknowledged.
+    /// Whether the caller acknowledges provisional responses, or the callee requires it.
     reliable: bool,
-    /// It takes UPDATE.
+    /// Whether it supports UPDATE.
     update: bool,
 }
 
 const BOTH: Able = Able { reliable: true, update: true };
 
-/// A call that the callee has sent 183 with its answer for, acknowledged on each side that can.
+/// Makes a call with a 183 and its answer from the callee, acknowledged on each side that supports it.
 fn early(caller_can: Able, callee_can: Able) -> (Bench, Dialing, Dialed, Sent) {
     let mut bench = Bench::new();
     let headers = |able: Able, tag: &str| {
@@ -51,12 +51,12 @@ fn update(bench: &mut Bench, caller: &mut Dialing, body: &str) {
     bench.receive(CARRIER, caller.request("UPDATE", body, ""));
 }
 
-/// The caller's media moves, and it holds.
+/// Returns an offer of the caller with a new media address, on hold.
 fn moved() -> String {
     sdp("198.51.100.9", 41_000, 2, "0 8 101", "sendonly")
 }
 
-/// The callee's media moves.
+/// Returns an offer of the callee with a new media address.
 fn moves() -> String {
     sdp("10.0.0.21", 33_000, 2, "0 101", "sendrecv")
 }
@@ -66,7 +66,7 @@ fn hears(bench: &mut Bench, address: &str) -> bool {
     told.iter().any(|c| matches!(c, Command::SetRemote { remote, .. } if remote.rtp == Some(address.parse().unwrap())))
 }
 
-/// The callee answers the INVITE, the caller has its 2xx: that.
+/// Answers the INVITE for the callee, and returns the caller's 2xx.
 fn answered(bench: &mut Bench, caller: &Dialing, callee: &Dialed, body: &str) -> Sent {
     bench.receive(PBX, callee.answer(200, body));
     bench.expect(PBX, "ACK");
@@ -85,7 +85,7 @@ fn hang_up(mut bench: Bench, mut caller: Dialing, callee: &Dialed) {
 
 #[test]
 fn rfc3311_5_1_an_offer_of_the_caller_goes_on_in_the_early_dialog() {
-    // The 2xx may repeat what the INVITE was answered with: it counts no more.
+    // The 2xx may repeat the answer to the INVITE, which no longer counts.
     for last in ["", &answer()] {
         let (mut bench, mut caller, callee, _) = early(BOTH, BOTH);
         update(&mut bench, &mut caller, &moved());
@@ -115,7 +115,7 @@ fn where_the_callee_cannot_be_asked_the_edge_answers_and_tells_it_later() {
         assert!(ok.body().contains("a=recvonly") && ok.body().contains("RTP/AVP 0 101"), "{}", ok.text);
         assert!(hears(&mut bench, "198.51.100.9:41000"));
         bench.nothing();
-        // Of a codec that the callee has not taken nothing comes.
+        // A codec that the callee has not accepted is refused.
         update(&mut bench, &mut caller, &sdp("198.51.100.9", 41_000, 3, "18", "sendonly"));
         bench.expect(CARRIER, "SIP/2.0 488");
         let ok = answered(&mut bench, &caller, &callee, &answer());
@@ -138,7 +138,7 @@ fn rfc3311_5_1_an_offer_of_the_callee_goes_on_in_the_early_dialog() {
     let ok = bench.expect(PBX, "SIP/2.0 200");
     assert!(ok.header("CSeq").ends_with("UPDATE") && ok.body().contains(LOCAL), "{}", ok.text);
     assert!(hears(&mut bench, "10.0.0.21:33000"));
-    // And once more, by the caller.
+    // A further offer, from the caller.
     let mut caller = caller;
     update(&mut bench, &mut caller, &moved());
     let asked = bench.expect(PBX, "UPDATE");
@@ -159,7 +159,7 @@ fn where_the_caller_cannot_be_asked_the_edge_answers_the_callee() {
         assert!(!ok.text.contains("198.51.100"), "{}", ok.text);
         assert!(hears(&mut bench, "10.0.0.21:33000"));
         bench.nothing();
-        // Its 2xx counts for what it has said last.
+        // The callee's 2xx stands for its last description.
         let ok = answered(&mut bench, &caller, &callee, &answer());
         assert_eq!(ok.port(), told.port());
         assert!(!hears(&mut bench, "10.0.0.20:30000"));
@@ -167,7 +167,8 @@ fn where_the_caller_cannot_be_asked_the_edge_answers_the_callee() {
     }
 }
 
-/// Of what its INVITE is answered it may take the first word alone (RFC 3261 §13.2.1): the hold is told once it can be asked.
+/// The caller may ignore every answer to its INVITE but the first (RFC 3261 §13.2.1): it gets the hold once it can get
+/// a re-INVITE.
 #[test]
 fn a_caller_is_told_after_the_answer_what_the_callee_has_changed_before_it() {
     for (reliable, can_update) in [(false, false), (false, true), (true, false)] {
@@ -201,7 +202,7 @@ fn a_callee_that_offers_while_the_caller_has_not_acknowledged_is_answered_by_the
     hang_up(bench, caller, &callee);
 }
 
-/// What the other side answers: what whoever asked hears.
+/// Pairs of the other side's response and the response to the requester.
 #[test]
 fn a_refusal_before_the_answer_leaves_all_as_it_was() {
     for (code, seen) in [(488, 488), (491, 491), (500, 500), (481, 500), (408, 500), (0, 500), (405, 200), (501, 200)] {
@@ -277,7 +278,7 @@ fn a_target_that_fails_while_it_is_asked_lets_the_caller_ask_again() {
     bench.expect(PBX, "ACK");
     bench.expect(CARRIER, "SIP/2.0 500").header("Retry-After");
     let backup = Dialed::new(BACKUP, bench.expect(BACKUP, "INVITE"));
-    // Nobody is heard who could be asked.
+    // No responding target could get the offer.
     update(&mut bench, &mut caller, &moved());
     bench.expect(CARRIER, "SIP/2.0 500").header("Retry-After");
     bench.receive(BACKUP, backup.answer(200, &sdp("10.0.0.30", 31_000, 5, "0 101", "sendrecv")));
@@ -287,7 +288,7 @@ fn a_target_that_fails_while_it_is_asked_lets_the_caller_ask_again() {
     hang_up(bench, caller, &backup);
 }
 
-/// The same from the other side: what the caller was offered by somebody who is gone is put right after its answer.
+/// A callee that has changed the caller's description fails: the caller gets a corrected one after its answer.
 #[test]
 fn a_callee_that_fails_while_the_caller_is_asked_leaves_it_to_be_asked_again() {
     let (mut bench, caller, callee, _) = early(BOTH, BOTH);

@@ -1,4 +1,4 @@
-//! Emergency calls: refused by no limit; and nothing that only looks like one is.
+//! Emergency calls: exempt from every limit; numbers that only resemble one are not.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // only tests stand here
 
 use std::time::Duration;
@@ -25,7 +25,7 @@ fn limited(to: Trunk, connect: TargetSpec) -> Bench {
     })
 }
 
-/// What becomes of one more call to this user part: the INVITE that goes on, or the code.
+/// Returns the result of another call to this user part: the INVITE that is sent on, or the code.
 fn call(bench: &mut Bench, call: u32, user: &str) -> Result<Sent, u16> {
     bench.sent.clear();
     let caller = Dialing { peer: CARRIER.into(), number: user.into(), call, cseq: 1, to_tag: String::new() };
@@ -44,7 +44,7 @@ fn no_limit_refuses_one() {
     for (number, user) in (2..).zip(["911", "112", "%39%31%31", "911;phone-context=+1", "911;9005550123", "911"]) {
         let invite = call(&mut bench, number, user).unwrap();
         let uri = invite.first_line().split(' ').nth(1).unwrap().to_owned();
-        // What stands behind `;` is a parameter, and goes nowhere.
+        // Text after `;` is a parameter, and is not sent on.
         assert!(uri.starts_with("sip:911@") || uri.starts_with("sip:112@"), "{uri}");
     }
 }
@@ -67,7 +67,7 @@ fn what_goes_out_decides_on_the_trunk_that_it_goes_to() {
     for (connect, dialled, expected) in [
         (to("+19005550123"), "911", Some(403)),
         (to("911"), "112", None),
-        // An outside line in front: nothing exempts it from the limits of the trunk that it comes from.
+        // A prefix for an outside line does not exempt a call from the limits of its incoming trunk.
         (to("911"), "9911", None),
     ] {
         let mut bench = limited(far(), connect);

@@ -1,4 +1,4 @@
-//! What ends a call that nobody ended: no ACK, no media, no ports, no worker; and the operator.
+//! Ends of a call that no party requested: no ACK, no media, no ports, no worker; and by the operator.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // only tests stand here
 
@@ -8,7 +8,7 @@ use crate::bench::*;
 use trunkgate_call::{Control, Input};
 use trunkgate_media::{Command, EndId, Event, MediaId};
 
-/// The ends of the only session, in the order in which they were added, and its id.
+/// Returns the id of the only session, and its ends in the order of their creation.
 fn ends(bench: &Bench) -> (MediaId, Vec<EndId>) {
     let added = bench.media.iter().filter_map(|(id, c)| match c {
         Command::AddEnd { end, .. } => Some((*id, *end)),
@@ -49,7 +49,7 @@ fn an_answer_that_is_never_acknowledged() {
     bench.finish();
 }
 
-/// ACKs that match no dialog are in the ladder and in the verdict, while the call lives and after its end.
+/// ACKs that match no dialog appear in the ladder and in the verdict, while the call lives and after its end.
 #[test]
 fn an_answer_that_is_acknowledged_with_another_tag() {
     let mut bench = Bench::new();
@@ -168,7 +168,7 @@ fn a_target_that_has_seen_bad_ports_is_asked_again() {
     bench.expect(PBX, "CANCEL");
     let second = bench.expect(PBX, "INVITE");
     assert_ne!(second.port(), first.invite.port());
-    // Three times is enough: the next target's turn.
+    // After three failures the next target is tried.
     for _ in 0..2 {
         let (_, all) = ends(&bench);
         bind_failed(&mut bench, id, *all.last().unwrap());
@@ -313,7 +313,7 @@ fn a_fork_that_hangs_up_early_takes_neither_another_one_nor_an_answered_call_wit
     bench.expect(CARRIER, "SIP/2.0 100");
     let one = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
     let other = Dialed { tag: "other".into(), ..one.clone() };
-    // Two phones behind one target ring, neither with media.
+    // Two phones behind one target ring, both without media.
     bench.receive(PBX, one.answer(180, ""));
     bench.expect(CARRIER, "SIP/2.0 180");
     bench.receive(PBX, other.answer(180, ""));

@@ -1,4 +1,4 @@
-//! A target that fails: which way is tried next, and what the caller is told once none is left.
+//! Failing targets: the next candidate, and the caller's response once none is left.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // only tests stand here
 
@@ -22,7 +22,7 @@ fn dial(bench: &mut Bench) -> Dialing {
     caller
 }
 
-/// Whichever of the PBX's two peers was asked first, and the other.
+/// Returns the first called peer of the PBX, and the other one.
 fn asked_first(bench: &mut Bench) -> (Dialed, &'static str) {
     let (first, other) = if bench.sent[0].to == PBX.parse().unwrap() { (PBX, PBX2) } else { (PBX2, PBX) };
     (Dialed::new(first, bench.expect(first, "INVITE")), other)
@@ -95,7 +95,7 @@ fn figures_of_a_trunk_count_calls_and_not_its_addresses() {
         assert_eq!(figures(&bench), (calls, Some(1.0), calls, calls, calls));
         bench.bye(&mut caller, &second);
     }
-    // Both addresses refuse: one call more, and not answered.
+    // Both addresses refuse: one more call, and not answered.
     dial(&mut bench);
     let (first, other) = asked_first(&mut bench);
     refuse(&mut bench, &first, 503);
@@ -107,7 +107,7 @@ fn figures_of_a_trunk_count_calls_and_not_its_addresses() {
 
 #[test]
 fn twilio_s_edges_are_asked_in_their_order_and_then_another_trunk() {
-    // As the preset makes them of `edges`: one behind the other.
+    // Peers in order of priority, as the preset makes them of `edges`.
     let mut twilio = trunk("twilio", &[PBX, PBX2]);
     for (peer, priority) in twilio.peers.iter_mut().zip([10, 20]) {
         peer.priority = priority;
@@ -120,7 +120,7 @@ fn twilio_s_edges_are_asked_in_their_order_and_then_another_trunk() {
         for (edge, code) in [(PBX, 503), (PBX2, 500)] {
             let asked = Dialed::new(edge, bench.expect(edge, "INVITE"));
             assert_eq!(bench.sent.iter().filter(|sent| sent.first_line().starts_with("INVITE")).count(), 0);
-            // What it says early is heard no longer once it has failed.
+            // Its early media is removed once it has failed.
             bench.receive(edge, asked.answer(183, &answer()));
             refuse(&mut bench, &asked, code);
             assert!(bench.take_media().iter().any(|command| matches!(command, Command::RemoveEnd { .. })));
@@ -166,7 +166,7 @@ fn silence_goes_to_the_next_peer_after_four_seconds() {
     bench.finish();
 }
 
-/// Its phone rings only now, and need not list a missed call.
+/// The phone rings only now, and need not list a missed call.
 #[test]
 fn rfc3326_3_1_a_target_that_wakes_up_too_late_hears_that_another_has_answered() {
     for answers in [true, false] {
@@ -269,7 +269,7 @@ fn ringing_out_goes_to_the_next_target_and_ends_in_480() {
 
 #[test]
 fn finals_that_end_the_search_and_what_the_caller_sees() {
-    // (what the only target answers, what the caller gets)
+    // (response of the only target, response to the caller)
     for (code, seen, outcome) in [
         (404, 404, "refused"),
         (403, 403, "refused"),
@@ -352,7 +352,7 @@ fn a_target_at_its_limit_counts_as_failed() {
         bench.receive(&callee.peer, callee.answer(486, ""));
     }
     bench.sent.clear();
-    // Its place is free again.
+    // The slot is free again.
     let third = dial(&mut bench);
     bench.expect(PBX, "INVITE");
     bench.receive(CARRIER, third.request("CANCEL", "", ""));
@@ -378,7 +378,7 @@ fn reject_is_an_answer_of_its_own_also_as_the_last_target() {
 fn names_are_looked_up_and_each_address_is_tried() {
     let mut named = trunk("pbx", &[PBX]);
     named.peers[0] = Peer::to("sip:pbx.example".into(), name("pbx.example"));
-    // Known from both before the name is: as `accept_from` may say.
+    // Both addresses are known before the name is resolved, as with `accept_from`.
     named.accept_from = vec!["10.0.0.20/31".parse().unwrap()];
     let trunks = vec![trunk("carrier", &[CARRIER]), named, trunk("backup", &[BACKUP])];
     let mut bench = Bench::with(table(trunks, vec![route(vec![to_trunk("pbx"), to_trunk("backup")])]));
@@ -392,7 +392,7 @@ fn names_are_looked_up_and_each_address_is_tried() {
     let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
     refuse(&mut bench, &callee, 503);
     bench.expect(BACKUP, "INVITE");
-    // Twice the same answer means nothing.
+    // A second identical answer has no effect.
     bench.resolve(query, &[PBX]);
     bench.nothing();
 }
@@ -421,7 +421,7 @@ fn a_name_that_is_not_found_or_never_answered_for_goes_on() {
     bench.resolve(query, &[PBX]);
     assert!(bench.sent.iter().all(|s| s.to != PBX.parse().unwrap()));
 
-    // The caller gives up while the name is looked up.
+    // The caller gives up while the name is resolved.
     let mut bench = Bench::with(table(trunks(), routes()));
     let caller = dial(&mut bench);
     bench.receive(CARRIER, caller.request("CANCEL", "", ""));
@@ -446,7 +446,7 @@ fn a_bare_uri_is_called_and_may_speak_though_no_trunk_names_it() {
     bench.expect(DESK, "ACK");
     caller.to_tag = bench.expect(CARRIER, "SIP/2.0 200").tag("To");
     bench.receive(CARRIER, caller.request("ACK", "", ""));
-    // It may not begin calls of its own.
+    // The URI may not begin calls of its own.
     bench.invite(DESK, "+14155550100", &offer());
     bench.nothing();
     bench.receive(DESK, callee.request("BYE", 1, ""));
@@ -454,7 +454,7 @@ fn a_bare_uri_is_called_and_may_speak_though_no_trunk_names_it() {
     let bye = bench.expect(CARRIER, "BYE");
     bench.receive(CARRIER, caller.respond(&bye, 200, ""));
     bench.pass(Duration::from_secs(40));
-    // Nor say anything once the call is gone.
+    // The URI may not send anything once the call is gone.
     bench.receive(DESK, callee.request("BYE", 2, ""));
     bench.nothing();
     bench.finish();
@@ -503,7 +503,7 @@ fn rfc3261_18_1_1_a_long_invite_goes_by_tcp_and_by_udp_again() {
     };
     assert_eq!(transports(&over(None)), ["SIP/2.0/UDP"]);
     assert_eq!(transports(&over(Some(1_300))), ["SIP/2.0/UDP"], "short enough");
-    // It is answered: TCP it stays.
+    // The target answers over TCP, which is kept.
     let mut bench = over(Some(576));
     let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
     assert!(callee.invite.header("Via").starts_with("SIP/2.0/TCP "), "{}", callee.invite.text);
@@ -516,7 +516,7 @@ fn rfc3261_18_1_1_a_long_invite_goes_by_tcp_and_by_udp_again() {
     };
     bench.input(Input::Received { flow: tcp, bytes: callee.answer(404, "").into() });
     bench.expect(CARRIER, "SIP/2.0 404");
-    // Refused: at once by UDP. Silent: after a second.
+    // TCP is refused: UDP is tried at once. TCP is silent: after a second.
     for refused in [true, false] {
         let mut bench = over(Some(576));
         bench.sent.clear();
@@ -579,7 +579,7 @@ fn an_invite_too_long_for_udp_is_told_with_what_makes_it_long() {
     let trace = bench.gateway.trace(&bench.gateway.calls(bench.now)[0].sid).unwrap();
     let decided = |entry: &&TraceEntry| matches!(&entry.what, TraceItem::Decision { text } if *text == wanted);
     assert_eq!(trace.entries.iter().filter(decided).count(), 1, "{trace:?}");
-    // Repetitions are not told, nor the next call's in the log within a minute.
+    // Retransmissions are not reported, nor is the next call in the log within a minute.
     bench.pass(Duration::from_secs(2));
     dial(&mut bench);
     assert_eq!(told(&bench).len(), 1);
@@ -599,7 +599,7 @@ fn an_invite_that_is_short_or_goes_by_tcp_is_not_told() {
         let mut bench = Bench::with(table(vec![trunk("carrier", &[CARRIER]), pbx], vec![route(vec![to_trunk("pbx")])]));
         dial(&mut bench);
         assert!(!bench.logs.iter().any(|line| line.contains("udp_mtu")), "{:?}", bench.logs);
-        // By UDP after all, since TCP is silent.
+        // UDP is used in the end, since TCP is silent.
         bench.pass(Duration::from_millis(1_100));
         assert_eq!(bench.logs.iter().any(|line| line.contains("udp_mtu")), by_tcp, "{:?}", bench.logs);
     }

@@ -1,4 +1,4 @@
-//! Forks that are asked for in mid-call: who listens from now on, and who no longer. The call itself never notices.
+//! Forks requested during a call: listeners are added and removed without effect on the call.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)]
 
 use std::sync::Arc;
@@ -167,7 +167,7 @@ fn what_cannot_be_heard_is_refused_and_nothing_is_begun() {
         assert_eq!(end(&mut bench, id), Err(Refused::UnknownFork), "{id}");
     }
     assert!(bench.asked().is_empty());
-    // Its BYE to the callee is not answered yet.
+    // Its BYE to the callee has no response yet.
     hang_up(&mut bench, &mut caller);
     assert_eq!(begin(&mut bench, &named("scribe")), Err(Refused::CallEnded));
     let bye = bench.expect(PBX, "BYE");
@@ -207,7 +207,7 @@ fn no_call_has_more_than_its_limits_and_its_targets_are_not_counted_among_them()
         }
     }
     assert_eq!(begin(&mut bench, &named("scribe")), Err(Refused::TooManyForks), "in all");
-    // The caller can be sent on all the same.
+    // The caller can still be transferred.
     bench.wish(desk, AgentRequest::Transfer("trunk:pbx".into()));
     let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
     bench.receive(PBX, callee.answer(200, &answer()));
@@ -218,7 +218,7 @@ fn no_call_has_more_than_its_limits_and_its_targets_are_not_counted_among_them()
     bench.finish();
 }
 
-/// Whoever comes while the caller is on its way hears it, and the tone that it hears; then the target.
+/// A fork added during a transfer hears the caller, the caller's ringback, and then the target.
 #[test]
 fn a_fork_of_a_call_that_is_being_transferred_hears_all_of_it() {
     let mut bench = Bench::with(table(vec![to_agent("desk")]));
@@ -262,7 +262,7 @@ fn forks_outlive_a_restart_as_they_were_asked_for() {
     begin(&mut bench, &named("desk")).unwrap();
     let ended = begin(&mut bench, &named("scribe")).unwrap();
     end(&mut bench, &ended.id).unwrap();
-    // An agent that the new configuration does not have.
+    // An agent that the new configuration does not contain.
     let scribe = agent_table(vec![agent("scribe")], route(vec![to_trunk("pbx")]));
     bench.restart(scribe);
     let asked = bench.asked();
@@ -307,7 +307,7 @@ fn an_operator_sends_the_caller_of_an_agent_on() {
         ("reject:486", Refused::BadTarget),
         ("trunk:nowhere", Refused::UnknownTarget),
         ("agent:nobody", Refused::UnknownTarget),
-        // It could only listen.
+        // This agent can only listen.
         ("agent:recorder", Refused::UnknownTarget),
     ] {
         assert_eq!(transfer(&mut bench, target), Err(why), "{target}");

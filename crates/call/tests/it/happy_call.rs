@@ -1,4 +1,4 @@
-//! A call that goes through: what each side sees of it, and what is left afterwards.
+//! A successful call: the messages of each side, and the state left afterwards.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // only tests stand here
 
@@ -103,7 +103,7 @@ fn answer_is_ours(ok: &Sent) {
     }
 }
 
-/// The call's sid.
+/// Checks the record, and returns the call's SID.
 fn record_tells_it_all(bench: &Bench, call_id: &str) -> String {
     let record = &bench.reports[0];
     assert_eq!(bench.reports.len(), 1);
@@ -243,7 +243,7 @@ fn metrics_count_what_happened() {
     bench.finish();
 }
 
-/// The caller's and the callee's counters of the answered call.
+/// Returns the caller's and the callee's counters of the answered call.
 fn counters(bench: &mut Bench) -> Vec<std::sync::Arc<trunkgate_media::EndCounters>> {
     let commands = bench.take_media().into_iter();
     let of = |command| if let Command::AddEnd { spec, .. } = command { Some(spec.counters) } else { None };

@@ -1,4 +1,4 @@
-//! Headers that go on from one side of a call to the other, who is said to call, and what never goes on.
+//! Headers passed from one side of a call to the other, caller identity, and headers that are never passed.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // only tests stand here
 
 use std::sync::Arc;
@@ -24,7 +24,7 @@ fn between(carrier: Trunk, pbx: Trunk) -> Bench {
     Bench::with(table(vec![carrier, pbx], vec![route(vec![to_trunk("pbx")])]))
 }
 
-/// What the PBX gets of an INVITE with these headers.
+/// Returns the INVITE to the PBX for an INVITE with these headers.
 fn sent_on(bench: &mut Bench, headers: &str) -> Sent {
     let caller =
         Dialing { peer: CARRIER.into(), number: "+14155550100".into(), call: 1, cseq: 1, to_tag: String::new() };
@@ -54,7 +54,7 @@ fn what_goes_on_where_nothing_is_said() {
     let mut bench = between(carrier(), pbx());
     let invite = sent_on(&mut bench, EVERYTHING);
     assert_eq!(invite.header("User-to-User"), "56a390f3d2b7;encoding=hex");
-    // The numbers stay, and where they were is ours.
+    // The numbers are kept, and their host is ours.
     let diversion = format!("\"Desk\" <sip:+14155550177@{LOCAL}>;reason=no-answer;counter=1");
     assert_eq!(invite.header("Diversion"), diversion);
     assert_eq!(
@@ -107,12 +107,12 @@ fn a_header_is_known_by_any_form_of_its_name_and_all_its_fields_go_on() {
 #[test]
 fn nothing_is_smuggled_by_names_values_or_line_ends() {
     let rules = || passing(carrier(), &["X-*", "User-to-User"]);
-    // White space before the colon is no way round a rule.
+    // White space before the colon does not circumvent a rule.
     let headers = HeaderRules { remove: patterns(&["X-Hdr"]), ..rules().headers };
     let mut bench = between(Trunk { headers, ..carrier() }, pbx());
     let invite = sent_on(&mut bench, "X-Hdr : 1\r\nX-Hdr\t: 2\r\nx-hdr  :3\r\nX-Other: 4\r\n");
     assert!(invite.headers("X-Hdr").is_empty() && !invite.text.contains("X-Hdr"), "{}", invite.text);
-    // What steers a terminal or hides a line end stays behind, and the line stays one.
+    // Control characters and hidden line ends are removed, and the line stays one line.
     let mut bench = between(rules(), pbx());
     let invite = sent_on(&mut bench, "X-A: a\u{1b}[31m\u{7f}b\r\nX-B: \"\\\0Route\"\r\n");
     assert_eq!(invite.header("X-A"), "a[31mb");
@@ -160,7 +160,7 @@ fn what_only_a_preset_s_trunk_may_say_is_taken_from_nobody_else() {
         let invite = sent_on(&mut bench, forged);
         assert_eq!(invite.headers("X-Twilio-VerStat").len(), expected);
         assert_eq!(invite.header("X-Twilio-CallSid"), "CA1");
-        // Nor may an agent be told so.
+        // An agent does not get it either.
         let parameters = vec![("verified".to_owned(), Template::parse("{header:X-Twilio-VerStat}").unwrap())];
         let desk = Agent { parameters, ..agent("desk") };
         let told = told(trunk, desk, forged);
@@ -170,7 +170,7 @@ fn what_only_a_preset_s_trunk_may_say_is_taken_from_nobody_else() {
     }
 }
 
-/// What an agent is told of a call from this trunk.
+/// Returns the parameters that an agent receives for a call from this trunk.
 fn told(trunk: Trunk, agent: Agent, headers: &str) -> Vec<(String, String)> {
     let numbers = Numbers::new("US").unwrap();
     let routes = vec![route(vec![to_agent("desk")])];
@@ -192,7 +192,7 @@ fn agents_are_told_by_the_names_that_twilio_gives_headers() {
     let names: Vec<&str> = all.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["SipHeader_X-Tenant", "SipHeader_User-to-User", "SipHeader_X-Long"]);
     assert_eq!((all[0].1.as_str(), all[2].1.len()), ("acme", 256));
-    // What the file says comes first, and once.
+    // The configured parameter takes precedence, and is sent once.
     let parameters = vec![("SipHeader_X-Tenant".to_owned(), Template::parse("mine").unwrap())];
     let all = told(passes(), Agent { parameters, ..agent("desk") }, "X-Tenant: acme\r\n");
     assert_eq!(all, [("SipHeader_X-Tenant".to_owned(), "mine".to_owned())]);
@@ -273,7 +273,7 @@ fn rfc3323_nothing_that_is_answered_later_tells_who_calls() {
     bench.receive(PBX, callee.answer(200, &answer()));
     bench.expect(PBX, "ACK");
     bench.expect(CARRIER, "SIP/2.0 200");
-    // Our answers to UPDATE and to a re-INVITE say where we are, and so does each request after them.
+    // Our responses to UPDATE and re-INVITE contain our address, and so does each later request.
     bench.receive(PBX, callee.request("UPDATE", 1, ""));
     let updated = bench.expect(PBX, "SIP/2.0 200");
     bench.receive(PBX, callee.request("INVITE", 2, &answer()));
@@ -285,7 +285,7 @@ fn rfc3323_nothing_that_is_answered_later_tells_who_calls() {
     }
 }
 
-/// An answered call whose caller sends an INFO and a BYE with these headers: both as the PBX gets them.
+/// Makes an answered call whose caller sends an INFO and a BYE with these headers; returns both as received by the PBX.
 fn said_later(mut bench: Bench, of_invite: &str, headers: &str) -> [Sent; 2] {
     let mut caller =
         Dialing { peer: CARRIER.into(), number: "+14155550100".into(), call: 1, cseq: 1, to_tag: String::new() };

@@ -1,4 +1,4 @@
-//! The peers asked by OPTIONS: which address is tried, skipped, and tried again.
+//! Peers checked by OPTIONS: the addresses that are tried, skipped, and tried again.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // only tests stand here
 
@@ -17,7 +17,7 @@ fn asked(name: &str, addresses: &[&str]) -> Trunk {
     Trunk { options_interval: INTERVAL, ..trunk(name, addresses) }
 }
 
-/// A PBX with two addresses that are asked; nothing else is.
+/// Returns a table with a PBX of two checked addresses; no other peer is checked.
 fn trunks() -> Arc<Table> {
     let trunks = vec![trunk("carrier", &[CARRIER]), asked("pbx", &[PBX, PBX2]), trunk("backup", &[BACKUP])];
     table(trunks, vec![route(vec![to_trunk("pbx"), to_trunk("backup")])])
@@ -29,7 +29,7 @@ fn dial(bench: &mut Bench) -> Dialing {
     caller
 }
 
-/// The answer of a peer to an OPTIONS.
+/// Returns a peer's response to an OPTIONS.
 fn reply(options: &Sent, code: u16, more: &str) -> String {
     let headers = ["Via", "From", "Call-ID", "CSeq"].map(|name| format!("{name}: {}\r\n", options.header(name)));
     format!(
@@ -39,7 +39,8 @@ fn reply(options: &Sent, code: u16, more: &str) -> String {
     )
 }
 
-/// Lets time pass; every OPTIONS is answered as said, by address; the others are silent. Which were asked when, in seconds.
+/// Lets time pass with these responses to OPTIONS, by address; other addresses are silent. Returns the addresses
+/// checked, with the time in seconds.
 fn live(bench: &mut Bench, time: Duration, answers: &[(&str, u16, &str)]) -> Vec<(String, u128)> {
     let (mut seen, mut ids, start) = (Vec::new(), BTreeSet::new(), bench.now);
     while bench.now < start + time {
@@ -79,7 +80,7 @@ fn an_address_that_fails_three_in_a_row_is_skipped_until_it_answers() {
     assert_eq!((up("sip:10.0.0.20:5060"), up("sip:10.0.0.21:5060")), (Some(false), Some(true)));
     assert_eq!(metrics.trunk_up.get("pbx"), Some(&true));
     assert!(metrics.trunk_keepalive_rtt_seconds.counts.iter().sum::<u64>() >= 4);
-    // Ten calls: none of them waits for the dead one.
+    // Ten calls: none of them waits for the dead address.
     for _ in 0..10 {
         bench.sent.clear();
         let caller = dial(&mut bench);
@@ -101,7 +102,7 @@ fn a_dead_address_is_asked_less_and_less_often_and_never_stops_being_asked() {
     let mut bench = Bench::with(trunks());
     let seen = live(&mut bench, Duration::from_secs(1_800), &[]);
     let times: Vec<u128> = seen.iter().filter(|(to, _)| to == PBX).map(|(_, at)| *at).collect();
-    // Each OPTIONS is given 4 s, and then comes the pause.
+    // Each OPTIONS has 4 s, followed by the pause.
     let pauses: Vec<u128> = times.windows(2).map(|two| two[1] - two[0] - 4).collect();
     let (doubtful, dead) = pauses.split_at(2);
     assert!(doubtful.iter().all(|pause| (13..=17).contains(pause)), "soon again until it counts as down: {pauses:?}");
@@ -115,7 +116,7 @@ fn a_dead_address_whose_host_sends_a_call_is_asked_at_once_and_not_for_each_call
     let mut bench = Bench::with(trunks());
     live(&mut bench, Duration::from_secs(1_000), &[(PBX2, 200, "")]);
     assert_eq!(state(&bench, PBX).0, "down");
-    // Just asked in vain: the next time would come in 2 min or so.
+    // Just checked without a response: the next check would come in about 2 min.
     while live(&mut bench, Duration::from_secs(1), &[(PBX2, 200, "")]).iter().all(|(to, _)| to != PBX) {}
     live(&mut bench, Duration::from_secs(10), &[(PBX2, 200, "")]);
     for n in 0..10 {
@@ -191,7 +192,7 @@ fn an_address_that_asks_for_a_rest_gets_it_and_no_longer_than_that() {
             }
             order
         };
-        // Until the one that wants a rest has been asked.
+        // Until the address that backs off has been checked.
         let retry = format!("Retry-After: {asked_for}\r\n");
         while !first_asked(&mut bench, 503, &retry).contains(&PBX.to_owned()) {}
         let status = bench.gateway.status(bench.now);
@@ -205,7 +206,7 @@ fn an_address_that_asks_for_a_rest_gets_it_and_no_longer_than_that() {
     }
 }
 
-/// The only address of a trunk is tried although it wants no calls; a call that it answers ends its back-off.
+/// The only address of a trunk is tried despite its back-off; a call that it answers ends the back-off.
 #[test]
 fn a_back_off_of_the_only_address_ends_with_a_call_that_it_answers() {
     let table = table(vec![trunk("carrier", &[CARRIER]), trunk("pbx", &[PBX])], vec![route(vec![to_trunk("pbx")])]);
@@ -230,7 +231,7 @@ fn a_reload_keeps_what_is_known_and_forgets_what_is_gone() {
     live(&mut bench, Duration::from_secs(150), &[(PBX2, 200, "")]);
     bench.configure(|settings| settings.table = trunks());
     assert_eq!((state(&bench, PBX).0, state(&bench, PBX2).0), ("down", "up"));
-    // With an OPTIONS under way the trunk loses that address, then all of them are no longer asked.
+    // The trunk loses an address during its OPTIONS, then no address is checked any more.
     while !bench.sent.iter().any(|sent| sent.to == PBX.parse().unwrap()) {
         bench.pass(Duration::from_millis(100));
     }
@@ -267,12 +268,12 @@ fn a_peer_whose_name_is_not_found_is_down_until_it_is() {
     bench.input(Input::Unresolved(HashMap::from([(destination, NameFault::NotFound)])));
     let problem = "sip:no.such.example: name not found in DNS (name_not_found)".to_owned();
     assert_eq!(seen(&bench), ("down", problem, Some(false), Some(false)));
-    // Another one of the trunk answers.
+    // Another peer of the trunk responds.
     bench.configure(|settings| settings.table = trunks(vec![lost.clone(), peer_at(PBX)]));
     live(&mut bench, Duration::from_secs(5), &[(PBX, 200, "")]);
     let (state, _, up, peer) = seen(&bench);
     assert_eq!((state, up, peer), ("up", Some(true), Some(false)));
-    // It is found, and answers.
+    // The name is resolved, and the peer responds.
     let found = Peer { servers: peer_at(PBX2).servers, ..lost };
     bench.configure(|settings| settings.table = trunks(vec![found]));
     bench.input(Input::Unresolved(HashMap::new()));

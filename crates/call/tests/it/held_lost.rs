@@ -1,5 +1,5 @@
-//! A call on hold may be silent: where it has no session timers either, both sides are asked by OPTIONS, and it ends where
-//! nobody is there any more.
+//! A call on hold may be silent: without session timers both sides are checked by OPTIONS, and the call ends once
+//! neither responds.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)]
 
 use std::time::Duration;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::bench::*;
 
 const IDLE: Duration = Duration::from_secs(60);
-/// Until the look after a change, at the most.
+/// Maximum time until the check after a change.
 const LOOK: Duration = Duration::from_secs(10);
 
 fn change(bench: &mut Bench, caller: &mut Dialing, callee: &Dialed, version: u64, directions: [&str; 2]) {
@@ -25,7 +25,7 @@ fn change(bench: &mut Bench, caller: &mut Dialing, callee: &Dialed, version: u64
 fn held() -> (Bench, Dialing, Dialed) {
     let mut bench = Bench::with(table(usual_trunks(), vec![route(vec![to_trunk("pbx")])]));
     let (mut caller, callee) = bench.answered();
-    // What talks is known by its audio.
+    // A side that sends audio needs no check.
     bench.pass(3 * IDLE);
     bench.nothing();
     change(&mut bench, &mut caller, &callee, 2, ["sendonly", "recvonly"]);
@@ -33,14 +33,14 @@ fn held() -> (Bench, Dialing, Dialed) {
     (bench, caller, callee)
 }
 
-/// Both are asked in their dialogs.
+/// Returns the OPTIONS to both sides, sent in their dialogs.
 fn asked(bench: &mut Bench) -> (Sent, Sent) {
     let mut waited = Duration::ZERO;
     while bench.sent.is_empty() && waited < IDLE + LOOK {
         waited += Duration::from_secs(1);
         bench.pass(Duration::from_secs(1));
     }
-    // A question that nobody answers is over after 32 s, the last look was after 33.
+    // An unanswered check ends after 32 s; the last sample came after 33.
     assert!(waited + Duration::from_secs(1) >= IDLE, "{waited:?}");
     let (near, far) = (bench.expect(CARRIER, "OPTIONS sip:alice@"), bench.expect(PBX, "OPTIONS"));
     assert!(near.header("To").contains(";tag=") && far.header("To").contains(";tag="), "inside the dialogs");
@@ -65,7 +65,7 @@ fn it_goes_on_while_one_side_is_there() {
         bench.nothing();
         assert_eq!(bench.gateway.calls(bench.now)[0].state, "held", "{near:?} {far:?}");
     }
-    // No more once they talk again: from then on silence tells.
+    // No more OPTIONS once they send audio again: from then on silence is detected.
     change(&mut bench, &mut caller, &callee, 3, ["sendrecv", "sendrecv"]);
     bench.pass(3 * IDLE);
     bench.nothing();
@@ -102,7 +102,7 @@ fn a_call_that_ends_or_talks_while_they_are_asked_leaves_nothing() {
     let (mut bench, mut caller, callee) = held();
     asked(&mut bench);
     change(&mut bench, &mut caller, &callee, 3, ["sendrecv", "sendrecv"]);
-    // Nobody answers, but they are heard: their silence tells.
+    // Neither responds, but their audio arrives: silence would be detected.
     bench.pass(Duration::from_secs(33));
     bench.sent.clear();
     assert_eq!(bench.gateway.calls(bench.now)[0].state, "answered");

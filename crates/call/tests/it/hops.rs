@@ -1,4 +1,4 @@
-//! Calls that come back: known by a word of the edge's own, though nothing else of the INVITE tells.
+//! Calls that return to the edge: recognised by the edge's own hop word, even if nothing else of the INVITE matches.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // only tests stand here
 
@@ -59,7 +59,7 @@ fn a_call_that_comes_back_the_same_way_is_482_and_one_that_was_forwarded_goes_on
         }
         bench.nothing();
     }
-    // Another edge of the same name has words of its own.
+    // Another edge of the same name has hop words of its own.
     let mut another =
         Bench::configured(table(usual_trunks(), vec![route(vec![to_trunk("pbx")])]), |config| config.seed = [8; 32]);
     calling(&mut another, CARRIER, "+14155550100", &header(&own));
@@ -81,7 +81,7 @@ fn no_two_calls_have_a_word_or_a_part_of_one_in_common() {
             assert!(word[..8] != other[..8] && word[8..] != other[8..], "{words:?}");
         }
     }
-    // Each of them is recognised by the edge itself.
+    // The edge itself recognises each of them.
     for (word, number) in words.iter().zip(["+14155550100", "+14155550101", "+14155550100"]) {
         calling(&mut bench, CARRIER, number, &header(word));
         bench.expect(CARRIER, "SIP/2.0 482");
@@ -105,7 +105,7 @@ fn a_call_through_too_many_edges_is_483() {
     }
 }
 
-/// A trunk that lets all X- headers pass gets no second one.
+/// A trunk that passes all X- headers gets the header only once.
 #[test]
 fn the_header_goes_on_once() {
     let pass = || HeaderRules { pass: Some(vec![HeaderPattern::parse("X-*").unwrap()]), ..HeaderRules::default() };
@@ -117,7 +117,7 @@ fn the_header_goes_on_once() {
     assert_eq!((onward.headers(HOPS).len(), onward.headers("X-Other").len()), (1, 1), "{}", onward.text);
 }
 
-/// An answered call whose INVITE came with this Max-Forwards.
+/// Makes an answered call whose INVITE had this Max-Forwards.
 fn answered_with(bench: &mut Bench, max_forwards: u8) -> (Dialing, Dialed) {
     let mut caller =
         Dialing { peer: CARRIER.into(), number: "+14155550100".into(), call: 900, cseq: 1, to_tag: String::new() };

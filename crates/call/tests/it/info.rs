@@ -1,4 +1,4 @@
-//! INFO between two far ends: it goes on as it came, and its answer comes back.
+//! INFO between two remote parties: relayed unchanged, with its response.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // only tests stand here
 
@@ -8,7 +8,7 @@ use crate::bench::*;
 
 const KEY: &str = "Signal=5\r\nDuration=160\r\n";
 
-/// An INFO with a key in it.
+/// Returns an INFO with a digit.
 fn info(request: &str) -> String {
     let head = request.split("Content-Length:").next().unwrap().replace("Content-Type: application/sdp\r\n", "");
     format!("{head}Content-Type: application/dtmf-relay\r\nContent-Length: {}\r\n\r\n{KEY}", KEY.len())
@@ -32,7 +32,7 @@ fn rfc6086_it_goes_on_as_it_came_and_the_answer_comes_back() {
         bench.nothing();
         bench.receive(PBX, callee.respond(&passed, code, ""));
         assert_eq!(bench.next(CARRIER).code(), seen);
-        // And the other way.
+        // INFO in the other direction.
         bench.receive(PBX, info(&callee.request("INFO", 1, "")));
         let passed = bench.expect(CARRIER, "INFO");
         assert_eq!(passed.body(), KEY);

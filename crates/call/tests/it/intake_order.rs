@@ -1,5 +1,5 @@
-//! Whatever comes in whatever order: nothing is lost without a word, nothing overtakes what it must not, and nobody who
-//! was in time is turned away.
+//! Any order of messages at the intake: none is lost silently, none overtakes where order matters, and no INVITE in
+//! time is rejected.
 
 #![allow(clippy::unwrap_used)] // only tests stand here
 
@@ -13,16 +13,16 @@ use trunkgate_call::intake::Next;
 use trunkgate_call::limits::INVITE_WAIT;
 use trunkgate_sip::{Flow, ListenerId, Message, Method, Party, Transport};
 
-/// What happens.
+/// An event of the test.
 #[derive(Debug, Clone)]
 enum Step {
-    /// A message comes, so many milliseconds after it reached the system.
+    /// A message arrives, `ago` milliseconds after it reached the system.
     Comes { method: &'static str, name: u8, in_dialog: bool, ago: u64 },
-    /// News of a connection.
+    /// An event of a connection.
     News,
     /// Time passes, in milliseconds.
     Passes(u64),
-    /// So many are served.
+    /// A number of messages is served.
     Served(u8),
 }
 
@@ -48,7 +48,7 @@ fn message(method: &str, name: u8, in_dialog: bool, number: usize) -> Message {
     Message::parse(Bytes::from(text)).unwrap()
 }
 
-/// Which of the test's messages it is.
+/// Returns the number of a test message.
 fn number_of(message: &Message) -> usize {
     let text = String::from_utf8_lossy(message.as_bytes()).into_owned();
     text.split("Subject: ").nth(1).unwrap().trim().parse().unwrap()
@@ -59,7 +59,7 @@ struct Given {
     came: Instant,
     name: u8,
     is_new_invite: bool,
-    /// Those that keep calls going and news, in their order.
+    /// Position among the messages of existing calls and the connection events.
     ongoing: Option<usize>,
 }
 
@@ -101,7 +101,7 @@ proptest! {
                     if waits.is_ok() && intake.len() == before {
                         prop_assert!(method == "ACK" && turned_away.contains(&name));
                     } else if waits.is_ok() {
-                        // A CANCEL has its place behind its INVITE.
+                        // A CANCEL follows its INVITE.
                         let in_order = method != "CANCEL" && (in_dialog || ["ACK", "BYE"].contains(&method));
                         ongoing += usize::from(in_order);
                         let place = in_order.then_some(ongoing);

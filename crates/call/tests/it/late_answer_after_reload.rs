@@ -1,4 +1,4 @@
-//! An INVITE that was given up is still answered for until Timer B, even if its trunk has gone with a reload since.
+//! An INVITE that was given up is still matched until Timer B, even if a reload has removed its trunk.
 
 use std::time::Duration;
 

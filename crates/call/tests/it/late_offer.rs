@@ -1,5 +1,5 @@
-//! INVITEs without offer: ours goes to the target, what the target answered becomes ours to the caller, and the ACK
-//! brings the answer (RFC 3261 §13.2.1).
+//! INVITEs without offer: the target gets our offer, its answer becomes our offer to the caller, and the ACK brings the
+//! caller's answer (RFC 3261 §13.2.1).
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // only tests stand here
 

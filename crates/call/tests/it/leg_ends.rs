@@ -1,4 +1,4 @@
-//! Why each leg ended, and who ended it: in the call's view, its record and its forks.
+//! The reason of each leg's end and the party that ended it: in the call's view, its record and its forks.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)]
 
 use std::time::Duration;
@@ -12,19 +12,19 @@ use trunkgate_route::{Agent, TargetSpec};
 
 type End = (&'static str, &'static str);
 
-/// A leg that has not ended.
+/// A live leg.
 const LIVE: End = ("", "");
 
 fn end(leg: &LegView) -> End {
     (leg.reason.unwrap_or_default(), leg.ended_by.unwrap_or_default())
 }
 
-/// The legs of the one call.
+/// Returns the ends of the only call's legs.
 fn ends(bench: &Bench) -> Vec<End> {
     bench.gateway.calls(bench.now)[0].legs.iter().map(end).collect()
 }
 
-/// Those in its record.
+/// Returns the ends of the legs in its record.
 fn recorded(bench: &Bench) -> Vec<End> {
     bench.reports[0].call.legs.iter().map(end).collect()
 }
@@ -34,7 +34,7 @@ fn verdict(bench: &Bench) -> String {
     bench.gateway.trace(&sid).unwrap().verdict
 }
 
-/// The PBX takes the call.
+/// Answers the call at the PBX.
 fn taken(bench: &mut Bench) -> Dialed {
     let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
     bench.receive(PBX, callee.answer(200, &answer()));
@@ -73,7 +73,7 @@ fn and_so_does_a_target_that_refuses_or_says_nothing() {
     let (desk, _) = bench.asked().remove(0);
     bench.lose(desk, Loss::Status(401));
     bench.expect(PBX, "INVITE");
-    // Not a word of it.
+    // The target does not respond at all.
     let mut passed = 0;
     while !bench.sent.iter().any(|sent| sent.to == BACKUP.parse().unwrap()) {
         bench.sent.clear();
@@ -144,7 +144,7 @@ fn an_agent_that_ends_its_part_or_has_had_its_time() {
     bench.finish();
 }
 
-/// A caller that its agent has sent on, by a transfer whose target then refuses.
+/// Makes a call whose caller is transferred to a target that refuses.
 fn transfer_refused(connect: Vec<TargetSpec>, by_agent: bool) -> (Bench, crate::bench::Dialing) {
     let mut bench = Bench::with_agents(connect);
     let (caller, _, desk) = bench.talking();

@@ -1,4 +1,4 @@
-//! Where a caller is (RFC 6442): Geolocation and the documents that it names, from an INVITE to the target's.
+//! Location of a caller (RFC 6442): Geolocation and the documents that it names, from an INVITE to the target's.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // only tests stand here
 
@@ -8,7 +8,7 @@ use trunkgate_route::{Destination, HeaderPattern, HeaderRules, Identities, Targe
 
 const PIDF: &str = "<?xml version=\"1.0\"?>\r\n<presence entity=\"pres:alice@atlanta.example\"/>";
 
-/// A part of a body with this head.
+/// Returns a body part with this head.
 fn part(head: &str, inside: &str) -> String {
     format!("--b1\r\n{head}\r\n\r\n{inside}\r\n")
 }
@@ -21,7 +21,7 @@ fn document(id: &str, inside: &str) -> String {
     part(&head, inside)
 }
 
-/// An INVITE with these headers and parts besides its offer, in front of it.
+/// Returns an INVITE with these headers, and these parts before its offer.
 fn invite(headers: &str, parts: &str) -> String {
     let caller =
         Dialing { peer: CARRIER.into(), number: "+14155550100".into(), call: 1, cseq: 1, to_tag: String::new() };
@@ -45,7 +45,7 @@ fn sent_on(bench: &mut Bench, headers: &str, parts: &str) -> Sent {
     bench.expect(PBX, "INVITE")
 }
 
-/// The parts of a message: heads and what is in them.
+/// Returns the parts of a message: heads and contents.
 fn parts(message: &Sent) -> Vec<(String, String)> {
     let kind = message.header("Content-Type");
     let boundary = kind.split_once("boundary=").unwrap().1;
@@ -72,7 +72,7 @@ fn rfc6442_the_document_goes_on_with_its_name_beside_our_offer() {
     assert!(parts[1].0.contains("Content-ID: <a@b.example>"));
     assert!(parts[1].0.contains("Content-Disposition: render;handling=optional"));
     assert_eq!(parts[1].1, PIDF);
-    // What is said of it comes back, and what it says stays out of what is shown.
+    // The target's Geolocation-Error is passed back, and the location itself is not displayed.
     let callee = Dialed::new(PBX, sent);
     let ringing = callee
         .answer(180, "")
@@ -87,18 +87,18 @@ fn rfc6442_the_document_goes_on_with_its_name_beside_our_offer() {
 fn only_named_documents_go_on_and_only_where_the_name_does() {
     let other = part("Content-Type: application/vnd.secret+xml\r\nContent-ID: <x@y>", "secret");
     for (headers, documents, geolocation, ids) in [
-        // By reference: nothing but the header.
+        // By reference: only the header.
         ("Geolocation: <https://lis.example/1>\r\n", document("a@b", PIDF), Some("<https://lis.example/1>"), vec![]),
-        // No header: nothing is meant for anybody.
+        // Without the header, no document is passed.
         ("", document("a@b", PIDF), None, vec![]),
-        // Of two documents one is named, and of two names one is there; another type is not what is spoken of.
+        // One of two documents is named, and one of two names exists; a document of another type is not passed.
         (
             "Geolocation: <cid:a@b>, <sips:1@lis.example>\r\nGeolocation: <cid:x@y>, <cid:gone@b>\r\n",
             document("c@d", PIDF) + &document("a@b", PIDF) + &other,
             Some("<cid:a@b>, <sips:1@lis.example>"),
             vec!["a@b"],
         ),
-        // The same name twice is the first.
+        // Of two documents with the same name, the first counts.
         (
             "Geolocation: <cid:a@b>\r\n",
             document("a@b", PIDF) + &document("a@b", "twice"),
@@ -167,13 +167,13 @@ fn rfc3261_21_4_13_a_target_that_takes_no_such_body_is_asked_again_without() {
         ("application/sdp", "<https://lis.example/1>")
     );
     assert!(again.body().starts_with("v=0"));
-    // Once is enough.
+    // Only one retry is sent.
     let callee = Dialed::new(PBX, again);
     bench.receive(PBX, callee.answer(415, ""));
     bench.expect(PBX, "ACK");
     bench.expect(CARRIER, "SIP/2.0 415");
     bench.nothing();
-    // Who was sent no such body means something else.
+    // A target that got no such body means something else.
     let mut bench = usual();
     let callee = Dialed::new(PBX, sent_on(&mut bench, "", ""));
     bench.receive(PBX, callee.answer(415, ""));
@@ -216,7 +216,7 @@ fn number_and_length_of_documents_are_bounded() {
         let sent = sent_on(&mut bench, "Geolocation: <cid:a@b>\r\n", &document("a@b", &"x".repeat(length)));
         assert_eq!((sent.headers("Geolocation").len() == 1, sent.body().len() > LOCATION_BYTES), (is_sent, is_sent));
     }
-    // A name that would be no line, or is longer than any.
+    // A name that cannot be displayed, or is too long.
     for id in ["a@b\u{1b}[31m".to_owned(), "x".repeat(257)] {
         let mut bench = usual();
         let sent = sent_on(&mut bench, "Geolocation: <cid:a@b>\r\n", &document(&id, PIDF));

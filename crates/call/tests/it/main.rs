@@ -1,4 +1,4 @@
-//! Integration tests of this crate, one binary: a file each subject.
+//! Integration tests of this crate, one binary: one file per subject.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panic")]
 

@@ -1,4 +1,4 @@
-//! Messages of mailboxes are shown by phones and extensions (RFC 3842, RFC 6665).
+//! Messages of mailboxes indicated to phones and extensions (RFC 3842, RFC 6665).
 
 #![allow(clippy::unwrap_used, clippy::panic)] // only tests stand here
 
@@ -14,7 +14,7 @@ const EVENT: &str = "Event: message-summary\r\n";
 const PHONE: &str = "203.0.113.77:40001";
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// A mailbox that these parties show: `pbx`, or `pbx/100`.
+/// Returns a mailbox indicated to these parties: `pbx`, or `pbx/100`.
 fn mailbox(name: &str, parties: &[&str]) -> Mailbox {
     let party = |text: &&str| {
         let (trunk, user) = text.split_once('/').map_or((*text, None), |(trunk, user)| (trunk, Some(user.to_owned())));
@@ -35,7 +35,7 @@ fn left(bench: &mut Bench, mailbox: &str, new: u64, old: u64) {
     bench.input(Input::Messages(vec![MailboxMessages { name: mailbox.into(), count, bytes: 0 }]));
 }
 
-/// An edge whose messages are known.
+/// Returns an edge with known messages.
 fn edge(mailboxes: Vec<Mailbox>) -> Bench {
     let mut bench = Bench::with(table(usual_trunks(), vec![]));
     bench.input(Input::Messages(Vec::new()));
@@ -47,7 +47,7 @@ fn subscriber(peer: &str, user: &str, call: u32) -> Dialing {
     Dialing { peer: peer.into(), number: user.into(), call, cseq: 1, to_tag: String::new() }
 }
 
-/// A subscriber that was taken; the NOTIFY that followed.
+/// Returns an accepted subscriber, and the NOTIFY that followed.
 fn subscribed(bench: &mut Bench, user: &str, lines: &str) -> (Dialing, Sent) {
     let mut subscriber = subscriber(PBX, user, 900);
     bench.receive(PBX, subscriber.request("SUBSCRIBE", "", lines));
@@ -63,7 +63,7 @@ fn summary(notify: &Sent) -> (&str, &str) {
     (waiting, notify.body().lines().find_map(|line| line.strip_prefix("Voice-Message: ")).unwrap())
 }
 
-/// The next NOTIFY says this, and is taken.
+/// Checks the next NOTIFY, and answers it.
 fn shown(bench: &mut Bench, subscriber: &Dialing, waiting: &str, count: &str) -> Sent {
     let notify = bench.expect(PBX, "NOTIFY");
     assert_eq!(summary(&notify), (waiting, count));
@@ -71,7 +71,7 @@ fn shown(bench: &mut Bench, subscriber: &Dialing, waiting: &str, count: &str) ->
     notify
 }
 
-/// A response to a NOTIFY outside of any dialog.
+/// Answers a NOTIFY outside of any dialog.
 fn answer(bench: &mut Bench, notify: &Sent, code: u16) {
     let at = notify.to.to_string();
     let text = subscriber(&at, "x", 1).respond(notify, code, "");
@@ -101,7 +101,7 @@ fn a_subscriber_is_notified_at_once_of_each_change_and_of_its_end() {
     left(&mut bench, "front", 0, 3);
     shown(&mut bench, &phone, "no", "0/3 (0/0)");
     assert_eq!(bench.gateway.metrics().sip.subscriptions_active, 1);
-    // A refresh, which is answered with the state.
+    // A refresh, which is followed by the current state.
     bench.pass(5 * MINUTE);
     phone.cseq += 1;
     bench.receive(PBX, phone.request("SUBSCRIBE", "", &format!("{EVENT}Expires: 3600\r\n")));
@@ -208,7 +208,7 @@ fn what_is_wrong_with_a_subscribe_is_answered() {
         assert_eq!(refused.header(header), value, "{lines}");
         bench.nothing();
     }
-    // A carrier that no mailbox names may not subscribe, and an unknown source gets nothing.
+    // A carrier that no mailbox names may not subscribe, and an unknown source gets no response.
     bench.receive(CARRIER, subscriber(CARRIER, "front", 1).request("SUBSCRIBE", "", EVENT));
     bench.expect(CARRIER, "SIP/2.0 405");
     bench.receive("192.0.2.66:5060", subscriber("192.0.2.66:5060", "front", 2).request("SUBSCRIBE", "", EVENT));
@@ -284,7 +284,7 @@ fn an_extension_is_notified_without_a_subscription_until_it_subscribes() {
     left(&mut bench, "front", 1, 0);
     let notify = bench.expect(PBX, "NOTIFY sip:100@");
     assert_eq!(summary(&notify), ("yes", "1/0 (0/0)"));
-    // Meanwhile another message: together with the first one, after the answer.
+    // Another message meanwhile: sent together with the first one, after the response.
     left(&mut bench, "sales", 2, 1);
     let other = bench.expect(PBX, "NOTIFY sip:200@");
     answer(&mut bench, &other, 200);
@@ -293,7 +293,7 @@ fn an_extension_is_notified_without_a_subscription_until_it_subscribes() {
     let notify = bench.expect(PBX, "NOTIFY sip:100@");
     assert_eq!(summary(&notify), ("yes", "3/1 (0/0)"));
     answer(&mut bench, &notify, 200);
-    // One that subscribes is notified in its dialog alone.
+    // A subscribed extension is notified in its dialog only.
     let (phone, notify) = subscribed(&mut bench, "100", EVENT);
     assert_eq!(summary(&notify), ("yes", "3/1 (0/0)"));
     bench.receive(PBX, phone.respond(&notify, 200, ""));
@@ -325,7 +325,7 @@ fn an_extension_is_notified_at_the_next_peer_and_later_again() {
     bench.pass(9 * MINUTE);
     let again = bench.sent.pop_front().unwrap();
     assert!(again.first_line().starts_with("NOTIFY"), "an hour later once more: {}", again.text);
-    // A refusal is final, until there is something else to say.
+    // A refusal is final, until the state changes.
     answer(&mut bench, &again, 489);
     bench.pass(30 * MINUTE);
     bench.nothing();
@@ -361,7 +361,7 @@ fn a_phone_is_notified_when_it_registers_and_subscribes_by_its_own_name() {
     let notify = bench.expect(PHONE, "NOTIFY");
     assert_eq!(summary(&notify), ("no", "0/1 (0/0)"));
     answer(&mut bench, &notify, 200);
-    // A SUBSCRIBE of the phone needs its credentials, as its calls do.
+    // A SUBSCRIBE of the phone needs credentials, like its calls.
     bench.receive(PHONE, subscriber(PHONE, "acme", 8).request("SUBSCRIBE", "", EVENT));
     bench.expect(PHONE, "SIP/2.0 401");
     bench.nothing();

@@ -1,4 +1,4 @@
-//! MESSAGE in a dialog (RFC 3428 §11): it goes to the other side, and its answer comes back.
+//! MESSAGE in a dialog (RFC 3428 §11): relayed to the other side, with its response.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // only tests stand here
 
@@ -23,7 +23,7 @@ fn a_message_goes_to_the_other_side_and_its_answer_back() {
         bench.receive(PBX, callee.respond(&passed, code, ""));
         bench.expect(CARRIER, &format!("SIP/2.0 {seen}"));
     }
-    // What looks like a key is a text here.
+    // Text that resembles a digit stays text.
     bench.receive(PBX, text(&callee.request("MESSAGE", 7, ""), "Signal=5\r\n"));
     let passed = bench.expect(CARRIER, "MESSAGE");
     assert_eq!(passed.body(), "Signal=5\r\n");

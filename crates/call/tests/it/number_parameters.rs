@@ -7,7 +7,7 @@ use trunkgate_route::{Pattern, TargetSpec, Trunk};
 
 const NUMBER: &str = "+14155550100";
 
-/// Trunks that are trusted with these, and a route to the PBX.
+/// Returns a bench with trunks that are trusted with these parameters, and a route to the PBX.
 fn bench(carrier: &[&'static str], pbx: &[&'static str], connect: TargetSpec) -> Bench {
     let mut trunks = usual_trunks();
     trunks[0].number_parameters = carrier.to_vec();
@@ -16,7 +16,7 @@ fn bench(carrier: &[&'static str], pbx: &[&'static str], connect: TargetSpec) ->
     Bench::with(table(trunks, vec![route(vec![connect])]))
 }
 
-/// The carrier calls the number with these parameters.
+/// Calls the number from the carrier with these parameters.
 fn dials(bench: &mut Bench, parameters: &str) {
     let dialing = Dialing {
         peer: CARRIER.into(),
@@ -44,7 +44,7 @@ fn what_both_trunks_are_trusted_with_is_passed_and_nothing_else() {
         (&["cpc"], all, some, ";cpc=payphone"),
         (all, &[], some, ""),
         (&[], all, some, ""),
-        // What is no value of a number, and what only looks like a parameter.
+        // Invalid values of a number, and text that only resembles a parameter.
         (all, all, ";ext=%40evil.example;x-foo=1;cpc=a%3Brn%3D%2B1900", ""),
         (all, all, ";phone-context=+44", ""),
         (all, all, ";rn=carrier", ""),

@@ -1,15 +1,15 @@
-//! The edge behind a one-to-one NAT, with a carrier outside and a PBX inside at once: each is shown the address that it
-//! can reach, in Via, Contact and SDP, and neither ever sees the other's or the one of ours that is not for it.
+//! The edge behind a one-to-one NAT, with a carrier outside and a PBX inside: each gets the address that it can reach,
+//! in Via, Contact and SDP, and neither sees the other's address or our address for the other.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // only tests stand here
 
 use crate::bench::*;
 use trunkgate_media::Command;
 
-/// All that we send to a side names this address of ours, and nothing of these.
+/// Checks that messages to a side contain this address of ours, and none of the hidden ones.
 fn shown(sent: &Sent, ours: &str, hidden: [&str; 3]) {
     assert!(sent.to.to_string() == CARRIER || sent.to.to_string() == PBX);
-    // Of the To line only the tag is ours.
+    // Only the tag of the To line is ours.
     let said = sent.text.lines().filter(|line| !line.starts_with("To: "));
     for line in said {
         assert!(!hidden.iter().any(|address| line.contains(address)), "{line} in:\n{}", sent.text);
@@ -46,7 +46,7 @@ fn a_pbx_inside_and_a_carrier_outside_each_see_their_own_address_of_ours() {
         shown(&bench.expect(called.0, "ACK"), called.1, called.2);
         let ok = bench.expect(calling.0, "SIP/2.0 200");
         shown(&ok, calling.1, calling.2);
-        // The worker knows what each was told.
+        // The worker knows the address shown to each side.
         let told: Vec<_> = bench
             .take_media()
             .into_iter()

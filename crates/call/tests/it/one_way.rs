@@ -1,4 +1,4 @@
-//! A side that is not heard is noticed: trace, log, metric, verdict. And what a call sounded like stands in its record.
+//! Sides without audio: trace, log, metric, verdict; and the quality figures in the record of a call.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // only tests stand here
 
@@ -12,7 +12,7 @@ use crate::bench::*;
 use trunkgate_call::Input;
 use trunkgate_media::{Command, DropReason, EndCounters, EndId, Event, MediaId};
 
-/// The RTP ends that were added, the caller's first.
+/// Returns the RTP ends that were added, the caller's first.
 fn ends(bench: &Bench) -> Vec<(EndId, Arc<EndCounters>)> {
     let of = |command: &Command| match command {
         Command::AddEnd { end, spec } => Some((*end, spec.counters.clone())),
@@ -59,7 +59,7 @@ fn a_silent_side_is_told_with_what_was_announced_expected_and_seen() {
     assert!(bench.logs.iter().any(|line| line.contains("no media from pbx") && line.contains(story)));
     let advised = "Try: set `media_from = [\"203.0.113.66/32\"]` in [trunk.pbx] if these are its packets.";
     assert!(verdict(&bench).ends_with(&format!(" No media from pbx: {story}. {advised}")), "{}", verdict(&bench));
-    // Again, after its session changed: not another call.
+    // Reported again after a session change: still the same call.
     unheard(&mut bench, ends[1].0, None);
     assert_eq!(counted(&bench), BTreeMap::from([(("pbx".to_owned(), "callee"), 1)]));
     ends[1].1.rx_packets.set(10);
@@ -114,7 +114,7 @@ fn a_side_that_stays_silent_for_one_cause_is_told_once() {
     both[1].1.tx_packets.set(250);
     both[1].1.symptoms.unreachable.add(250);
     unheard(&mut bench, both[1].0, None);
-    // It is looked at again at the end of each interval.
+    // The side is checked again at the end of each interval.
     for _ in 0..3 {
         both[0].1.rx_packets.add(250);
         both[1].1.tx_packets.add(250);
@@ -156,7 +156,7 @@ fn a_stream_that_stops_in_mid_call_is_one_way_audio_from_then_on() {
     assert!(traced(&bench).contains(told) && bench.logs.iter().any(|line| line.contains(told)));
     assert_eq!(bench.gateway.calls(bench.now)[0].flags, ["one_way"]);
     assert_eq!(counted(&bench), BTreeMap::from([(("pbx".to_owned(), "callee"), 1)]));
-    // It comes back, and stops once more: one call.
+    // The stream resumes, and stops once more: one call.
     both[1].1.rx_packets.set(900);
     bench.pass(Duration::from_secs(6));
     assert!(verdict(&bench).contains("No media from pbx from 12 s to 20 s after the answer: "), "{}", verdict(&bench));

@@ -1,4 +1,4 @@
-//! Agents on the bench: what the worker was told of them, and the worker's word for what they do.
+//! Agents on the bench: the worker's commands about them, and the worker's events on their behalf.
 #![allow(clippy::wildcard_enum_match_arm)] // one command of many is looked for
 
 use trunkgate_media::agent::{Loss, Settings, TrackName};
@@ -10,32 +10,32 @@ use trunkgate_route::Agent;
 
 use super::*;
 
-/// `agent:NAME`.
+/// Returns the target `agent:NAME`.
 pub fn to_agent(name: &str) -> TargetSpec {
     TargetSpec::Agent(name.into())
 }
 
-/// An agent with every default.
+/// Returns an agent with every default.
 pub fn agent(name: &str) -> Agent {
     Agent::at(name, &format!("ws://127.0.0.1/{name}"))
 }
 
-/// The usual trunks with agents, and a route for everything.
+/// Returns the usual trunks with agents, and a route for everything.
 pub fn agent_table(agents: Vec<Agent>, route: Route) -> Arc<Table> {
     let numbers = Numbers::new("US").unwrap();
     Arc::new(Table::new(Definition { numbers, trunks: usual_trunks(), agents, routes: vec![route] }))
 }
 
-/// What a worker was told to do with an end, in short.
+/// A command to a worker about an end, abbreviated.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Told {
     Agent(EndId),
     Ringback(EndId),
     Once(EndId, usize),
     Hold(EndId, HoldSound),
-    /// A player of silence.
+    /// Player of silence.
     Silence(EndId),
-    /// Another sound of a player.
+    /// New sound of a player.
     Play(EndId, Sound),
     Wire(EndId, EndId, WireSpec),
     Unwire(EndId),
@@ -53,12 +53,12 @@ pub enum Told {
 }
 
 impl Bench {
-    /// A bench whose one route leads to these targets; the agents `desk`, `night` and `scribe` are known.
+    /// Returns a bench with one route to these targets, and the agents `desk`, `night` and `scribe`.
     pub fn with_agents(connect: Vec<TargetSpec>) -> Bench {
         Bench::with(agent_table(vec![agent("desk"), agent("night"), agent("scribe")], route(connect)))
     }
 
-    /// What the worker was told since the last time, but for ports and far sides.
+    /// Returns the commands to the worker since the last call of this function, except for ports and remote addresses.
     pub fn told(&mut self) -> Vec<Told> {
         let short = |command: Command| {
             Some(match command {
@@ -98,7 +98,7 @@ impl Bench {
         self.take_media().into_iter().filter_map(short).collect()
     }
 
-    /// The agents that were asked for since the last look: end and settings.
+    /// Returns the agents requested since the last look: end and settings.
     pub fn asked(&self) -> Vec<(EndId, Settings)> {
         let asked = self.media.iter().filter_map(|(_, command)| match command {
             Command::AddAgent { end, spec } => Some((*end, spec.settings.clone())),
@@ -107,7 +107,7 @@ impl Bench {
         asked.collect()
     }
 
-    /// A worker's news of the first session.
+    /// Passes a worker's event of the first session.
     pub fn news(&mut self, event: Event) {
         self.input(Input::Media { id: MediaId(0), event });
     }
@@ -121,7 +121,7 @@ impl Bench {
         self.news(Event::Agent { end, event: AgentEvent::Request(wish) });
     }
 
-    /// A call from the carrier that the first agent has answered: the caller, the caller's end, the agent's.
+    /// Makes a call from the carrier that the first agent has answered: the caller, the caller's end, the agent's.
     pub fn talking(&mut self) -> (Dialing, EndId, EndId) {
         let caller = self.invite(CARRIER, "+14155550100", &offer());
         let (agent, _) = self.asked().into_iter().rfind(|(_, settings)| settings.talks).unwrap();
@@ -137,12 +137,12 @@ impl Bench {
         (caller, EndId(0), agent)
     }
 
-    /// The one call's state.
+    /// Returns the state of the only call.
     pub fn state(&self) -> &'static str {
         self.gateway.calls(self.now)[0].state
     }
 
-    /// Every line of the one call's trace that is not a message.
+    /// Returns the lines of the only call's trace that are no messages.
     pub fn story(&self) -> String {
         let sid = self.gateway.calls(self.now)[0].sid.clone();
         let entries = self.gateway.trace(&sid).unwrap().entries;
@@ -157,17 +157,17 @@ impl Bench {
     }
 }
 
-/// The wire from a caller that speaks PCMU, with keys on 101, to an agent.
+/// Returns the wire from a caller with PCMU and telephone-events on 101 to an agent.
 pub fn to_agent_wire() -> WireSpec {
     WireSpec { payloads: vec![(0, 0)], keys: Some(101), codec: Some(Codec::G711), ..WireSpec::default() }
 }
 
-/// The wire from an agent or a player to a caller that speaks PCMU.
+/// Returns the wire from an agent or a player to a caller with PCMU.
 pub fn from_agent_wire() -> WireSpec {
     WireSpec { payloads: vec![(0, 0)], ..WireSpec::default() }
 }
 
-/// The caller hangs up; its call has ended for this reason.
+/// Hangs up the caller, and checks the end of its call.
 pub fn hang_up(bench: &mut Bench, caller: &mut Dialing) {
     caller.cseq += 1;
     bench.receive(CARRIER, caller.request("BYE", "", ""));

@@ -1,4 +1,4 @@
-//! Credentials, and what a phone proves with them.
+//! Credentials, and a phone's proof of them.
 #![allow(clippy::wildcard_enum_match_arm, clippy::expect_used)] // one output of many is looked for
 
 use bytes::Bytes;
@@ -9,22 +9,22 @@ use trunkgate_sip::{
 
 use super::{Bench, Sent, udp};
 
-/// Of the user `acme`.
+/// Returns credentials of the user `acme`.
 pub fn credentials(password: &str) -> Credentials {
     Credentials { username: "acme".into(), password: password.into(), realm: None }
 }
 
-/// What a phone with this password adds to OPTIONS that were refused so.
+/// Returns the Authorization that a phone with this password adds to OPTIONS after this refusal.
 pub fn shown_by(password: &str, refusal: &Sent) -> String {
     shown(Method::Options, password, refusal)
 }
 
-/// The same for a REGISTER.
+/// Returns the Authorization for a REGISTER.
 pub fn shown_registering(password: &str, refusal: &Sent) -> String {
     shown(Method::Register, password, refusal)
 }
 
-/// The same for an INVITE with this Request-URI.
+/// Returns the Authorization for an INVITE with this Request-URI.
 pub fn shown_inviting(password: &str, uri: &str, refusal: &Sent) -> String {
     shown_to(Method::Invite, uri, password, refusal)
 }
@@ -64,7 +64,7 @@ fn shown_to(method: Method, uri: &str, password: &str, refusal: &Sent) -> String
             Register { flow, local, party, uri, address, contact_user, contact_host, expires, call_id, cseq };
         phone.register(now, register);
     }
-    // An ACK goes before what is sent again.
+    // An ACK precedes the repeated request.
     let last = |phone: &mut Endpoint| {
         let mut sent = None;
         while let Some(output) = phone.poll_output() {
@@ -92,7 +92,7 @@ fn shown_to(method: Method, uri: &str, password: &str, refusal: &Sent) -> String
     phone.handle_input(now, trunkgate_sip::Input::Received { flow, local, party: Party(1), message });
     let again = last(&mut phone);
     let shown = String::from_utf8_lossy(again.header_named("Authorization").expect("an answer")).into_owned();
-    // The method is part of what is proven.
+    // The method is part of the digest.
     assert_eq!(again.method(), method);
     format!("Authorization: {shown}\r\n")
 }

@@ -2,11 +2,11 @@
 
 use super::*;
 
-/// What a far end says that acknowledges provisional answers.
+/// Header of a remote party that acknowledges provisional responses.
 pub const SUPPORTED: &str = "Supported: 100rel\r\n";
 
 impl Bench {
-    /// The INVITE has come to the PBX; with this body and these headers of the caller.
+    /// Sends an INVITE with this body and these headers of the caller, up to the PBX.
     pub fn calling(&mut self, body: &str, extra: &str) -> (Dialing, Dialed) {
         self.calls += 1;
         let caller = Dialing {
@@ -21,7 +21,7 @@ impl Bench {
         (caller, Dialed::new(PBX, self.expect(PBX, "INVITE")))
     }
 
-    /// It rings.
+    /// Makes a call that rings at the PBX.
     pub fn ringing(&mut self) -> (Dialing, Dialed) {
         let (mut caller, callee) = self.calling(&offer(), "");
         self.receive(PBX, callee.answer(180, ""));
@@ -29,7 +29,7 @@ impl Bench {
         (caller, callee)
     }
 
-    /// A reliable answer of a callee with these headers besides, whose PRACK is answered.
+    /// Sends a reliable response of a callee with these headers, and answers its PRACK.
     pub fn progress(&mut self, callee: &Dialed, (code, rseq): (u16, u32), body: &str, extra: &str) {
         let text = callee
             .answer(code, body)
@@ -41,7 +41,7 @@ impl Bench {
         self.receive(&callee.peer, callee.respond(&prack, 200, ""));
     }
 
-    /// The caller acknowledges a reliable answer.
+    /// Acknowledges a reliable response for the caller.
     pub fn prack(&mut self, caller: &mut Dialing, answer: &Sent, body: &str) {
         assert_eq!(answer.header("Require"), "100rel");
         caller.to_tag = answer.tag("To");
@@ -50,7 +50,7 @@ impl Bench {
         self.receive(CARRIER, caller.request("PRACK", body, &rack));
     }
 
-    /// The caller acknowledges the 2xx to its INVITE.
+    /// Acknowledges the 2xx to the caller's INVITE.
     pub fn ack(&mut self, caller: &Dialing, body: &str) {
         self.receive(CARRIER, Dialing { cseq: 1, ..caller.clone() }.request("ACK", body, ""));
     }

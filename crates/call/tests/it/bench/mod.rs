@@ -1,4 +1,4 @@
-//! A bench for one gateway: virtual time, peers that are scripted line by line, a media worker that only keeps books.
+//! A bench for one gateway: virtual time, peers scripted line by line, and a media worker that only keeps records.
 //! Invariants are checked after every step.
 #![allow(dead_code, unreachable_pub)] // no test uses all of it
 #![allow(clippy::unwrap_used, clippy::panic)] // only tests use it
@@ -26,17 +26,17 @@ use trunkgate_media::{Command, EndId, Event, LatchMode, MediaId};
 use trunkgate_route::{Definition, Destination, Numbers, Pattern, Peer, Route, Server, Table, TargetSpec, Trunk};
 use trunkgate_sip::{ConnectionId, Flow, ListenerId, Message, Method, Transport};
 
-/// The carrier: outside, so it is shown our public address.
+/// The carrier: an external peer, which gets our public address.
 pub const CARRIER: &str = "198.51.100.7:5060";
-/// The PBX: inside, so it is shown our local address.
+/// The PBX: an internal peer, which gets our local address.
 pub const PBX: &str = "10.0.0.20:5060";
-/// A second peer of the PBX trunk, where a test wants one.
+/// A second peer of the PBX trunk, for some tests.
 pub const PBX2: &str = "10.0.0.21:5060";
 /// A further trunk.
 pub const BACKUP: &str = "10.0.0.30:5060";
-/// What the carrier sees of us.
+/// Our address towards the carrier.
 pub const PUBLIC: &str = "203.0.113.10";
-/// What the PBX sees of us.
+/// Our address towards the PBX.
 pub const LOCAL: &str = "10.0.0.5";
 
 /// A message that the gateway sent.
@@ -48,32 +48,32 @@ pub struct Sent {
 }
 
 impl Sent {
-    /// The first line.
+    /// Returns the first line.
     pub fn first_line(&self) -> &str {
         self.text.lines().next().unwrap_or_default()
     }
-    /// All values of a header, in order.
+    /// Returns all values of a header, in order.
     pub fn headers(&self, name: &str) -> Vec<&str> {
         let head = self.text.split("\r\n\r\n").next().unwrap_or_default();
         let lines = head.lines().skip(1).filter_map(|line| line.split_once(':'));
         lines.filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).collect()
     }
-    /// The one value of a header.
+    /// Returns the only value of a header.
     pub fn header(&self, name: &str) -> &str {
         let all = self.headers(name);
         assert_eq!(all.len(), 1, "{name} in:\n{}", self.text);
         all[0]
     }
-    /// The body.
+    /// Returns the body.
     pub fn body(&self) -> &str {
         self.text.split_once("\r\n\r\n").map_or("", |(_, body)| body)
     }
-    /// A parameter such as the tag.
+    /// Returns the tag of a header.
     pub fn tag(&self, name: &str) -> String {
         let value = self.header(name);
         value.split(";tag=").nth(1).unwrap_or_default().split(';').next().unwrap_or_default().to_owned()
     }
-    /// The audio port of its description.
+    /// Returns the audio port of its session description.
     pub fn port(&self) -> u16 {
         let line = self
             .body()
@@ -82,30 +82,30 @@ impl Sent {
             .unwrap_or_else(|| panic!("no m= in {}", self.text));
         line.split(' ').nth(1).unwrap().parse().unwrap()
     }
-    /// Status code.
+    /// Returns the status code.
     pub fn code(&self) -> u16 {
         self.message.code().unwrap_or_default()
     }
 }
 
-/// An offer or answer of a peer.
+/// Returns an offer or answer of a peer.
 pub fn sdp(ip: &str, port: u16, version: u64, formats: &str, direction: &str) -> String {
     format!(
         "v=0\r\no=peer 77 {version} IN IP4 {ip}\r\ns=x\r\nc=IN IP4 {ip}\r\nt=0 0\r\nm=audio {port} RTP/AVP {formats}\r\na=rtpmap:101 telephone-event/8000\r\na={direction}\r\n"
     )
 }
 
-/// The caller's usual offer.
+/// Returns the caller's usual offer.
 pub fn offer() -> String {
     sdp("198.51.100.7", 40_000, 1, "0 8 101", "sendrecv")
 }
 
-/// The PBX's usual answer.
+/// Returns the PBX's usual answer.
 pub fn answer() -> String {
     sdp("10.0.0.20", 30_000, 1, "0 101", "sendrecv")
 }
 
-/// A trunk at an address.
+/// Returns a trunk with these addresses.
 pub fn trunk(name: &str, addresses: &[&str]) -> Trunk {
     let peer = |address: &&str| {
         let address: SocketAddr = address.parse().unwrap();
@@ -114,27 +114,27 @@ pub fn trunk(name: &str, addresses: &[&str]) -> Trunk {
     Trunk { peers: addresses.iter().map(peer).collect(), ..Trunk::named(name) }
 }
 
-/// A host's name, to be looked up.
+/// Returns a host name to look up.
 pub fn name(host: &str) -> Destination {
     Destination { host: host.into(), port: None, transport: Transport::Udp, is_fixed: false }
 }
 
-/// A route for everything.
+/// Returns a route for everything.
 pub fn route(connect: Vec<TargetSpec>) -> Route {
     Route::named("main", connect)
 }
 
-/// `trunk:NAME`.
+/// Returns the target `trunk:NAME`.
 pub fn to_trunk(name: &str) -> TargetSpec {
     TargetSpec::Trunk { name: name.into(), number: None, weight: None }
 }
 
-/// Trunks and routes.
+/// Returns a table of trunks and routes.
 pub fn table(trunks: Vec<Trunk>, routes: Vec<Route>) -> Arc<Table> {
     Arc::new(Table::new(Definition { numbers: Numbers::new("US").unwrap(), trunks, agents: vec![], routes }))
 }
 
-/// A carrier, a PBX and a backup; calls to `+1415…` go to the PBX, then to the backup.
+/// Returns a carrier, a PBX and a backup; calls to `+1415…` go to the PBX, then to the backup.
 pub fn usual_trunks() -> Vec<Trunk> {
     vec![trunk("carrier", &[CARRIER]), trunk("pbx", &[PBX]), trunk("backup", &[BACKUP])]
 }
@@ -164,7 +164,7 @@ pub fn addressing() -> Addressing {
     }
 }
 
-/// The bench.
+/// The bench of one gateway.
 pub struct Bench {
     pub gateway: Gateway,
     pub now: Instant,
@@ -172,31 +172,31 @@ pub struct Bench {
     pub sent: VecDeque<Sent>,
     pub media: Vec<(MediaId, Command)>,
     pub reports: Vec<CallRecord>,
-    /// Calls that were told to have begun and have no record yet.
+    /// Calls reported as begun, without a record yet.
     pub began: BTreeSet<String>,
     pub logs: Vec<String>,
     pub texts: Vec<SmsNews>,
     pub changes: Vec<trunkgate_call::Change>,
-    /// Calls that are told of at their end.
+    /// Sampled calls, output at their end.
     pub sampled: Vec<trunkgate_call::SampledCall>,
     pub counts: Vec<DayCount>,
     pub resolves: Vec<(QueryId, String)>,
     /// Questions of applications.
     pub questions: VecDeque<AppQuestion>,
-    /// Events that applications are notified of.
+    /// Recording events for applications.
     pub recordings: Vec<RecordingBegun>,
-    /// Conferences that are over.
+    /// Ended conferences.
     pub conferences: Vec<ConferenceReport>,
     pub callbacks: Vec<AppCallback>,
     /// Commands to the mixers of conferences.
     pub mixer: Vec<NodeCommand>,
-    /// Questions that were given up.
+    /// Cancelled questions.
     pub given_up: Vec<QueryId>,
-    /// Who got an answer to a keep-alive.
+    /// Sources whose keep-alives were answered.
     pub pongs: Vec<SocketAddr>,
     /// Connections on which a phone has registered.
     pub registered: Vec<ConnectionId>,
-    /// Whether the worker tells of bound and closed ends by itself.
+    /// Whether the worker reports bound and closed ends by itself.
     pub worker: bool,
     ends: BTreeMap<(MediaId, EndId), u16>,
     config: GatewayConfig,
@@ -204,19 +204,20 @@ pub struct Bench {
 }
 
 impl Bench {
-    /// With the usual trunks: calls from the carrier go to the PBX, then to the backup; calls from the PBX to the carrier.
+    /// Creates a bench with the usual trunks: calls from the carrier go to the PBX, then to the backup; calls from the
+    /// PBX to the carrier.
     pub fn new() -> Bench {
         let to_number =
             Route { to: vec![Pattern::parse("+1415*").unwrap()], ..route(vec![to_trunk("pbx"), to_trunk("backup")]) };
         Bench::with(table(usual_trunks(), vec![to_number]))
     }
 
-    /// With a table.
+    /// Creates a bench with a table.
     pub fn with(table: Arc<Table>) -> Bench {
         Bench::configured(table, |_| {})
     }
 
-    /// With a table and other settings.
+    /// Creates a bench with a table and changed settings.
     #[allow(clippy::disallowed_methods)] // only the start of virtual time
     pub fn configured(table: Arc<Table>, change: impl FnOnce(&mut GatewayConfig)) -> Bench {
         let now = Instant::now();
@@ -264,14 +265,14 @@ impl Bench {
         }
     }
 
-    /// Puts other settings in force.
+    /// Applies changed settings.
     pub fn configure(&mut self, change: impl FnOnce(&mut Settings)) {
         let mut settings = self.gateway.settings();
         change(&mut settings);
         self.input(Input::Configure(Box::new(settings)));
     }
 
-    /// Another gateway takes over from a snapshot that has been written down and read back.
+    /// Replaces the gateway by another, restored from a serialised snapshot.
     pub fn restart(&mut self, table: Arc<Table>) {
         let text = serde_json::to_string(&self.gateway.snapshot(self.now)).unwrap();
         let snapshot: GatewaySnapshot = serde_json::from_str(&text).unwrap();
@@ -292,13 +293,13 @@ impl Bench {
         self.drain();
     }
 
-    /// A datagram.
+    /// Receives a datagram.
     pub fn receive(&mut self, from: &str, text: impl AsRef<[u8]>) {
         let flow = udp(from);
         self.input(Input::Received { flow, bytes: Bytes::copy_from_slice(text.as_ref()) });
     }
 
-    /// What came of it.
+    /// Drains the outputs of the gateway.
     pub fn drain(&mut self) {
         let mut news = vec![];
         while let Some(output) = self.gateway.poll_output() {
@@ -392,7 +393,7 @@ impl Bench {
         }
     }
 
-    /// Lets time pass, waking the gateway whenever it asks.
+    /// Lets time pass, and fires the gateway's timeouts.
     pub fn pass(&mut self, time: Duration) {
         let until = self.now + time;
         while let Some((at, _)) = self.gateway.poll_timeout().filter(|(at, _)| *at <= until) {
@@ -403,7 +404,7 @@ impl Bench {
         self.now = until;
     }
 
-    /// The next message to an address, repetitions of what went before left out by the caller.
+    /// Returns the next message to an address.
     pub fn next(&mut self, to: &str) -> Sent {
         let to: SocketAddr = to.parse().unwrap();
         let at = self.sent.iter().position(|s| s.to == to);
@@ -411,14 +412,14 @@ impl Bench {
         self.sent.remove(at).unwrap()
     }
 
-    /// The next message to an address, which begins as told.
+    /// Returns the next message to an address, and checks its beginning.
     pub fn expect(&mut self, to: &str, begins: &str) -> Sent {
         let sent = self.next(to);
         assert!(sent.first_line().starts_with(begins), "expected {begins} to {to}, got:\n{}", sent.text);
         sent
     }
 
-    /// Nothing is on its way.
+    /// Checks that no message is pending.
     pub fn nothing(&self) {
         assert!(self.sent.is_empty(), "{:#?}", self.first_lines());
     }
@@ -427,7 +428,7 @@ impl Bench {
         self.sent.iter().map(|s| format!("{} ← {}", s.to, s.first_line())).collect()
     }
 
-    /// An INVITE of a peer, whose answers are read off the wire.
+    /// Sends an INVITE of a peer; its responses are taken from the wire.
     pub fn invite(&mut self, from: &str, number: &str, body: &str) -> Dialing {
         self.calls += 1;
         let dialing =
@@ -437,7 +438,7 @@ impl Bench {
         dialing
     }
 
-    /// A call to the PBX, by these descriptions, whose caller has acknowledged the answer.
+    /// Makes a call to the PBX with these descriptions, up to the caller's ACK.
     pub fn connected(&mut self, number: &str, offer: &str, answer: &str) -> (Dialing, Dialed) {
         let mut caller = self.invite(CARRIER, number, offer);
         self.expect(CARRIER, "SIP/2.0 100");
@@ -449,7 +450,7 @@ impl Bench {
         (caller, callee)
     }
 
-    /// The whole way to an answered call from the carrier to the PBX.
+    /// Makes an answered call from the carrier to the PBX.
     pub fn answered(&mut self) -> (Dialing, Dialed) {
         let (caller, callee) = self.connected("+14155550100", &offer(), &answer());
         self.nothing();
@@ -457,7 +458,7 @@ impl Bench {
         (caller, callee)
     }
 
-    /// The caller hangs up an answered call; the callee's BYE is answered.
+    /// Hangs up an answered call from the caller's side, and answers the BYE to the callee.
     pub fn bye(&mut self, caller: &mut Dialing, callee: &Dialed) {
         caller.cseq += 1;
         self.receive(&caller.peer, caller.request("BYE", "", ""));
@@ -468,7 +469,7 @@ impl Bench {
         self.receive(&callee.peer, callee.respond(&bye, 200, ""));
     }
 
-    /// Everything has ended: after the last timers nothing is left of it.
+    /// Checks that everything has ended and, after the last timers, that nothing is left.
     pub fn finish(&mut self) {
         assert_eq!(self.gateway.live_calls(), 0);
         assert!(self.began.is_empty(), "no record of {:?}", self.began);
@@ -481,27 +482,27 @@ impl Bench {
         assert!(self.ends.is_empty());
     }
 
-    /// The commands to the worker since the last time.
+    /// Returns the commands to the worker since the last call of this function.
     pub fn take_media(&mut self) -> Vec<Command> {
         std::mem::take(&mut self.media).into_iter().map(|(_, command)| command).collect()
     }
 
-    /// The RTP port of an end of the first session.
+    /// Returns the RTP port of an end of the first session.
     pub fn port_of(&self, end: EndId) -> u16 {
         self.ends[&(MediaId(0), end)]
     }
 
-    /// Makes a change that the shell asks for, which the test drains.
+    /// Applies a change requested by the shell; the test drains the outputs.
     pub fn change<C: GatewayControl>(&mut self, control: C) -> C::Answer {
         control.apply(&mut self.gateway, self.now)
     }
 
-    /// Makes a change of a call.
+    /// Applies a change of a call.
     pub fn change_call(&mut self, sid: &str, action: CallAction) -> Result<(), Refused> {
         self.change(CallControl { sid: sid.to_owned(), action })
     }
 
-    /// Sends the caller of a call to another target.
+    /// Transfers the caller of a call to another target.
     pub fn transfer(&mut self, sid: &str, target: &str, mode: TransferMode) -> Result<(), Refused> {
         let (party, target) = (CallParty::Caller, target.to_owned());
         self.change_call(sid, CallAction::Transfer { party, target, mode })
@@ -517,12 +518,12 @@ impl Bench {
         self.change(ForkControl { sid: sid.to_owned(), action: ForkAction::End { id: id.to_owned() } })
     }
 
-    /// A wish of the operator.
+    /// Applies an operator's request.
     pub fn control(&mut self, control: Control) {
         self.input(Input::Control(control));
     }
 
-    /// The name service's answer, in order.
+    /// Passes the name server's answer, in order of preference.
     pub fn resolve(&mut self, query: QueryId, addresses: &[&str]) {
         let server = |(priority, address): (u16, &&str)| {
             let socket: SocketAddr = address.parse().unwrap();
@@ -534,12 +535,12 @@ impl Bench {
     }
 }
 
-/// A datagram's way.
+/// Returns the flow of a datagram.
 pub fn udp(from: &str) -> Flow {
     Flow { transport: Transport::Udp, listener: ListenerId(0), remote: from.parse().unwrap(), connection: None }
 }
 
-/// A stream's way.
+/// Returns the flow of a TCP connection.
 pub fn tcp(from: &str, connection: u64) -> Flow {
     Flow {
         transport: Transport::Tcp,
@@ -549,12 +550,12 @@ pub fn tcp(from: &str, connection: u64) -> Flow {
     }
 }
 
-/// A stream's way under TLS.
+/// Returns the flow of a TLS connection.
 pub fn tls(from: &str, connection: u64) -> Flow {
     Flow { transport: Transport::Tls, listener: ListenerId(2), ..tcp(from, connection) }
 }
 
-/// A peer that called us.
+/// A peer that has called us.
 #[derive(Debug, Clone)]
 pub struct Dialing {
     pub peer: String,
@@ -565,7 +566,7 @@ pub struct Dialing {
 }
 
 impl Dialing {
-    /// A request of its dialog. CANCEL has the INVITE's branch, every other request its own.
+    /// Returns a request in its dialog. CANCEL has the INVITE's branch, every other request its own.
     pub fn request(&self, method: &str, body: &str, extra: &str) -> String {
         let (peer, number, call, cseq) = (&self.peer, &self.number, self.call, self.cseq);
         let branch_method = if method == "CANCEL" { "INVITE" } else { method };
@@ -577,13 +578,13 @@ impl Dialing {
             body.len()
         )
     }
-    /// A response to a request of ours in its dialog.
+    /// Returns a response to a request of ours in its dialog.
     pub fn respond(&self, request: &Sent, code: u16, body: &str) -> String {
         response(&self.peer, request, code, "", body, "")
     }
 }
 
-/// A peer that we called.
+/// A peer that we have called.
 #[derive(Debug, Clone)]
 pub struct Dialed {
     pub peer: String,
@@ -592,27 +593,27 @@ pub struct Dialed {
 }
 
 impl Dialed {
-    /// From the INVITE that it got.
+    /// Creates the peer from the INVITE that it got.
     pub fn new(peer: &str, invite: Sent) -> Dialed {
         Dialed { peer: peer.into(), invite, tag: "callee".into() }
     }
-    /// An answer to the INVITE.
+    /// Returns a response to the INVITE.
     pub fn answer(&self, code: u16, body: &str) -> String {
         response(&self.peer, &self.invite, code, &self.tag, body, "")
     }
-    /// An answer with further headers.
+    /// Returns a response to the INVITE with additional headers.
     pub fn answer_with(&self, code: u16, extra: &str) -> String {
         response(&self.peer, &self.invite, code, &self.tag, "", extra)
     }
-    /// An answer with a body and further headers.
+    /// Returns a response to the INVITE with a body and additional headers.
     pub fn answer_as(&self, code: u16, body: &str, extra: &str) -> String {
         response(&self.peer, &self.invite, code, &self.tag, body, extra)
     }
-    /// A response to a later request.
+    /// Returns a response to a later request.
     pub fn respond(&self, request: &Sent, code: u16, body: &str) -> String {
         response(&self.peer, request, code, &self.tag, body, "")
     }
-    /// A request of its own in the dialog.
+    /// Returns a request of its own in the dialog.
     pub fn request(&self, method: &str, cseq: u32, body: &str) -> String {
         let peer = &self.peer;
         let (from, to) = (self.invite.header("From"), self.invite.header("To"));
@@ -641,12 +642,12 @@ fn response(peer: &str, request: &Sent, code: u16, tag: &str, body: &str, extra:
     )
 }
 
-/// The IP of an address, for comparisons.
+/// Returns the IP address in a text, for comparisons.
 pub fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-/// A request's method.
+/// Returns a request's method.
 pub fn method(sent: &Sent) -> Method {
     sent.message.method()
 }

@@ -1,4 +1,4 @@
-//! Calls with session timers (RFC 4028), and what their ends do about them.
+//! Calls with session timers (RFC 4028), and the behaviour of their parties.
 
 use trunkgate_route::Trunk;
 
@@ -7,7 +7,7 @@ use super::*;
 pub const SECOND: Duration = Duration::from_secs(1);
 pub const KNOWS: &str = "Supported: timer\r\n";
 
-/// A message with further lines.
+/// Returns a message with additional lines.
 pub fn with(text: &str, lines: &str) -> String {
     text.replacen("Content-Length:", &format!("{lines}Content-Length:"), 1)
 }
@@ -22,7 +22,7 @@ pub fn bench_of(change: impl Fn(&mut Trunk)) -> Bench {
     Bench::with(table(trunks, vec![route(vec![to_trunk("pbx"), to_trunk("backup")])]))
 }
 
-/// A caller whose INVITE has these lines.
+/// Returns a caller that sends an INVITE with these lines.
 pub fn dials(bench: &mut Bench, lines: &str) -> Dialing {
     let dialing =
         Dialing { peer: CARRIER.into(), number: "+14155550100".into(), call: 900, cseq: 1, to_tag: String::new() };
@@ -31,7 +31,8 @@ pub fn dials(bench: &mut Bench, lines: &str) -> Dialing {
     dialing
 }
 
-/// An answered call between a caller whose INVITE, and a PBX whose 200 has these lines. Our 200 comes back too.
+/// Makes an answered call between a caller with these lines in its INVITE, and a PBX with these in its 200. Returns our
+/// 200 as well.
 pub fn call(bench: &mut Bench, asked: &str, answered: &str) -> (Dialing, Dialed, Sent) {
     let mut caller = dials(bench, asked);
     let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
@@ -45,7 +46,7 @@ pub fn call(bench: &mut Bench, asked: &str, answered: &str) -> (Dialing, Dialed,
     (caller, callee, ok)
 }
 
-/// The call has ended on both sides because a session was over.
+/// Checks that the call has ended on both sides because a session expired.
 pub fn is_over(bench: &mut Bench, caller: &Dialing, callee: &Dialed) {
     for (peer, respond) in [(CARRIER, true), (PBX, false)] {
         let bye = bench.expect(peer, "BYE");
@@ -67,7 +68,7 @@ pub fn hang_up_all(mut bench: Bench, mut caller: Dialing, callee: &Dialed) {
     bench.finish();
 }
 
-/// A refresh of ours comes: it says what was said before, and is taken.
+/// Answers a refresh of ours, which must repeat the last description.
 pub fn takes_refresh(bench: &mut Bench, callee: &Dialed, said: &str, session: &str) -> Sent {
     let refresh = bench.expect(PBX, "INVITE");
     assert_eq!(refresh.body(), said, "the same description with the same version");
@@ -76,7 +77,7 @@ pub fn takes_refresh(bench: &mut Bench, callee: &Dialed, said: &str, session: &s
     refresh
 }
 
-/// Waits for an INVITE to the PBX, so many seconds at most; how many tenths of one it took.
+/// Waits up to `most` seconds for an INVITE to the PBX; returns it with the time in tenths of a second.
 pub fn wait_for_invite(bench: &mut Bench, most: u64) -> (Sent, u64) {
     for waited in 0..=most * 10 {
         if let Some(at) = bench.sent.iter().position(|sent| sent.to == PBX.parse().unwrap()) {
@@ -87,7 +88,7 @@ pub fn wait_for_invite(bench: &mut Bench, most: u64) -> (Sent, u64) {
     panic!("no INVITE within {most} s")
 }
 
-/// Lets time pass in which the PBX takes no refresh; how many it got.
+/// Lets time pass while the PBX refuses every refresh; returns the number of refreshes.
 pub fn refuses(bench: &mut Bench, callee: &Dialed, seconds: u64) -> usize {
     let mut refused = 0;
     for _ in 0..seconds * 10 {
@@ -103,7 +104,7 @@ pub fn refuses(bench: &mut Bench, callee: &Dialed, seconds: u64) -> usize {
     refused
 }
 
-/// A caller with session timers that talks with an agent.
+/// Makes a call of a caller with session timers to an agent.
 pub fn talks(bench: &mut Bench, asked: &str) -> (Dialing, EndId, Sent) {
     let caller = dials(bench, asked);
     let (agent, _) = bench.asked().into_iter().rfind(|(_, settings)| settings.talks).unwrap();
