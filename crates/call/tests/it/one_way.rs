@@ -183,7 +183,7 @@ fn packet_loss_is_in_the_verdict_with_its_figures() {
         "25 % packet loss from carrier to this machine since the answer: 50 of 200 packets, MOS 2.3. Try: run `mtr -u ";
     assert!(verdict(&bench).contains(told), "{}", verdict(&bench));
     assert_eq!(bench.reports[0].call.flags, ["loss"]);
-    // Of the caller's trunk, once, in its metrics and at a glance.
+    // The caller's trunk, once, in its metrics and in the status.
     let packets = &bench.gateway.metrics().rtp_of_trunks;
     let of = |trunk: &str| packets.get(trunk).map(|one| (one.received, one.lost));
     assert_eq!((of("carrier"), of("pbx")), (Some((150, 50)), Some((200, 0))));
@@ -236,7 +236,7 @@ fn scores_round_trip_and_what_the_far_end_hears_are_shown_and_recorded() {
     for score in [4.2, 3.5, 3.9] {
         heard.scores.take(score);
     }
-    // The other side is heard too shortly for a score of its own.
+    // The other side is heard too briefly for a score of its own.
     other.rx_packets.set(100);
     let legs = bench.gateway.calls(bench.now).remove(0).legs;
     let rtp = &legs[0].rtp;
@@ -305,7 +305,7 @@ fn digital_silence_is_a_problem_of_its_trunk_from_the_third_call_in_a_row_on() {
         let found = trunks.into_iter().find(|trunk| trunk.name == "pbx").unwrap().unheard;
         found.map(|found| (found.kind, found.calls, found.of, found.still, found.fix))
     };
-    // Seconds of silence, and whether a sound comes at last.
+    // Seconds of silence, and whether a sound follows.
     let call = |bench: &mut Bench, seconds: u64, sounds: bool| {
         let (mut caller, callee) = bench.answered();
         let all = ends(bench);

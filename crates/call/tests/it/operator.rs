@@ -1,4 +1,4 @@
-//! Requests over HTTP for calls between two parties: hold, resume, play, digits and transfers.
+//! HTTP requests for calls between two parties: hold, resume, play, digits and transfers.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // only tests stand here
 
@@ -47,7 +47,7 @@ fn transfer(bench: &mut Bench, party: CallParty, target: &str) -> Result<(), Ref
     done
 }
 
-/// Players that were added, with their sounds.
+/// Returns the players that were added, with their sounds.
 fn players(media: &[Command]) -> Vec<(EndId, Sound)> {
     let added = |command: &Command| match command {
         Command::AddPlayer { end, sound } => Some((*end, sound.clone())),
@@ -56,7 +56,7 @@ fn players(media: &[Command]) -> Vec<(EndId, Sound)> {
     media.iter().filter_map(added).collect()
 }
 
-/// Who feeds whom from now on.
+/// Returns the wires as pairs of source and destination.
 fn wires(media: &[Command]) -> Vec<(u16, u16)> {
     let wired = |command: &Command| match command {
         Command::Wire { from, to, .. } => Some((from.0, to.0)),
@@ -78,7 +78,7 @@ fn a_party_is_held_and_talks_again_and_neither_is_asked_anything() {
     assert_eq!(media.iter().filter(|command| matches!(command, Command::Unwire { .. })).count(), 2);
     assert_eq!(wires(&media), [(music[0].0.0, 0)], "the caller hears it");
     assert_eq!(bench.gateway.calls(bench.now)[0].state, "held");
-    // Again, and the other one too.
+    // The same hold again, and a hold of the other party.
     assert_eq!(hold(&mut bench, CALLER), Ok(()));
     assert!(bench.take_media().is_empty());
     assert_eq!(hold(&mut bench, BOTH), Ok(()));
@@ -138,7 +138,7 @@ fn a_sound_is_heard_once_and_then_the_two_talk_again() {
     let story = bench.story();
     assert!(story.contains("carrier (the caller) hears sounds/a.wav, as requested"), "{story}");
     assert!(story.contains("the sound has been heard to its end"), "{story}");
-    // To one that is on hold: the music follows.
+    // A sound for a party on hold: the music follows.
     hold(&mut bench, CALLER).unwrap();
     let music = players(&bench.take_media())[0].clone();
     play(&mut bench, CALLER, &sound).unwrap();
@@ -147,7 +147,7 @@ fn a_sound_is_heard_once_and_then_the_two_talk_again() {
     let media = bench.take_media();
     assert!(matches!(&media[..], [Command::Play { end, sound }] if (end, sound) == (&music.0, &both)), "{media:?}");
     resume(&mut bench, CALLER).unwrap();
-    // A hold that is requested meanwhile stays.
+    // A hold requested meanwhile stays.
     play(&mut bench, CALLER, &sound).unwrap();
     let player = players(&bench.take_media())[0].0;
     hold(&mut bench, CALLER).unwrap();

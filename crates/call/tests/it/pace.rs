@@ -1,4 +1,4 @@
-//! Limits of the trunk that a call goes to: it waits its turn, no longer than `pace`; and numbers that a trunk does not get.
+//! Limits of an outgoing trunk: a call waits for a slot, no longer than `pace`; and numbers that a trunk does not get.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // only tests stand here
 
 use std::time::Duration;
@@ -23,7 +23,7 @@ fn pbx() -> Trunk {
     trunk("pbx", &[PBX])
 }
 
-/// INVITEs to an address that are on their way.
+/// Returns the number of pending INVITEs to an address.
 fn invites(bench: &Bench, to: &str) -> usize {
     let to = to.parse().unwrap();
     let mut ids: Vec<_> = bench.sent.iter().filter(|s| s.to == to && s.first_line().starts_with("INVITE")).collect();
@@ -31,7 +31,7 @@ fn invites(bench: &Bench, to: &str) -> usize {
     ids.len()
 }
 
-/// Call-IDs that the PBX has seen so far.
+/// Returns the Call-IDs that the PBX has seen so far.
 fn ids(bench: &Bench) -> std::collections::BTreeSet<String> {
     let to = PBX.parse().unwrap();
     let invites = bench.sent.iter().filter(|s| s.to == to && s.first_line().starts_with("INVITE"));
@@ -50,7 +50,7 @@ fn calls_past_a_rate_wait_their_turn_in_the_order_in_which_they_came() {
         bench.pass(ms(1) + Duration::from_micros(1));
         seen = ids(&bench);
         assert_eq!(seen.len(), expected);
-        // The newest of those shown that has a leg of the PBX's is the one that has waited longest.
+        // Calls are listed newest first; the ones with a leg at the PBX have waited longest.
         let calls = bench.gateway.calls(bench.now);
         let waiting: Vec<bool> = calls.iter().rev().map(|call| call.legs.len() == 1).collect();
         assert_eq!(waiting, (0..5).map(|at| at >= expected).collect::<Vec<_>>());
@@ -93,7 +93,7 @@ fn a_place_that_comes_free_goes_to_who_waits() {
     bench.sent.clear();
     bench.pass(ms(400));
     assert_eq!(invites(&bench, PBX), 0);
-    // The one that waits in front gives up: the next one is in front.
+    // The first waiting call gives up: the next one is first.
     bench.receive(CARRIER, second.request("CANCEL", "", ""));
     assert_eq!(invites(&bench, PBX), 0);
     bench.receive(PBX, callee.answer(486, ""));
@@ -190,7 +190,7 @@ fn a_denied_number_is_not_called_by_any_way() {
         assert_eq!(bench.reports[0].call.outcome, Some("refused"));
         bench.nothing();
     }
-    // Others are called, by a trunk that does not deny it, too.
+    // Other numbers are called, as is this number by a trunk that does not deny it.
     let mut bench = bench_with(denying());
     bench.invite(CARRIER, "+881612345678", &offer());
     assert_eq!((invites(&bench, PBX), invites(&bench, BACKUP)), (0, 1));

@@ -1,4 +1,4 @@
-//! What a call sounded like over time: one sample an interval for each leg and direction, bounded however long it lasts.
+//! Quality of a call over time: one sample per interval for each leg and direction, bounded for any duration.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // only tests stand here
 
@@ -13,13 +13,13 @@ use trunkgate_media::{AgentQueue, Command, EndCounters};
 
 const INTERVAL: Duration = Duration::from_secs(QUALITY_INTERVAL_SECONDS);
 
-/// Counters of the caller's end, and of the callee's.
+/// Returns the counters of the caller's end, and of the callee's.
 fn counters(bench: &Bench) -> [Arc<EndCounters>; 2] {
     let all = ends(bench);
     [all[0].clone(), all[1].clone()]
 }
 
-/// Counters of each end with ports, in their order.
+/// Returns the counters of each end with ports, in order.
 fn ends(bench: &Bench) -> Vec<Arc<EndCounters>> {
     let of = |command: &Command| match command {
         Command::AddEnd { spec, .. } => Some(spec.counters.clone()),
@@ -45,7 +45,7 @@ fn each_interval_has_what_came_in_it() {
     let mut bench = Bench::new();
     let (mut caller, callee) = bench.answered();
     let [near, far] = counters(&bench);
-    // The second interval is bad, and only in it the callee reports what it hears.
+    // The second interval is bad, and the callee reports its reception only in that one.
     for (received, lost, reports) in [(250, 0, 0), (225, 25, 1), (250, 0, 1)] {
         near.rx_packets.add(received);
         near.lost.add(lost);
@@ -133,7 +133,7 @@ fn an_unanswered_call_has_none_and_ended_ones_are_forgotten_at_the_limit() {
     assert!(bench.gateway.quality(bench.now, &bench.gateway.calls(bench.now)[0].sid).is_some());
 }
 
-/// A call that an agent has: the caller, and what the agent's worker counts.
+/// Makes a call with an agent; returns the caller, and the counters of the agent's worker.
 fn talking(bench: &mut Bench) -> (Dialing, Arc<EndCounters>, Arc<AgentQueue>) {
     let caller = bench.invite(CARRIER, "+14155550100", &offer());
     let (end, counters, queue) = bench
@@ -161,7 +161,7 @@ fn an_agents_queue_is_told_as_it_stands_and_at_its_longest() {
     let mut bench = Bench::with_agents(vec![to_agent("desk")]);
     let (mut caller, counters, queue) = talking(&mut bench);
     ends(&bench)[0].rx_packets.add(250);
-    // Twelve seconds at once, which the caller hears; its socket stops to take what it is to hear, for a while.
+    // Twelve seconds at once for the caller; for a while the agent's socket accepts no audio from the caller.
     queue.unheard.set(12_000);
     counters.tx_packets.add(250);
     for (unheard, unsent, dropped) in [(7_000, 0, 0), (2_000, 100, 50), (0, 3, 0), (0, 0, 0)] {
@@ -171,7 +171,7 @@ fn an_agents_queue_is_told_as_it_stands_and_at_its_longest() {
         counters.frames_dropped.add(dropped);
         bench.pass(INTERVAL);
     }
-    // Looking does not change what is seen.
+    // Queries do not change the figures.
     queue.unheard.set(900);
     queue.unheard.set(60);
     bench.pass(Duration::from_secs(1));

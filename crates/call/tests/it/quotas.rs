@@ -1,5 +1,5 @@
-//! Limits of a trunk by called and calling number and by the day, numbers of high risk, alarms; and that a reload keeps what
-//! has been counted.
+//! Limits of a trunk by called and calling number and per day, high-risk numbers, alarms; and counts that survive a
+//! reload.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // only tests stand here
 
 use std::sync::Arc;
@@ -24,7 +24,7 @@ fn tables(from: Vec<Quota>, to: Vec<Quota>) -> Arc<Table> {
     table(vec![carrier, pbx], vec![route(vec![to_trunk("pbx")])])
 }
 
-/// What becomes of one more call: `None`, it went on; or the code.
+/// Returns the result of another call: `None` if it was sent on, or the code.
 fn call(bench: &mut Bench, number: u32, called: &str) -> Option<u16> {
     bench.sent.clear();
     let caller = Dialing { peer: CARRIER.into(), number: called.into(), call: number, cseq: 1, to_tag: String::new() };
@@ -65,7 +65,7 @@ fn calls_count_with_the_limits_that_are_for_them() {
                 (US, None),
             ],
         ),
-        // What one limit refuses counts with no other.
+        // A call refused by one limit counts towards no other.
         (
             vec![quota(&["+44*"], &[], [1, 0, 0]), quota(&[], &[], [0, 0, 2])],
             vec![(UK, None), (UK, Some(503)), (UK, Some(503)), (US, None), (US, Some(503))],
@@ -91,7 +91,7 @@ fn a_call_that_is_over_leaves_its_place() {
             bench.pass(Duration::from_secs(40));
             bench.sent.clear();
         }
-        // An attempt that fails leaves it, too.
+        // A failed attempt frees its slot, too.
         bench.sent.clear();
         bench.invite(CARRIER, US, &offer());
         bench.expect(CARRIER, "SIP/2.0 100");
@@ -126,7 +126,7 @@ fn days_follow_a_clock_that_is_set_and_what_was_counted_stays() {
     assert_eq!(call(&mut bench, 5, US), Some(503), "it is the first day again");
     bench.input(at(1));
     assert_eq!([6, 7].map(|number| call(&mut bench, number, US)), [None, Some(503)]);
-    // What a start with a wrong clock has read counts once the clock is right.
+    // Counts read at a start with a wrong clock apply once the clock is right.
     let count = bench.counts[0].clone();
     let mut bench = Bench::with(tables(vec![], vec![quota(&[], &[], [0, 0, 1])]));
     bench.input(at(400));
@@ -135,7 +135,7 @@ fn days_follow_a_clock_that_is_set_and_what_was_counted_stays() {
     assert_eq!(call(&mut bench, 1, US), Some(503));
 }
 
-/// What the traces of all calls say of a trunk, with the word that every sentence of it has.
+/// Returns the trace lines of all calls that contain a word.
 fn told(bench: &Bench, word: &str) -> Vec<String> {
     let calls = bench.gateway.calls(bench.now);
     let entries = calls.iter().flat_map(|call| bench.gateway.trace(&call.sid).unwrap().entries);
@@ -178,7 +178,7 @@ fn a_reload_keeps_what_has_been_counted() {
     bench.configure(|settings| settings.table = tables(vec![], vec![other.clone(), quota(&["+44*"], &[], [0, 0, 3])]));
     assert_eq!([4, 5].map(|number| call(&mut bench, number, UK)), [None, Some(503)], "one more is allowed now");
     assert_eq!([6, 7].map(|number| call(&mut bench, number, US)), [None, Some(503)]);
-    // What is no longer limited is forgotten.
+    // Counts without a limit are dropped.
     bench.configure(|settings| settings.table = tables(vec![], vec![other.clone()]));
     assert_eq!(call(&mut bench, 8, UK), None);
     bench.configure(|settings| settings.table = tables(vec![], vec![other, quota(&["+44*"], &[], [0, 0, 1])]));
@@ -243,7 +243,7 @@ fn a_uri_that_leads_to_a_trunk_counts_with_all_its_limits() {
         assert_eq!(call(&mut bench, 1, US), None);
         assert_eq!(call(&mut bench, 2, US), Some(503));
     }
-    // As long as it lasts, over a restart too, and no longer.
+    // For the duration of the call, over a restart too, and no longer.
     let mut bench = Bench::with(tables(limits[0]));
     let (mut caller, callee) = bench.answered();
     assert_eq!(call(&mut bench, 3, US), Some(503));
@@ -259,7 +259,7 @@ fn a_uri_that_leads_to_a_trunk_counts_with_all_its_limits() {
     assert_eq!(calls(&bench), [1, 1]);
 }
 
-/// What an edge begins with that has the limits, and what was kept of another's day.
+/// Creates an edge with these limits, and restores the counts of another run.
 fn begun(quotas: Vec<Quota>, kept: &[DayCount], later: Duration) -> Bench {
     let mut bench = Bench::with(tables(vec![], quotas));
     bench.pass(later);
@@ -292,7 +292,7 @@ fn a_day_goes_on_after_a_restart() {
     for other in [quota(&["+4420*"], &[], [0, 0, 1]), quota(&["+44*"], &["+1*"], [0, 0, 1])] {
         assert_eq!(call(&mut begun(vec![other], &kept, none), 1, UK), None, "other calls");
     }
-    // 13:45 in Kathmandu, and ten hours and a half later.
+    // 13:45 in Kathmandu, and ten and a half hours later.
     let mut bench = begun(vec![uk([0, 0, 2])], &kept, Duration::from_secs(10 * 3600 + 1800));
     assert_eq!([1, 2, 3].map(|number| call(&mut bench, number, UK)), [None, None, Some(503)], "another day");
 }

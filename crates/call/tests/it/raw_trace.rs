@@ -1,4 +1,4 @@
-//! Messages in a call's trace as they were on the wire, secrets overwritten.
+//! Messages in a call's trace as sent on the wire, with secrets overwritten.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -6,7 +6,7 @@ use crate::bench::{Bench, CARRIER, Dialed, LOCAL, PBX, PUBLIC, answer, offer};
 use serde_json::Value;
 use trunkgate_call::trace::{TraceEntry, TraceItem};
 
-/// What the trace of the newest call has of messages: which way, first line, text.
+/// Returns the messages in the trace of the newest call: direction, first line, text.
 fn messages(bench: &Bench) -> Vec<(bool, String, Option<String>)> {
     let sid = bench.gateway.calls(bench.now)[0].sid.clone();
     let text = |entry: TraceEntry| match entry.what {
@@ -66,7 +66,7 @@ fn each_message_of_a_call_is_in_its_trace_as_it_was_on_the_wire() {
     assert!(!plain.contains("\"raw\"") && !plain.contains("\"remote\""), "{plain}");
 }
 
-/// The texts of the messages of a leg, in order.
+/// Returns the texts of a leg's messages, in order.
 fn texts(bench: &Bench, of: usize) -> Vec<(bool, String)> {
     let sid = bench.gateway.calls(bench.now)[0].sid.clone();
     let text = |entry: TraceEntry| match entry.what {
@@ -108,7 +108,7 @@ fn what_the_endpoint_answers_by_itself_stands_behind_what_it_answers() {
         ours("ACK"),
     ];
     assert_eq!(texts(&bench, 1), with_callee);
-    // A BYE, whose 200 leaves before the call hears of it.
+    // A BYE, whose 200 is sent before the call handles it.
     let mut bench = Bench::new();
     let (mut caller, callee) = bench.answered();
     bench.bye(&mut caller, &callee);

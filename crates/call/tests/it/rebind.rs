@@ -1,4 +1,4 @@
-//! Media ports of somebody else, once a call is answered: the side that was told them is told others.
+//! Media ports taken by another program, once a call is answered: the side that was offered them gets others.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // only tests stand here
 
@@ -8,7 +8,7 @@ use crate::bench::*;
 use trunkgate_call::Input;
 use trunkgate_media::{Command, EndId, Event, MediaId};
 
-/// The ends of the only session, in the order in which they were added, and its id.
+/// Returns the id of the only session, and its ends in the order of their creation.
 fn ends(bench: &Bench) -> (MediaId, Vec<EndId>) {
     let added = bench.media.iter().filter_map(|(id, c)| match c {
         Command::AddEnd { end, .. } => Some((*id, *end)),
@@ -22,7 +22,7 @@ fn bind_failed(bench: &mut Bench, id: MediaId, end: EndId) {
     bench.input(Input::Media { id, event: Event::BindFailed { end, error: "address in use".into() } });
 }
 
-/// From where to where media goes in the end.
+/// Returns the final media connections as pairs of source and destination.
 fn wires(bench: &Bench) -> Vec<(EndId, EndId)> {
     let mut all: Vec<(EndId, EndId)> = Vec::new();
     for (_, command) in &bench.media {
@@ -86,7 +86,7 @@ fn a_caller_is_asked_once_it_has_acknowledged() {
     hang_up(bench, caller, &callee);
 }
 
-/// Glare is asked again; any other refusal, and bad luck to the end, is the end.
+/// Glare is retried; any other refusal, and repeated glare, ends the call.
 #[test]
 fn a_side_that_cannot_be_told_ends_the_call() {
     for (codes, ends_call) in [(&[200][..], false), (&[491, 200], false), (&[491; 4], true), (&[488], true)] {
@@ -148,7 +148,7 @@ fn a_new_stream_without_ports_is_refused_and_the_call_goes_on() {
     bench.expect(PBX, "ACK");
     bench.expect(CARRIER, "SIP/2.0 500");
     bench.receive(CARRIER, caller.request("ACK", "", "").replace("-ACK-", "-INVITE-"));
-    // The other side is put back.
+    // The other side is restored.
     let again = bench.expect(PBX, "INVITE");
     assert!(!again.body().contains("m=image 1"), "{}", again.body());
     bench.receive(PBX, callee.respond(&again, 200, &answer()));

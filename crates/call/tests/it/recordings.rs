@@ -1,4 +1,4 @@
-//! Recordings of calls: what begins and ends them, and which side they hear.
+//! Recordings of calls: their start and end, and the recorded side.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::sync::Arc;
@@ -21,7 +21,7 @@ fn table(record: bool) -> Arc<Table> {
     agent_table(vec![agent("desk")], Route { record, ..route(vec![to_trunk("pbx")]) })
 }
 
-/// An edge with a writer.
+/// Creates an edge with a writer.
 fn bench(record: bool) -> Bench {
     let mut bench = Bench::with(table(record));
     record_all(&mut bench);
@@ -252,7 +252,7 @@ fn announcement(to: (bool, bool)) -> RecordingAnnouncement {
     }
 }
 
-/// An edge that announces recordings.
+/// Creates an edge that announces recordings.
 fn announcing(table: Arc<Table>, to: (bool, bool)) -> Bench {
     let mut bench = Bench::with(table);
     record_all(&mut bench);
@@ -260,7 +260,7 @@ fn announcing(table: Arc<Table>, to: (bool, bool)) -> Bench {
     bench
 }
 
-/// Players that were added, with what they play.
+/// Returns the players that were added, with their sounds.
 fn players(bench: &mut Bench) -> Vec<(EndId, Sound)> {
     let added = |command| if let Command::AddPlayer { end, sound } = command { Some((end, sound)) } else { None };
     bench.take_media().into_iter().filter_map(added).collect()

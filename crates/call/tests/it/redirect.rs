@@ -1,4 +1,4 @@
-//! 3xx of a target: where it sends us, how often, and where it may not.
+//! 3xx of a target: the contacts that are followed, their number, and those that are refused.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // only tests stand here
 
@@ -12,7 +12,7 @@ use trunkgate_route::{
     TextOutcome, Trunk,
 };
 
-/// A call that the PBX has got, with a backup trunk that no route names.
+/// Makes a call that the PBX has received, with a backup trunk that no route names.
 fn called(connect: Vec<TargetSpec>) -> (Bench, Dialing, Dialed) {
     let mut bench = Bench::with(table(usual_trunks(), vec![route(connect)]));
     let caller = bench.invite(CARRIER, "+14155550100", &offer());
@@ -21,7 +21,7 @@ fn called(connect: Vec<TargetSpec>) -> (Bench, Dialing, Dialed) {
     (bench, caller, pbx)
 }
 
-/// A 302 with these Contacts.
+/// Responds with a 302 with these Contacts.
 fn moved(bench: &mut Bench, callee: &Dialed, contacts: &str) {
     let text = callee.answer(302, "").replace(&format!("Contact: <sip:bob@{}>", callee.peer), contacts);
     bench.receive(&callee.peer, text.replace("\r\n\r\n\r\n", "\r\n\r\n"));
@@ -77,7 +77,7 @@ fn a_refusal_where_it_was_sent_ends_the_search_as_any_does() {
 
 #[test]
 fn nobody_has_the_edge_call_whom_it_likes() {
-    // Not a trunk's peer, another scheme, nothing at all, itself, a number that the trunk does not get.
+    // No peer of a trunk, another scheme, no contact, the edge itself, and a number denied by the trunk.
     for (contact, seen) in [
         ("Contact: <sip:+14155550111@192.0.2.66>".to_owned(), 500),
         ("Contact: <sip:+14155550111@elsewhere.example>".to_owned(), 500),
@@ -116,7 +116,7 @@ fn five_are_followed_and_no_circle() {
     let trunks = [BACKUP, PBX];
     for n in 0..5 {
         let peer = trunks[n % 2];
-        // The first way back is known, and not gone again.
+        // The first contact is already known, and not called again.
         moved(&mut bench, &asked, &format!("Contact: <sip:+14155550100@{PBX}>, <sip:{n}@{peer}>"));
         asked = Dialed::new(peer, bench.expect(peer, &format!("INVITE sip:{n}@")));
         bench.nothing();
@@ -151,7 +151,7 @@ fn one_of_those_that_ring_at_once_may_be_elsewhere() {
 
 #[test]
 fn nobody_sends_a_call_back_into_the_edge() {
-    // A PBX on our own machine, whose host is ours, too.
+    // A PBX on our own machine, with our own host address.
     let beside = format!("{LOCAL}:5080");
     let pbx = Trunk { redirect: RedirectMode::Peers, ..trunk("pbx", &[&beside]) };
     let mut bench = Bench::with(table(vec![trunk("carrier", &[CARRIER]), pbx], vec![route(vec![to_trunk("pbx")])]));
@@ -179,7 +179,7 @@ fn a_trunk_s_problem_shows_nobody_s_whole_number() {
 
 #[test]
 fn no_redirection_leads_to_another_trunk_by_the_rules_of_its_own() {
-    // `carrier-b` shares the host of the PBX, which has a number that is denied there.
+    // `carrier-b` shares the host of the PBX, and its number is denied there.
     for (contact, by_name) in [
         (format!("+14155550199@{}", PBX.replace("5060", "5062")), false),
         ("+14155550199@pbx.test:5062".to_owned(), true),
@@ -209,7 +209,8 @@ fn no_redirection_leads_to_another_trunk_by_the_rules_of_its_own() {
     }
 }
 
-/// Calls of the carrier go to `connect`, those of the PBX to the backup or, with 9 in front, to an agent.
+/// Returns a bench that routes the carrier's calls to `connect`, and the PBX's to the backup or, with prefix 9, to an
+/// agent.
 fn forwarding(connect: TargetSpec, change: impl Fn(&mut Trunk)) -> Bench {
     let mut trunks = usual_trunks();
     trunks.iter_mut().for_each(change);
@@ -230,7 +231,7 @@ fn forwarding(connect: TargetSpec, change: impl Fn(&mut Trunk)) -> Bench {
     Bench::with(Arc::new(Table::new(Definition { numbers, trunks, agents: vec![agent("desk")], routes })))
 }
 
-/// The PBX has a call and forwards it.
+/// Makes a call that the PBX forwards.
 fn forwarded(bench: &mut Bench, contacts: &str) -> Dialing {
     let caller = bench.invite(CARRIER, "+14155550100", &offer());
     bench.expect(CARRIER, "SIP/2.0 100");
@@ -265,7 +266,7 @@ fn a_number_at_the_edge_itself_is_called_as_from_that_trunk() {
     }
 }
 
-/// A trunk that knows the edge by its name forwards to that.
+/// A trunk that knows the edge by a host name forwards to that name.
 #[test]
 fn a_number_at_the_host_name_that_a_trunk_is_shown_is_at_the_edge() {
     let named = |name: &'static str| {
@@ -280,7 +281,7 @@ fn a_number_at_the_host_name_that_a_trunk_is_shown_is_at_the_edge() {
     let caller = forwarded(&mut bench, contact);
     let backup = Dialed::new(BACKUP, bench.expect(BACKUP, "INVITE sip:+16505550111@"));
     answered(bench, caller, &backup);
-    // A name that only another trunk is shown is not followed.
+    // A host name shown only to another trunk is not followed.
     let mut bench = forwarding(to_trunk("pbx"), named("carrier"));
     forwarded(&mut bench, contact);
     bench.expect(CARRIER, "SIP/2.0 500");
@@ -359,7 +360,7 @@ fn one_of_those_that_ring_at_once_may_forward_its_call() {
     bench.expect(CARRIER, "SIP/2.0 100");
     let pbx = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
     let backup = Dialed::new(BACKUP, bench.expect(BACKUP, "INVITE"));
-    // An agent answers at once, which is no way to ring; what stands behind it is.
+    // An agent answers at once and cannot ring with others; the contact after it can.
     moved(&mut bench, &pbx, &format!("Contact: <sip:+12125550100@{LOCAL}>;q=0.9, <sip:+16505550111@{LOCAL}>;q=0.5"));
     assert_eq!(bench.asked().len(), 0);
     let on = Dialed::new(BACKUP, bench.expect(BACKUP, "INVITE sip:+16505550111@"));

@@ -1,5 +1,5 @@
-//! Media to an address that nothing has proven to be the far side's own: none after our 2xx, a little before it, until its ACK,
-//! PRACK or UPDATE or an answer to a request of ours has come. RTP proves nothing: its source is as easily forged.
+//! Media to an unproven address of the remote party: none after our 2xx, and a limited amount before it, until an ACK,
+//! PRACK, UPDATE or response to our request proves the address. RTP proves nothing: its source can be forged as easily.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // only tests stand here
 
@@ -13,14 +13,14 @@ use trunkgate_call::Input;
 use trunkgate_media::{Command, EndId, Event, MediaId, RemoteSpec};
 use trunkgate_route::{Agent, AnswerTime, Hold, HoldMode, Trunk};
 
-/// An address of nobody who takes part.
+/// Address of a host that takes no part.
 const VICTIM: &str = "203.0.113.200";
-/// The caller's end, and the callee's.
+/// End of the caller, and of the callee.
 const NEAR: EndId = EndId(0);
 const FAR: EndId = EndId(1);
 const SECOND: Duration = Duration::from_secs(1);
 
-/// An offer that names the victim's address.
+/// Returns an offer with the victim's address.
 fn forged() -> String {
     sdp(VICTIM, 40_000, 1, "0 8 101", "sendrecv")
 }
@@ -31,7 +31,7 @@ fn carrier_with(change: impl Fn(&mut Trunk)) -> Bench {
     Bench::with(table(trunks, vec![route(vec![to_trunk("pbx"), to_trunk("backup")])]))
 }
 
-/// What a worker was told last of an end's far side.
+/// Returns the last remote address that the worker got for an end.
 fn remote(bench: &Bench, media: u64, end: EndId) -> Option<RemoteSpec> {
     bench.media.iter().rev().find_map(|(id, command)| match command {
         Command::SetRemote { end: of, remote } if (*id, *of) == (MediaId(media), end) => Some(remote.clone()),
@@ -43,7 +43,7 @@ fn withheld(bench: &Bench, end: EndId) -> bool {
     remote(bench, 0, end).unwrap().withheld
 }
 
-/// What the trace says of media, of the call that came last.
+/// Returns the media lines in the trace of the newest call.
 fn said(bench: &Bench) -> Vec<String> {
     let sid = bench.gateway.calls(bench.now)[0].sid.clone();
     let trace = serde_json::to_value(bench.gateway.trace(&sid).unwrap()).unwrap();
@@ -52,7 +52,7 @@ fn said(bench: &Bench) -> Vec<String> {
     media.filter(|text| text.contains("withheld") || text.contains("proven")).map(str::to_owned).collect()
 }
 
-/// A call of the carrier's to the PBX which has sent early media.
+/// Makes a call from the carrier to the PBX, which has sent early media.
 fn early(bench: &mut Bench, extra: &str) -> (Dialing, Dialed, Sent) {
     let (mut caller, callee) = bench.calling(&forged(), extra);
     bench.receive(PBX, callee.answer(183, &answer()));
@@ -61,7 +61,7 @@ fn early(bench: &mut Bench, extra: &str) -> (Dialing, Dialed, Sent) {
     (caller, callee, progress)
 }
 
-/// The same, answered; its ACK has not come.
+/// Makes an answered call without its ACK.
 fn unacknowledged(bench: &mut Bench, body: &str) -> (Dialing, Dialed) {
     let (mut caller, callee) = bench.calling(body, "");
     bench.receive(PBX, callee.answer(200, &answer()));
@@ -84,7 +84,7 @@ fn a_forged_invite_to_an_agent_has_nothing_sent_to_its_victim() {
         let sent_to = |bench: &Bench| remote(bench, 0, NEAR).unwrap();
         assert!(sent_to(&bench).withheld, "{answers:?}");
         assert_eq!(sent_to(&bench).rtp, Some(format!("{VICTIM}:40000").parse().unwrap()));
-        // Nobody acknowledges: it stays so to the end.
+        // No ACK comes: media is withheld to the end.
         bench.media.clear();
         bench.pass(33 * SECOND);
         assert!(bench.media.iter().all(|(_, command)| !matches!(command, Command::SetRemote { .. })), "{answers:?}");
@@ -92,7 +92,7 @@ fn a_forged_invite_to_an_agent_has_nothing_sent_to_its_victim() {
     }
 }
 
-/// What of a trunk or of a call proves an address at once.
+/// Facts of a trunk or of a call that prove an address at once.
 #[test]
 fn what_proves_an_address_from_the_start() {
     type Row = (&'static str, fn(&mut Trunk), &'static str, bool);
@@ -166,7 +166,7 @@ fn the_trace_says_what_is_withheld_and_since_when_not() {
     let (caller, _) = unacknowledged(&mut bench, &forged());
     let waits = format!("media to {VICTIM}:40000 withheld until the ACK: address not proven");
     assert_eq!(said(&bench), std::slice::from_ref(&waits));
-    // Repetitions of the 200 change nothing.
+    // Retransmissions of the 200 change nothing.
     bench.pass(2 * SECOND);
     bench.sent.clear();
     assert!(withheld(&bench, NEAR));
@@ -194,7 +194,7 @@ fn early_media_is_heard_for_fifteen_seconds_and_nothing_after_our_2xx() {
             ),
         ]
     );
-    // Another description of the callee's early media begins no new time.
+    // Another description of the callee's early media does not restart the time.
     bench.receive(PBX, callee.answer(183, &sdp("10.0.0.20", 30_002, 2, "0 101", "sendrecv")));
     assert!(withheld(&bench, NEAR));
     bench.receive(PBX, callee.answer(200, &sdp("10.0.0.20", 30_002, 2, "0 101", "sendrecv")));
@@ -225,11 +225,11 @@ fn so_many_calls_of_a_trunk_hear_early_media_at_addresses_that_are_not_proven() 
         assert!(remote(&bench, n, NEAR).unwrap().withheld);
         let why = format!("({most} of {most} unproven early-media calls of trunk carrier)");
         assert_eq!(said(&bench), [format!("early media to {VICTIM}:40000 withheld: address not proven {why}")]);
-        // Its time over, a call still counts: else the flood would only be a slower one.
+        // A call counts even after its time: otherwise the flood would only be slower.
         bench.pass(16 * SECOND);
         early(&mut bench, "");
         assert!(remote(&bench, n + 1, NEAR).unwrap().withheld);
-        // A call whose address is proven needs no place.
+        // A call with a proven address needs no grant.
         bench.sent.clear();
         let (_, callee) = bench.calling(&offer(), "");
         bench.receive(PBX, callee.answer(183, &answer()));
@@ -239,7 +239,7 @@ fn so_many_calls_of_a_trunk_hear_early_media_at_addresses_that_are_not_proven() 
     }
 }
 
-/// Whether the next call of the carrier hears early media at the victim's address.
+/// Returns whether the next call of the carrier gets early media at the victim's address.
 fn next_is_heard(bench: &mut Bench) -> (Dialing, bool) {
     bench.sent.clear();
     let (caller, ..) = early(bench, "");
@@ -250,7 +250,7 @@ fn next_is_heard(bench: &mut Bench) -> (Dialing, bool) {
 #[test]
 fn a_call_that_ends_without_proof_keeps_its_place_for_a_minute() {
     let mut bench = carrier_with(|trunk| trunk.unproven_early_media = 2);
-    // INVITE and CANCEL, over and over: two calls in a minute are heard.
+    // INVITE and CANCEL, repeated: two calls in a minute get early media.
     let mut heard = 0;
     for _ in 0..30 {
         let (caller, is_heard) = next_is_heard(&mut bench);
@@ -262,7 +262,7 @@ fn a_call_that_ends_without_proof_keeps_its_place_for_a_minute() {
     bench.pass(30 * SECOND);
     let (first, is_heard) = next_is_heard(&mut bench);
     assert!(is_heard, "a minute after the first one");
-    // It has its place for sixteen seconds more, and its time is over.
+    // The call keeps its grant for sixteen more seconds, after which its time is over.
     bench.pass(16 * SECOND);
     assert!(next_is_heard(&mut bench).1 && !next_is_heard(&mut bench).1);
     bench.receive(CARRIER, Dialing { to_tag: String::new(), ..first }.request("CANCEL", "", ""));
@@ -304,7 +304,7 @@ fn a_phone_behind_nat_needs_no_place() {
     let mut bench = carrier_with(|trunk| trunk.unproven_early_media = 1);
     let private = sdp("10.9.9.9", 40_000, 1, "0 8 101", "sendrecv");
     let (mut caller, callee) = bench.calling(&private, "");
-    // What is announced stays withheld; the worker sends to where the RTP comes from.
+    // The announced address stays withheld; the worker sends to the source of the RTP.
     bench.news(Event::Latched { end: NEAR, source: "198.51.100.7:61000".parse().unwrap() });
     bench.receive(PBX, callee.answer(183, &answer()));
     caller.to_tag = bench.expect(CARRIER, "SIP/2.0 183").tag("To");
@@ -322,7 +322,7 @@ fn a_phone_behind_nat_needs_no_place() {
 fn rtp_of_a_proven_source_gives_no_new_time() {
     let mut bench = carrier_with(|trunk| trunk.unproven_early_media = 1);
     early(&mut bench, "");
-    // Forged packets of the trunk's address, and of the victim's, in turn.
+    // Forged packets from the trunk's address and the victim's, in turn.
     for _ in 0..4 {
         assert!(!withheld(&bench, NEAR));
         bench.pass(2 * SECOND);
@@ -377,7 +377,7 @@ fn an_answer_in_an_ack_or_a_prack_is_its_own_proof() {
     assert!(!withheld(&bench, NEAR));
 }
 
-/// The offer of a side that moves.
+/// Returns the offer of a side with a new media address.
 fn moved(version: u64, formats: &str, direction: &str) -> String {
     sdp(VICTIM, 40_000, version, formats, direction)
 }
@@ -408,14 +408,14 @@ fn a_re_invite_that_moves_media_is_proven_by_its_own_ack() {
             !withheld(&bench, if from_caller { FAR } else { NEAR }),
             "{from}: the other side's answer is its proof"
         );
-        // A repetition of the ACK of the first INVITE is another one's.
+        // A retransmission of the ACK to the first INVITE proves nothing.
         if from_caller {
             bench.receive(CARRIER, Dialing { cseq: 1, ..caller.clone() }.request("ACK", "", ""));
             assert!(withheld(&bench, end));
         }
         bench.receive(from, request("ACK", ""));
         assert!(!withheld(&bench, end), "{from}");
-        // What is proven stays so: a port changes, and nothing is withheld.
+        // A proven address stays proven: a port changes, and nothing is withheld.
         bench.media.clear();
         bench.sent.clear();
         caller.cseq += 1;
@@ -438,7 +438,7 @@ fn a_re_invite_that_moves_media_is_proven_by_its_own_ack() {
 
 #[test]
 fn a_re_invite_that_the_edge_answers_itself_is_no_other() {
-    // A hold that ends here, and a caller that talks with an agent.
+    // A local hold, and a caller that is connected with an agent.
     let mut bench = carrier_with(|trunk| trunk.hold = HoldMode::Local);
     let (mut caller, _) = bench.answered();
     caller.cseq += 1;
@@ -475,7 +475,7 @@ fn an_update_that_moves_media_repeats_our_tag_and_is_its_own_proof() {
 fn an_answer_to_a_re_invite_of_ours_is_its_own_proof_after_one_that_was_refused() {
     let mut bench = Bench::new();
     let (mut caller, callee) = bench.answered();
-    // The caller's own is refused by the callee.
+    // The caller's own re-INVITE is refused by the callee.
     caller.cseq += 1;
     bench.receive(CARRIER, caller.request("INVITE", &moved(2, "0 8 101", "sendrecv"), ""));
     bench.expect(CARRIER, "SIP/2.0 100");
@@ -486,7 +486,7 @@ fn an_answer_to_a_re_invite_of_ours_is_its_own_proof_after_one_that_was_refused(
     bench.receive(CARRIER, caller.request("ACK", "", ""));
     assert!(!withheld(&bench, NEAR), "nothing has changed");
     bench.media.clear();
-    // The callee asks for another session, and the caller moves in its answer.
+    // The callee requests a session change, and the caller's answer has a new address.
     bench.receive(PBX, callee.request("INVITE", 9, &sdp("10.0.0.20", 30_002, 2, "0 101", "sendrecv")));
     bench.expect(PBX, "SIP/2.0 100");
     let asked = bench.expect(CARRIER, "INVITE");

@@ -1,4 +1,4 @@
-//! INVITEs that go nowhere: the code, the part that is named, and that nothing is kept.
+//! INVITEs that are refused: the code, the named defect, and the absence of remaining state.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // only tests stand here
 
@@ -158,7 +158,7 @@ fn a_flood_of_one_trunk_leaves_the_calls_of_others() {
         bench.sent.clear();
     }
     assert_eq!(codes.iter().filter(|refused| **refused).count(), 14, "as many as the edge takes");
-    // By the second: three of the other trunk are below its share; by calls at once one more than there is room for.
+    // Per second: three calls of the other trunk are below its share; concurrently, there is one too many.
     for expected in [false, false, false, true] {
         bench.invite(PBX, "+14155550100", &sdp("10.0.0.20", 30_000, 1, "0", "sendrecv"));
         let is_refused = bench.sent.iter().any(|sent| sent.text.starts_with("SIP/2.0 503"));
@@ -320,7 +320,7 @@ fn who_is_turned_away_gets_503_with_retry_after_and_nothing_is_kept() {
     assert_eq!((bench.gateway.live_calls(), bench.gateway.sip_counts().servers), (0, 0));
     assert!(bench.reports.is_empty() && bench.began.is_empty());
     assert_eq!(bench.logs.len(), 1, "one line a second");
-    // From nobody, nothing.
+    // An unknown source gets no response.
     bench.input(Input::TurnAway { flow: udp("192.0.2.66:5060"), message: message() });
     bench.nothing();
     bench.finish();

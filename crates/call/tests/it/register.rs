@@ -10,7 +10,7 @@ use trunkgate_call::{Control, Input};
 use trunkgate_route::locate::{NameFault, Server};
 use trunkgate_route::{Credentials, Destination, Register, Table, Transport, Trunk};
 
-/// The registrar's addresses.
+/// Addresses of the registrar.
 const FIRST: &str = "198.51.100.7:5060";
 const SECOND: &str = "198.51.100.8:5060";
 
@@ -30,7 +30,7 @@ fn registering(register: Register) -> Arc<Table> {
     table(vec![carrier, trunk("pbx", &[PBX])], vec![route(vec![to_trunk("pbx")])])
 }
 
-/// A bench at whose start one REGISTER goes out.
+/// Returns a bench that has sent one REGISTER at its start.
 fn begun() -> (Bench, Sent) {
     let mut bench = Bench::with(registering(register("198.51.100.7")));
     bench.pass(Duration::ZERO);
@@ -39,7 +39,7 @@ fn begun() -> (Bench, Sent) {
     (bench, request)
 }
 
-/// The registrar's answer.
+/// Sends the registrar's response.
 fn answer(bench: &mut Bench, request: &Sent, code: u16, lines: &str) {
     let text = Dialed::new(&request.to.to_string(), request.clone()).answer_with(code, lines);
     let text = if lines.contains("Contact") { text.replace("Contact: <sip:bob", "X: <sip:bob") } else { text };
@@ -163,14 +163,14 @@ fn a_silent_or_unwilling_address_leads_to_the_next() {
     assert_eq!(second.header("To"), "<sip:acme@registrar.example>");
     answer(&mut bench, &second, 200, &granted(&second, 600));
     bench.sent.clear();
-    // The refresh goes where the binding is.
+    // The refresh goes to the address that has the binding.
     bench.pass(300 * A_SECOND);
     bench.sent.clear();
     let (query, _) = bench.resolves.pop().unwrap();
     bench.input(Input::Resolved { query, found: Ok(servers) });
     let refresh = bench.expect(SECOND, "REGISTER");
     answer(&mut bench, &refresh, 200, &granted(&refresh, 600));
-    // A call from there is the trunk's, though no peer of it has this address.
+    // A call from that address belongs to the trunk, although no peer of it has the address.
     bench.invite(SECOND, "+14155550100", &offer());
     bench.expect(SECOND, "SIP/2.0 100");
     bench.expect(PBX, "INVITE");
@@ -250,7 +250,7 @@ fn a_reload_takes_an_old_registration_back_and_makes_the_new_one() {
     bench.finish();
 }
 
-/// A registrar removes the binding whose Contact it is sent: that has the host name until the end.
+/// A registrar removes the binding with the Contact that it gets, so the host name stays the same until the end.
 #[test]
 fn rfc3261_10_2_2_a_binding_is_taken_back_with_the_host_name_that_it_was_made_with() {
     let named = |host: &str| {
@@ -334,7 +334,7 @@ fn a_password_that_was_mended_is_tried_at_once() {
     let shown = bench.expect(FIRST, "REGISTER");
     answer(&mut bench, &shown, 200, &granted(&third, 600));
     assert_eq!((state(&bench), last_problem(&bench)), (("registered", None), None));
-    // While it holds, another password is shown at once, too.
+    // While the registration holds, a changed password is used at once, too.
     bench.configure(|settings| settings.table = with("newer"));
     bench.pass(Duration::ZERO);
     bench.expect(FIRST, "REGISTER");
@@ -368,7 +368,7 @@ fn a_403_is_blamed_on_credentials_only_where_the_registrar_has_seen_them() {
     );
 }
 
-/// A registrar at an address that no trunk names, and that asks for credentials each time.
+/// A registrar at an address that no trunk names, and that challenges each request.
 #[test]
 fn a_binding_is_taken_back_at_a_registrar_that_no_trunk_names_any_more() {
     for trunk_goes in [false, true] {
@@ -382,7 +382,7 @@ fn a_binding_is_taken_back_at_a_registrar_that_no_trunk_names_any_more() {
         }
         let last = bench.expect(SECOND, "REGISTER");
         assert_eq!(last.header("Expires"), "0");
-        // Nothing but the answer is taken from there, where it is nobody's else.
+        // Only the response is accepted from that address, if no trunk has it.
         let invite =
             Dialing { peer: SECOND.into(), number: "+14155550100".into(), call: 7, cseq: 1, to_tag: String::new() };
         bench.receive(SECOND, invite.request("INVITE", &offer(), ""));
@@ -400,14 +400,14 @@ fn a_binding_is_taken_back_at_a_registrar_that_no_trunk_names_any_more() {
         assert_eq!(bench.gateway.leaving_registrations(), 0);
         let unknown = |bench: &Bench| bench.gateway.unknown_sources(bench.now).map_or(0, |unknown| unknown.messages);
         assert_eq!(unknown(&bench), 1, "the INVITE");
-        // It is over: who is there is a stranger.
+        // The registration is over: the address is an unknown source again.
         answer(&mut bench, &again, 200, "");
         assert_eq!(unknown(&bench), 2);
         bench.finish();
     }
 }
 
-/// Registered at a registrar that is no peer.
+/// Returns a bench that is registered at a registrar that is no peer.
 fn begun_elsewhere() -> Bench {
     let mut bench = Bench::with(registering(register("198.51.100.8")));
     bench.pass(Duration::ZERO);

@@ -1,4 +1,4 @@
-//! Phones that register here, from wherever they are.
+//! Phones that register with the edge, from any address.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // only tests stand here
 
@@ -11,7 +11,7 @@ use trunkgate_call::{Ban, Input, SlowBan, StrangerLimits};
 use trunkgate_route::{Table, Trunk};
 use trunkgate_sip::Flow;
 
-/// A phone behind some NAT, and others there and elsewhere.
+/// A phone behind a NAT, a neighbour, and an unknown source.
 const PHONE: &str = "203.0.113.77:40001";
 const NEIGHBOUR: &str = "203.0.113.77:40002";
 const STRANGER: &str = "203.0.113.66:5060";
@@ -22,7 +22,7 @@ fn phones(accept_register: bool) -> Arc<Table> {
     table(vec![phones, trunk("pbx", &[PBX])], vec![route(vec![to_trunk("phones")])])
 }
 
-/// A REGISTER of the user `acme`.
+/// Returns a REGISTER of the user `acme`.
 fn register(from: &str, cseq: u32, lines: &str) -> String {
     let dialing = Dialing { peer: from.into(), number: "acme".into(), call: 7, cseq, to_tag: String::new() };
     let text = dialing.request("REGISTER", "", lines);
@@ -30,7 +30,7 @@ fn register(from: &str, cseq: u32, lines: &str) -> String {
     text.replace(&contact, "")
 }
 
-/// Registers by a way: challenged first, then taken with what `lines` ask for; the answer.
+/// Registers over a flow, after a challenge, with these additional lines; returns the response.
 fn registered_by(bench: &mut Bench, flow: Flow, cseq: u32, lines: &str) -> Sent {
     let from = flow.remote.to_string();
     bench.input(Input::Received { flow, bytes: register(&from, cseq, lines).into() });
@@ -49,7 +49,7 @@ fn contact(expires: u32) -> String {
     format!("Contact: {CONTACT}\r\nExpires: {expires}\r\n")
 }
 
-/// The PBX calls the phones; where the INVITE goes.
+/// Calls the phones from the PBX; returns the INVITE.
 fn called(bench: &mut Bench, phone: &str) -> Sent {
     bench.invite(PBX, "+14155550100", &sdp("10.0.0.20", 30_000, 1, "0", "sendrecv"));
     bench.expect(PBX, "SIP/2.0 100");
@@ -83,7 +83,7 @@ fn rfc3261_10_3_a_phone_registers_and_is_called_over_its_flow() {
     bench.receive(PHONE, phone.request("BYE", 2, ""));
     bench.expect(PHONE, "SIP/2.0 200");
     bench.sent.clear();
-    // Its own calls come over the flow too, and show credentials.
+    // The phone's own calls use the flow too, with credentials.
     bench.invite(PHONE, "+14155550100", &offer());
     bench.expect(PHONE, "SIP/2.0 401");
     bench.invite(NEIGHBOUR, "+14155550100", &offer());
@@ -126,7 +126,7 @@ fn that_nobody_is_registered_is_the_verdict_with_where_to_look() {
     let told = "a target could not be reached: no phone is registered at phones. Tried: phones. \
                 Try: check user, password and server in the phone (`trunkgate status`, trunk phones).";
     assert_eq!(verdict(&bench), format!("Not answered (503): {told}"));
-    // Where a further target takes the call it is told beside that.
+    // If another target answers the call, the missing phone is noted beside that.
     let of_phones = Trunk { accept_register: true, ..Trunk::named("phones") };
     let trunks = vec![of_phones, trunk("pbx", &[PBX]), trunk("backup", &[BACKUP])];
     let mut bench = Bench::with(table(trunks, vec![route(vec![to_trunk("phones"), to_trunk("backup")])]));
@@ -135,12 +135,12 @@ fn that_nobody_is_registered_is_the_verdict_with_where_to_look() {
     let backup = Dialed::new(BACKUP, bench.expect(BACKUP, "INVITE"));
     bench.receive(BACKUP, backup.answer(200, &sdp("10.0.0.30", 4_000, 1, "0", "sendrecv")));
     let verdict = verdict(&bench);
-    // As the route provides for it: nothing to mend.
+    // The route provides for this case, so there is no fix.
     let told = "Answered by backup. No phone is registered at phones: the next target was called.";
     assert_eq!(verdict, told);
 }
 
-/// State of the trunk of the phones, what went wrong last, the phones and whether the metrics have it as up.
+/// Returns the state of the phones' trunk, its last problem, the phones, and its state in the metrics.
 fn known(bench: &Bench) -> (&'static str, Option<String>, Vec<String>, Option<bool>) {
     let view = bench.gateway.status(bench.now).trunks.remove(0);
     let shown = bench.gateway.metrics().trunk_up.get("phones").copied();
@@ -179,7 +179,7 @@ fn a_stranger_gets_nothing_but_the_challenge_to_a_known_user() {
     bench.receive(STRANGER, "garbage");
     bench.nothing();
     assert!(dropped(&bench, "unknown_source") >= 6);
-    // What may be meant is for who runs the edge alone.
+    // Only the operator of the edge gets the suggestion.
     let told = bench.logs.iter().find(|line| line.contains("did you mean")).unwrap();
     let line = "REGISTER of \"akme\" from 203.0.113.66 dropped: no trunk has that user in `require_auth`: did you mean \"acme\"?";
     assert_eq!(told, line);
@@ -192,13 +192,13 @@ fn a_stranger_gets_nothing_but_the_challenge_to_a_known_user() {
     bench.receive(STRANGER, register(STRANGER, 2, &format!("{wrong}{}", contact(60))));
     bench.expect(STRANGER, "SIP/2.0 401");
     refused(&mut bench);
-    // Where nobody may register, not even that.
+    // Without registration of phones there is no suggestion.
     bench.configure(|settings| settings.table = phones(false));
     bench.receive(STRANGER, register(STRANGER, 3, &contact(60)));
     bench.nothing();
 }
 
-/// Whoever was meant is there, and leaves: that brings nobody in whose user is another.
+/// The user with the similar name is registered, and leaves: that does not admit another user.
 #[test]
 fn a_phone_that_leaves_or_stays_is_not_the_one_that_was_mistyped() {
     let mut bench = Bench::with(phones(true));
@@ -212,7 +212,7 @@ fn a_phone_that_leaves_or_stays_is_not_the_one_that_was_mistyped() {
     assert_eq!(near(&bench).as_deref(), Some("acme"));
 }
 
-/// A name that cannot be shown as it came is nobody's slip.
+/// A user that cannot be displayed unchanged is no typing error.
 #[test]
 fn no_user_is_guessed_for_what_is_no_name() {
     let mut bench = Bench::with(phones(true));
@@ -254,7 +254,7 @@ fn rfc3261_10_3_fetch_remove_too_brief_and_out_of_order() {
 fn what_was_said_before_changes_nothing_and_nobody_registers_for_another() {
     let mut bench = Bench::with(phones(true));
     registered(&mut bench, PHONE, 25, &contact(600));
-    // Number 26 has bound it. Once its transaction is over, and under another branch, it is no repetition of that.
+    // Number 26 has made the binding. After its transaction, and with another branch, it is no retransmission.
     bench.pass(Duration::from_secs(40));
     let mut code = |cseq: u32, lines: &str, user: &str| {
         bench.receive(PHONE, register(PHONE, 100 + cseq, ""));
@@ -288,7 +288,7 @@ fn a_connection_that_is_lost_takes_its_phone_along() {
     let flow = tcp(PHONE, 9);
     assert_eq!(registered_by(&mut bench, flow, 1, &contact(600)).code(), 200);
     called(&mut bench, PHONE);
-    // The same address by another connection has shown nothing.
+    // The same address on another connection has proven nothing.
     bench.input(Input::Received { flow: tcp(PHONE, 10), bytes: register(PHONE, 5, "").replace("acme", "x").into() });
     bench.input(Input::Disconnected { flow, made_for: None, cause: None, was_up: false });
     bench.sent.clear();
@@ -319,7 +319,7 @@ fn guessing_a_password_ends_in_a_ban_once_the_address_is_proven() {
     bench.receive(STRANGER, register(STRANGER, 1, &contact(60)));
     let challenge = bench.expect(STRANGER, "SIP/2.0 401");
     let wrong = shown_registering("wrong", &challenge);
-    // In somebody else's name: that address has never had this nonce.
+    // With a forged source: that address has never received this nonce.
     for cseq in 10..30 {
         bench.receive(PHONE, register(PHONE, cseq, &wrong));
         bench.expect(PHONE, "SIP/2.0 401");
@@ -347,7 +347,7 @@ fn guessing_a_password_ends_in_a_ban_once_the_address_is_proven() {
 #[test]
 fn so_many_messages_of_one_stranger_are_looked_at() {
     let mut bench = Bench::with(phones(true));
-    // Long enough that what it is answered with is no longer.
+    // Long enough for its response not to be longer.
     let long = format!("User-Agent: {}\r\n", "x".repeat(400));
     for cseq in 1..=300 {
         bench.receive(STRANGER, register(STRANGER, cseq, &long));
@@ -376,7 +376,7 @@ fn an_address_that_may_be_forged_gets_no_more_than_it_sends() {
     let spare = usize::try_from(trunkgate_call::limits::STRANGER_CREDIT_BYTES).unwrap();
     assert!(there / 2 < back && back < there + 2 * spare, "{there} bytes there, {back} back");
     assert!(dropped(&bench, "unknown_limit") > 0);
-    // What is long enough is offered both, and a connection is nobody else's.
+    // A long enough request gets both challenges, and the source of a connection cannot be forged.
     let long = format!("User-Agent: {}\r\n", "x".repeat(400));
     bench.receive(PHONE, register(PHONE, 1, &long));
     assert_eq!(challenges(&bench.expect(PHONE, "SIP/2.0 401")), 2);
@@ -393,7 +393,7 @@ fn a_guesser_below_the_rate_of_the_ban_is_shut_out_of_the_account_alone() {
     let slow = SlowBan { after: 5, within: Duration::from_secs(3_600), lasting: Duration::from_secs(7_200) };
     let ban = Ban { slow, ..StrangerLimits::default().ban };
     bench.configure(|settings| settings.strangers = StrangerLimits { messages_per_second: 0, ban });
-    // The same phone is registered from the same address, by another port.
+    // The same phone is registered from the same address, with another port.
     let at_home = "203.0.113.66:5061";
     assert_eq!(registered(&mut bench, at_home, 100, &contact(7_000)).code(), 200);
     for cseq in 0..5 {
@@ -409,7 +409,7 @@ fn a_guesser_below_the_rate_of_the_ban_is_shut_out_of_the_account_alone() {
     bench.receive(STRANGER, register(STRANGER, 30, &contact(60)));
     bench.nothing();
     assert_eq!(dropped(&bench, "banned"), 1);
-    // Other sources and the registered phone notice nothing.
+    // Other sources and the registered phone are not affected.
     bench.receive(PHONE, register(PHONE, 40, ""));
     bench.expect(PHONE, "SIP/2.0 401");
     assert_eq!(registered(&mut bench, at_home, 110, &contact(7_000)).code(), 200);

@@ -1,4 +1,4 @@
-//! Changes inside an answered call: hold and resume, refresh, refusal, glare, and a far end that has lost the call.
+//! Changes of an answered call: hold and resume, refresh, refusal, glare, and a remote party that has lost the call.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // only tests stand here
 
@@ -33,7 +33,7 @@ fn hang_up(mut bench: Bench, mut caller: Dialing, callee: &Dialed) {
     bench.finish();
 }
 
-/// The caller sends a re-INVITE, which reaches the PBX.
+/// Sends a re-INVITE of the caller, which reaches the PBX.
 fn reinvite(bench: &mut Bench, caller: &mut Dialing, body: &str) -> Sent {
     caller.cseq += 1;
     bench.receive(CARRIER, caller.request("INVITE", body, ""));
@@ -151,7 +151,7 @@ fn without_description_it_is_answered_here() {
     bench.receive(CARRIER, caller.request("ACK", &offer().replace("0 8 101", "0 101"), ""));
     bench.nothing();
     assert!(remotes(&mut bench).iter().all(|r| r.rtp != Some("198.51.100.7:40000".parse().unwrap()) || r.may_send));
-    // The answer may move the media.
+    // The answer may change the media address.
     caller.cseq = 3;
     bench.receive(CARRIER, caller.request("INVITE", "", ""));
     bench.expect(CARRIER, "SIP/2.0 100");
@@ -161,7 +161,7 @@ fn without_description_it_is_answered_here() {
     let specs = remotes(&mut bench);
     assert_eq!(specs.len(), 1);
     assert_eq!((specs[0].rtp, specs[0].relatch), (Some("198.51.100.8:41000".parse().unwrap()), true));
-    // An ACK without answer leaves all as it was.
+    // An ACK without an answer changes nothing.
     caller.cseq = 4;
     bench.receive(CARRIER, caller.request("INVITE", "", ""));
     bench.expect(CARRIER, "SIP/2.0 100");
@@ -185,14 +185,14 @@ fn glare_is_491_on_both_sides() {
     hang_up(bench, caller, &callee);
 }
 
-/// Whoever made the Call-ID waits longer, so that they do not meet again.
+/// The owner of the Call-ID waits longer, so that the two do not collide again.
 #[test]
 fn rfc3261_14_1_a_re_invite_of_ours_waits_after_a_glare() {
     let mut waits = std::collections::BTreeSet::new();
     for from_caller in [true, false].into_iter().cycle().take(8) {
         let mut bench = Bench::new();
         let (mut caller, callee) = bench.answered();
-        // A hold in the ACK to our offer: the other side is asked by a re-INVITE of our own.
+        // A hold in the ACK to our offer: the other side gets a re-INVITE of our own.
         let (asks, asked) = if from_caller { (CARRIER, PBX) } else { (PBX, CARRIER) };
         caller.cseq = 2;
         let held = "sendonly";
@@ -226,7 +226,7 @@ fn rfc3261_14_1_a_re_invite_of_ours_waits_after_a_glare() {
             assert!(range.contains(&waited.as_millis()), "{waited:?}");
             waits.insert(waited);
         }
-        // The fourth time is the last.
+        // The fourth attempt is the last.
         let again = bench.expect(asked, "INVITE");
         bench.receive(asked, respond(&again, 491, ""));
         bench.expect(asked, "ACK");
@@ -352,7 +352,7 @@ fn a_new_stream_gets_ports_on_both_sides_and_loses_them_again() {
     hang_up(bench, caller, &callee);
 }
 
-/// A call whose trunk of this name is sent no changes.
+/// Makes a call in which the trunk of this name gets no re-INVITE.
 fn kept(name: &str) -> (Bench, Dialing, Dialed) {
     let mut bench = bench_of(|trunk| {
         if *trunk.name == *name {
@@ -364,7 +364,7 @@ fn kept(name: &str) -> (Bench, Dialing, Dialed) {
     (bench, caller, callee)
 }
 
-/// The caller's re-INVITE, which the edge answers with 200 by itself: the answer.
+/// Sends a re-INVITE of the caller that the edge answers itself; returns the 200.
 fn changed_here(bench: &mut Bench, caller: &mut Dialing, body: &str) -> Sent {
     caller.cseq += 1;
     bench.receive(CARRIER, caller.request("INVITE", body, ""));
@@ -384,7 +384,7 @@ fn a_callee_that_is_sent_no_changes_keeps_its_session() {
     let specs = remotes(&mut bench);
     assert!(specs.iter().any(|r| r.rtp == Some("198.51.100.8:41000".parse().unwrap()) && r.relatch), "{specs:?}");
     assert!(specs.iter().all(|r| r.rtp != Some("10.0.0.20:30000".parse().unwrap()) || !r.relatch), "{specs:?}");
-    // Another codec is converted.
+    // Another codec is transcoded.
     let ok = changed_here(&mut bench, &mut caller, &sdp("198.51.100.8", 41_000, 3, "8 101", "sendrecv"));
     assert!(ok.body().contains("RTP/AVP 8"), "{}", ok.body());
     // A hold, although `hold` is relayed, and its end.
@@ -425,7 +425,7 @@ fn a_caller_that_is_sent_no_changes_keeps_its_session() {
     hang_up(bench, caller, &callee);
 }
 
-/// The carrier offered PCMU and PCMA, and our answer has PCMU alone.
+/// The carrier offered PCMU and PCMA, and our answer has only PCMU.
 #[test]
 fn a_caller_that_is_sent_no_changes_gets_no_codec_that_it_has_not_agreed_on() {
     let (mut bench, mut caller, callee) = kept("carrier");

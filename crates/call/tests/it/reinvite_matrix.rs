@@ -1,5 +1,5 @@
-//! Every kind of re-INVITE, of either side, in a table: what a side wants (direction) × what else changes × who asks ×
-//! `hold`, each one taken, refused by the other side, and met by one of the other side's. Run with `--no-capture` to see it.
+//! Every kind of re-INVITE, of either side, in a table: direction × other change × requester × `hold`, each one
+//! accepted, refused by the other side, and crossed by one of the other side. Run with `--no-capture` to print it.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // only tests stand here
 
@@ -14,7 +14,7 @@ const KEYS: [&str; 3] = [
     "BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB",
 ];
 
-/// What a side wants.
+/// Direction that a side requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wants {
     Talk,
@@ -31,7 +31,7 @@ impl Wants {
     fn holds(self) -> bool {
         matches!(self, Wants::SendOnly | Wants::Inactive | Wants::Zero)
     }
-    /// As the other side is told, and as the other side answers.
+    /// Returns the direction relayed to the other side, and the direction of its answer.
     fn directions(self) -> (&'static str, &'static str) {
         match self {
             Wants::Talk => ("sendrecv", "sendrecv"),
@@ -42,14 +42,14 @@ impl Wants {
     }
 }
 
-/// What else changes.
+/// Other change in the re-INVITE.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Change {
     Nothing,
     Address,
     Codec,
     Keys,
-    /// The re-INVITE has no description: its ACK brings what is wanted.
+    /// The re-INVITE has no description; its ACK has one.
     NoSdp,
 }
 
@@ -83,7 +83,7 @@ impl Side {
             (None, None) => panic!("nobody"),
         }
     }
-    /// ACK to an answer that is no 2xx.
+    /// Returns the ACK to a non-2xx response.
     fn ack_refusal(&mut self) -> String {
         self.request("ACK", "").replace("-ACK-", "-INVITE-")
     }
@@ -94,7 +94,7 @@ impl Side {
             (None, None) => panic!("nobody"),
         }
     }
-    /// Its description; `tag`: of its keys' line.
+    /// Returns its description; `tag`: tag of its crypto line.
     fn says(&mut self, direction: &str, zero: bool, change: Change, tag: &str) -> String {
         self.version += 1;
         let (mut ip, mut port, all, key) = match self.caller {
@@ -110,13 +110,13 @@ impl Side {
         let body = if zero { body.replace(&format!("c=IN IP4 {ip}"), "c=IN IP4 0.0.0.0") } else { body };
         format!("{body}a=crypto:{tag} {SUITE} inline:{key}\r\n")
     }
-    /// What it answers to an offer of ours.
+    /// Returns its answer to an offer of ours.
     fn answers(&mut self, asked: &Sent, direction: &str) -> String {
         let tag = tag_of(asked);
         let pcma = asked.body().contains("RTP/SAVP 8 ");
         self.says(direction, false, if pcma { Change::Codec } else { Change::Nothing }, &tag)
     }
-    /// The tag of its own lines when it offers.
+    /// Returns the tag of its own crypto lines in an offer.
     fn tag(&self) -> &'static str {
         if self.caller.is_some() { "3" } else { "2" }
     }
@@ -128,15 +128,15 @@ impl Side {
     }
 }
 
-/// The tag of the line in an offer of ours that is answered.
+/// Returns the tag of the crypto line in our offer that is answered.
 fn tag_of(offer: &Sent) -> String {
     let mut lines = offer.body().lines().filter_map(|line| line.strip_prefix("a=crypto:"));
     lines.find(|line| line.contains(SUITE)).unwrap().split(' ').next().unwrap().to_owned()
 }
 
-/// A call with SRTP on both sides: who asks, and the other one.
+/// Makes a call with SRTP on both sides; returns the requesting side, and the other one.
 fn call(caller_asks: bool, mode: HoldMode) -> (Bench, Side, Side) {
-    // Either trunk's word counts: here it is always that of the other side, which is not to be troubled.
+    // The mode of either trunk counts: here only that of the other side is set.
     let with = |name: &str, address: &str, asks: bool| Trunk {
         srtp: Srtp::Required,
         hold: if asks { HoldMode::Relay } else { mode },
@@ -162,7 +162,7 @@ fn call(caller_asks: bool, mode: HoldMode) -> (Bench, Side, Side) {
     if caller_asks { (bench, caller, callee) } else { (bench, callee, caller) }
 }
 
-/// Every address and direction that the worker was told.
+/// Returns every remote address and direction that the worker got.
 fn remotes(media: &[Command]) -> Vec<&RemoteSpec> {
     media.iter().filter_map(|c| if let Command::SetRemote { remote, .. } = c { Some(remote) } else { None }).collect()
 }
@@ -172,7 +172,7 @@ fn plays(media: &[Command]) -> bool {
     media.iter().any(music)
 }
 
-/// The other side is asked by us, and answers as it should.
+/// Answers our re-INVITE for the other side.
 fn other_answers(bench: &mut Bench, other: &mut Side, wants: Wants, change: Change) {
     let (told, answered) = wants.directions();
     let asked = bench.expect(other.address(), "INVITE");
@@ -184,7 +184,7 @@ fn other_answers(bench: &mut Bench, other: &mut Side, wants: Wants, change: Chan
     bench.expect(other.address(), "ACK");
 }
 
-/// One re-INVITE that is taken: what came of it.
+/// Sends a re-INVITE that is accepted; returns the treatment by the edge.
 fn taken(bench: &mut Bench, side: &mut Side, other: &mut Side, wants: Wants, change: Change) -> &'static str {
     let (_, answered) = wants.directions();
     if change == Change::NoSdp {
@@ -244,7 +244,7 @@ fn taken(bench: &mut Bench, side: &mut Side, other: &mut Side, wants: Wants, cha
     }
 }
 
-/// What should come of it.
+/// Returns the expected treatment.
 fn expected(wants: Wants, change: Change, mode: HoldMode) -> &'static str {
     let local = wants.holds() && mode == HoldMode::Local;
     match change {
@@ -258,7 +258,7 @@ fn expected(wants: Wants, change: Change, mode: HoldMode) -> &'static str {
     }
 }
 
-/// The other side does not want it: the same code comes back, and the media is as before.
+/// Sends a re-INVITE that the other side refuses: the code comes back, and the media is unchanged.
 fn refused(bench: &mut Bench, side: &mut Side, other: &Side, wants: Wants, change: Change) -> &'static str {
     let body = side.wants(wants, change);
     let invite = side.request("INVITE", &body);
@@ -274,7 +274,7 @@ fn refused(bench: &mut Bench, side: &mut Side, other: &Side, wants: Wants, chang
     "488, as before"
 }
 
-/// Both ask at once: both get 491, and the media is as before.
+/// Sends re-INVITEs from both sides at once: both get 491, and the media is unchanged.
 fn met(bench: &mut Bench, side: &mut Side, other: &mut Side, wants: Wants, change: Change) -> &'static str {
     let body = other.wants(Wants::Talk, Change::Codec);
     let invite = other.request("INVITE", &body);
@@ -296,7 +296,7 @@ fn met(bench: &mut Bench, side: &mut Side, other: &mut Side, wants: Wants, chang
     "491 to both"
 }
 
-/// The side that asked hangs up: nothing is left.
+/// Hangs up the requesting side, and checks that nothing is left.
 fn hang_up(mut bench: Bench, mut side: Side, other: &Side) {
     bench.nothing();
     let bye = side.request("BYE", "");
@@ -307,7 +307,7 @@ fn hang_up(mut bench: Bench, mut side: Side, other: &Side) {
     bench.finish();
 }
 
-/// A cell: the re-INVITE, and the way back to talking by one of the same kind.
+/// Tests a cell: the re-INVITE, and the return to sendrecv by another of the same kind.
 fn cell(caller_asks: bool, mode: HoldMode, wants: Wants, change: Change) -> String {
     let case = format!("{wants:?} {change:?} {mode:?} caller {caller_asks}");
     let (mut bench, mut side, mut other) = call(caller_asks, mode);
@@ -355,14 +355,14 @@ fn every_kind_of_re_invite_has_its_treatment() {
     assert_eq!(cells, 100);
 }
 
-/// Both hold, then the first one comes back, then the other.
+/// Both sides hold, then the first one resumes, then the other.
 #[test]
 fn each_side_may_hold_the_other_here() {
     for caller_first in [true, false] {
         let (mut bench, mut one, mut two) = call(caller_first, HoldMode::Local);
         assert_eq!(taken(&mut bench, &mut one, &mut two, Wants::SendOnly, Change::Nothing), "here, music");
         assert_eq!(taken(&mut bench, &mut two, &mut one, Wants::Inactive, Change::Nothing), "here, music");
-        // The one that comes back hears music itself now.
+        // The side that resumes hears music itself now.
         assert_eq!(taken(&mut bench, &mut one, &mut two, Wants::Talk, Change::Nothing), "here");
         assert_eq!(bench.gateway.calls(bench.now)[0].state, "held");
         assert_eq!(taken(&mut bench, &mut two, &mut one, Wants::Talk, Change::Address), "here");
@@ -388,7 +388,7 @@ fn a_restart_keeps_who_is_held_here() {
     hang_up(bench, holder, &held);
 }
 
-/// Who is held may refresh and move; what the edge cannot answer goes on to the holder, and the hold with it.
+/// The held side may refresh and change its address; other changes are relayed to the holder together with the hold.
 #[test]
 fn who_is_held_here_may_ask_too() {
     let (mut bench, mut holder, mut held) = call(true, HoldMode::Local);

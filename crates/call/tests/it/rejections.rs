@@ -1,4 +1,4 @@
-//! A carrier that rejects calls: its code and words stand in the leg, the verdict and the trunk.
+//! A carrier that rejects calls: its code and reason appear in the leg, the verdict and the trunk.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::wildcard_enum_match_arm)] // only tests stand here
 
@@ -15,7 +15,7 @@ fn bench(connect: Vec<TargetSpec>) -> Bench {
     Bench::with(table(trunks, vec![route(connect)]))
 }
 
-/// A call that the PBX rejects so; the caller's last answer has this code.
+/// Makes a call that the PBX rejects; the caller's final response has this code.
 fn rejected(bench: &mut Bench, (code, headers): (u16, &str), seen: u16) {
     bench.invite(CARRIER, "+14155550100", &offer());
     bench.expect(CARRIER, "SIP/2.0 100");
@@ -23,7 +23,7 @@ fn rejected(bench: &mut Bench, (code, headers): (u16, &str), seen: u16) {
     bench.receive(PBX, callee.answer_with(code, headers));
     bench.expect(PBX, "ACK");
     bench.expect(CARRIER, &format!("SIP/2.0 {seen}"));
-    // Its transactions are over, so that the next call is another.
+    // After the end of its transactions the next call is a new one.
     bench.pass(Duration::from_secs(40));
     bench.sent.clear();
 }
@@ -50,11 +50,11 @@ fn its_code_and_words_stand_in_leg_record_and_verdict_with_what_helps() {
     let recorded = &bench.reports[0].call.legs[1];
     assert_eq!((recorded.sip_code, &recorded.sip_text), (leg.sip_code, &leg.sip_text));
     let verdict = verdict(&bench);
-    // The most frequent cause of a 403 is seen without a look at the messages.
+    // The most frequent cause of a 403 is visible without the messages.
     let told = "pbx answered 403 Whatever \"Call Rejected\" (Q.850 21) (caller ID sent: From +1415****234, no P-Asserted-Identity).";
     assert!(verdict.contains(told), "{verdict}");
     assert!(verdict.contains("Try: Check the allow list for your public address"), "{verdict}");
-    // What is ours alone between the target and us is told as its own.
+    // A code that is not passed to the caller is reported as the target's own.
     rejected(&mut bench, (401, "Retry-After: 0\r\n"), 500);
     assert!(bench.gateway.calls(bench.now)[0].legs[1].sip_code == Some(401), "the caller got 500");
     bench.finish();
@@ -100,7 +100,7 @@ fn a_trunk_that_rejects_is_counted_by_code_and_words_until_it_answers() {
     for _ in 0..2 {
         rejected(&mut bench, (403, REASON), 403);
     }
-    // It may be that number alone; and the called party's own affair.
+    // The number may be wrong, or the called party busy.
     rejected(&mut bench, (404, ""), 404);
     rejected(&mut bench, (486, ""), 486);
     let found = of_pbx(&bench).unwrap();
@@ -154,7 +154,7 @@ fn a_trunk_whose_other_address_answers_rejects_nothing_and_one_of_its_calls_coun
     }
 }
 
-/// The verdict is about the answer that the caller was told.
+/// The verdict quotes the response that the caller got.
 #[test]
 fn of_two_that_ring_at_once_the_one_whose_answer_counts_is_quoted() {
     let both = TargetSpec::RingAll(vec![to_trunk("pbx"), to_trunk("backup")]);

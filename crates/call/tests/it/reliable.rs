@@ -1,5 +1,5 @@
-//! Reliable provisional answers (RFC 3262) through both legs: each side has them by itself, a 2xx waits for the PRACK, an
-//! offer goes out in one and is answered by its PRACK, and what was told so stands.
+//! Reliable provisional responses (RFC 3262) through both legs: each side uses them independently, a 2xx waits for the
+//! PRACK, an offer in one is answered by its PRACK, and a reliable answer stays in force.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // only tests stand here
 
@@ -14,7 +14,7 @@ fn wires(bench: &mut Bench) -> usize {
     bench.take_media().iter().filter(|c| matches!(c, Command::Wire { .. })).count()
 }
 
-/// Which side can × which side does: the other one never notices.
+/// Capabilities and behaviour of each side: the other one never notices.
 #[test]
 fn rfc3262_each_side_has_reliable_answers_by_itself() {
     for (supported, reliable) in [(false, false), (false, true), (true, false), (true, true)] {
@@ -69,7 +69,7 @@ fn rfc3262_3_where_the_caller_insists_every_provisional_answer_is_reliable() {
     bench.finish();
 }
 
-/// A call that is answered before the caller has acknowledged the 183.
+/// Makes a call that is answered before the caller has acknowledged the 183.
 fn held_back() -> (Bench, Dialing, Dialed, Sent) {
     let mut bench = Bench::new();
     let (mut caller, callee) = bench.calling(&offer(), SUPPORTED);
@@ -231,7 +231,7 @@ fn a_prack_that_offers_what_nobody_takes_is_refused_and_the_call_goes_on() {
     bench.finish();
 }
 
-/// A caller ignores what a 2xx says other than a reliable answer before it (RFC 3261 §13.2.1).
+/// A caller ignores any answer in a 2xx after a reliable answer (RFC 3261 §13.2.1).
 #[test]
 fn another_target_with_another_codec_reaches_the_caller_by_re_invite() {
     for late in [false, true] {
@@ -264,7 +264,7 @@ fn another_target_with_another_codec_reaches_the_caller_by_re_invite() {
 
 static OFFER: std::sync::LazyLock<String> = std::sync::LazyLock::new(offer);
 
-/// The same codec again needs no word.
+/// The same codec needs no re-INVITE.
 #[test]
 fn another_target_with_the_same_codec_asks_nothing_of_the_caller() {
     let mut bench = Bench::new();
@@ -313,7 +313,7 @@ fn a_target_that_tells_of_its_ringing_without_end_has_no_more_of_us_than_its_sha
         std::iter::from_fn(|| bench.sent.pop_front()).filter(|sent| method(sent) == Method::Prack).collect();
     assert_eq!(first.len(), most);
     assert!(bench.gateway.sip_counts().clients <= most + 1);
-    // Once these are answered and forgotten, the repetition of the next one is acknowledged.
+    // Once these are answered and dropped, the retransmission of the next one is acknowledged.
     for prack in &first {
         bench.receive(PBX, callee.respond(prack, 200, ""));
     }
@@ -323,7 +323,7 @@ fn a_target_that_tells_of_its_ringing_without_end_has_no_more_of_us_than_its_sha
     assert!(prack.header("RAck").starts_with(&format!("{} ", most + 1)), "{}", prack.text);
     bench.receive(PBX, callee.respond(&prack, 200, ""));
     bench.sent.clear();
-    // Nor have any number of forks that answer.
+    // Any number of answering forks does not exceed the limit either.
     for fork in 0..500 {
         let fork = Dialed { tag: format!("fork{fork}"), ..callee.clone() };
         bench.receive(PBX, fork.answer(200, &answer()));

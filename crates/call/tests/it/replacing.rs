@@ -1,4 +1,4 @@
-//! INVITE with Replaces (RFC 3891): a peer of a trunk takes the place of another leg of that trunk.
+//! INVITE with Replaces (RFC 3891): a peer of a trunk replaces another leg of that trunk.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // only tests stand here
 
@@ -17,18 +17,18 @@ fn with(change: impl Fn(&mut Trunk)) -> Bench {
     Bench::with(Arc::new(Table::new(Definition { numbers, trunks, agents: vec![], routes })))
 }
 
-/// Another phone of a trunk, which has not called yet.
+/// Returns another phone of a trunk, which has not called yet.
 fn newcomer(peer: &str) -> Dialing {
     Dialing { peer: peer.into(), number: "+14155550199".into(), call: 9, cseq: 1, to_tag: String::new() }
 }
 
-/// The callee's dialog as the callee knows it.
+/// Returns the callee's dialog from the callee's point of view.
 fn callee_dialog(callee: &Dialed) -> String {
     let invite = &callee.invite;
     format!("{};to-tag={};from-tag={}", invite.header("Call-ID"), invite.tag("From"), callee.tag)
 }
 
-/// The caller's.
+/// Returns the caller's dialog from the caller's point of view.
 fn caller_dialog(caller: &Dialing) -> String {
     format!("call-{0}@secret.example;to-tag={1};from-tag=a{0}", caller.call, caller.to_tag)
 }
@@ -37,7 +37,7 @@ fn replaces(dialog: &str) -> String {
     format!("Replaces: {dialog}\r\n")
 }
 
-/// The newcomer's INVITE, up to the re-INVITE that the far side gets.
+/// Sends the newcomer's INVITE, and returns the re-INVITE to the remote party.
 fn asked(bench: &mut Bench, new: &Dialing, offer: &str, dialog: &str, far: &str) -> Sent {
     bench.receive(&new.peer, new.request("INVITE", offer, &replaces(dialog)));
     bench.expect(&new.peer, "SIP/2.0 100");
@@ -46,7 +46,7 @@ fn asked(bench: &mut Bench, new: &Dialing, offer: &str, dialog: &str, far: &str)
     asked
 }
 
-/// The newcomer is answered and acknowledges; the leg that it replaces is hung up on.
+/// Answers the newcomer, which acknowledges; the replaced leg gets BYE.
 fn answered(bench: &mut Bench, new: &mut Dialing, old: impl Fn(&Sent) -> String, old_peer: &str) -> Sent {
     let (ok, bye) = (bench.expect(&new.peer, "SIP/2.0 200"), bench.expect(old_peer, "BYE"));
     new.to_tag = ok.tag("To");
@@ -56,7 +56,7 @@ fn answered(bench: &mut Bench, new: &mut Dialing, old: impl Fn(&Sent) -> String,
     ok
 }
 
-/// The caller hangs up on the one that has come in the callee's place.
+/// Hangs up the caller's call with the newcomer.
 fn caller_hangs_up(mut bench: Bench, caller: &mut Dialing, new: &Dialing) {
     caller.cseq += 1;
     bench.receive(CARRIER, caller.request("BYE", "", ""));
@@ -103,7 +103,7 @@ fn rfc3891_3_another_phone_of_the_trunk_takes_the_place_of_the_callee() {
     let trace =
         serde_json::to_string(&bench.gateway.trace("last").or(bench.gateway.trace(&call.sid)).unwrap()).unwrap();
     assert!(trace.contains("pbx replaced pbx"), "{trace}");
-    // Both are sides of the call: a hold goes from one to the other.
+    // Both are sides of the call: a hold is relayed from one to the other.
     new.cseq += 1;
     bench.receive(PBX, new.request("INVITE", &sdp("10.0.0.20", 30_020, 2, "0 101", "sendonly"), ""));
     bench.expect(PBX, "SIP/2.0 100");
@@ -216,7 +216,7 @@ fn where_the_far_side_does_not_take_it_the_call_stays_as_it_was() {
                 bench.expect(CARRIER, "ACK");
                 bench.expect(PBX, "SIP/2.0 488");
             }
-            // What it says cannot be used, or comes too late: it is put back.
+            // The answer is unusable or too late: the remote party is restored.
             code => {
                 let formats = if code == 200 { "18" } else { "0 101" };
                 if code == 0 {
@@ -302,20 +302,20 @@ fn rfc3891_3_who_names_nothing_that_it_may_replace_is_refused() {
         (PBX, replaces(&format!("other;{tags}")), 481),
         (PBX, replaces(&format!("{call_id};to-tag=x;from-tag=callee")), 481),
         (PBX, replaces(&format!("{dialog};early-only")), 486),
-        // With the tags the other way round it is no name of a dialog.
+        // Swapped tags name no dialog.
         (PBX, replaces(&swapped(&dialog)), 481),
         (CARRIER, replaces(&swapped(&caller_dialog(&caller))), 481),
         (PBX, replaces(call_id), 400),
         (PBX, format!("{0}{0}", replaces(&dialog)), 400),
         (PBX, format!("{}Join: {dialog}\r\n", replaces(&dialog)), 400),
-        // Somebody else's dialog is none, whoever knows its names.
+        // Another trunk's dialog is not found, even by its correct name.
         (BACKUP, replaces(&dialog), 481),
         (CARRIER, replaces(&dialog), 481),
         (BACKUP, replaces(&caller_dialog(&caller)), 481),
     ] {
         refused(&mut bench, peer, &headers, code);
     }
-    // A change of the call is under way.
+    // A session change is in progress.
     caller.cseq += 1;
     bench.receive(CARRIER, caller.request("INVITE", &sdp("198.51.100.7", 40_002, 2, "0 101", "sendrecv"), ""));
     bench.expect(CARRIER, "SIP/2.0 100");
@@ -328,7 +328,7 @@ fn rfc3891_3_who_names_nothing_that_it_may_replace_is_refused() {
     bench.bye(&mut caller, &callee);
     refused(&mut bench, PBX, &replaces(&dialog), 603);
     refused(&mut bench, BACKUP, &replaces(&dialog), 481);
-    // One that rings.
+    // A dialog that rings.
     let ringing = bench.invite(CARRIER, "+14155550100", &offer());
     bench.expect(CARRIER, "SIP/2.0 100");
     let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
@@ -379,13 +379,13 @@ fn rfc3891_6_2_the_option_tag_stands_where_it_is_true() {
 
 #[test]
 fn the_far_side_of_a_relayed_transfer_names_the_dialog_as_it_knows_it() {
-    // Both far sides are behind the carrier: one of them calls with the names of the other's dialog.
+    // Both remote parties are behind the carrier: one of them calls with the names of the other's dialog.
     let mut bench = with(|trunk| trunk.refer = ReferMode::Relay);
     let (caller, callee) = bench.answered();
     let (mut other, by) = bench.answered();
     let mut new = newcomer(CARRIER);
     let from_afar = format!("call-1@secret.example;to-tag=a1;from-tag={}", caller.to_tag);
-    // The phone transfers the other one to it, and the REFER goes on.
+    // The phone transfers the other party to it, and the REFER is relayed.
     let named = callee_dialog(&callee).replace('@', "%40").replace(';', "%3B").replace('=', "%3D");
     let refer_to = format!("Refer-To: <sip:+14155550100@203.0.113.10?Replaces={named}>\r\n");
     let refer = by.request("REFER", 1, "");
@@ -397,7 +397,7 @@ fn the_far_side_of_a_relayed_transfer_names_the_dialog_as_it_knows_it() {
     bench.expect(PBX, "SIP/2.0 202");
     bench.bye(&mut other, &by);
     let offer = sdp("198.51.100.7", 40_020, 1, "0 101", "sendrecv");
-    // It takes the place of the phone that transfers, which the one with that dialog talked to.
+    // The newcomer replaces the transferring phone in the call of the named dialog.
     let change = asked(&mut bench, &new, &offer, &from_afar, CARRIER);
     assert_eq!(change.header("Call-ID"), "call-1@secret.example");
     bench.receive(CARRIER, caller.respond(&change, 200, &far_answer(2)));
@@ -415,7 +415,7 @@ fn the_far_side_of_a_relayed_transfer_names_the_dialog_as_it_knows_it() {
 #[test]
 fn the_two_calls_of_a_relayed_transfer_may_be_of_different_trunks() {
     let mut bench = with(|trunk| trunk.refer = ReferMode::Relay);
-    // The phone talks with the backup and with the carrier, and connects the carrier with the backup.
+    // The phone is connected with the backup and with the carrier, and connects the carrier with the backup.
     let mut caller = bench.invite(BACKUP, "+14155550100", &sdp("10.0.0.30", 40_000, 1, "0 101", "sendrecv"));
     bench.expect(BACKUP, "SIP/2.0 100");
     let callee = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
@@ -433,7 +433,7 @@ fn the_two_calls_of_a_relayed_transfer_may_be_of_different_trunks() {
     bench.expect(PBX, "SIP/2.0 202");
     let from_afar = format!("call-1@secret.example;to-tag=a1;from-tag={}", caller.to_tag);
     let offer = sdp("198.51.100.7", 40_020, 1, "0 101", "sendrecv");
-    // Only the party that it was named to may use it.
+    // Only the party that got the name may use it.
     let thief = newcomer(PBX);
     bench.receive(PBX, thief.request("INVITE", &phone(30_020), &replaces(&from_afar)));
     bench.expect(PBX, "SIP/2.0 100");
@@ -494,7 +494,7 @@ fn an_agent_is_no_side_of_a_join() {
         bench.receive(CARRIER, second.request("ACK", "", ""));
         let dialog = format!("call-{0}%40secret.example%3Bto-tag%3D{1}%3Bfrom-tag%3Da{0}", second.call, second.to_tag);
         let other = format!("call-{0}%40secret.example%3Bto-tag%3D{1}%3Bfrom-tag%3Da{0}", first.call, first.to_tag);
-        // Neither in the call with the PBX, nor in that with the agent.
+        // Neither in the call with the PBX, nor in the one with the agent.
         for (by, named) in [(&mut first, &dialog), (&mut second, &other)] {
             by.cseq += 1;
             let target = format!("Refer-To: <sip:+12125550100@203.0.113.10?Replaces={named}>\r\n");

@@ -1,4 +1,5 @@
-//! Several targets that ring at once: who gets the call, what the others and the caller are told, what is next where all fail.
+//! Several targets that ring at once: the winner, the messages to the others and to the caller, and the next step if
+//! all fail.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // only tests stand here
 
@@ -15,7 +16,7 @@ fn all(names: &[&str]) -> TargetSpec {
     TargetSpec::RingAll(names.iter().map(|name| to_trunk(name)).collect())
 }
 
-/// The PBX and the backup ring at once, behind them another trunk.
+/// Makes a call for which the PBX and the backup ring at once, with another trunk after them.
 fn ringing(change: impl FnOnce(&mut Route)) -> (Bench, Dialing, Dialed, Dialed) {
     let mut trunks = usual_trunks();
     trunks.push(trunk("last", &[LAST]));
@@ -30,13 +31,13 @@ fn ringing(change: impl FnOnce(&mut Route)) -> (Bench, Dialing, Dialed, Dialed) 
     (bench, caller, pbx, backup)
 }
 
-/// A target's final answer, with its ACK.
+/// Sends a target's final response, and checks its ACK.
 fn refuse(bench: &mut Bench, callee: &Dialed, code: u16) {
     bench.receive(&callee.peer, callee.answer(code, ""));
     bench.expect(&callee.peer, "ACK");
 }
 
-/// A target is withdrawn, and says so.
+/// Completes the withdrawal of a target.
 fn withdrawn(bench: &mut Bench, callee: &Dialed) -> Sent {
     let cancel = bench.expect(&callee.peer, "CANCEL");
     bench.receive(&callee.peer, callee.respond(&cancel, 200, ""));
@@ -138,7 +139,7 @@ fn an_answer_that_cannot_be_used_leaves_the_others_ringing() {
 
 #[test]
 fn rfc3261_16_7_what_the_caller_gets_and_what_is_next_where_all_fail() {
-    // (the two answers, whether the route goes on when busy, what the caller gets; 0: the next target is asked)
+    // (the two responses, whether the route continues when busy, the caller's response; 0: the next target is called)
     for (first, second, on_busy, expected) in [
         (480, 503, false, 0),
         (404, 480, false, 0),
@@ -197,7 +198,8 @@ fn each_has_its_own_time() {
     let (mut bench, _, pbx, backup) = ringing(|route| route.ring_timeout = Some(Duration::from_secs(15)));
     bench.receive(PBX, pbx.answer(180, ""));
     bench.expect(CARRIER, "SIP/2.0 180");
-    // No sign of life from the other: its INVITE is repeated, then it counts as failed, and the one that rings goes on.
+    // The other target does not respond: its INVITE is retransmitted, then it has failed, and the ringing one
+    // continues.
     bench.pass(Duration::from_millis(4_100));
     bench.sent.retain(|sent| !sent.text.starts_with("INVITE"));
     bench.nothing();
@@ -222,7 +224,7 @@ fn the_caller_hears_the_first_with_media_and_another_where_that_one_fails() {
     let progress = bench.expect(CARRIER, "SIP/2.0 183");
     assert!(progress.body().contains("m=audio"));
     assert_eq!(wires(&bench.take_media()), 2);
-    // The other one's is kept, and not heard; nor is the caller to ring again.
+    // The second early media is kept, but not heard; the caller does not ring again either.
     bench.receive(BACKUP, backup.answer(183, &sdp("10.0.0.30", 31_000, 5, "8 101", "sendrecv")));
     bench.receive(BACKUP, backup.answer(180, ""));
     bench.nothing();
@@ -233,7 +235,7 @@ fn the_caller_hears_the_first_with_media_and_another_where_that_one_fails() {
     let media = bench.take_media();
     assert_eq!(wires(&media), 2);
     assert!(media.iter().any(|command| matches!(command, Command::RemoveEnd { .. })));
-    // Its answer repeats nothing: what it said before counts.
+    // Its 2xx has no answer: the earlier one counts.
     bench.receive(BACKUP, backup.answer(200, ""));
     bench.expect(BACKUP, "ACK");
     let ok = bench.expect(CARRIER, "SIP/2.0 200");
@@ -321,7 +323,7 @@ fn a_target_that_cannot_be_tried_leaves_the_others() {
     bench.receive(BACKUP, backup.answer(487, ""));
     bench.sent.clear();
     bench.finish();
-    // None of them can.
+    // No target can be tried.
     let trunks = vec![trunk("carrier", &[CARRIER]), denied];
     let mut bench = Bench::with(table(trunks, vec![route(vec![all(&["pbx"])])]));
     bench.invite(CARRIER, "+14155550100", &offer());

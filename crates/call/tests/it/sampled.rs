@@ -1,4 +1,4 @@
-//! What is told of a call once it is over, and what its agent is told before.
+//! Samples of a call output after its end, and the trace context for its agent.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)]
 
 use std::time::{Duration, UNIX_EPOCH};
@@ -87,7 +87,7 @@ fn a_clock_that_is_set_in_mid_call_changes_its_dates_and_not_its_durations() {
         bench.receive(PBX, callee.respond(&bye, 200, ""));
         assert_eq!(bench.sampled[0].answered_us, Some(2_000_000));
         assert!(bench.sampled[0].trace.verdict.starts_with("Answered by pbx, ended after 5.0 s"));
-        // The health checks' dates are of before the step.
+        // The health checks' dates precede the step.
         bench.finish();
     }
 }
@@ -96,7 +96,7 @@ fn a_clock_that_is_set_in_mid_call_changes_its_dates_and_not_its_durations() {
 fn who_is_not_asked_for_is_not_told_of() {
     let mut bench = Bench::new();
     let (mut caller, callee) = bench.answered();
-    // From now on; this one has begun.
+    // Sampling applies to new calls; this one has begun.
     sampling(&mut bench, 1.0);
     bench.bye(&mut caller, &callee);
     assert!(bench.sampled.is_empty());
@@ -143,7 +143,7 @@ fn an_agent_is_told_which_span_its_own_belong_below() {
     bench.pass(Duration::from_secs(1));
     bench.lose(desk, Loss::Status(404));
     bench.control(Control::EndAll);
-    // The PBX has said nothing, and is not asked any more.
+    // The PBX has not responded, and is not waited for any longer.
     bench.pass(Duration::from_secs(40));
     let [told] = &bench.sampled[..] else { panic!("{:?}", bench.sampled) };
     let (call, leg) = (&told.record.call.sid, &told.record.call.legs[1].sid);

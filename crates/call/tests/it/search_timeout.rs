@@ -1,4 +1,4 @@
-//! The time that a route's targets have together: what is tried when it is over, what is next, and what does not count.
+//! Total time of a route's targets: withdrawal when it is over, the next target, and waits that do not count.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // only tests stand here
 
@@ -23,7 +23,7 @@ fn bench(seconds: u64, connect: Vec<TargetSpec>) -> (Bench, Dialing) {
     (bench, caller)
 }
 
-/// A target that rings.
+/// Makes a target ring.
 fn rings(bench: &mut Bench, peer: &str) -> Dialed {
     let callee = Dialed::new(peer, bench.expect(peer, "INVITE"));
     bench.receive(peer, callee.answer(180, ""));
@@ -32,7 +32,7 @@ fn rings(bench: &mut Bench, peer: &str) -> Dialed {
 }
 
 fn withdrawn(bench: &mut Bench, callee: &Dialed) {
-    // What says that it still rings.
+    // Repeated 180 responses are dropped.
     bench.sent.retain(|sent| !sent.first_line().starts_with("SIP/2.0 180"));
     let cancel = bench.expect(&callee.peer, "CANCEL");
     bench.receive(&callee.peer, callee.respond(&cancel, 200, ""));
@@ -68,7 +68,7 @@ fn the_last_target_is_not_cut_short_nor_one_alone_and_zero_is_no_limit() {
     for (seconds, connect, rings_for) in [
         (30, vec![to_trunk("pbx")], 60),
         (0, vec![to_trunk("pbx"), to_trunk("backup")], 60),
-        // When the time is over in the same moment, the last one has just begun.
+        // If the time ends at the same moment, the last target has just begun.
         (60, vec![to_trunk("pbx"), to_trunk("backup")], 60),
     ] {
         let (mut bench, _) = bench(seconds, connect.clone());
@@ -132,7 +132,7 @@ fn an_answered_call_has_no_such_limit_and_a_late_answer_is_hung_up_on() {
     bench.finish();
 }
 
-/// The wait in an agent's line is the caller's own matter (`wait` of the queue).
+/// The wait in an agent's queue has its own limit (`wait` of the queue).
 #[test]
 fn who_stands_in_line_for_an_agent_is_not_timed() {
     let queue = Some(Queue { size: 1, wait: Duration::from_secs(50) });
@@ -142,7 +142,7 @@ fn who_stands_in_line_for_an_agent_is_not_timed() {
     bench.invite(CARRIER, "+14155550100", &offer());
     bench.invite(CARRIER, "+14155550100", &offer());
     bench.sent.clear();
-    // The first one's socket never opens, and its time is over: it is the last target's; the other one has the agent.
+    // The first call's socket never opens, and its time is over: the last target is next; the other call has the agent.
     bench.pass(Duration::from_secs(49));
     let asked = bench.asked().len();
     assert_eq!(asked, 2, "the second one has stood in line");

@@ -1,4 +1,4 @@
-//! Refreshes of ours (RFC 4028 §7.4), in whatever state a call is, and what comes of those that are not taken.
+//! Our refreshes (RFC 4028 §7.4), in any state of a call, and the handling of refused ones.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // only tests stand here
 
@@ -30,7 +30,7 @@ fn a_day_of_refreshes_changes_nothing() {
         assert_eq!(to_callee.header("CSeq"), format!("{} INVITE", round + 1));
         assert_eq!((to_callee.header("Min-SE"), to_callee.header("Supported")), ("90", "100rel, timer, replaces"));
         bench.nothing();
-        // As the answers came a second late, so does the next one.
+        // The responses came a second late, and so does the next refresh.
         assert_eq!(bench.gateway.calls(bench.now)[0].state, "answered");
     }
     assert!(bench.media.is_empty(), "{:?}", bench.media);
@@ -64,7 +64,7 @@ fn a_refresh_that_meets_one_is_sent_again_and_one_that_is_refused_too() {
     let (caller, callee, _) = call(&mut bench, "", "Session-Expires: 1800;refresher=uac\r\n");
     let said = callee.invite.body().to_owned();
     bench.pass(SECOND * 900);
-    // Half of what is left until 1,768 s each time.
+    // Half of the remaining time until 1,768 s each time.
     for (code, least, most) in [(491, 0, 0), (500, 21, 40), (488, 4_300, 4_340), (501, 2_100, 2_170)] {
         let (refresh, waited) = wait_for_invite(&mut bench, 500);
         assert!((least..=most).contains(&waited), "{code} after {waited}");
@@ -99,9 +99,9 @@ fn a_refresh_waits_for_what_is_under_way() {
     bench.expect(CARRIER, "SIP/2.0 491");
     bench.receive(CARRIER, caller.request("ACK", "", "").replace("-ACK-", "-INVITE-"));
     let (refresh, _) = wait_for_invite(&mut bench, 3);
-    // What was refused is taken back.
+    // The refused change is undone.
     assert!(refresh.body().contains("c=IN IP4 10.0.0.5"));
-    // While it is under way, a change of either side waits.
+    // While it is pending, a change of either side waits.
     caller.cseq += 1;
     bench.receive(CARRIER, caller.request("INVITE", &moved, ""));
     bench.expect(CARRIER, "SIP/2.0 100");
@@ -114,7 +114,7 @@ fn a_refresh_waits_for_what_is_under_way() {
     hang_up_all(bench, caller, &callee);
 }
 
-/// The far end may have moved, and say so only when it is asked.
+/// The remote party may have a new media address, and report it only in this answer.
 #[test]
 fn an_answer_to_a_refresh_may_bring_something_new() {
     let mut bench = Bench::new();
@@ -152,7 +152,7 @@ fn a_side_that_holds_the_other_here_is_refreshed_too() {
         bench.nothing();
         assert_eq!(bench.gateway.calls(bench.now)[0].state, "held");
     }
-    // Who holds and is gone is noticed by this.
+    // This detects a holding party that is gone.
     bench.pass(SECOND * 45);
     bench.expect(PBX, "INVITE");
     let refresh = bench.expect(CARRIER, "INVITE");
@@ -182,7 +182,7 @@ fn an_agents_caller_is_refreshed_wherever_it_waits() {
         bench.nothing();
     }
     assert_eq!(bench.told(), vec![], "nothing changes");
-    // While another far end rings …
+    // While another target rings …
     bench.lose(agent, Loss::Reset);
     let mut waited = 0;
     let pbx = loop {
@@ -197,7 +197,7 @@ fn an_agents_caller_is_refreshed_wherever_it_waits() {
     bench.pass(SECOND * (45 - waited));
     refreshed(&mut bench);
     assert_eq!(bench.state(), "transferring");
-    // … and while it hears the goodbye.
+    // … and while the caller hears the goodbye.
     bench.receive(PBX, pbx.answer(486, ""));
     bench.expect(PBX, "ACK");
     assert!(bench.story().contains("the caller hears the goodbye"), "{}", bench.story());
@@ -273,7 +273,7 @@ fn a_restart_keeps_both_timers() {
     bench.restart(table(usual_trunks(), vec![]));
     bench.pass(SECOND * 499);
     bench.nothing();
-    // Asked, and not answered yet: asked again by the next one.
+    // The refresh is pending: the restarted edge sends another one.
     let (first, _) = wait_for_invite(&mut bench, 1);
     assert_eq!((first.body(), first.header("Session-Expires")), (said.as_str(), "1800;refresher=uac"));
     bench.restart(table(usual_trunks(), vec![]));
@@ -297,14 +297,14 @@ fn rfc4028_7_4_who_takes_update_is_refreshed_by_it() {
         bench.receive(PBX, with(&callee.respond(&refresh, 200, ""), "Session-Expires: 90;refresher=uac\r\n"));
         bench.nothing();
     }
-    // Too short for it now, and once more.
+    // The interval is too short, twice.
     bench.pass(SECOND * 45);
     let refresh = bench.expect(PBX, "UPDATE");
     bench.receive(PBX, with(&callee.respond(&refresh, 422, ""), "Min-SE: 120\r\n"));
     let refresh = bench.expect(PBX, "UPDATE");
     assert_eq!(refresh.header("Session-Expires"), "120;refresher=uac");
     bench.receive(PBX, with(&callee.respond(&refresh, 200, ""), "Session-Expires: 120;refresher=uac\r\n"));
-    // It takes none after all: the re-INVITE follows at once.
+    // UPDATE is refused after all: the re-INVITE follows at once.
     bench.pass(SECOND * 60);
     let refresh = bench.expect(PBX, "UPDATE");
     bench.receive(PBX, callee.respond(&refresh, 405, ""));
@@ -314,7 +314,7 @@ fn rfc4028_7_4_who_takes_update_is_refreshed_by_it() {
     assert!(bench.media.is_empty(), "{:?}", bench.media);
     hang_up_all(bench, caller, &callee);
 
-    // Not answered, or the dialog is lost.
+    // No response, or a lost dialog.
     for code in [Some(481), None] {
         let mut bench = Bench::new();
         let (caller, callee, _) = call(&mut bench, "", knows);
@@ -333,7 +333,7 @@ fn rfc4028_7_4_who_takes_update_is_refreshed_by_it() {
     }
 }
 
-/// Whoever has sent the other side on, and waits for what comes of it, has a session of its own still.
+/// A transferor that waits for the result still has a session of its own.
 #[test]
 fn a_referrer_that_is_gone_leaves_alone() {
     for gone in [false, true] {

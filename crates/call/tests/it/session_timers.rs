@@ -1,4 +1,4 @@
-//! Session timers (RFC 4028): what each leg agrees on, and who refreshes.
+//! Session timers (RFC 4028): the interval agreed on each leg, and the refresher.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // only tests stand here
 
@@ -27,31 +27,31 @@ fn rfc4028_7_1_an_invite_says_how_long_a_session_shall_last() {
     assert_eq!((invite.header("Session-Expires"), invite.header("Min-SE")), ("1800", "90"));
 }
 
-/// RFC 4028 §9, table 2, and the intervals that go with it.
+/// RFC 4028 §9, table 2, with the intervals.
 #[test]
 fn rfc4028_9_who_refreshes_where_we_are_called() {
     for (asked, wanted, answered, required) in [
-        // It does not know timers …
+        // The caller does not support timers …
         ("", 1800, None, false),
         ("Session-Expires: 600\r\n", 1800, Some("600;refresher=uas"), false),
         ("Session-Expires: 600;refresher=uas\r\n", 1800, Some("600;refresher=uas"), false),
-        // … though it seems to.
+        // … although its headers suggest it.
         ("Session-Expires: 600;refresher=uac\r\n", 1800, Some("600;refresher=uac"), false),
-        // It knows them, and asks for none.
+        // The caller supports timers, and requests none.
         (KNOWS, 1800, Some("1800;refresher=uas"), true),
         ("Supported: timer\r\nMin-SE: 3600\r\n", 1800, Some("3600;refresher=uas"), true),
         (KNOWS, 0, None, false),
-        // It asks.
+        // The caller requests timers.
         (&session("600"), 1800, Some("600;refresher=uac"), true),
         (&session("600;refresher=uac"), 1800, Some("600;refresher=uac"), true),
         (&session("600;refresher=uas"), 1800, Some("600;refresher=uas"), true),
         ("Require: timer\r\nx: 600\r\n", 1800, Some("600;refresher=uac"), true),
-        // Ours is shorter; not shorter than it takes.
+        // Our interval is shorter, but not below the caller's minimum.
         (&session("7200"), 1800, Some("1800;refresher=uac"), true),
         (&session("7200"), 0, Some("7200;refresher=uac"), true),
         (&format!("{}Min-SE: 3600\r\n", session("7200")), 1800, Some("3600;refresher=uac"), true),
         (&session("90"), 1800, Some("90;refresher=uac"), true),
-        // What cannot be read is not there.
+        // An unreadable header is ignored.
         ("Supported: timer\r\nSession-Expires: soon\r\n", 0, None, false),
     ] {
         let mut bench = bench_of(|trunk| trunk.session_expires = Duration::from_secs(wanted));
@@ -63,7 +63,7 @@ fn rfc4028_9_who_refreshes_where_we_are_called() {
     }
 }
 
-/// RFC 4028 §7.2: the answer to our INVITE says who refreshes.
+/// RFC 4028 §7.2: the response to our INVITE names the refresher.
 #[test]
 fn rfc4028_7_2_who_refreshes_where_we_call() {
     for (answered, ours, half, end) in [
@@ -72,7 +72,7 @@ fn rfc4028_7_2_who_refreshes_where_we_call() {
         ("Session-Expires: 600\r\n", true, 300, 568),
         ("Session-Expires: 90;refresher=uac\r\n", true, 45, 60),
         ("Session-Expires: 90;refresher=uas\r\n", false, 0, 60),
-        // Too short for anybody.
+        // Too short for either side.
         ("Session-Expires: 1;refresher=uac\r\n", true, 15, 20),
         ("Session-Expires: 0;refresher=uas\r\n", false, 0, 20),
     ] {
@@ -93,11 +93,11 @@ fn rfc4028_7_2_who_refreshes_where_we_call() {
             bench.nothing();
         }
         bench.pass(SECOND);
-        // Another one may be under way.
+        // Another refresh may be pending.
         bench.sent.retain(|sent| sent.first_line().starts_with("BYE"));
         is_over(&mut bench, &caller, &callee);
     }
-    // Without a word of it there is no timer.
+    // Without the header there is no timer.
     let mut bench = Bench::new();
     let (caller, callee, _) = call(&mut bench, "", KNOWS);
     bench.pass(SECOND * 86_400);
@@ -207,7 +207,7 @@ fn rfc4028_7_3_a_target_that_wants_longer_sessions_is_asked_once_more() {
     bench.nothing();
     hang_up_all(bench, caller, &callee);
 
-    // It wants more still: the next target.
+    // The target requires an even longer interval: the next target is called.
     let mut bench = bench_of(|_| {});
     dials(&mut bench, "");
     let first = Dialed::new(PBX, bench.expect(PBX, "INVITE"));
@@ -265,7 +265,7 @@ fn rfc4028_9_a_far_end_may_refresh_by_update() {
     }
     let refusal = update(&mut bench, &mut caller, "89");
     assert_eq!((refusal.code(), refusal.header("Min-SE")), (422, "90"));
-    // One in the middle of a change takes nothing from the answer to that.
+    // A refresh during a change does not affect the response to that change.
     caller.cseq += 1;
     let hold = sdp("198.51.100.7", 40_000, 2, "0 8 101", "sendonly");
     let invite = caller.clone();
@@ -324,7 +324,7 @@ fn a_process_that_stood_still_ends_no_session_that_is_refreshed_at_once() {
         let mut bench = Bench::new();
         let (mut caller, callee, _) = call(&mut bench, &session("90;refresher=uac"), "");
         bench.pass(SECOND * 10);
-        // Stopped for minutes; what the caller sent meanwhile waits in a socket.
+        // The process was stopped for minutes; the caller's messages wait in a socket.
         bench.now += SECOND * 600;
         bench.gateway.handle_timeout(bench.now);
         bench.drain();
@@ -340,7 +340,7 @@ fn a_process_that_stood_still_ends_no_session_that_is_refreshed_at_once() {
             bench.nothing();
             hang_up_all(bench, caller, &callee);
         } else {
-            // Nobody is waited for as long as that again.
+            // Another interval of that length is not waited for.
             bench.pass(SECOND * 60 + Duration::from_millis(1));
             is_over(&mut bench, &caller, &callee);
         }

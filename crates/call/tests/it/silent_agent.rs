@@ -1,4 +1,4 @@
-//! A voice agent that has the caller and says nothing is reported: flag, verdict, metric, event, and at a glance.
+//! A voice agent that has the caller and sends no audio is reported: flag, verdict, metric, event, and status.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // only tests stand here
 
@@ -12,17 +12,17 @@ use trunkgate_call::view::{AgentView, FaultView};
 use trunkgate_media::agent::Loss;
 use trunkgate_media::{AgentEvent, AgentQueue, Command, EndCounters, EndId, Event, MediaId};
 
-/// The agent's end in the newest call.
+/// End of the agent in the newest call.
 struct Asked {
     id: MediaId,
     end: EndId,
     counters: Arc<EndCounters>,
     queue: Arc<AgentQueue>,
-    /// Of the caller's end.
+    /// Counters of the caller's end.
     caller: Arc<EndCounters>,
 }
 
-/// A call that the agent has; the caller is heard.
+/// Makes a call with the agent; the caller is heard.
 fn talking(bench: &mut Bench) -> (Dialing, Asked) {
     bench.media.clear();
     let caller = bench.invite(CARRIER, "+14155550100", &offer());
@@ -49,13 +49,13 @@ fn news(bench: &mut Bench, asked: &Asked, event: Event) {
     bench.input(Input::Media { id: asked.id, event });
 }
 
-/// The agent says something for the first time.
+/// Sends the agent's first audio.
 fn speak(bench: &mut Bench, asked: &Asked) {
     asked.counters.rx_packets.set(50);
     news(bench, asked, Event::Agent { end: asked.end, event: AgentEvent::Spoke });
 }
 
-/// The caller hangs up, and requests of ours before that stay without an answer.
+/// Hangs up for the caller; earlier requests of ours stay unanswered.
 fn end(bench: &mut Bench, caller: &mut Dialing) {
     caller.cseq += 1;
     bench.receive(CARRIER, caller.request("BYE", "", ""));

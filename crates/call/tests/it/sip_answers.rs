@@ -1,4 +1,4 @@
-//! The rows of `docs/reference/sip-answers.md` that the SIP endpoint answers, seen through the gateway: no call is made of them.
+//! Rows of `docs/reference/sip-answers.md` that the SIP endpoint answers without a call, seen through the gateway.
 //! `refusals.rs`, `failover.rs` and `reinvite.rs` have the rows that a call decides.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // only tests stand here
@@ -13,7 +13,7 @@ fn request(method: &str, extra: &str) -> String {
     dialing("+14155550100").request(method, "", extra)
 }
 
-/// What comes, the answer's first line, and a header that it must have.
+/// Request, first line of the response, and a header that it must have.
 type Row = (String, &'static str, Option<(&'static str, &'static str)>);
 
 #[test]

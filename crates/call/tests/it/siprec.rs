@@ -1,4 +1,4 @@
-//! Recording sessions (SIPREC, RFC 7866): the edge as their client, against servers that are scripted line by line.
+//! Recording sessions (SIPREC, RFC 7866): the edge as their client, against servers scripted line by line.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)]
 
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use trunkgate_media::agent::TrackName;
 use trunkgate_media::{Coding, Command, EndId, RemoteSpec, TapSpec};
 use trunkgate_route::{Pattern, Route, Siprec, Srtp, Table, Trunk};
 
-/// The recording servers.
+/// Addresses of the recording servers.
 const SRS: &str = "10.0.0.40:5060";
 const SRS2: &str = "10.0.0.41:5060";
 /// Ends of the streams: the caller's and the PBX's are 0 and 1.
@@ -31,7 +31,7 @@ fn bench(change: impl FnOnce(&mut Trunk)) -> Bench {
     Bench::with(recorded_table(change))
 }
 
-/// A table whose calls are recorded by a group of servers, with this change of the group.
+/// Returns a table with calls recorded by a group of servers, with this change of the group.
 fn recorded_table(change: impl FnOnce(&mut Trunk)) -> Arc<Table> {
     let mut trunks = usual_trunks();
     trunks.push(vault(change));
@@ -39,7 +39,7 @@ fn recorded_table(change: impl FnOnce(&mut Trunk)) -> Arc<Table> {
     table(trunks, vec![route])
 }
 
-/// A call from the carrier that the PBX has answered, and the INVITE that a server got.
+/// Makes a call from the carrier that the PBX has answered; returns the INVITE to a server.
 fn answered(bench: &mut Bench) -> (Dialing, Dialed, Dialed) {
     let (caller, callee) = bench.connected("+14155550100", &offer(), &answer());
     let server = Dialed::new(SRS, bench.expect(SRS, "INVITE"));
@@ -47,7 +47,7 @@ fn answered(bench: &mut Bench) -> (Dialing, Dialed, Dialed) {
     (caller, callee, server)
 }
 
-/// The same, and the server records.
+/// Makes a call that the server records.
 fn recorded(bench: &mut Bench) -> (Dialing, Dialed, Dialed) {
     let (caller, callee, server) = answered(bench);
     bench.take_media();
@@ -57,7 +57,7 @@ fn recorded(bench: &mut Bench) -> (Dialing, Dialed, Dialed) {
     (caller, callee, server)
 }
 
-/// The description of a server that takes both streams.
+/// Returns the description of a server that accepts both streams.
 fn taken(formats: &str, direction: &str, version: u32) -> String {
     let stream = |port: u16| format!("m=audio {port} RTP/AVP {formats}\r\na={direction}\r\n");
     format!(
@@ -78,7 +78,7 @@ fn change(bench: &mut Bench, change: SiprecChange) -> Result<SiprecView, Refused
     changed
 }
 
-/// Where streams go now, and whether they do.
+/// Returns the destinations of the streams, and whether they are sent.
 fn aimed(bench: &mut Bench) -> Vec<(EndId, String, bool)> {
     let told = bench.take_media().into_iter().filter_map(|command| match command {
         Command::SetRemote { end, remote: RemoteSpec { rtp, may_receive, .. } } if STREAMS.contains(&end) => {
@@ -89,7 +89,7 @@ fn aimed(bench: &mut Bench) -> Vec<(EndId, String, bool)> {
     told.collect()
 }
 
-/// The parts of a body.
+/// Returns the parts of a body.
 fn parts(sent: &Sent) -> Vec<(Vec<String>, String)> {
     let boundary = sent.header("Content-Type").strip_prefix("multipart/mixed;boundary=").unwrap().to_owned();
     let body = sent.body().strip_suffix(&format!("\r\n--{boundary}--\r\n")).unwrap();
@@ -177,7 +177,7 @@ fn the_trace_has_what_was_said_with_the_server() {
     assert!(story.contains("recorded by vault at sip:10.0.0.40:5060"), "{story}");
 }
 
-/// What becomes of the first server.
+/// Failure of the first server.
 enum Fails {
     Refuses,
     IsSilent,
@@ -345,7 +345,7 @@ fn the_servers_bye_ends_the_recording_and_nothing_else() {
     for required in [false, true] {
         let mut bench = bench(|trunk| trunk.siprec = Some(Siprec { required }));
         let (mut caller, callee, server) = recorded(&mut bench);
-        // A stranger's BYE, and one of the server's address with another tag.
+        // BYE from an unknown source, and from the server's address with another tag.
         bench.receive("10.0.0.99:5060", server.request("BYE", 1, ""));
         bench.nothing();
         let forged = Dialed { tag: "forged".into(), ..server.clone() };
@@ -437,12 +437,12 @@ fn a_pause_stops_the_streams_and_the_server_is_told() {
     let resumed = bench.expect(SRS, "INVITE");
     let said = parts(&resumed);
     assert_eq!((said[0].1.matches("a=sendonly").count(), said[1].1.matches("disassociate").count()), (2, 0));
-    // It has something to say itself: ours goes out again.
+    // The server has a request of its own: ours is repeated.
     bench.receive(SRS, server.respond(&resumed, 491, ""));
     bench.expect(SRS, "ACK");
     bench.pass(Duration::from_secs(5));
     let resumed = bench.expect(SRS, "INVITE");
-    // Without an answer it was repeated.
+    // Without a response it was retransmitted.
     bench.sent.retain(|sent| !sent.first_line().starts_with("INVITE"));
     bench.receive(SRS, server.respond(&resumed, 200, &taken("0", "recvonly", 3)));
     bench.expect(SRS, "ACK");
@@ -458,7 +458,7 @@ fn a_pause_stops_the_streams_and_the_server_is_told() {
     bench.finish();
 }
 
-/// Its server would hear what the session was paused for.
+/// Otherwise the server would record the part that the pause was to exclude.
 #[test]
 fn a_restart_begins_a_session_again_unless_it_is_paused() {
     for is_paused in [false, true] {
@@ -519,7 +519,7 @@ fn a_session_that_no_server_refreshes_is_lost() {
     bench.expect(SRS, "ACK");
     assert_eq!(view(&bench).status, "in-progress");
     bench.sent.clear();
-    // No answer to the next one.
+    // No response to the next refresh.
     bench.pass(Duration::from_secs(46 + 33));
     bench.sent.retain(|sent| sent.to == SRS2.parse().unwrap());
     bench.expect(SRS2, "INVITE");
@@ -534,7 +534,7 @@ fn a_call_that_ends_while_a_server_is_asked_withdraws_its_invite() {
     bench.bye(&mut caller, &callee);
     let cancel = bench.expect(SRS, "CANCEL");
     bench.receive(SRS, server.respond(&cancel, 200, ""));
-    // Its 200 has crossed.
+    // Its 200 has crossed our CANCEL.
     bench.receive(SRS, server.answer(200, &taken("0", "recvonly", 1)));
     bench.expect(SRS, "ACK");
     let bye = bench.expect(SRS, "BYE");
@@ -595,7 +595,7 @@ fn streams_are_encrypted_where_the_group_says_so() {
         assert_eq!(keys, [secure, secure]);
         assert_eq!(view(&bench).status, "in-progress");
     }
-    // What is not encrypted is not sent where it has to be.
+    // Streams are not sent unencrypted if encryption is required.
     let mut bench = bench(|trunk| trunk.srtp = Srtp::Required);
     let (_, _, server) = answered(&mut bench);
     bench.receive(SRS, server.answer(200, &taken("0", "recvonly", 1)));
@@ -604,7 +604,7 @@ fn streams_are_encrypted_where_the_group_says_so() {
     bench.expect(SRS2, "INVITE");
 }
 
-/// A call whose callee may transfer it to the backup; a server records it.
+/// Makes a recorded call that its callee may transfer to the backup.
 fn transferable() -> (Bench, Dialing, Dialed, Dialed) {
     let to =
         |prefix: &str, trunk: &str| Route { to: vec![Pattern::parse(prefix).unwrap()], ..route(vec![to_trunk(trunk)]) };
@@ -616,7 +616,7 @@ fn transferable() -> (Bench, Dialing, Dialed, Dialed) {
     (bench, caller, callee, server)
 }
 
-/// A REFER of a party to the backup, up to the INVITE there; `notified` answers a NOTIFY.
+/// Sends a party's REFER to the backup, and returns the INVITE there; `notified` answers a NOTIFY.
 fn referred(bench: &mut Bench, by: &str, request: &str, notified: impl Fn(&Sent) -> String) -> Dialed {
     let refer_to = format!("Refer-To: <sip:+12125550100@{LOCAL}>\r\nContent-Length:");
     bench.receive(by, request.replace("Content-Length:", &refer_to));
@@ -626,7 +626,7 @@ fn referred(bench: &mut Bench, by: &str, request: &str, notified: impl Fn(&Sent)
     Dialed { tag: "target".into(), ..Dialed::new(BACKUP, bench.expect(BACKUP, "INVITE")) }
 }
 
-/// The elements of a kind in the metadata of a request: each with its attributes and contents.
+/// Returns the elements of a kind in the metadata of a request, with attributes and contents.
 fn elements(sent: &Sent, name: &str) -> Vec<String> {
     let xml = parts(sent)[1].1.clone();
     let of_name = |line: &&str| line.starts_with(&format!("<{name} "));
@@ -709,7 +709,7 @@ fn rfc3261_18_1_1_a_long_invite_goes_to_a_server_by_tcp_and_by_udp_where_it_take
         assert_eq!(via(&server.invite), "SIP/2.0/TCP");
         (bench, server)
     };
-    // It takes it: TCP it stays.
+    // The server accepts TCP, which is kept.
     let (mut bench, server) = asked();
     let flow = tcp(SRS, 5);
     bench.input(Input::Received { flow, bytes: server.answer(200, &taken("0", "recvonly", 1)).into() });
@@ -718,7 +718,7 @@ fn rfc3261_18_1_1_a_long_invite_goes_to_a_server_by_tcp_and_by_udp_where_it_take
         (view(&bench).status.to_string().as_str(), bench.gateway.calls(bench.now)[0].legs[2].transport),
         ("in-progress", "tcp")
     );
-    // Refused: at once by UDP, to the same server. Silent: after a second.
+    // TCP refused: UDP at once, to the same server. TCP silent: after a second.
     for refused in [true, false] {
         let (mut bench, _) = asked();
         if refused {
@@ -735,7 +735,7 @@ fn rfc3261_18_1_1_a_long_invite_goes_to_a_server_by_tcp_and_by_udp_where_it_take
         assert_eq!(view(&bench).status, "in-progress");
         assert!(bench.story().contains("does not support TCP"), "{}", bench.story());
     }
-    // Silent by both: the next one.
+    // Silent over both: the next server.
     let (mut bench, _) = asked();
     bench.pass(Duration::from_millis(5_300));
     bench.sent.retain(|sent| sent.to == SRS2.parse().unwrap());

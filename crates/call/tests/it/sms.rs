@@ -1,4 +1,4 @@
-//! Which calls are followed by a text message, and which are not; the trace says why.
+//! Text messages after calls: the calls that get one, and the reason in the trace of those that do not.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // only tests stand here
 
@@ -24,7 +24,7 @@ fn bench_with(on: &[TextOutcome], connect: Vec<TargetSpec>) -> Bench {
     Bench::with(table(usual_trunks(), vec![Route { sms: rule(on), ..route(connect) }]))
 }
 
-/// What was said of the call's text since the last time, without its sid.
+/// Returns the events of the call's text message since the last call of this function, without its SID.
 fn told(bench: &mut Bench) -> Vec<String> {
     let text = |sms: Sms| format!("{} {} {}", sms.to, sms.from, sms.body);
     let one = |news: SmsNews| match news {
@@ -38,7 +38,7 @@ fn told(bench: &mut Bench) -> Vec<String> {
     bench.texts.drain(..).map(one).collect()
 }
 
-/// A call whose target answers so; what the trace says last of its text.
+/// Makes a call that its target answers with this code; returns the last line of the trace about its text.
 fn ends_with(bench: &mut Bench, number: &str, code: u16) -> String {
     let caller = bench.invite(CARRIER, number, &offer());
     bench.expect(CARRIER, "SIP/2.0 100");
@@ -145,7 +145,7 @@ fn what_becomes_of_it_later_stands_in_the_trace() {
         bench.change_call(&sid, CallAction::Note(TraceItem::decision("text sent: SM1"))).unwrap();
         let trace = serde_json::to_string(&bench.gateway.trace(&sid).unwrap()).unwrap();
         assert!(trace.contains("text sent: SM1"), "{trace}");
-        // Nothing is left of it but what is remembered of ended calls.
+        // Only the kept record of the ended call is left.
         bench.pass(Duration::from_secs(40));
     }
 }

@@ -1,5 +1,5 @@
-//! Who may speak in a call: requests of each method that name its dialog, from nobody, from another trunk, and from another
-//! address of the same trunk. Whatever is not of the dialog's own trunk changes nothing.
+//! Requests of each method that name a call's dialog, from unknown sources, from another trunk, and from another
+//! address of the same trunk. Only requests of the dialog's own trunk have an effect.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // only tests stand here
 
@@ -7,18 +7,18 @@ use std::time::Duration;
 
 use crate::bench::*;
 
-/// An address of no trunk.
+/// Address of no trunk.
 const NOBODY: &str = "192.0.2.66:5060";
 /// Further allowed addresses of the carrier and of the PBX.
 const CARRIER2: &str = "198.51.100.8:5060";
 
-/// A carrier and a PBX with two addresses each.
+/// Returns a bench with a carrier and a PBX of two addresses each.
 fn bench() -> Bench {
     let trunks = vec![trunk("carrier", &[CARRIER, CARRIER2]), trunk("pbx", &[PBX, PBX2]), trunk("backup", &[BACKUP])];
     Bench::with(table(trunks, vec![route(vec![to_trunk("pbx")])]))
 }
 
-/// A method in an answered call with what it takes, what another trunk gets and what its own may: codes; 0: nothing.
+/// A method in an answered call with its header, and the response codes for another trunk and for its own; 0: none.
 type Row = (&'static str, &'static str, u16, u16);
 
 const IN_DIALOG: [Row; 9] = [
@@ -28,28 +28,28 @@ const IN_DIALOG: [Row; 9] = [
     ("INFO", "", 481, 0),
     ("REFER", "Refer-To: <sip:+14155550199@203.0.113.10>\r\n", 481, 202),
     ("OPTIONS", "", 481, 200),
-    // No provisional answer waits for it any more, whosever it is.
+    // No provisional response waits for it any more, from either source.
     ("PRACK", "RAck: 1 1 INVITE\r\n", 481, 481),
     ("ACK", "", 0, 0),
-    // The INVITE has its answer: nothing is withdrawn any more (§9.2).
+    // The INVITE has its final response: nothing is withdrawn any more (§9.2).
     ("CANCEL", "", 481, 200),
 ];
 
-/// The caller's request, with an offer where it changes the session.
+/// Returns the caller's request, with an offer if it changes the session.
 fn of_caller(caller: &Dialing, method: &str, extra: &str) -> String {
     let body = if method == "INVITE" { sdp("192.0.2.66", 6_666, 2, "0 8 101", "sendrecv") } else { String::new() };
-    // Another request than any of the caller's, but for CANCEL, which names the INVITE.
+    // A new request of the caller, except for CANCEL, which names the INVITE.
     let text = caller.request(method, &body, extra);
     if method == "CANCEL" { text } else { text.replace("branch=z9hG4bK-", "branch=z9hG4bK-spoofed-") }
 }
 
-/// The same of the called side.
+/// Returns the callee's request, with an offer if it changes the session.
 fn of_callee(callee: &Dialed, method: &str, extra: &str) -> String {
     let body = if method == "INVITE" { sdp("192.0.2.66", 6_666, 2, "0 101", "sendrecv") } else { String::new() };
     callee.request(method, 77, &body).replace("Max-Forwards", &format!("{extra}Max-Forwards"))
 }
 
-/// Nobody but `from` has heard anything, and the call is as it was.
+/// Checks that only `from` got a response, and that the call is unchanged.
 fn lives_on(bench: &mut Bench, from: &str, code: u16, what: &str) {
     if code != 0 {
         assert_eq!(bench.next(from).code(), code, "{what}");
@@ -64,7 +64,7 @@ fn lives_on(bench: &mut Bench, from: &str, code: u16, what: &str) {
 fn rfc3261_12_2_2_only_its_own_party_may_speak_in_a_dialog() {
     for (method, extra, refused, _) in IN_DIALOG {
         for of_the_caller in [true, false] {
-            // From nobody: not a byte. From another trunk: as if there were no such dialog. The other side of the very
+            // Unknown sources get no response. For another trunk the dialog does not exist; the other side of the same
             // call is another trunk, too.
             let other = if of_the_caller { PBX } else { CARRIER };
             for (from, code) in [(NOBODY, 0), (BACKUP, refused), (other, refused)] {
@@ -80,7 +80,7 @@ fn rfc3261_12_2_2_only_its_own_party_may_speak_in_a_dialog() {
                 let what = format!("{method} of the {} from {from}", if of_the_caller { "caller" } else { "callee" });
                 bench.receive(from, text);
                 lives_on(&mut bench, from, code, &what);
-                // Its numbers have not moved the dialog's: the true side speaks on.
+                // Its sequence numbers did not affect the dialog: the real party continues.
                 bench.bye(&mut caller, &callee);
                 bench.finish();
             }
@@ -130,7 +130,7 @@ fn rfc3261_9_2_a_cancel_from_elsewhere_withdraws_nothing() {
         }
         bench.nothing();
         assert_eq!(bench.gateway.calls(bench.now)[0].state, "ringing", "{from}");
-        // And nobody else's request ends or changes what rings.
+        // Requests from elsewhere do not end or change a ringing call either.
         for early in ["BYE", "UPDATE", "INFO"] {
             caller.cseq += 1;
             bench.receive(from, of_caller(&caller, early, ""));
@@ -181,10 +181,10 @@ fn rfc3261_15_1_2_byes_of_both_sides_at_once_are_both_answered() {
         bench.receive(first.0, first.1.clone());
         bench.expect(first.0, "SIP/2.0 200");
         let ours = bench.expect(second.0, "BYE");
-        // Its own was under way already, and ours finds no dialog there any more. Both are final.
+        // Its own BYE was under way already, and ours finds no dialog there any more. Both are final.
         bench.receive(second.0, second.1.clone());
         bench.expect(second.0, "SIP/2.0 200");
-        // From anybody else it is nobody's.
+        // From any other source it matches no dialog.
         bench.receive(BACKUP, second.1.clone());
         bench.expect(BACKUP, "SIP/2.0 481");
         bench.nothing();
@@ -194,7 +194,7 @@ fn rfc3261_15_1_2_byes_of_both_sides_at_once_are_both_answered() {
         };
         bench.receive(second.0, answer);
         bench.nothing();
-        // Repetitions get the same answer.
+        // Retransmissions get the same response.
         bench.receive(first.0, first.1);
         bench.expect(first.0, "SIP/2.0 200");
         bench.receive(second.0, second.1.clone());
@@ -202,7 +202,7 @@ fn rfc3261_15_1_2_byes_of_both_sides_at_once_are_both_answered() {
         assert_eq!(bench.reports.len(), 1);
         let ended_by = if caller_first { "caller_hung_up" } else { "callee_hung_up" };
         assert_eq!(bench.reports[0].call.reason, Some(ended_by));
-        // Once ours is over, too, there is no such dialog.
+        // Once ours is over as well, the dialog no longer exists.
         bench.pass(Duration::from_secs(40));
         bench.receive(second.0, second.1);
         bench.expect(second.0, "SIP/2.0 481");

@@ -1,4 +1,4 @@
-//! SRTP of a call's legs: which offers a trunk takes, which it is made, and what each side is told of the other.
+//! SRTP of a call's legs: offers accepted from a trunk, offers made to it, and the keys of each side.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // only tests stand here
 
@@ -13,12 +13,12 @@ const KEY: &str = "WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz";
 const NEW_KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 const SUITE: &str = "AES_CM_128_HMAC_SHA1_80";
 
-/// A peer's line.
+/// Returns a peer's crypto line.
 fn line(tag: u32, key: &str) -> String {
     format!("{tag} {SUITE} inline:{key}")
 }
 
-/// A description of a peer under another profile, with lines.
+/// Returns a peer's description under another profile, with crypto lines.
 fn under(body: &str, proto: &str, lines: &[String]) -> String {
     let lines: String = lines.iter().map(|line| format!("a=crypto:{line}\r\n")).collect();
     format!("{}{lines}", body.replace("RTP/AVP", proto))
@@ -30,12 +30,12 @@ fn bench(carrier: Srtp, pbx: Srtp) -> Bench {
     Bench::with(table(trunks, vec![route(vec![to_trunk("pbx")])]))
 }
 
-/// Values of `a=crypto` of what we sent.
+/// Returns the values of `a=crypto` in a message of ours.
 fn lines(sent: &Sent) -> Vec<String> {
     sent.body().lines().filter_map(|line| line.strip_prefix("a=crypto:")).map(str::to_owned).collect()
 }
 
-/// The key of one of them, as written.
+/// Returns the key in a crypto line, as written.
 fn key_of(line: &str) -> &str {
     line.split("inline:").nth(1).unwrap()
 }
@@ -45,7 +45,7 @@ fn proto(sent: &Sent) -> &str {
     line.split(' ').nth(2).unwrap()
 }
 
-/// What the worker was told of each end, the last word of each.
+/// Returns the last remote address that the worker got for each end.
 fn remotes(bench: &mut Bench) -> Vec<RemoteSpec> {
     let mut last = std::collections::BTreeMap::new();
     for command in bench.take_media() {
@@ -69,7 +69,7 @@ fn hang_up(mut bench: Bench, mut caller: Dialing, callee: &Dialed) {
     bench.finish();
 }
 
-/// A call between two sides that both have SRTP, answered.
+/// Makes an answered call between two sides with SRTP.
 fn secure_call(bench: &mut Bench) -> (Dialing, Dialed) {
     let (offer, answer) =
         (under(&offer(), "RTP/SAVP", &[line(3, KEY)]), under(&answer(), "RTP/SAVP", &[line(2, NEW_KEY)]));
@@ -242,7 +242,7 @@ fn a_target_that_takes_no_srtp_is_asked_again_where_it_is_optional() {
     assert_eq!(srtp_of(&bench), [None, None, None]);
     hang_up(bench, caller, &callee);
 
-    // Once, and nowhere else.
+    // Retried once, and only then.
     for (srtp, code, again) in [
         (Srtp::Optional, 488, true),
         (Srtp::Optional, 603, false),
@@ -372,7 +372,7 @@ fn a_side_that_is_asked_in_mid_call_cannot_answer_without_it() {
     bench.expect(PBX, "ACK");
     bench.expect(CARRIER, "SIP/2.0 488");
     bench.receive(CARRIER, caller.request("ACK", "", "").replace("-ACK-", "-INVITE-"));
-    // What it has agreed to is taken back.
+    // The accepted change is undone.
     let again = bench.expect(PBX, "INVITE");
     assert!(again.body().contains("a=sendrecv") && proto(&again) == "RTP/SAVP", "{}", again.body());
     bench.receive(PBX, callee.respond(&again, 200, &under(&answer(), "RTP/SAVP", &[line(1, NEW_KEY)])));

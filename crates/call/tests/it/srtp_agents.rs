@@ -1,5 +1,5 @@
-//! A caller with SRTP and an agent, a listener, a player, a transfer: what they are told is what they would be told
-//! without, and the caller's keys stay as they are.
+//! A caller with SRTP, with an agent, a listener, a player, or a transfer: the commands are the same as without SRTP,
+//! and the caller's keys stay unchanged.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // only tests stand here
 
@@ -14,7 +14,7 @@ use trunkgate_route::{Definition, Numbers, Route, Srtp, Table, Trunk};
 const KEY: &str = "WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz";
 const SUITE: &str = "AES_CM_128_HMAC_SHA1_80";
 
-/// A carrier that must have SRTP, a PBX that may not.
+/// Returns a bench with a carrier that requires SRTP, and a PBX without it.
 fn bench(route: Route) -> Bench {
     let carrier = Trunk { srtp: Srtp::Required, ..trunk("carrier", &[CARRIER]) };
     let trunks = vec![carrier, trunk("pbx", &[PBX])];
@@ -31,7 +31,7 @@ fn secure(body: &str) -> String {
     format!("{}a=crypto:1 {SUITE} inline:{KEY}\r\n", body.replace("RTP/AVP", "RTP/SAVP"))
 }
 
-/// What the worker was last told of the caller's keys.
+/// Returns the last keys of the caller that the worker got.
 fn keys(commands: &[Command]) -> Option<SrtpSpec> {
     let told = commands.iter().rev().find_map(|command| match command {
         Command::SetRemote { end: EndId(0), remote } => Some(remote.srtp.clone()),
@@ -40,7 +40,7 @@ fn keys(commands: &[Command]) -> Option<SrtpSpec> {
     told.unwrap_or_else(|| panic!("nothing of the caller's end")).map(|srtp| *srtp)
 }
 
-/// A call that the agent `desk` has answered; the caller's keys.
+/// Makes a call that the agent `desk` has answered; returns the caller's keys.
 fn talking(bench: &mut Bench) -> (Dialing, EndId, SrtpSpec, String) {
     let mut caller = bench.invite(CARRIER, "+14155550100", &secure(&offer()));
     let (desk, _) = bench.asked().into_iter().rfind(|(_, settings)| settings.talks).unwrap();
@@ -62,7 +62,7 @@ fn an_agent_hears_and_is_heard_as_ever() {
     let wires = [Told::Wire(EndId(0), desk, to_agent_wire()), Told::Wire(desk, EndId(0), from_agent_wire())];
     assert!(bench.told().ends_with(&wires));
     assert_eq!(bench.gateway.calls(bench.now)[0].legs[0].srtp, Some(SUITE));
-    // Held and taken back, the keys stay; a new key is answered by a new key.
+    // Hold and resume keep the keys; a new key is answered by a new key.
     for (version, direction, key, stays) in
         [(2, "sendonly", KEY, true), (3, "sendrecv", KEY, true), (4, "sendrecv", &KEY.replace("WVNf", "AAAA"), false)]
     {
@@ -77,7 +77,7 @@ fn an_agent_hears_and_is_heard_as_ever() {
         let after = keys(&bench.take_media()).unwrap();
         assert_eq!((after.send == before.send, after.receive == before.receive), (stays, stays));
     }
-    // Plain RTP is not taken, and changes nothing.
+    // Plain RTP is refused, and changes nothing.
     caller.cseq += 1;
     bench.receive(CARRIER, caller.request("INVITE", &sdp("198.51.100.7", 40_000, 5, "0", "sendrecv"), ""));
     bench.expect(CARRIER, "SIP/2.0 100");
@@ -146,7 +146,7 @@ fn an_agent_transfers_a_secure_caller() {
     bench.finish();
 }
 
-/// The agent stays until the target answers: the caller's keys are as they were all along.
+/// The agent stays until the target answers: the caller's keys do not change.
 #[test]
 fn an_agent_consults_about_a_secure_caller() {
     let mut bench = bench(route(vec![to_agent("desk")]));

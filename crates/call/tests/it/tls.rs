@@ -1,4 +1,4 @@
-//! TLS as the gateway sees it: whose a connection is, whose calls end with it, and what a failed handshake is called.
+//! TLS in the gateway: the trunk of a connection, the calls that end with it, and the reason of a failed handshake.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // only tests stand here
 
@@ -10,9 +10,9 @@ use trunkgate_call::{Cause, Identity, Input};
 use trunkgate_route::{Peer, Table, Transport, Trunk};
 use trunkgate_sip::{ConnectionId, Flow};
 
-/// The address of both trunks that are called over TLS.
+/// Address of both trunks that are called over TLS.
 const TWIN: &str = "10.0.0.20:5061";
-/// An address of no trunk.
+/// Address of no trunk.
 const ELSEWHERE: &str = "192.0.2.99:40000";
 
 fn identified(connection: u64, trunk: &str, name: Option<&str>) -> Input {
@@ -21,7 +21,7 @@ fn identified(connection: u64, trunk: &str, name: Option<&str>) -> Input {
     Input::Identified { connection: ConnectionId(connection), remote, identity }
 }
 
-/// The carrier is known by a certificate with one of these names too.
+/// Returns a table in which a certificate with one of these names also identifies the carrier.
 fn with_names(names: &[&str]) -> Arc<Table> {
     let names = names.iter().map(|name| (*name).to_owned()).collect();
     let carrier = Trunk { certificate_names: names, ..trunk("carrier", &[CARRIER]) };
@@ -29,7 +29,7 @@ fn with_names(names: &[&str]) -> Arc<Table> {
     table(trunks, vec![route(vec![to_trunk("pbx")])])
 }
 
-/// An INVITE over a stream.
+/// Sends an INVITE over a connection.
 fn call(bench: &mut Bench, flow: Flow, number: u32) -> Dialing {
     let peer = flow.remote.to_string();
     let dialing = Dialing { peer, number: "+14155550100".into(), call: number, cseq: 1, to_tag: String::new() };
@@ -57,7 +57,7 @@ fn a_certificate_makes_a_trunk_of_a_strange_address_while_the_name_stands() {
     caller.to_tag = bench.expect(ELSEWHERE, "SIP/2.0 200").tag("To");
     send(&mut bench, tls(ELSEWHERE, 7), &caller.request("ACK", "", ""));
 
-    // The name is taken out of the file: the call may end, no other begins.
+    // The name is removed from the configuration: the call may end, no other begins.
     bench.configure(|settings| settings.table = with_names(&["a.example"]));
     call(&mut bench, tls(ELSEWHERE, 7), 904);
     assert!(!bench.sent.iter().any(|sent| sent.first_line().starts_with("INVITE")), "no call of a stranger");
@@ -77,7 +77,7 @@ fn a_certificate_makes_a_trunk_of_a_strange_address_while_the_name_stands() {
 fn a_certificate_outweighs_the_address_and_keeps_out_of_others_dialogs() {
     let mut bench = Bench::with(with_names(&["a.example"]));
     let (mut caller, callee) = bench.answered();
-    // Somebody at the PBX's address who is the carrier by his certificate: not the PBX's voice.
+    // A source at the PBX's address with the carrier's certificate does not count as the PBX.
     bench.input(identified(7, "carrier", Some("a.example")));
     send(&mut bench, tls("10.0.0.20:41000", 7), &callee.request("BYE", 2, ""));
     bench.expect("10.0.0.20:41000", "SIP/2.0 481");
@@ -91,7 +91,7 @@ fn over_tls(name: &str) -> Trunk {
     Trunk { peers: vec![peer], ..Trunk::named(name) }
 }
 
-/// Two trunks at one address.
+/// Returns a bench with two trunks at one address.
 fn twins() -> Bench {
     let trunks = vec![trunk("carrier", &[CARRIER]), over_tls("one"), over_tls("two"), trunk("backup", &[BACKUP])];
     let to_two = trunkgate_route::Route {
@@ -130,7 +130,7 @@ fn what_fails_for_one_trunk_fails_for_no_other_at_the_same_address() {
     assert!(traces.iter().any(|trace| trace.contains("TLS failed: its certificate has expired")), "{traces:?}");
     let failovers = &bench.gateway.metrics().failovers;
     assert_eq!(failovers.get(&("second".into(), "tls_failed")), Some(&1), "{failovers:?}");
-    // Without a word of TLS it was just not to be reached, and the trace says why.
+    // Without a TLS error the target was merely unreachable, and the trace has the reason.
     let cause = Some(Cause::Stream("connection refused".into()));
     bench.input(Input::Disconnected {
         flow: tls("10.0.0.20:5061", 4),
@@ -167,7 +167,7 @@ fn a_connection_made_for_a_trunk_is_its_own_whoever_else_has_the_address() {
     }
 }
 
-/// A call to trunk `two`, which nothing has answered for the four seconds of its `no_response_timeout`.
+/// Makes a call to trunk `two` without any response for the four seconds of its `no_response_timeout`.
 fn unanswered(bench: &mut Bench) {
     bench.invite(CARRIER, "+12125550100", &offer());
     bench.expect(TWIN, "INVITE");
@@ -187,7 +187,7 @@ fn reasons(bench: &Bench) -> Vec<&'static str> {
 
 #[test]
 fn an_invite_that_waits_for_a_handshake_is_no_target_without_a_response() {
-    // The connection says why within its own limit, a little after the INVITE's.
+    // The connection reports the reason within its own limit, shortly after the INVITE's.
     let mut bench = twins();
     unanswered(&mut bench);
     bench.nothing();
@@ -197,7 +197,7 @@ fn an_invite_that_waits_for_a_handshake_is_no_target_without_a_response() {
     assert!(story(&bench).contains("TLS failed: handshake not finished within 4 s"), "{}", story(&bench));
     assert_eq!(reasons(&bench), ["tls_failed"]);
 
-    // It does not.
+    // The connection reports nothing.
     let mut bench = twins();
     unanswered(&mut bench);
     bench.pass(Duration::from_millis(400));
@@ -205,7 +205,7 @@ fn an_invite_that_waits_for_a_handshake_is_no_target_without_a_response() {
     assert!(story(&bench).contains("TLS failed: connection not up within 4 s"), "{}", story(&bench));
     assert_eq!(reasons(&bench), ["tls_failed"]);
 
-    // Over a connection that is up, no answer is no answer.
+    // Over an established connection a missing response stays a missing response.
     let mut bench = twins();
     bench.input(identified(3, "two", None));
     unanswered(&mut bench);

@@ -1,5 +1,5 @@
-//! Ways round a trunk's rules: names and spellings of its address, numbers that are written so that rules do not see them, and
-//! what an agent asks for, which is often its caller's to say.
+//! Attempts to circumvent a trunk's rules: names and spellings of its address, numbers written to evade rules, and
+//! requests of an agent, which its caller often controls.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // only tests stand here
 
@@ -15,11 +15,11 @@ use trunkgate_route::{
     Trunk,
 };
 
-/// An address of no trunk.
+/// Address of no trunk.
 const ELSEWHERE: &str = "192.0.2.50:5060";
 const DEAR: &str = "+18095550123";
 
-/// A PBX that may not call the Caribbean.
+/// Returns a PBX that may not call the Caribbean.
 fn careful() -> Trunk {
     Trunk { deny: vec![Pattern::parse("+1809*").unwrap()], ..trunk("pbx", &[PBX, PBX2]) }
 }
@@ -28,7 +28,7 @@ fn rules(entries: &[&str]) -> Option<Vec<TransferRule>> {
     Some(entries.iter().map(|entry| TransferRule::parse(entry).unwrap()).collect())
 }
 
-/// A bench whose agent may transfer to these.
+/// Returns a bench whose agent may transfer to these targets.
 fn with(pbx: Trunk, transfer_to: Option<Vec<TransferRule>>) -> Bench {
     let numbers = Numbers::new("US").unwrap();
     let trunks = vec![trunk("carrier", &[CARRIER]), pbx, trunk("here", &["127.0.0.1:5080"])];
@@ -61,7 +61,7 @@ fn http(bench: &mut Bench, target: &str) -> Result<(), Refused> {
     done
 }
 
-/// How a bare URI gets into a call.
+/// Source of a bare URI in a call.
 #[derive(Debug, Clone, Copy)]
 enum By {
     Agent,
@@ -69,7 +69,7 @@ enum By {
     Route,
 }
 
-/// A call whose target is `sip:NUMBER@other.test`, which is found at these addresses.
+/// Makes a call to the target `sip:NUMBER@other.test`, resolved to these addresses.
 fn by_name(by: By, pbx: Trunk, number: &str, found: &[&str]) -> Bench {
     let target = format!("sip:{number}@other.test");
     let mut bench = match by {
@@ -106,7 +106,7 @@ fn an_escaped_semicolon_never_becomes_a_phone_context() {
     };
     let sent = called(trunk("pbx", &[PBX])).expect(PBX, "INVITE");
     assert!(sent.first_line().starts_with("INVITE sip:5550123%3Bphone-context=+1809@"), "{}", sent.first_line());
-    // A far end may undo the escape before it looks for parameters.
+    // A remote party may undo the escape before it looks for parameters.
     assert_eq!(called(careful()).reports[0].call.reason, Some("denied"));
 }
 
@@ -184,7 +184,7 @@ fn a_name_that_leads_to_a_trunk_is_no_way_round_its_rules() {
 #[test]
 fn each_address_that_is_dialled_is_judged() {
     for by in [By::Agent, By::Http, By::Route] {
-        // The trunk's two addresses, before and behind another one.
+        // The trunk's two addresses, before and after another one.
         let mut bench = by_name(by, careful(), DEAR, &[ELSEWHERE, PBX, PBX2]);
         assert_eq!((invites(&bench, ELSEWHERE), invites(&bench, PBX)), (1, 0), "{by:?}");
         bench.input(Input::TransportFailed { flow: udp(ELSEWHERE), why: None });
@@ -226,7 +226,7 @@ fn a_spelling_of_the_trunks_own_name_or_address_is_no_way_round_its_rules() {
             "{host}"
         );
     }
-    // What some resolvers take for an address is none.
+    // Forms that only some resolvers accept as addresses are refused.
     for host in ["0x0a.0.0.20", "167772180", "10.20", "012.0.0.20", "10.0.0.024", "10.0.0.20.."] {
         let mut bench = free(named());
         let (mut caller, _, desk) = bench.talking();
@@ -246,7 +246,7 @@ fn limits_and_caller_id_of_the_trunk_that_owns_the_address_hold() {
         let mut bench = by_name(By::Agent, pbx, "+14155550177", &[ELSEWHERE, PBX]);
         bench.input(Input::TransportFailed { flow: udp(ELSEWHERE), why: None });
         assert_eq!(invites(&bench, PBX), 1);
-        // Another call to the same place.
+        // Another call to the same target.
         bench.sent.clear();
         let caller = bench.invite(CARRIER, "+14155550100", &offer());
         let (desk, _) = bench.asked().pop().unwrap();
@@ -269,12 +269,12 @@ fn limits_and_caller_id_of_the_trunk_that_owns_the_address_hold() {
         let bench = limited(pbx);
         assert_eq!((invites(&bench, PBX), bench.reports[0].call.reason), (0, Some(reason)), "{reason}");
     }
-    // One that waits for its turn gets it.
+    // A call that waits for a slot gets it.
     let mut bench = limited(Trunk { calls_per_second: 1, ..trunk("pbx", &[PBX]) });
     assert_eq!(invites(&bench, PBX), 0);
     bench.pass(Duration::from_millis(1_500));
     assert!(bench.sent.iter().any(|sent| sent.first_line().starts_with("INVITE sip:+14155550177@another.test")));
-    // What the trunk is shown.
+    // The number shown to the trunk.
     let shown = Numbers::new("US").unwrap().normalise_caller("+12125550000", None);
     let rule = CallerIdRule { allow: vec![Pattern::parse("+1212*").unwrap()], default: Some(shown) };
     let mut bench =
@@ -338,7 +338,8 @@ fn a_number_with_separators_is_judged_and_leaves_without_them() {
             "{called}"
         );
     }
-    // An agent's words, by a trunk's name and by a URI; what leaves for nobody's address is clean, too.
+    // An agent's request, by a trunk's name and by a URI; a number sent to an address without a trunk has no separators
+    // either.
     for target in
         [format!("trunk:pbx/{dashes}"), format!("sip:{dashes}@10.0.0.20"), "trunk:pbx/9011 1 809 5550123".into()]
     {
@@ -384,7 +385,7 @@ fn a_referred_or_redirected_number_with_separators_is_judged() {
     assert_eq!((invites(&bench, PBX), bench.reports[0].call.reason), (0, Some("denied")));
 }
 
-/// The target, and the slug that the agent receives if it is refused.
+/// Requests a transfer to the target; returns the slug that the agent receives if it is refused.
 fn asks(bench: &mut Bench, desk: EndId, target: &str) -> Option<&'static str> {
     bench.wish(desk, AgentRequest::Transfer(target.to_owned()));
     let told = bench.told().into_iter().find_map(|told| match told {
@@ -471,13 +472,13 @@ fn no_transfer_leads_to_the_edge_itself_or_to_its_link() {
         hang_up(&mut bench, &mut caller);
         bench.finish();
     }
-    // A trunk may be on this machine: exactly there.
+    // A trunk may be on this machine, at exactly its address.
     let mut bench = free(trunk("pbx", &[PBX]));
     let (_, _, desk) = bench.talking();
     assert_eq!(asks(&mut bench, desk, "sip:x@127.0.0.1:5081"), Some("forbidden_address"));
     assert_eq!(asks(&mut bench, desk, "sip:x@127.0.0.1:5080"), None);
     assert_eq!(invites(&bench, "127.0.0.1:5080"), 1);
-    // Nor does a name.
+    // The same applies to a resolved name.
     for found in
         ["127.0.0.1:22", "[::1]:22", "169.254.169.254:80", "10.0.0.5:22", "[64:ff9b::7f00:1]:22", "[2002:7f00:1::1]:22"]
     {
@@ -488,7 +489,7 @@ fn no_transfer_leads_to_the_edge_itself_or_to_its_link() {
             assert!(bench.logs.iter().any(|line| line.contains("where no transfer may lead")), "{:?}", bench.logs);
         }
     }
-    // An agent that stays is told so.
+    // An agent that stays gets the reason.
     let mut bench = free(trunk("pbx", &[PBX]));
     let (_, _, desk) = bench.talking();
     bench.wish(desk, AgentRequest::Consult("sip:x@other.test".into()));

@@ -1,5 +1,5 @@
-//! REFER (RFC 3515) answered by the edge: one side of a call is connected with somebody else, and whoever asked for that
-//! hears what comes of it.
+//! REFER (RFC 3515) answered by the edge: one side of a call is connected with a third party, and the transferor is
+//! notified of the result.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // only tests stand here
 
@@ -16,7 +16,7 @@ use trunkgate_route::{
 
 const TARGET: &str = "+12125550100";
 
-/// Calls to `+1415…` go to the PBX; those to `+1212…` from the PBX and the carrier go to the backup.
+/// Returns routes for `+1415…` to the PBX, and for `+1212…` from the PBX and the carrier to the backup.
 fn routes() -> Vec<Route> {
     let to =
         |prefix: &str, trunk: &str| Route { to: vec![Pattern::parse(prefix).unwrap()], ..route(vec![to_trunk(trunk)]) };
@@ -37,7 +37,7 @@ fn refer_to(request: &str, headers: &str) -> String {
     request.replace("Content-Length:", &format!("{headers}Content-Length:"))
 }
 
-/// A REFER of the callee.
+/// Returns a REFER of the callee.
 fn by_callee(callee: &Dialed, cseq: u32, headers: &str) -> String {
     refer_to(&callee.request("REFER", cseq, ""), headers)
 }
@@ -46,7 +46,7 @@ fn to(number: &str) -> String {
     format!("Refer-To: <sip:{number}@{LOCAL}>\r\n")
 }
 
-/// Takes the next NOTIFY of a peer: its status line and its Subscription-State.
+/// Answers the next NOTIFY of a peer; returns its status line and its Subscription-State.
 fn news(bench: &mut Bench, peer: &str, answer: impl Fn(&Sent) -> String) -> (String, String) {
     let notify = bench.expect(peer, "NOTIFY");
     assert_eq!(notify.header("Content-Type"), "message/sipfrag;version=2.0");
@@ -55,7 +55,7 @@ fn news(bench: &mut Bench, peer: &str, answer: impl Fn(&Sent) -> String) -> (Str
     (notify.body().trim_end().to_owned(), notify.header("Subscription-State").to_owned())
 }
 
-/// A blind transfer by the callee, up to the INVITE of the target.
+/// Begins a blind transfer by the callee, and returns the target.
 fn referred(bench: &mut Bench, callee: &Dialed, headers: &str) -> Dialed {
     bench.receive(PBX, by_callee(callee, 1, &format!("{}{headers}", to(TARGET))));
     let accepted = bench.expect(PBX, "SIP/2.0 202");
@@ -75,7 +75,7 @@ fn answer_of_target() -> String {
     sdp("10.0.0.30", 32_000, 1, "0 101", "sendrecv")
 }
 
-/// The target answers.
+/// Answers the call for the target.
 fn taken(bench: &mut Bench, target: &Dialed) {
     bench.receive(BACKUP, target.answer(200, &answer_of_target()));
     bench.expect(BACKUP, "ACK");
@@ -93,7 +93,7 @@ fn rfc3515_the_other_side_is_connected_with_the_target_and_the_referrer_hears_of
     assert_eq!(told.header("Referred-By"), "<sip:bob@10.0.0.5>");
     assert_eq!(told.header("Max-Forwards"), "68");
     assert!(!told.text.contains("10.0.0.20") && !told.text.contains("198.51.100.7"), "{}", told.text);
-    // The caller hears a tone meanwhile, the referrer nothing of it.
+    // The caller hears ringback meanwhile, the transferor does not.
     let media = bench.take_media();
     assert!(media.iter().any(|command| matches!(command, Command::AddPlayer { .. })), "{media:?}");
     bench.receive(BACKUP, target.answer(180, ""));
@@ -101,7 +101,7 @@ fn rfc3515_the_other_side_is_connected_with_the_target_and_the_referrer_hears_of
     taken(&mut bench, &target);
     let (line, state) = news(&mut bench, PBX, |n| callee.respond(n, 200, ""));
     assert_eq!((line.as_str(), state.as_str()), ("SIP/2.0 200 OK", "terminated;reason=noresource"));
-    // The caller's session is as it was: nothing is asked of it.
+    // The caller's session is unchanged: it gets no re-INVITE.
     bench.nothing();
     assert_eq!(bench.gateway.calls(bench.now)[0].state, "answered");
     bench.receive(PBX, callee.request("BYE", 2, ""));
@@ -194,7 +194,7 @@ fn a_caller_sends_the_called_side_on_and_leaves() {
     assert!(invite.header("From").contains("+14155550100"), "who was called calls now: {}", invite.text);
     assert!(!invite.text.contains("Alice"), "{}", invite.text);
     let target = Dialed { tag: "target".into(), ..Dialed::new(BACKUP, invite) };
-    // It hangs up before anybody answers: the transfer goes on.
+    // The caller hangs up before the target answers: the transfer continues.
     caller.cseq += 1;
     bench.receive(CARRIER, caller.request("BYE", "", ""));
     bench.expect(CARRIER, "SIP/2.0 200");
@@ -203,7 +203,7 @@ fn a_caller_sends_the_called_side_on_and_leaves() {
     bench.nothing();
     let sid = bench.gateway.calls(bench.now)[0].sid.clone();
     assert_eq!(bench.gateway.calls(bench.now)[0].legs.iter().filter(|leg| leg.state == "answered").count(), 2);
-    // Both sides are still sides: a hold goes from one to the other.
+    // Both sides remain sides: a hold is relayed from one to the other.
     bench.receive(PBX, callee.request("INVITE", 1, &sdp("10.0.0.20", 30_000, 2, "0 101", "sendonly")));
     bench.expect(PBX, "SIP/2.0 100");
     let hold = bench.expect(BACKUP, "INVITE");
@@ -237,7 +237,7 @@ fn a_transfer_that_fails_leaves_both_as_they_were_and_tells_why() {
         assert_eq!(wired, 2, "both hear each other again");
         bench.nothing();
         assert_eq!(bench.gateway.calls(bench.now)[0].state, "answered");
-        // And the next one may do better.
+        // A later transfer may succeed.
         bench.receive(PBX, by_callee(&callee, 2, &to(TARGET)));
         bench.expect(PBX, "SIP/2.0 202");
         let trying = bench.expect(PBX, "NOTIFY");
@@ -246,7 +246,7 @@ fn a_transfer_that_fails_leaves_both_as_they_were_and_tells_why() {
         let again = Dialed { tag: "target".into(), ..Dialed::new(BACKUP, bench.expect(BACKUP, "INVITE")) };
         taken(&mut bench, &again);
         assert_eq!(news(&mut bench, PBX, |n| callee.respond(n, 200, "")).0, "SIP/2.0 200 OK");
-        // Whoever has been told so and does not hang up is hung up on.
+        // A notified transferor that does not hang up gets BYE.
         bench.pass(Duration::from_secs(5));
         let bye = bench.expect(PBX, "BYE");
         bench.receive(PBX, callee.respond(&bye, 200, ""));
@@ -333,7 +333,7 @@ fn who_may_not_or_asks_for_what_cannot_be_is_refused() {
         (ReferMode::Local, String::new(), 400),
         (ReferMode::Local, "Refer-To: <mailto:bob@example.com>\r\n".into(), 416),
         (ReferMode::Local, format!("Refer-To: <sip:{TARGET}@x;method=BYE>\r\n"), 403),
-        // No route of that trunk leads there, wherever the URI points.
+        // No route of that trunk leads there, regardless of the host in the URI.
         (ReferMode::Local, "Refer-To: <sip:+19005550100@192.0.2.99>\r\n".into(), 404),
         (ReferMode::Local, "Refer-To: <sip:+1x@192.0.2.99>\r\n".into(), 484),
         (ReferMode::Local, format!("{}Require: something\r\n", to(TARGET)), 420),
@@ -367,7 +367,7 @@ fn a_denied_number_is_no_target_of_a_transfer_either() {
     bench.finish();
 }
 
-/// Refers once too often: the last one is refused, the ones before fail with the target.
+/// Sends one REFER too many: the last one is refused, the earlier ones fail with the target.
 fn too_fast(mut bench: Bench, allowed: u32) {
     let (mut caller, callee) = bench.answered();
     for cseq in 1..=allowed {
@@ -389,7 +389,7 @@ fn too_fast(mut bench: Bench, allowed: u32) {
 
 #[test]
 fn nobody_dials_faster_by_transfers_than_by_calls() {
-    // The call itself has taken one of the edge's two.
+    // The call itself counts as one of the edge's two.
     let mut bench = with(|_| {});
     bench.configure(|settings| (settings.calls, settings.calls_per_second) = (10, 2));
     too_fast(bench, 1);
@@ -404,7 +404,7 @@ fn a_refer_waits_for_a_change_and_outside_a_dialog_there_is_nothing_to_transfer(
     bench.receive(PBX, refer_to(&stray.request("REFER", "", ""), &to(TARGET)));
     bench.expect(PBX, "SIP/2.0 481");
     let (mut caller, callee) = bench.answered();
-    // A change of the other side is under way.
+    // A change of the other side is in progress.
     caller.cseq += 1;
     bench.receive(CARRIER, caller.request("INVITE", &sdp("198.51.100.7", 40_002, 2, "0 101", "sendrecv"), ""));
     bench.expect(CARRIER, "SIP/2.0 100");
@@ -417,7 +417,7 @@ fn a_refer_waits_for_a_change_and_outside_a_dialog_there_is_nothing_to_transfer(
     bench.expect(PBX, "ACK");
     bench.expect(CARRIER, "SIP/2.0 200");
     bench.receive(CARRIER, caller.request("ACK", "", ""));
-    // One at a time; and neither side changes anything while the target rings.
+    // One transfer at a time; and neither side changes anything while the target rings.
     bench.expect(PBX, "SIP/2.0 202");
     news(&mut bench, PBX, |n| callee.respond(n, 200, ""));
     let target = Dialed { tag: "target".into(), ..Dialed::new(BACKUP, bench.expect(BACKUP, "INVITE")) };
@@ -428,7 +428,7 @@ fn a_refer_waits_for_a_change_and_outside_a_dialog_there_is_nothing_to_transfer(
     bench.expect(PBX, "SIP/2.0 491");
     bench.receive(PBX, callee.request("ACK", 4, ""));
     bench.nothing();
-    // The caller hangs up: all is over, and the referrer is told.
+    // The caller hangs up: all ends, and the transferor is notified.
     caller.cseq += 1;
     bench.receive(CARRIER, caller.request("BYE", "", ""));
     bench.expect(CARRIER, "SIP/2.0 200");

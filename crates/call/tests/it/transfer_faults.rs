@@ -1,4 +1,4 @@
-//! Transfers (RFC 3515) that meet something else: another transfer, a fax, news that nobody has answered.
+//! Transfers (RFC 3515) that meet another transfer, a fax, or an unanswered NOTIFY.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // only tests stand here
 
@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::bench::*;
 use trunkgate_route::{Definition, Numbers, Pattern, Route, Table};
 
-/// Calls to `+1415…` go to the PBX, those to `+1212…` to the backup.
+/// Returns a bench that routes `+1415…` to the PBX and `+1212…` to the backup.
 fn desk() -> Bench {
     let to =
         |prefix: &str, trunk: &str| Route { to: vec![Pattern::parse(prefix).unwrap()], ..route(vec![to_trunk(trunk)]) };
@@ -17,7 +17,7 @@ fn desk() -> Bench {
     Bench::with(Arc::new(Table::new(Definition { numbers, trunks: usual_trunks(), agents: vec![], routes })))
 }
 
-/// A REFER made of a request of either side.
+/// Turns a request of either side into a REFER.
 fn refer(request: &str, number: &str) -> String {
     request.replace("Content-Length:", &format!("Refer-To: <sip:{number}@{LOCAL}>\r\nContent-Length:"))
 }
@@ -27,7 +27,7 @@ fn refer_by_caller(bench: &mut Bench, caller: &mut Dialing, number: &str) {
     bench.receive(&caller.peer.clone(), refer(&caller.request("REFER", "", ""), number));
 }
 
-/// The next NOTIFY of the caller is answered: its status line.
+/// Answers the next NOTIFY of the caller; returns its status line.
 fn told(bench: &mut Bench, caller: &Dialing) -> String {
     let notify = bench.expect(&caller.peer, "NOTIFY");
     bench.receive(&caller.peer, caller.respond(&notify, 200, ""));
@@ -53,7 +53,7 @@ fn a_side_that_transfers_while_the_one_before_has_not_left_stays_until_it_is_don
     let first = target(&mut bench, "first");
     taken(&mut bench, &first);
     assert_eq!(told(&mut bench, &caller), "SIP/2.0 200 OK");
-    // The caller does not hang up, and the callee sends the target on.
+    // The caller does not hang up, and the callee transfers the target.
     bench.pass(Duration::from_secs(4));
     bench.receive(PBX, refer(&callee.request("REFER", 1, ""), "+12125550101"));
     bench.expect(PBX, "SIP/2.0 202");
@@ -116,7 +116,7 @@ fn rfc3515_each_refer_hears_its_own_end() {
     bench.receive(BACKUP, busy.answer(486, ""));
     bench.expect(BACKUP, "ACK");
     bench.nothing();
-    // The first NOTIFY has no answer yet, and another REFER comes.
+    // The first NOTIFY has no response yet, and another REFER arrives.
     refer_by_caller(&mut bench, &mut caller, "+12125550101");
     bench.expect(CARRIER, "SIP/2.0 491");
     bench.receive(CARRIER, caller.respond(&first, 200, ""));
@@ -139,7 +139,7 @@ fn who_was_reached_by_a_transfer_calls_by_its_own_number() {
     caller.cseq += 1;
     bench.receive(CARRIER, caller.request("BYE", "", ""));
     bench.expect(CARRIER, "SIP/2.0 200");
-    // Now the callee leaves the target with another one: the target is who calls.
+    // The callee transfers the target to another one: the target is the caller now.
     bench.receive(PBX, refer(&callee.request("REFER", 1, ""), "+12125550101"));
     bench.expect(PBX, "SIP/2.0 202");
     bench.expect(PBX, "NOTIFY");

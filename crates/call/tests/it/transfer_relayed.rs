@@ -1,4 +1,4 @@
-//! REFER that goes on to the other side (`refer = "relay"`), and the news of it (RFC 3515).
+//! REFER relayed to the other side (`refer = "relay"`), and its notifications (RFC 3515).
 
 #![allow(clippy::unwrap_used, clippy::panic)] // only tests stand here
 
@@ -37,7 +37,7 @@ fn a_refer_that_goes_on_names_nobody_whom_its_trunk_may_not_show() {
 fn rfc3515_a_refer_that_goes_on_brings_its_news_back() {
     let mut bench = bench_of(|trunk| trunk.refer = ReferMode::Relay);
     let (mut caller, callee) = bench.answered();
-    // News of nothing.
+    // A NOTIFY without a subscription.
     bench.receive(PBX, notify(&callee, 1, "refer", "active", "SIP/2.0 100 Trying\r\n"));
     bench.expect(PBX, "SIP/2.0 481");
     caller.cseq += 1;
@@ -64,13 +64,13 @@ fn rfc3515_a_refer_that_goes_on_brings_its_news_back() {
     }
     bench.receive(PBX, notify(&callee, 4, "dialog", "active", ""));
     bench.expect(PBX, "SIP/2.0 489");
-    // One that the other side refuses.
+    // A REFER that the other side refuses.
     caller.cseq += 1;
     bench.receive(CARRIER, with(&caller.request("REFER", "", ""), headers));
     let passed = bench.expect(PBX, "REFER");
     bench.receive(PBX, callee.respond(&passed, 603, ""));
     bench.expect(CARRIER, "SIP/2.0 603");
-    // There are no news of either any more.
+    // Both subscriptions have ended.
     bench.receive(PBX, notify(&callee, 5, "refer", "active", "SIP/2.0 100 Trying\r\n"));
     bench.expect(PBX, "SIP/2.0 481");
     caller.cseq += 1;
@@ -78,7 +78,7 @@ fn rfc3515_a_refer_that_goes_on_brings_its_news_back() {
     let passed = bench.expect(PBX, "REFER");
     bench.receive(PBX, callee.respond(&passed, 202, ""));
     bench.expect(CARRIER, "SIP/2.0 202");
-    // Only so many news wait for their answer, and the end of the call is one.
+    // The number of pending notifications is limited, and the end of the call ends them.
     for cseq in 6..14 {
         bench.receive(PBX, notify(&callee, cseq, "refer", "active", "SIP/2.0 100 Trying\r\n"));
         bench.expect(CARRIER, "NOTIFY");
@@ -157,7 +157,7 @@ fn a_far_side_that_calls_by_itself_is_told_a_number_and_nothing_that_is_denied()
     }
     refer(&mut bench, "tel:+1-900-555-0100");
     bench.expect(CARRIER, "SIP/2.0 403");
-    // The call and the first REFER were one second's.
+    // The call and the first REFER fell into the same second.
     refer(&mut bench, "tel:+1-212-555-0101");
     bench.expect(CARRIER, "SIP/2.0 503");
     bench.nothing();

@@ -1,4 +1,4 @@
-//! REFER to a user of the trunk that it comes from (`refer = "return"`): its Refer-To is called at the trunk's own peers.
+//! REFER to a user of its own trunk (`refer = "return"`): its Refer-To is called at the trunk's own peers.
 
 use crate::bench::credentials::{credentials, shown_registering};
 use crate::bench::*;
@@ -9,7 +9,7 @@ const USER: &str = "sip:10.0.0.20;x-m=8:orgid:fce2158f-0e99";
 const TARGET: &str = "+12125550100";
 const PHONE: &str = "203.0.113.77:40001";
 
-/// A bench whose PBX gets its own Refer-To back, with this change of that trunk.
+/// Returns a bench whose PBX gets its own Refer-To back, with this change of that trunk.
 fn bench_of(change: impl FnOnce(&mut Trunk)) -> Bench {
     let mut trunks = usual_trunks();
     trunks[1].refer = ReferMode::Return;
@@ -17,13 +17,13 @@ fn bench_of(change: impl FnOnce(&mut Trunk)) -> Bench {
     Bench::with(table(trunks, vec![route(vec![to_trunk("pbx")])]))
 }
 
-/// A REFER of the callee to the user.
+/// Returns a REFER of the callee to the user.
 fn refer(callee: &Dialed) -> String {
     let refer = callee.request("REFER", 1, "");
     refer.replace("Content-Length:", &format!("Refer-To: <{USER}>\r\nContent-Length:"))
 }
 
-/// Takes the next NOTIFY, and returns the status line that it has.
+/// Answers the next NOTIFY, and returns its status line.
 fn notified(bench: &mut Bench, callee: &Dialed) -> String {
     let notify = bench.expect(PBX, "NOTIFY");
     bench.receive(PBX, callee.respond(&notify, 200, ""));
@@ -40,7 +40,7 @@ fn returned(bench: &mut Bench, callee: &Dialed) -> Dialed {
     Dialed { tag: "user".into(), ..Dialed::new(PBX, invite) }
 }
 
-/// The host of a user without a number is no number: neither the next party nor a recording server sees it as one.
+/// The host of a user without a number is no number: neither the next party nor a recording server treats it as one.
 #[test]
 fn a_user_without_a_number_calls_the_next_party_anonymously() {
     let mut bench = bench_of(|_| {});
@@ -63,7 +63,7 @@ fn a_user_without_a_number_calls_the_next_party_anonymously() {
     assert!(invite.header("From").starts_with("\"Anonymous\" <sip:anonymous@anonymous.invalid>"), "{}", invite.text);
 }
 
-/// A dialog that is not the edge's does not make a user callable that is no number.
+/// A foreign dialog does not make an invalid user callable.
 #[test]
 fn an_unusable_user_is_refused_with_replaces_as_without() {
     for replaces in ["", "?Replaces=unknown%3Bto-tag%3D1%3Bfrom-tag%3D2"] {
@@ -75,7 +75,7 @@ fn an_unusable_user_is_refused_with_replaces_as_without() {
     }
 }
 
-/// Phones of a trunk come before its peers; a user that a peer has named is known to the peers alone.
+/// Phones of a trunk are tried before its peers; a user named by a peer is known only to the peers.
 #[test]
 fn a_phone_that_has_registered_gets_no_call_for_a_user_of_a_peer() {
     let mut bench = bench_of(|pbx| {
@@ -106,7 +106,7 @@ fn a_phone_that_has_registered_gets_no_call_for_a_user_of_a_peer() {
     bench.nothing();
 }
 
-/// The Privacy of the caller goes to the user as it went to the first target, beside an anonymous From.
+/// The caller's Privacy is sent to the user as to the first target, with an anonymous From.
 #[test]
 fn rfc3323_a_returned_refer_keeps_the_privacy_of_the_caller() {
     for (brought, sent) in [

@@ -1,4 +1,4 @@
-//! UPDATE (RFC 3311) through both legs: refreshes answered at once, offers relayed by UPDATE or re-INVITE, and who gives way.
+//! UPDATE (RFC 3311) through both legs: refreshes answered at once, offers relayed by UPDATE or re-INVITE, and glare.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)] // only tests stand here
 
@@ -9,7 +9,7 @@ use trunkgate_media::Command;
 
 const ALLOW: &str = "Allow: INVITE, ACK, BYE, CANCEL, UPDATE\r\n";
 
-/// An answered call; whether each side says that it takes UPDATE.
+/// Makes an answered call; each side may announce UPDATE.
 fn call(caller_takes: bool, callee_takes: bool) -> (Bench, Dialing, Dialed) {
     let mut bench = Bench::new();
     let allow = |takes: bool| if takes { ALLOW } else { "" };
@@ -66,14 +66,14 @@ fn rfc3311_5_2_without_description_each_side_is_answered_at_once() {
     assert!(!ok.text.contains("198.51.100.7") && !ok.text.contains(PUBLIC), "{}", ok.text);
     bench.nothing();
     assert!(bench.media.is_empty());
-    // What we send goes to where it is now.
+    // Our requests go to its new address.
     bench.receive(PBX, callee.request("INVITE", 2, &answer().replace("101\r\na=rtp", "101\r\na=recvonly\r\na=rtp")));
     bench.expect(PBX, "SIP/2.0 100");
     let asked = bench.next("198.51.100.7:5066");
     assert!(asked.first_line().starts_with("INVITE sip:alice@198.51.100.7:5066"), "{}", asked.text);
 }
 
-/// Who asks × what the other side takes: how that is asked.
+/// Requester and capability of the other side: the relayed method.
 #[test]
 fn an_offer_goes_on_by_update_where_the_other_side_takes_it_else_by_re_invite() {
     for (from_caller, takes) in [(true, true), (true, false), (false, true), (false, false)] {
@@ -127,7 +127,7 @@ fn a_refusal_of_either_kind_comes_back_and_changes_nothing() {
     }
 }
 
-/// Allow is believed until it proves wrong; 504 asks for a re-INVITE (RFC 3311 §5.3).
+/// Allow is trusted until UPDATE is refused; 504 calls for a re-INVITE (RFC 3311 §5.3).
 #[test]
 fn an_update_that_is_not_taken_is_asked_again_by_re_invite() {
     for (code, next) in [(405, "INVITE"), (501, "INVITE"), (504, "UPDATE")] {
@@ -195,7 +195,7 @@ fn two_updates_or_an_update_and_a_re_invite_that_cross_are_491() {
         bench.expect(PBX, "SIP/2.0 491");
         bench.receive(PBX, callee.respond(&asked, 491, ""));
         bench.expect(CARRIER, "SIP/2.0 491");
-        // Without a description nobody is in the way.
+        // A refresh without a description cannot collide.
         bench.sent.clear();
         bench.receive(PBX, callee.request("UPDATE", 2, ""));
         bench.expect(PBX, "SIP/2.0 200");
@@ -218,7 +218,7 @@ fn a_re_invite_that_takes_too_long_for_an_update_is_withdrawn() {
     hang_up(bench, caller, &callee);
 }
 
-/// Before the answer: a description has no place yet on either side, since the first offer has no reliable answer.
+/// Before the answer neither side may send a description, since the first offer has no reliable answer.
 #[test]
 fn rfc3311_5_2_before_the_answer() {
     let mut bench = Bench::new();
@@ -236,7 +236,7 @@ fn rfc3311_5_2_before_the_answer() {
     bench.expect(PBX, "SIP/2.0 200");
     bench.receive(PBX, callee.request("UPDATE", 2, &answer()));
     bench.expect(PBX, "SIP/2.0 491");
-    // Another far end of the same target.
+    // Another early dialog of the same target.
     let fork = Dialed { tag: "other".into(), ..callee.clone() };
     bench.receive(PBX, fork.answer(180, ""));
     bench.expect(CARRIER, "SIP/2.0 180");

@@ -9,7 +9,7 @@ use crate::bench::{CARRIER, to_trunk};
 
 const REPORTS: &str = "https://app.example.com/status?key=1";
 
-/// A call to an application that wants every report, and then perhaps to the PBX.
+/// Makes a call to an application that requests every report, and then perhaps to the PBX.
 fn menu(document: &str, behind: Option<TargetSpec>) -> Menu {
     let (url, all) = (REPORTS.to_owned(), true);
     let method = WebhookMethod::Post;

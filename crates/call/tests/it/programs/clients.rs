@@ -1,4 +1,4 @@
-//! Voice SDK clients that a document dials: SIP parties and voice agents that the configuration has for their identities.
+//! Voice SDK clients dialled by a document: SIP parties and voice agents configured for their identities.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,7 +12,8 @@ use super::*;
 use crate::bench::Sent;
 use crate::bench::agents::{Told, hang_up, to_agent};
 
-/// A table with the clients `agent1` (an extension), `bot` (this agent) and `both` (the extension, then the agent).
+/// Returns a table with the clients `agent1` (an extension), `bot` (this agent) and `both` (the extension, then the
+/// agent).
 fn clients_with(desk: Agent) -> Arc<Table> {
     let definition = Definition {
         numbers: Numbers::new("US").unwrap(),
@@ -37,14 +38,14 @@ fn menu(document: &str) -> Menu {
     menu_with(agent("desk"), document)
 }
 
-/// The agent that was asked for last.
+/// Returns the agent that was requested last.
 fn asked(menu: &Menu) -> EndId {
     let (end, settings) = menu.bench.asked().pop().unwrap();
     assert!(settings.talks);
     end
 }
 
-/// A caller whose document has dialled the agent, which has it.
+/// Makes a call whose document has dialled the agent and connected it.
 fn connected(document: &str) -> (Menu, EndId) {
     let mut menu = menu(document);
     let desk = asked(&menu);
@@ -54,13 +55,13 @@ fn connected(document: &str) -> (Menu, EndId) {
     (menu, desk)
 }
 
-/// The user in From of an INVITE.
+/// Returns the user in From of an INVITE.
 fn caller_of(invite: &Sent) -> String {
     let from = invite.header("From");
     from.split_once("sip:").and_then(|(_, rest)| rest.split_once('@')).unwrap().0.to_owned()
 }
 
-/// The user that the one INVITE to the PBX is for.
+/// Returns the user in the Request-URI of the only INVITE to the PBX.
 fn called(menu: &mut Menu) -> String {
     let invite = menu.bench.expect(PBX, "INVITE");
     assert!(menu.bench.sent.is_empty(), "one party is called");
@@ -73,7 +74,7 @@ fn a_client_is_called_at_the_party_that_the_configuration_has_for_it() {
     for document in [
         "<Dial><Client>agent1</Client></Dial>",
         "<Dial><Client><Identity>agent1</Identity><Parameter name='a' value='b'/></Client></Dial>",
-        // Another one has no party: the rest is called.
+        // One client has no party: the other one is called.
         "<Dial><Client>unmapped</Client><Client>agent1</Client></Dial>",
     ] {
         let mut menu = menu(document);
@@ -138,7 +139,7 @@ fn a_client_as_the_caller_is_no_number_that_a_carrier_sees() {
         assert!(menu.bench.story().contains("error 13214: callerId "), "{}", menu.bench.story());
         hang_up(&mut menu.bench, &mut menu.caller);
     }
-    // Of several parties, those of numbers are left out; an emergency call has the number of its caller.
+    // Of several parties, telephone numbers are left out; an emergency call has the number of its caller.
     let mut both = menu(&format!("<Dial callerId='client:alice'>{number}<Client>agent1</Client></Dial>"));
     assert_eq!(called(&mut both), "201");
     assert!(both.bench.story().contains("error 13214: callerId "), "{}", both.bench.story());
@@ -212,11 +213,11 @@ fn an_agent_is_called_by_itself_after_the_parties_that_ring() {
         "{}",
         beside.bench.story()
     );
-    // In turn it keeps its place.
+    // In turn, the agent keeps its place.
     let in_turn = menu("<Dial sequential='true'><Client>bot</Client><Client>agent1</Client></Dial>");
     asked(&in_turn);
     assert!(in_turn.bench.sent.is_empty(), "the phone is called if the agent cannot be had");
-    // A client alone has all its targets.
+    // A client that is dialled alone has all its targets.
     let mut both = menu("<Dial><Client>both</Client></Dial>");
     let party = both.party();
     both.bench.receive(PBX, party.answer(503, ""));
@@ -295,7 +296,7 @@ fn an_agent_of_a_dial_sends_its_caller_on_and_the_document_goes_on_after_that() 
     }
 }
 
-/// Calls that wait for the agent.
+/// Returns the number of calls that wait for the agent.
 fn waiting(menu: &Menu) -> u64 {
     menu.bench.gateway.status(menu.bench.now).agents.remove(0).waiting
 }
@@ -347,14 +348,14 @@ fn the_goodbye_of_an_agent_is_not_heard_once_its_dial_is_over() {
     assert_eq!(menu.spoken(2), "next verb");
     hang_up(&mut menu.bench, &mut menu.caller);
     menu.ends("caller_hung_up");
-    // The application fails, and no target is left: the caller has long left the agent.
+    // The application fails without a remaining target; the caller has left the agent long before.
     let mut menu = left_by_agent();
     menu.answer(AppAnswer::Failed { code: 11_200, text: "503".to_owned() });
     assert!(!menu.bench.story().contains("the caller hears the goodbye"), "{}", menu.bench.story());
     menu.bench.expect(CARRIER, "BYE");
 }
 
-/// The agent of the leg with this sid; empty for a phone.
+/// Returns the agent of the leg with this SID; empty for a phone.
 fn agent_of(menu: &Menu, sid: &str) -> String {
     let legs = menu.bench.gateway.calls(menu.bench.now)[0].legs.clone();
     legs.into_iter().find(|leg| leg.sid == sid).unwrap().agent

@@ -1,4 +1,4 @@
-//! Callers in conferences: how they join and leave, what each hears, and what is reported to their applications.
+//! Callers in conferences: joining and leaving, the audio of each, and the reports to their applications.
 
 use std::time::Duration;
 
@@ -23,18 +23,18 @@ pub(super) struct Party {
 }
 
 impl Party {
-    /// An edge whose route leads to these targets.
+    /// Creates an edge with a route to these targets.
     fn of(connect: Vec<TargetSpec>) -> Party {
         Party { bench: Bench::with(table(connect)), callers: Vec::new() }
     }
     fn weekly() -> Party {
         Party::of(vec![TargetSpec::Conference("weekly".into())])
     }
-    /// One whose application answers with this document.
+    /// Creates an edge with a route to an application.
     pub(super) fn app() -> Party {
         Party::of(vec![TargetSpec::App("ivr".into())])
     }
-    /// A caller who is answered.
+    /// Adds an answered caller.
     fn joins(&mut self) -> usize {
         let mut caller = self.bench.invite(CARRIER, "+14155550100", &offer());
         self.bench.expect(CARRIER, "SIP/2.0 100");
@@ -43,11 +43,11 @@ impl Party {
         caller.to_tag = ok.tag("To");
         self.bench.receive(CARRIER, caller.request("ACK", "", ""));
         self.callers.push(caller);
-        // Beeps that follow at once are one.
+        // Beeps in quick succession are played as one.
         self.bench.pass(Duration::from_millis(600));
         self.callers.len() - 1
     }
-    /// A caller whose application answers with this document.
+    /// Adds a caller whose application answers with this document.
     fn asks_by(&mut self, document: &str) -> Dialing {
         let caller = self.bench.invite(CARRIER, "+14155550100", &offer());
         self.bench.expect(CARRIER, "SIP/2.0 100");
@@ -55,18 +55,18 @@ impl Party {
         self.document(document);
         caller
     }
-    /// A caller who is answered, by this document.
+    /// Adds a caller that is answered by this document.
     pub(super) fn joins_by(&mut self, document: &str) -> usize {
         let mut caller = self.asks_by(document);
         let ok = self.bench.expect(CARRIER, "SIP/2.0 200");
         caller.to_tag = ok.tag("To");
         self.bench.receive(CARRIER, caller.request("ACK", "", ""));
         self.callers.push(caller);
-        // Beeps that follow at once are one.
+        // Beeps in quick succession are played as one.
         self.bench.pass(Duration::from_millis(600));
         self.callers.len() - 1
     }
-    /// Has an announcement made, to one party or to all.
+    /// Makes an announcement to one party or to all.
     fn announces(&mut self, to: Option<usize>) -> Result<(), ConferenceRefused> {
         let calls = self.bench.gateway.calls(self.bench.now);
         let conference = calls[0].conference.clone().unwrap().sid;
@@ -78,14 +78,14 @@ impl Party {
         self.bench.drain();
         done
     }
-    /// Answers what a sound is asked for.
+    /// Answers a question for a sound.
     pub(super) fn sound(&mut self) {
         let question = self.bench.questions.pop_front().expect("a question");
         assert!(matches!(question.wanted, AppWanted::Speech { .. } | AppWanted::Sound(_)), "{:?}", question.wanted);
         let answer = Box::new(AppAnswer::Sound { sound: vec![0x80; 320].into(), told: String::new() });
         self.bench.input(Input::AppAnswered { query: question.query.unwrap(), answer });
     }
-    /// Answers what the application is asked for; returns the request.
+    /// Answers the application's request with a document; returns the request.
     pub(super) fn document(&mut self, text: &str) -> DocumentRequest {
         let question = self.bench.questions.pop_front().expect("a question");
         let AppWanted::Document(request) = question.wanted else { panic!("{:?}", question.wanted) };
@@ -109,7 +109,7 @@ impl Party {
     pub(super) fn press(&mut self, at: u64, key: char) {
         self.bench.input(Input::Media { id: MediaId(at), event: Event::Key { end: CALLER, key, ms: 0 } });
     }
-    /// What the mixers were asked for since the last look, in a word each.
+    /// Returns the commands to the mixers since the last look, abbreviated.
     pub(super) fn mixed(&mut self) -> Vec<String> {
         let word = |command: NodeCommand| match command {
             NodeCommand::Seat { seat, .. } => format!("seat {}", seat.0),
@@ -128,7 +128,7 @@ impl Party {
         };
         self.bench.mixer.drain(..).map(word).collect()
     }
-    /// The end that each caller hears now, with its sound where that is a player.
+    /// Returns the end that each caller hears now, with its sound for a player.
     pub(super) fn heard(&self) -> Vec<String> {
         let last = |id: u64| {
             let of = self.bench.media.iter().filter(|(session, _)| session.0 == id);
@@ -155,7 +155,7 @@ impl Party {
         };
         (0..self.callers.len() as u64).map(last).collect()
     }
-    /// What happened in the call that came last.
+    /// Returns the trace of the newest call.
     pub(super) fn story(&self) -> String {
         let sid = self.bench.gateway.calls(self.bench.now).remove(0).sid;
         format!("{:?}", self.bench.gateway.trace(&sid).unwrap().entries)
@@ -174,7 +174,7 @@ impl Party {
     }
 }
 
-/// Requests of a conference from its beginning to its end: of the document that a party waits with, and of its events.
+/// Returns the requests of a conference: for the document of a waiting party, and for its events.
 pub(crate) fn requests() -> Vec<DocumentRequest> {
     let mut party = Party::app();
     let status = format!("statusCallback='{REPORTS}' statusCallbackEvent='start end join leave'");
@@ -188,7 +188,7 @@ pub(crate) fn requests() -> Vec<DocumentRequest> {
     all
 }
 
-/// Requests about the recording of a conference.
+/// Returns the requests about the recording of a conference.
 fn recorded_requests() -> Vec<DocumentRequest> {
     let mut party = Party::app();
     record_all(&mut party.bench);
@@ -198,7 +198,7 @@ fn recorded_requests() -> Vec<DocumentRequest> {
     party.bench.callbacks.drain(..).map(|callback| callback.request).collect()
 }
 
-/// Requests of announcements, and of one that fails.
+/// Returns the requests of announcements, including one that fails.
 fn announced_requests() -> Vec<DocumentRequest> {
     let mut party = Party::app();
     let status = format!("statusCallback='{REPORTS}' statusCallbackEvent='announcement'");
@@ -299,7 +299,7 @@ fn a_conference_that_is_full_leads_to_the_next_target() {
     party.bench.expect(CARRIER, "SIP/2.0 180");
     let invite = party.bench.expect(PBX, "INVITE");
     assert!(invite.first_line().contains("4155550100"));
-    // It is not answered for a conference that does not take it.
+    // The call is not answered for a conference that refuses it.
     let phone = Dialed::new(PBX, invite);
     party.bench.receive(PBX, phone.answer(486, ""));
     party.bench.expect(PBX, "ACK");
@@ -327,7 +327,7 @@ fn a_call_that_a_full_conference_does_not_take_is_not_answered() {
     assert_eq!(parameter(&request, "DialCallStatus"), Some("failed"));
     let refused = app.bench.expect(CARRIER, "SIP/2.0 603");
     assert!(refused.text.contains("conference_refused"), "{}", refused.text);
-    // What its document plays is heard by a caller who is answered for that.
+    // The call is answered for a prompt of its document.
     app.asks_by(document);
     app.document("<Say>Try again later.</Say>");
     app.bench.expect(CARRIER, "SIP/2.0 200");
@@ -406,7 +406,7 @@ fn a_document_is_heard_before_the_start_and_again_after_its_end() {
     said(&mut party);
     let waiting = party.bench.questions.len();
     assert_eq!(waiting, 1, "and once more");
-    // The one who joins has no document of its own to hear.
+    // The joining party has no document of its own to hear.
     let mut caller = party.bench.invite(CARRIER, "+14155550100", &offer());
     party.bench.expect(CARRIER, "SIP/2.0 100");
     party.bench.expect(CARRIER, "SIP/2.0 180");
@@ -511,7 +511,7 @@ fn a_party_without_a_place_at_the_mixer_leaves() {
     assert_eq!(parameter(&party.document("<Hangup/>"), "DialCallStatus"), Some("failed"));
     assert_eq!(party.mixed(), ["0 leaves"]);
     party.is_hung_up_on(0);
-    // News of one that has left means nothing.
+    // Events of a party that has left have no effect.
     party.bench.input(Input::Conference(NodeEvent::Gone(SeatId(0))));
 }
 
@@ -566,7 +566,7 @@ fn a_conference_is_recorded_from_its_start_to_its_end() {
     }
     let number = begun.id.0;
     assert!(party.mixed().contains(&format!("record {number}")));
-    // A third one begins no other.
+    // A third party begins no other recording.
     party.joins_by(document);
     assert!(party.bench.recordings.is_empty());
     party.mixed();
@@ -606,7 +606,7 @@ fn a_party_that_is_called_for_a_conference_and_does_not_join_is_reported() {
     let status = format!("statusCallback='{REPORTS}' statusCallbackEvent='join leave'");
     party.joins_by(&format!("<Dial><Conference {status}>a</Conference></Dial>"));
     party.events();
-    // The last one answers, and its document leads to no conference.
+    // The last party answers, and its document leads to no conference.
     for (code, status) in [(486, "busy"), (404, "failed"), (0, "canceled"), (200, "failed")] {
         let added = Added { label: Some("guest".to_owned()), ..Added::new("a") };
         let targets = vec![to_trunk("pbx")];
@@ -663,7 +663,7 @@ fn an_announcement_is_a_document_that_all_hear() {
     assert!(again > first, "twice");
     ended(&mut party, again);
     assert!(party.mixed().is_empty() && party.bench.questions.is_empty(), "a pause");
-    // Another one waits for its end.
+    // Another announcement waits for the end of the first.
     party.announces(None).unwrap();
     assert!(party.bench.questions.is_empty());
     party.bench.pass(Duration::from_secs(3));
@@ -672,7 +672,7 @@ fn an_announcement_is_a_document_that_all_hear() {
     assert!(party.events().is_empty());
     ended(&mut party, last);
     assert_eq!(party.events(), ["announcement-end"]);
-    // The second one fails.
+    // The second announcement fails.
     party.document("<Dial>1</Dial>");
     let [report] = &party.reports()[..] else { panic!() };
     assert_eq!(parameter(report, "StatusCallbackEvent"), Some("announcement-fail"));
@@ -702,7 +702,7 @@ fn an_announcement_to_a_held_party_is_heard_by_it_alone() {
     let clip = play.split(' ').nth(1).unwrap().parse().unwrap();
     party.bench.input(Input::Conference(NodeEvent::ClipEnded(ClipId(clip))));
     assert_eq!(party.heard(), ["music", "others"], "its music again");
-    // One whose party leaves is given up.
+    // An announcement to a party that leaves is cancelled.
     party.announces(Some(0)).unwrap();
     party.hangs_up(0);
     assert_eq!(party.bench.given_up.len(), 1);

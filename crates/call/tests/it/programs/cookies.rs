@@ -1,4 +1,4 @@
-//! Cookies of a call: kept from request to request and over a restart, and gone with the call.
+//! Cookies of a call: kept between requests and over a restart, and dropped with the call.
 
 use std::time::SystemTime;
 
@@ -14,19 +14,19 @@ const SITE: RequestSite<'_> = RequestSite { host: "app.example.com", path: "/voi
 
 const DOCUMENT: &str = "<Say>one</Say><Redirect>/next</Redirect>";
 
-/// The prompt has been heard, and the next document is asked for.
+/// Ends the prompt, so that the next document is requested.
 fn goes_on(menu: &mut Menu) {
     menu.spoken(3);
     menu.played();
 }
 
-/// An answer of the application sets these.
+/// Sets cookies with an answer of the application.
 fn set(menu: &mut Menu, call: &str, headers: &[&str]) {
     let cookies = headers.iter().map(|text| Cookie::parse(text, SITE, SystemTime::UNIX_EPOCH).unwrap()).collect();
     menu.bench.input(Input::CookiesSet { call: call.to_owned(), cookies });
 }
 
-/// Cookies of the question that waits.
+/// Returns the cookies of the pending question.
 fn sent(menu: &Menu) -> String {
     let cookies = &menu.bench.questions[0].cookies;
     cookies.header_for(SITE, SystemTime::UNIX_EPOCH).unwrap_or_default()

@@ -1,4 +1,4 @@
-//! Parties of a Dial that a request gives a document of their own.
+//! Parties of a Dial that get a document of their own by request.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ impl Dial {
         Dial::of(Menu::answered(document), PBX)
     }
 
-    /// The same of a caller whose party, at this address, has not answered yet.
+    /// Connects the caller with its party at this address.
     fn of(mut menu: Menu, at: &str) -> Dial {
         let party = Dialed::new(at, menu.bench.expect(at, "INVITE"));
         menu.bench.receive(at, party.answer(200, &answer()));
@@ -52,7 +52,7 @@ impl Dial {
         self.menu.bench.gateway.call(self.menu.bench.now, sid).unwrap()
     }
 
-    /// Texts that are to be spoken and documents that are asked for, in order.
+    /// Returns the requested texts and documents, in order.
     fn asked(&self) -> Vec<String> {
         let what = |question: &trunkgate_call::AppQuestion| match &question.wanted {
             AppWanted::Speech { text, .. } => format!("says {text}"),
@@ -101,7 +101,7 @@ fn the_party_goes_on_in_a_call_of_its_own_and_the_dial_ends_as_if_it_had_hung_up
     let left = former.legs.iter().find(|leg| leg.sid == party).unwrap();
     assert!(left.has_own_call && !left.is_call_of_party() && left.dialled.to.is_some());
     assert_eq!((left.reason, former.parent), (Some("transferred"), None));
-    // Either of the two ends alone.
+    // Each of the two calls ends by itself.
     dial.party_hangs_up();
     assert_eq!(dial.record(&party).call.reason, Some("callee_hung_up"));
     assert_eq!(dial.call(&caller).state, "answered");
@@ -109,7 +109,7 @@ fn the_party_goes_on_in_a_call_of_its_own_and_the_dial_ends_as_if_it_had_hung_up
     dial.menu.ends("caller_hung_up");
 }
 
-/// A SIP address of no trunk that the application may dial.
+/// SIP address without a trunk that the application may dial.
 const PHONE: &str = "192.0.2.77:5060";
 
 #[test]
@@ -118,7 +118,7 @@ fn a_caller_id_that_is_not_for_carriers_is_not_the_caller_of_the_own_call() {
         ("+18002752273", "+14155551234"),
         ("Bob", "+14155551234"),
         ("client:alice", "+14155551234"),
-        // To of the call, which carriers may see.
+        // The called number of the call, which carriers may see.
         ("+14155550100", "+14155550100"),
     ] {
         let app = App { sip_to: vec![TransferRule::parse("sip:*@192.0.2.77").unwrap()], ..app() };
@@ -163,7 +163,7 @@ fn a_dial_that_was_the_last_verb_ends_the_call_of_the_caller_alone() {
     assert_eq!(dial.call(&party).state, "answered");
     let detach = CallAction::RedirectParty { party: party.clone(), request: made("").into() };
     assert_eq!(dial.menu.bench.change_call(&dial.sids[0], detach), Err(Refused::CallEnded));
-    // It is a call as any other: another document, a party of its own.
+    // The new call is like any other: it gets another document, and a party of its own.
     let document = made("<Dial>+14155550122</Dial><Say>over</Say>");
     dial.menu.bench.change_call(&party, CallAction::Redirect(document)).unwrap();
     dial.menu.bench.drain();
@@ -331,7 +331,7 @@ fn its_own_call_has_its_place_at_a_limit_for_some_calls() {
     hang_up(&mut dial.menu.bench, &mut dial.menu.caller);
     dial.menu.bench.pass(Duration::from_secs(40));
     dial.menu.bench.questions.clear();
-    // The party still talks, and no second call to its number may begin.
+    // The party is still connected, and no second call to its number may begin.
     let party = dial.sids[1].clone();
     assert_eq!(dial.call(&party).state, "answered");
     dial.menu.caller = dial.menu.bench.invite(CARRIER, "+14155550100", &offer());
@@ -342,7 +342,7 @@ fn its_own_call_has_its_place_at_a_limit_for_some_calls() {
     let is_called = |dial: &Dial| dial.menu.bench.sent.iter().any(|sent| sent.text.starts_with("INVITE"));
     assert!(!is_called(&dial));
     assert_eq!(dial.asked(), ["dial \"failed\""]);
-    // Its end makes room.
+    // The end of its call frees the slot.
     dial.party_hangs_up();
     dial.menu.bench.pass(Duration::from_secs(40));
     dial.menu.document(DIAL);

@@ -1,4 +1,4 @@
-//! Who has answered: the document of a requested call waits for the verdict, or does not.
+//! Answering machine detection: the document of a requested call waits for the verdict, or runs at once.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::*;
 use crate::bench::agents::Told;
 use crate::bench::{Bench, CARRIER, to_trunk};
 
-/// A call whose party is judged; `waits`: its document waits for that.
+/// Makes a call with detection at its party; `waits`: its document waits for the verdict.
 fn judged(waits: bool) -> (Requested, Dialed, EndId) {
     let receiver = Some(("https://app.example.com/amd".to_owned(), WebhookMethod::Post)).filter(|_| !waits);
     let settings = Settings::new(Mode::Enable, [None; 4]);
@@ -33,7 +33,7 @@ fn human(end: EndId) -> Event {
     Event::Judged { end, verdict }
 }
 
-/// Requests of calls whose party was judged, before their documents and beside them.
+/// Returns the requests of calls with detection, before their documents and beside them.
 pub(super) fn requests() -> Vec<DocumentRequest> {
     let (call, party, end) = judged(true);
     let (mut menu, _) = call.menu();
@@ -82,7 +82,7 @@ fn a_document_that_does_not_wait_runs_at_once() {
     let [report] = &reports[..] else { panic!("{reports:?}") };
     assert_eq!(parameter(report, "CallSid"), Some(sid.as_str()));
     assert_eq!((parameter(report, "AnsweredBy"), report.parameters.len()), (Some("human"), 4));
-    // It says so once.
+    // The verdict is reported once.
     menu.bench.news(human(end));
     assert!(menu.reports().is_empty());
 }
@@ -98,7 +98,7 @@ fn a_party_that_hangs_up_before_the_verdict_ends_the_call() {
     assert!(menu.bench.reports.last().unwrap().call.legs[1].dialled.answered_by.is_none());
 }
 
-/// Its receiver would wait for the verdict.
+/// The call's receiver would otherwise wait for the verdict.
 #[test]
 fn a_call_that_ends_before_the_verdict_reports_an_unknown_party() {
     let (call, party, end) = judged(false);

@@ -1,4 +1,4 @@
-//! Parties that an application dials: how they are called, what they hear, and what is reported of them.
+//! Parties that an application dials: their calls, the audio that they hear, and the reports about them.
 
 use std::time::Duration;
 
@@ -66,7 +66,7 @@ fn the_action_is_told_of_the_sip_call_of_its_party() {
     };
     let call_id = |party: &Dialed| format!("DialSipCallId={}", party.invite.header("Call-ID"));
     let of_dial = "<Dial action='/after'><Number>+14155550111</Number></Dial>";
-    // Headers of the final answer: `X-…` and User-to-User, none of a provisional answer.
+    // Headers of the final response: `X-…` and User-to-User, but none of a provisional response.
     let mut menu = Menu::answered(of_dial);
     let party = menu.party();
     menu.bench.receive(PBX, party.answer_with(180, "X-Early: 1\r\n"));
@@ -89,7 +89,7 @@ fn the_action_is_told_of_the_sip_call_of_its_party() {
     menu.bench.expect(PBX, "SIP/2.0 200");
     let answered = [call_id(&party), "DialSipResponseCode=200".to_owned(), "DialSipHeader_X-Agent=7".to_owned()];
     assert_eq!(sip(&menu.requested()), answered);
-    // A caller that hangs up while the party rings: there is no final answer.
+    // The caller hangs up while the party rings: there is no final response.
     menu.document(of_dial);
     let party = menu.party();
     menu.bench.receive(PBX, party.answer(180, ""));
@@ -467,7 +467,7 @@ fn of_parties_that_ring_at_once_each_has_its_reports() {
     assert_eq!(of("sip:b@10.0.0.30"), ["initiated", "ringing", "canceled"]);
     let sids: std::collections::BTreeSet<_> = reports.iter().map(|report| parameter(report, "CallSid")).collect();
     assert_eq!(sids.len(), 2);
-    // The end of a connected party's call is reported after a restart too, and by its number in the sequence.
+    // The end of a connected party's call is reported after a restart too, with the next sequence number.
     menu.bench.pass(Duration::from_secs(5));
     menu.bench.restart(table(vec![TargetSpec::App("ivr".into())]));
     menu.bench.pass(Duration::from_secs(5));

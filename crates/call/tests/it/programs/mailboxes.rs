@@ -1,4 +1,4 @@
-//! Calls that reach a mailbox: greeting, tone, message, and what is known of it.
+//! Calls to a mailbox: greeting, tone, message, and its metadata.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ fn voicemail() -> TargetSpec {
     TargetSpec::Voicemail("front".into())
 }
 
-/// An edge with this mailbox, whose route has these targets.
+/// Creates an edge with this mailbox, and a route to these targets.
 fn edge(mailbox: Mailbox, connect: Vec<TargetSpec>) -> Bench {
     let definition = Definition {
         numbers: Numbers::new("US").unwrap(),
@@ -43,7 +43,7 @@ fn called(mut bench: Bench) -> Menu {
     Menu { bench, caller }
 }
 
-/// A caller whom the mailbox has answered.
+/// Makes a call that the mailbox has answered.
 fn answered(mailbox: Mailbox) -> Menu {
     let mut menu = called(edge(mailbox, vec![voicemail()]));
     menu.bench.expect(CARRIER, "SIP/2.0 180");
@@ -51,7 +51,7 @@ fn answered(mailbox: Mailbox) -> Menu {
     menu
 }
 
-/// The greeting is heard, and the tone after it.
+/// Plays the greeting, and the tone after it.
 fn greeted(menu: &mut Menu) {
     let AppWanted::Sound(AppPlace::File(file)) = &menu.bench.questions[0].wanted else { panic!() };
     assert_eq!(file, "hello.wav");
@@ -68,7 +68,7 @@ fn beeped(menu: &mut Menu) {
     menu.played();
 }
 
-/// The recorder of the message.
+/// Returns the recorder of the message.
 fn recorder(menu: &mut Menu) -> (EndId, Option<Duration>) {
     let told = menu.bench.told();
     let found =
@@ -76,7 +76,7 @@ fn recorder(menu: &mut Menu) -> (EndId, Option<Duration>) {
     found.unwrap_or_else(|| panic!("{told:?}"))
 }
 
-/// The edge hangs up.
+/// Answers the BYE of the edge.
 fn hung_up_on(menu: &mut Menu) {
     let bye = menu.bench.expect(CARRIER, "BYE");
     menu.bench.receive(CARRIER, menu.caller.respond(&bye, 200, ""));

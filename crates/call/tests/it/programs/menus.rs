@@ -1,4 +1,4 @@
-//! Prompts, digits, streams and documents, and what follows when an application fails.
+//! Prompts, digits, streams and documents, and the failure of an application.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -311,7 +311,7 @@ fn a_restart_begins_again_what_was_under_way() {
     menu.bench.questions.clear();
     menu.bench.restart(app());
     assert_eq!(menu.requested(), before);
-    // A prompt, and the digits that were pressed before.
+    // A prompt, and the digits pressed before.
     menu.document("<Gather numDigits='3' action='/chosen'><Say>two</Say></Gather>");
     menu.spoken(3);
     menu.press("12");
@@ -478,7 +478,7 @@ fn a_stream_after_which_the_document_ends_is_reported_to_its_end() {
         assert_eq!(reported(&mut menu), events);
         menu.ends("app_hung_up");
     }
-    // One that listens ends with the call too.
+    // A listening stream ends with the call too.
     let mut menu = Menu::answered(&format!("<Start>{stream}</Start><Say>Hello</Say>"));
     let (end, _) = menu.bench.asked().into_iter().next_back().unwrap();
     menu.bench.open(end);
@@ -494,7 +494,7 @@ fn a_stream_after_which_the_document_ends_is_reported_to_its_end() {
     menu.ends("app_hung_up");
 }
 
-/// How a stream that outlives its application ends.
+/// End of a stream that outlives its application.
 #[derive(Clone, Copy, PartialEq)]
 enum StreamEnds {
     WithTheCall,
@@ -584,7 +584,7 @@ fn streams_are_reported_from_beginning_to_end() {
     assert!(events(&mut menu).is_empty());
     menu.ends("caller_hung_up");
 
-    // One that cannot be opened, and one that listens until the caller leaves.
+    // A stream that cannot be opened, and one that listens until the caller leaves.
     let mut menu = Menu::answered(&format!("<Connect>{stream}</Connect><Start>{stream}</Start><Pause length='60'/>"));
     let (end, _) = menu.bench.asked().into_iter().next_back().unwrap();
     menu.bench.media.clear();
@@ -634,7 +634,7 @@ fn what_a_call_has_asked_for_is_given_up_with_it() {
     let query = asked(&menu);
     menu.bench.receive(CARRIER, menu.caller.request("CANCEL", "", ""));
     assert_eq!(menu.bench.given_up, [query]);
-    // A sound: the caller presses a key before it is there, and later leaves while a document is asked for.
+    // A sound: the caller presses a digit before it is there, and later leaves while a document is requested.
     let mut menu = Menu::answered("<Gather numDigits='1' action='/next'><Play>/long.wav</Play></Gather>");
     let sound = asked(&menu);
     menu.press("1");
@@ -643,7 +643,7 @@ fn what_a_call_has_asked_for_is_given_up_with_it() {
     let document = asked(&menu);
     hang_up(&mut menu.bench, &mut menu.caller);
     assert_eq!(menu.bench.given_up, [sound, document]);
-    // One that was answered is not given up.
+    // An answered request is not cancelled.
     let mut menu = Menu::answered("<Gather timeout='9'/>");
     hang_up(&mut menu.bench, &mut menu.caller);
     assert!(menu.bench.given_up.is_empty());

@@ -1,4 +1,4 @@
-//! A caller who talks to an application.
+//! Callers of an application.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)]
 
 mod callbacks;
@@ -55,7 +55,7 @@ pub(crate) fn table_with(app: App, connect: Vec<TargetSpec>) -> Arc<Table> {
     Arc::new(Table::new(definition).with_apps(vec![app]))
 }
 
-/// A call to the application, with what it asks for first.
+/// A call to the application, with its first request.
 pub(crate) struct Menu {
     pub(crate) bench: Bench,
     pub(crate) caller: Dialing,
@@ -72,14 +72,14 @@ impl Menu {
         bench.expect(CARRIER, "SIP/2.0 180");
         Menu { bench, caller }
     }
-    /// The application alone, whose first document is this.
+    /// Makes a call to the application alone, with this first document.
     pub(crate) fn with(document: &str) -> Menu {
         let mut menu = Menu::of(vec![TargetSpec::App("ivr".into())]);
         assert_eq!(menu.requested().purpose, "start");
         menu.document(document);
         menu
     }
-    /// The same of a caller that has been answered.
+    /// Makes an answered call with this first document.
     pub(crate) fn answered(document: &str) -> Menu {
         let mut menu = Menu::with(document);
         menu.is_answered();
@@ -91,7 +91,7 @@ impl Menu {
         self.bench.receive(CARRIER, self.caller.request("ACK", "", ""));
         assert_eq!(self.bench.state(), "answered");
     }
-    /// What the application is asked for; nothing else waits.
+    /// Returns the request to the application, and checks that it is the only one pending.
     pub(crate) fn requested(&self) -> DocumentRequest {
         let all: Vec<_> = self.bench.questions.iter().collect();
         let [question] = &all[..] else { panic!("{all:?}") };
@@ -108,7 +108,7 @@ impl Menu {
         let content_type = Some("text/xml".to_owned());
         self.answer(AppAnswer::Document { url: None, content_type, body, told: "200".to_owned() });
     }
-    /// The text that is to be spoken, which becomes so many packets.
+    /// Synthesises the requested text as this many packets, and returns it.
     pub(crate) fn spoken(&mut self, packets: usize) -> String {
         let AppWanted::Speech { text, .. } = &self.bench.questions[0].wanted else { panic!() };
         let text = text.clone();
@@ -123,7 +123,7 @@ impl Menu {
             self.bench.news(Event::Key { end: CALLER, key, ms: 0 });
         }
     }
-    /// The party that was called at the PBX.
+    /// Returns the party that was called at the PBX.
     pub(crate) fn party(&mut self) -> Dialed {
         Dialed::new(PBX, self.bench.expect(PBX, "INVITE"))
     }
@@ -140,7 +140,7 @@ impl Menu {
 }
 
 impl Menu {
-    /// What the application is told without being asked for a document.
+    /// Returns the reports to the application, which expect no document.
     pub(crate) fn reports(&mut self) -> Vec<DocumentRequest> {
         let (told, asked): (Vec<_>, Vec<_>) =
             self.bench.questions.drain(..).partition(|question| question.query.is_none());
@@ -153,7 +153,7 @@ impl Menu {
             other => panic!("{other:?}"),
         };
         let callbacks = self.bench.callbacks.drain(..).map(|callback| {
-            // The resource that it is about orders it, and the call's trace shows it.
+            // Reports are ordered per resource and shown in the call's trace.
             let named = |name| parameter(&callback.request, name).map(str::to_owned);
             let about = named("StreamSid")
                 .or_else(|| named("SiprecSid"))
@@ -168,7 +168,7 @@ impl Menu {
         });
         told.into_iter().map(request).chain(callbacks.inspect(is_on_the_page)).collect()
     }
-    /// The same, as status and sequence number.
+    /// Returns the reports as pairs of status and sequence number.
     pub(crate) fn told(&mut self) -> Vec<(String, String)> {
         let value = |report: &DocumentRequest, name| parameter(report, name).unwrap().to_owned();
         let reports = self.reports();
@@ -181,14 +181,14 @@ impl Menu {
     }
 }
 
-/// Returns the entry of the page that a request is of.
+/// Returns the documented entry for a kind of request.
 pub(crate) fn entry_of(request: &DocumentRequest) -> &'static Callback {
     let of_party = parameter(request, "ParentCallSid").is_some();
     let found = CALLBACKS.iter().find(|callback| callback.is(request.purpose, of_party));
     found.unwrap_or_else(|| panic!("no entry for {} (of a party: {of_party})", request.purpose))
 }
 
-/// Every field stands on the page of what is supported, with its kind of request.
+/// Checks that every field is documented for its kind of request.
 fn is_on_the_page(request: &DocumentRequest) {
     let entry = entry_of(request);
     for (name, _) in &request.parameters {
@@ -201,7 +201,7 @@ pub(crate) fn parameter<'r>(request: &'r DocumentRequest, name: &str) -> Option<
     request.parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
 }
 
-/// An application whose dialled numbers go to the PBX, and to the backup where that cannot be had.
+/// Makes a call to an application whose dialled numbers go to the PBX, and to the backup if that fails.
 pub(crate) fn with_backup(document: &str) -> Menu {
     let mut app = App::new("ivr", AppDocument::Url { url: URL.to_owned(), method: WebhookMethod::Post });
     app.connect = vec![to_trunk("pbx"), to_trunk("backup")];
@@ -214,7 +214,7 @@ pub(crate) fn with_backup(document: &str) -> Menu {
     on(Bench::with(Arc::new(Table::new(definition).with_apps(vec![app]))), document)
 }
 
-/// An answered caller at this bench, whose first document is this.
+/// Makes an answered call at this bench, with this first document.
 pub(crate) fn on(mut bench: Bench, document: &str) -> Menu {
     let caller = bench.invite(CARRIER, "+14155550100", &offer());
     bench.expect(CARRIER, "SIP/2.0 100");
@@ -225,7 +225,7 @@ pub(crate) fn on(mut bench: Bench, document: &str) -> Menu {
     menu
 }
 
-/// A party that hears its document: its end and its player.
+/// End and player of a party that hears its document.
 pub(crate) const PARTY: EndId = EndId(2);
 pub(crate) const WHISPER: EndId = EndId(3);
 

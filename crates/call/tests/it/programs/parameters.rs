@@ -1,4 +1,4 @@
-//! Every parameter of the page of what is supported, in the requests of whole calls.
+//! Every parameter of the compatibility page, in the requests of whole calls.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use trunkgate_twiml::compat::{self, Subject};
 use super::*;
 use crate::bench::agents::hang_up;
 
-/// Collects names of fields, by the entry of their request.
+/// Names of fields, by the entry of their request.
 #[derive(Default)]
 struct Names(BTreeSet<(&'static str, String)>);
 
@@ -27,7 +27,7 @@ impl Names {
     }
 }
 
-/// A caller whose network says much about it; its call is reported from beginning to end.
+/// Makes a call with many facts from the caller's network, reported from beginning to end.
 fn caller(names: &mut Names) {
     let (url, all) = ("https://app.example.com/status".to_owned(), true);
     let method = WebhookMethod::Post;
@@ -53,7 +53,7 @@ fn caller(names: &mut Names) {
     names.note(&menu.reports());
 }
 
-/// A Gather, and a Dial whose party is reported.
+/// Makes a call with a Gather, and a Dial with reports.
 fn menu(names: &mut Names) {
     let mut menu = Menu::answered("<Gather action='/chosen'/>");
     menu.press("9#");
@@ -72,7 +72,7 @@ fn menu(names: &mut Names) {
     hang_up(&mut menu.bench, &mut menu.caller);
 }
 
-/// A transfer, and a stream that cannot be opened.
+/// Makes a call with a transfer, and a stream that cannot be opened.
 fn elsewhere(names: &mut Names) {
     let (mut menu, refer) = referred::referred();
     menu.bench.receive(CARRIER, menu.caller.respond(&refer, 202, ""));
@@ -85,7 +85,7 @@ fn elsewhere(names: &mut Names) {
     names.note(&menu.reports());
 }
 
-/// Speech, and a report of a part of it.
+/// Makes a call with speech recognition, and a partial result.
 fn speech(names: &mut Names) {
     let mut menu = speech::listening("<Gather input='speech' speechTimeout='auto' partialResultCallback='/partial'/>");
     let end = menu.bench.asked()[0].0;
@@ -96,7 +96,7 @@ fn speech(names: &mut Names) {
     names.note(&[menu.requested()]);
 }
 
-/// A stream that ends, and the document of a party.
+/// Makes a call with a stream that ends, and the document of a party.
 fn connected(names: &mut Names) {
     let mut menu = Menu::answered("<Connect action='/next'><Stream url='wss://bot.example.com/media'/></Connect>");
     let (end, _) = menu.bench.asked().into_iter().next_back().unwrap();
@@ -109,7 +109,7 @@ fn connected(names: &mut Names) {
     names.note(&[menu.requested()]);
 }
 
-/// An application that fails and has another URL.
+/// Makes a call to an application that fails and has a fallback URL.
 fn failed(names: &mut Names) {
     let app = App { fallback_url: Some("https://app.example.com/else".to_owned()), ..app() };
     let mut menu = Menu::at(table_with(app, vec![TargetSpec::App("ivr".into())]));
@@ -117,7 +117,7 @@ fn failed(names: &mut Names) {
     names.note(&[menu.requested()]);
 }
 
-/// A caller that is recorded until it presses a key, and then with the party of a Dial, which is reported.
+/// Makes a call that is recorded until a digit, and then with the party of a Dial, with reports.
 fn recorded(names: &mut Names) {
     let (mut menu, end) = recorded::recording("<Record action='/done'/>");
     menu.press("#");
@@ -132,7 +132,7 @@ fn recorded(names: &mut Names) {
     menu.bench.receive(PBX, party.request("BYE", 1, ""));
     menu.bench.expect(PBX, "SIP/2.0 200");
     names.note(&[menu.requested()]);
-    // The writer of files says how long a recording is, and reports its end.
+    // The writer of files determines the duration of a recording, and reports its end.
     names.0.insert((entry_of_recordings().name, "RecordingDuration".to_owned()));
 }
 
@@ -140,24 +140,24 @@ fn entry_of_recordings() -> &'static Callback {
     CALLBACKS.iter().find(|entry| entry.purposes == ["recording"]).unwrap()
 }
 
-/// A requested call that is recorded and reported.
+/// Makes a requested call that is recorded and reported.
 fn requested_and_recorded(names: &mut Names) {
     names.note(&recorded::reports_of_a_requested_call().1);
 }
 
-/// A recording by servers that there are not.
+/// Makes a call with a recording by servers that do not exist.
 fn by_servers(names: &mut Names) {
     names.note(&siprec::refused().reports());
     names.note(&transcripts::reported());
 }
 
-/// A conference, and a party that waits in it.
+/// Makes a conference with a waiting party.
 fn conferred(names: &mut Names) {
     names.note(&conferences::requests());
     names.note(&queues::requests());
 }
 
-/// A party of which it is judged who has answered.
+/// Makes a call with answering machine detection.
 fn judged(names: &mut Names) {
     names.note(&detections::requests());
 }
@@ -172,7 +172,7 @@ fn each_field_of_the_page_is_sent_with_its_request_and_no_other() {
     let of_calls =
         CALLBACKS.iter().filter(|entry| !entry.purposes.iter().any(|purpose| purpose.starts_with("message")));
     for entry in of_calls {
-        // A caller whose network says much calls once; the others have its fields by the same function.
+        // Only one test caller has all the facts; the other calls use the same function for their fields.
         let says_much = ["start", "status"].contains(&entry.purposes[0]);
         let own = entry.own.iter().chain(if entry.subject == Subject::Itself { &[][..] } else { compat::CALL });
         let of_caller = compat::CALLER.iter().filter(|_| entry.subject == Subject::Caller && says_much);

@@ -1,4 +1,4 @@
-//! Callers in queues: what each hears, who is connected with whom, and what is reported to their applications.
+//! Callers in queues: the audio of each, the connections, and the reports to their applications.
 
 use std::time::Duration;
 
@@ -13,18 +13,18 @@ const DIAL: &str = "<Dial action='/dialled' timeout='20'><Queue>support</Queue><
 const PRELUDE: &str = "<Dial action='/dialled'><Queue url='/before'>support</Queue></Dial>";
 
 impl Party {
-    /// A caller in the queue, whose document is there.
+    /// Adds a caller to the queue, with its document.
     fn waits(&mut self) -> usize {
         let caller = self.joins_by(ENQUEUE);
         assert_eq!(self.document("<Pause length='600'/>").purpose, "queue wait");
         caller
     }
-    /// The SID of the call that came then.
+    /// Returns the SID of the call with this number.
     fn sid(&self, at: usize) -> String {
         let calls = self.bench.gateway.calls(self.bench.now);
         calls[calls.len() - 1 - at].sid.clone()
     }
-    /// What applications were asked for or notified of since the last look.
+    /// Returns the requests and reports to applications since the last look.
     fn asked(&mut self) -> Vec<DocumentRequest> {
         let request = |question: trunkgate_call::AppQuestion| match question.wanted {
             AppWanted::Document(request) => Some(request),
@@ -32,7 +32,7 @@ impl Party {
         };
         self.bench.questions.drain(..).filter_map(request).collect()
     }
-    /// The outcome of an Enqueue or Dial that is reported now, and nothing else.
+    /// Returns the outcome of the only report, of an Enqueue or Dial.
     fn outcome(&mut self, name: &str) -> String {
         let asked = self.asked();
         let [request] = &asked[..] else { panic!("{asked:?}") };
@@ -44,7 +44,7 @@ impl Party {
     }
 }
 
-/// Seats of the mixers that were taken and left, by the calls' order.
+/// Returns the mixer seats that were taken and left, in the order of the calls.
 fn seats(commands: &[NodeCommand]) -> (Vec<SeatId>, Vec<SeatId>) {
     let taken = commands.iter().filter_map(|one| match one {
         NodeCommand::Seat { seat, .. } => Some(*seat),
@@ -57,7 +57,8 @@ fn seats(commands: &[NodeCommand]) -> (Vec<SeatId>, Vec<SeatId>) {
     (taken.collect(), left.collect())
 }
 
-/// Requests of a queue: of the document that a caller waits with, of the one that it hears before it is connected, and of its action.
+/// Returns the requests of a queue: for the document of a waiting caller, for the one before the connection, and for
+/// the action.
 pub(crate) fn requests() -> Vec<DocumentRequest> {
     let mut party = Party::app();
     party.joins_by(ENQUEUE);
@@ -91,7 +92,7 @@ fn a_caller_waits_until_a_party_dials_the_queue() {
     let (taken, _) = seats(&commands);
     assert_eq!((taken.len(), commands.len()), (2, 4), "a seat and a part for each: {commands:?}");
     assert_eq!(party.heard(), ["others", "silence", "others"]);
-    // The one that has dialled hangs up: the caller goes on with the action of its Enqueue.
+    // The party that has dialled hangs up: the caller continues with the action of its Enqueue.
     party.hangs_up(2);
     let (_, left) = seats(&party.bench.mixer.drain(..).collect::<Vec<_>>());
     assert_eq!(left, taken);
@@ -117,7 +118,7 @@ fn a_caller_hears_the_document_of_the_queue_before_it_is_connected() {
     assert!(party.bench.mixer.is_empty());
     party.bench.input(Input::Media { id: trunkgate_media::MediaId(0), event: Event::Played { end: PLAYER } });
     assert_eq!(party.heard(), ["others", "others"]);
-    // The caller hangs up: the party goes on with its action.
+    // The caller hangs up: the party continues with its action.
     party.hangs_up(0);
     let asked = party.asked();
     let found = |purpose| asked.iter().find(|request| request.purpose == purpose).unwrap();
@@ -134,13 +135,13 @@ fn a_caller_that_hangs_up_leaves_the_queue() {
     party.waits();
     party.hangs_up(0);
     assert_eq!((party.size(), party.outcome("QueueResult")), (vec![1], "hangup".to_owned()));
-    // The party that dials it gets the next one; while that hears the document it hangs up, too.
+    // A party that dials the queue gets the next caller, who hangs up as well during the document.
     party.joins_by(PRELUDE);
     party.document("<Pause length='60'/>");
     party.hangs_up(1);
     assert_eq!((party.size(), party.outcome("QueueResult")), (vec![0], "hangup".to_owned()));
     assert_eq!(party.heard()[2], "ringing", "it waits for another caller");
-    // The next one does not come in time.
+    // No further caller comes in time.
     party.bench.pass(Duration::from_secs(30));
     assert_eq!(party.outcome("DialCallStatus"), "no-answer");
 }
@@ -223,7 +224,7 @@ fn a_key_and_a_document_take_the_caller_out() {
     let request = party.document("<Hangup/>");
     assert_eq!((request.purpose, parameter(&request, "QueueResult")), ("enqueue", Some("leave")));
     party.is_hung_up_on(0);
-    // One that hangs up by its document.
+    // A caller that is hung up on by its document.
     party.joins_by(ENQUEUE);
     party.document("<Hangup/>");
     party.is_hung_up_on(1);

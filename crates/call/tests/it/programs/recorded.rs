@@ -1,4 +1,4 @@
-//! Recordings that an application asks for: Record, those of a Dial and of a Start, and what is reported of them.
+//! Recordings requested by an application: Record, of a Dial and of a Start, with their reports.
 
 use std::time::Duration;
 
@@ -13,14 +13,14 @@ use crate::recordings::record_all;
 
 const BASE: &str = "https://edge.example/Recordings/";
 
-/// An answered caller of an edge that records, whose first document is this.
+/// Makes an answered call with this first document on an edge that records.
 fn answered(document: &str) -> Menu {
     let mut bench = Bench::with(table(vec![TargetSpec::App("ivr".into())]));
     record_all(&mut bench);
     on(bench, document)
 }
 
-/// The recorder that was added since the last look.
+/// Returns the recorder that was added since the last look.
 fn recorder(menu: &mut Menu) -> (EndId, RecorderSpec) {
     let told = menu.bench.told();
     let found =
@@ -33,7 +33,7 @@ fn is_removed(menu: &mut Menu, end: EndId) {
     assert!(told.contains(&Told::Remove(end)), "{told:?}");
 }
 
-/// A caller that is recorded after its tone, with its recorder.
+/// Makes a call that is recorded after its tone; returns the recorder.
 pub(super) fn recording(document: &str) -> (Menu, EndId) {
     let mut menu = answered(document);
     let told = menu.bench.told();
@@ -44,7 +44,7 @@ pub(super) fn recording(document: &str) -> (Menu, EndId) {
     (menu, end)
 }
 
-/// SID and URL of the newest recording.
+/// Returns the SID and URL of the newest recording.
 fn newest(menu: &Menu) -> (String, String) {
     let sid = menu.bench.recordings.last().unwrap().sid.clone();
     (sid.clone(), format!("{BASE}{sid}"))
@@ -71,7 +71,7 @@ fn a_caller_is_recorded_until_it_is_silent_and_the_action_has_the_recording() {
     menu.bench.news(Event::Recorder { end, event: RecorderEvent::Ended { frames: 620, sound: Some((10, 500)) } });
     let request = menu.requested();
     names(&request, &menu);
-    // Ten seconds from the first sound to the last one, and a margin.
+    // Ten seconds from the first sound to the last, with a margin.
     assert_eq!((parameter(&request, "RecordingDuration"), parameter(&request, "Digits")), (Some("10"), None));
     assert_eq!(request.place, AppPlace::Url("https://app.example.com/done".into()));
     menu.document("<Say>thanks</Say>");
@@ -185,7 +185,7 @@ fn a_dial_is_recorded_from_the_ringing_on_and_one_that_is_not_says_nothing() {
     assert!(menu.bench.recordings.is_empty());
 }
 
-/// A requested call that is recorded to its end, and what was reported of it.
+/// Makes a requested call that is recorded to its end; returns its reports.
 pub(super) fn reports_of_a_requested_call() -> (Menu, Vec<DocumentRequest>) {
     let mut bench = Bench::with(table(vec![to_trunk("pbx")]));
     record_all(&mut bench);

@@ -1,4 +1,4 @@
-//! Another document that is requested from outside of the call.
+//! Another document, requested from outside of the call.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ fn text(body: &str) -> AppDocument {
     AppDocument::Text(format!("<Response>{body}</Response>").into())
 }
 
-/// An application that a request makes.
+/// Creates an application for a request.
 fn made(document: AppDocument) -> Arc<App> {
     Arc::new(App { connect: vec![to_trunk("pbx")], is_made: true, ..App::new("api", document) })
 }
@@ -133,7 +133,7 @@ fn what_is_no_document_changes_nothing() {
     menu.ends("caller_hung_up");
 }
 
-/// A call to the PBX, with its caller as of a menu.
+/// Makes a call to the PBX, with its caller as of a menu.
 fn plain(bench: Bench, caller: Dialing) -> Menu {
     Menu { bench, caller }
 }
@@ -186,7 +186,7 @@ fn the_caller_of_an_agent_is_given_to_an_application() {
     menu.ends("caller_hung_up");
 }
 
-/// SID of the party that was called last.
+/// Returns the SIDs of the call and of its last called party.
 fn sid_of_party(menu: &Menu) -> (String, String) {
     let call = menu.bench.gateway.calls(menu.bench.now)[0].clone();
     (call.sid, call.legs.last().unwrap().sid.clone())
@@ -240,7 +240,7 @@ fn a_party_of_a_plain_call_ends_the_call() {
     menu.ends("operator");
 }
 
-/// A caller who talks with a stream that the application has connected: the stream's end.
+/// Makes a call with a stream that the application has connected; returns the stream's end.
 fn connected() -> (Menu, EndId) {
     let mut menu = Menu::answered("<Connect><Stream url='wss://bot.example.com/media'/></Connect><Say>and now</Say>");
     let (agent, _) = menu.bench.asked().into_iter().next_back().unwrap();
@@ -274,7 +274,7 @@ fn a_target_that_an_agent_consults_with_is_withdrawn() {
 
 #[test]
 fn an_agent_of_an_application_transfers_its_caller_and_the_application_goes_on_after_that() {
-    // At once, or once the target has answered; and where the agent leaves meanwhile.
+    // At once, or once the target has answered; and with an agent that leaves meanwhile.
     for (consults, leaves) in [(false, false), (true, false), (true, true)] {
         let (mut menu, agent) = connected();
         let wish = if consults { AgentRequest::Consult } else { AgentRequest::Transfer };

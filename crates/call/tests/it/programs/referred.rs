@@ -1,4 +1,4 @@
-//! Callers that an application sends elsewhere by REFER.
+//! Callers that an application transfers by REFER.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use super::*;
 use crate::bench::Sent;
 use crate::bench::agents::hang_up;
 
-/// A caller that is sent to the PBX; its REFER.
+/// Makes a call whose caller is sent to the PBX; returns the REFER.
 pub(crate) fn referred() -> (Menu, Sent) {
     let mut menu = Menu::answered(
         "<Refer action='/after'><Sip>sip:bob@10.0.0.20?X-Room=blue%20sky&amp;Route=x</Sip></Refer><Say>never</Say>",
@@ -17,7 +17,7 @@ pub(crate) fn referred() -> (Menu, Sent) {
 }
 
 impl Menu {
-    /// The caller's side reports how far its new call is.
+    /// Reports the progress of the new call from the caller's side.
     pub(crate) fn notifies(&mut self, state: &str, line: &str) {
         self.caller.cseq += 1;
         let headers = format!("Event: refer\r\nSubscription-State: {state}\r\nContent-Type: message/sipfrag\r\n");
@@ -59,7 +59,7 @@ fn a_transfer_that_fails_is_a_result_and_the_caller_stays() {
     hang_up(&mut menu.bench, &mut menu.caller);
     menu.ends("caller_hung_up");
 
-    // Its news overtake the answer.
+    // The NOTIFY overtakes the response.
     let (mut menu, refer) = referred();
     menu.notifies("terminated;reason=noresource", "SIP/2.0 486 Busy Here");
     menu.bench.receive(CARRIER, menu.caller.respond(&refer, 202, ""));
@@ -67,7 +67,7 @@ fn a_transfer_that_fails_is_a_result_and_the_caller_stays() {
     hang_up(&mut menu.bench, &mut menu.caller);
     menu.ends("caller_hung_up");
 
-    // No news at all, for a minute.
+    // No NOTIFY for a minute.
     let (mut menu, refer) = referred();
     menu.bench.receive(CARRIER, menu.caller.respond(&refer, 202, ""));
     menu.bench.pass(Duration::from_secs(60));
@@ -129,7 +129,7 @@ fn a_party_that_is_transferred_to_an_application_is_the_one_that_it_talks_to() {
     menu.document("<Dial action='/after'>+14155550111</Dial><Say>never</Say>");
     let party = menu.party();
     menu.bench.receive(PBX, party.answer(180, ""));
-    // It leaves while another one rings.
+    // The near party leaves while another one rings.
     menu.bench.receive(PBX, callee.request("BYE", 1, ""));
     menu.bench.expect(PBX, "SIP/2.0 200");
     let cancel = menu.bench.expect(PBX, "CANCEL");
@@ -144,7 +144,8 @@ fn a_party_that_is_transferred_to_an_application_is_the_one_that_it_talks_to() {
     menu.ends("callee_hung_up");
 }
 
-/// Only the target of the REFER itself is called by its Refer-To: a client without a number at the same trunk has another one.
+/// Only the target of the REFER itself is called by its Refer-To: a client without a number at the same trunk has its
+/// own.
 #[test]
 fn a_client_that_is_dialled_after_a_refer_is_not_called_by_the_refer_to() {
     use crate::bench::{Bench, PBX, route, to_trunk, usual_trunks};

@@ -1,4 +1,4 @@
-//! Calls that begin with a request over HTTP.
+//! Calls that begin with an HTTP request.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::bench::{BACKUP, Bench, CARRIER, Dialed, PBX, answer, to_trunk};
 const FROM: &str = "+14155550100";
 const TO: &str = "+442071838750";
 
-/// An application that was made for one call, and wants every report.
+/// Creates an application for one call that requests every report.
 fn made(document: AppDocument) -> Onward {
     let url = "https://app.example.com/status".to_owned();
     let (method, all) = (WebhookMethod::Post, true);
@@ -57,7 +57,7 @@ impl Requested {
         Requested::at(Bench::with(table(vec![to_trunk("pbx")])), request)
     }
 
-    /// The same at a bench.
+    /// Makes the call at this bench.
     pub(crate) fn at(mut bench: Bench, request: &CallRequest) -> Requested {
         let sid = bench.change(request.clone()).unwrap().sid;
         bench.drain();
@@ -68,12 +68,12 @@ impl Requested {
         Requested::with(&request(vec![onward]))
     }
 
-    /// The party that is called, as the carrier sees it.
+    /// Returns the called party, as the carrier sees it.
     fn party(&mut self) -> Dialed {
         Dialed::new(CARRIER, self.bench.expect(CARRIER, "INVITE"))
     }
 
-    /// The same once it has answered.
+    /// Answers the call, and returns the party.
     pub(crate) fn answered(&mut self) -> Dialed {
         let party = self.party();
         self.bench.receive(CARRIER, party.answer(200, &answer()));
@@ -81,7 +81,7 @@ impl Requested {
         party
     }
 
-    /// The rest of the test, as of a call to a menu.
+    /// Returns the call as a menu, for the rest of the test.
     pub(crate) fn menu(self) -> (Menu, String) {
         let peer = CARRIER.to_owned();
         let caller = Dialing { peer, number: TO.to_owned(), call: 0, cseq: 0, to_tag: String::new() };
@@ -89,7 +89,7 @@ impl Requested {
     }
 }
 
-/// End of the party, and of the player that it hears: leg 0 has none.
+/// Ends of the party, and of its player: leg 0 has none.
 const PARTY_END: EndId = EndId(0);
 
 #[test]
@@ -175,7 +175,7 @@ fn the_next_target_is_called_where_one_cannot_be_had() {
     call.bench.receive(CARRIER, party.answer(503, ""));
     call.bench.expect(CARRIER, "ACK");
     let other = Dialed::new(BACKUP, call.bench.expect(BACKUP, "INVITE"));
-    // A 2xx without a description is no session.
+    // A 2xx without a description makes no session.
     call.bench.receive(BACKUP, other.answer(200, ""));
     call.bench.expect(BACKUP, "ACK");
     let bye = call.bench.expect(BACKUP, "BYE");
@@ -284,7 +284,7 @@ fn the_party_may_be_connected_with_another_one_or_an_agent() {
     call.bench.receive(PBX, second.respond(&bye, 200, ""));
     call.menu().0.ends("callee_hung_up");
 
-    // The number of the request is the edge's own: no agent has to allow it.
+    // The number of the request is the edge's own, so the agent need not allow it.
     let desk = Agent { allow_callers: ["+19995550100".to_owned()].into(), ..agent("desk") };
     let mut bench = Bench::with(agent_table(vec![desk], route(vec![to_trunk("pbx")])));
     let sid = bench.change(request(vec![Onward::Target(to_agent("desk"))])).unwrap().sid;

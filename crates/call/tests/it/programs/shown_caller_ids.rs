@@ -1,14 +1,14 @@
-//! Caller IDs that a document asks for: which parties see them, and which are refused with 13214.
+//! Caller IDs requested by a document: the parties that see them, and refusals with 13214.
 
 use trunkgate_route::{Pattern, TransferRule};
 
 use super::*;
 use crate::bench::agents::hang_up;
 
-/// A SIP address of no trunk that the application may dial.
+/// SIP address without a trunk that the application may dial.
 const PHONE: &str = "192.0.2.77:5060";
 
-/// An application with these `callers`, in an edge with one number of its own.
+/// Makes a call to an application with these `callers`, on an edge with one number of its own.
 fn menu(callers: &[&str], document: &str) -> Menu {
     let app = App {
         callers: callers.iter().map(|text| Pattern::parse(text).unwrap()).collect(),
@@ -25,7 +25,7 @@ fn menu(callers: &[&str], document: &str) -> Menu {
     on(Bench::with(Arc::new(table)), document)
 }
 
-/// The user in From of the INVITE that such a Dial sends; `None`: it is refused with 13214, and the document goes on.
+/// Returns the user in From of the INVITE of such a Dial; `None`: it is refused with 13214, and the document continues.
 fn shown(callers: &[&str], caller_id: &str, party: &str) -> Option<String> {
     let document = format!("<Dial callerId=\"{caller_id}\">{party}</Dial><Say>next verb</Say>");
     let mut menu = menu(callers, &document);

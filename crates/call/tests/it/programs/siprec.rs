@@ -1,4 +1,4 @@
-//! Recordings by servers that an application asks for (`Start` and `Stop` with `Siprec`), and what is reported of them.
+//! Recordings by servers for an application (`Start` and `Stop` with `Siprec`), and their reports.
 
 use trunkgate_call::AppPlace;
 use trunkgate_route::{Siprec, Trunk};
@@ -10,7 +10,7 @@ use crate::bench::{sdp, trunk};
 const SRS: &str = "10.0.0.40:5060";
 const STATUS: &str = "https://app.example.com/siprec";
 
-/// A caller to an application with this document, of an edge with a recording server.
+/// Makes a call to an application with this document, on an edge with a recording server.
 fn asked(document: &str) -> Menu {
     let codecs = ["PCMU", "PCMA"].map(str::to_owned).to_vec();
     let siprec = Some(Siprec::default());
@@ -27,7 +27,7 @@ fn asked(document: &str) -> Menu {
     menu
 }
 
-/// A call that no server records, as the document names none.
+/// Makes a call that no server records, because the document names an unknown group.
 pub(super) fn refused() -> Menu {
     asked(&(start("").replace("vault", "cellar") + "<Say>next</Say>"))
 }
@@ -36,7 +36,7 @@ fn start(attributes: &str) -> String {
     format!("<Start><Siprec connectorName='vault' statusCallback='/siprec' {attributes}/></Start>")
 }
 
-/// The server takes what it is asked for.
+/// Accepts the session for the server.
 fn taken(menu: &mut Menu) -> Dialed {
     let server = Dialed::new(SRS, menu.bench.expect(SRS, "INVITE"));
     let streams = "m=audio 7002 RTP/AVP 0\r\na=recvonly\r\n";
@@ -46,7 +46,7 @@ fn taken(menu: &mut Menu) -> Dialed {
     server
 }
 
-/// What the application is notified of: the event, and why.
+/// Returns the reports to the application: the event and the error.
 fn events(menu: &mut Menu) -> Vec<(String, Option<String>)> {
     let reports = menu.reports();
     let event = |report: &DocumentRequest| {
@@ -62,7 +62,7 @@ fn event(name: &str) -> (String, Option<String>) {
     (name.to_owned(), None)
 }
 
-/// The server's dialog ends.
+/// Ends the server's dialog.
 fn hung_up(menu: &mut Menu, server: &Dialed) {
     let bye = menu.bench.expect(SRS, "BYE");
     menu.bench.receive(SRS, server.respond(&bye, 200, ""));
@@ -144,7 +144,7 @@ fn a_server_records_a_call_once_and_few_recordings_fit_into_it() {
     assert_eq!(told.len(), 2, "{told:?}");
     assert_eq!(told[0].1.as_deref(), Some("it records the call already"));
     assert_eq!(told[1], event("siprec-started"));
-    // A document that begins and ends them without a pause comes to an end of it.
+    // A document that starts and stops recordings without a pause reaches the limit.
     let round = start("name='n'") + "<Stop><Siprec name='n'/></Stop>";
     let mut menu = asked(&(round.repeat(200) + "<Gather timeout='60'/>"));
     assert!(menu.reports().is_empty(), "none had begun");

@@ -1,4 +1,4 @@
-//! A caller whose speech is recognised.
+//! Speech recognition of a caller.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use trunkgate_media::{AgentEvent, Coding, Command, TapSpec};
 use super::*;
 use crate::bench::agents::{Told, hang_up};
 
-/// A recogniser for so many calls at once.
+/// Returns a recogniser for this many calls at once.
 fn recogniser(max_sessions: u32) -> Arc<RecogniserSpec> {
     Arc::new(RecogniserSpec {
         url: "wss://asr.example.com/stream?model=x".to_owned(),
@@ -22,7 +22,7 @@ fn recogniser(max_sessions: u32) -> Arc<RecogniserSpec> {
     })
 }
 
-/// An answered caller of an edge with a recogniser, whose first document is this.
+/// Makes an answered call with this first document, on an edge with a recogniser.
 pub(super) fn listening(document: &str) -> Menu {
     limited(document, 0)
 }
@@ -34,7 +34,7 @@ pub(super) fn limited(document: &str, max_sessions: u32) -> Menu {
 }
 
 impl Menu {
-    /// The recogniser has understood something.
+    /// Passes a result of the recogniser.
     pub(super) fn hears(&mut self, end: EndId, text: &str, is_final: bool) {
         let confidence_ppm = is_final.then_some(875_000);
         self.bench.news(Event::Agent {
@@ -43,7 +43,7 @@ impl Menu {
         });
     }
 
-    /// The recogniser that the worker was asked for last.
+    /// Returns the recogniser that was requested last.
     fn recogniser(&self) -> EndId {
         self.bench.asked().last().unwrap().0
     }
@@ -149,13 +149,13 @@ fn a_recogniser_that_fails_leads_to_the_next_verb() {
     let view = menu.bench.gateway.status(menu.bench.now).recognition.unwrap();
     assert_eq!((view.failed, view.of, view.still), (1, 1, true));
     assert_eq!(view.cause, "recogniser: cannot be reached: Connection refused");
-    // One that leaves in good order before it has understood anything.
+    // A recogniser that closes properly before any result.
     menu.document(document);
     let end = menu.recogniser();
     menu.bench.open(end);
     menu.bench.news(Event::Agent { end, event: AgentEvent::Ended });
     assert_eq!(menu.requested().purpose, "redirect");
-    // And one that has: that is the result.
+    // A recogniser that closes after a result, which counts.
     menu.document(document);
     let end = menu.recogniser();
     menu.bench.open(end);
@@ -183,7 +183,7 @@ fn beyond_the_limit_and_without_a_recogniser_digits_still_count() {
     menu.bench.input(Input::AppAnswered { query: question.query.unwrap(), answer: Box::new(answer) });
     assert_eq!((first, menu.bench.asked().len()), (1, 1), "{other:?}");
     assert_eq!(menu.bench.gateway.metrics().recognition.results.get("limit"), Some(&1));
-    // The recogniser is taken out of the configuration meanwhile.
+    // The recogniser is removed from the configuration meanwhile.
     menu.bench.configure(|settings| settings.recogniser = None);
     menu.press("7");
     assert_eq!(parameter(&menu.requested(), "Digits"), Some("7"));

@@ -1,4 +1,4 @@
-//! Calls that are transcribed live.
+//! Live transcriptions of calls.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::bench::agents::{Told, hang_up};
 
 const START: &str = "<Start><Transcription name='t' statusCallbackUrl='/heard' partialResults='true'/></Start>";
 
-/// A call with all that is reported of a live transcription, for the page of fields.
+/// Makes a call with all reports of a live transcription, for the documented fields.
 pub(super) fn reported() -> Vec<DocumentRequest> {
     let labels = "name='t' inboundTrackLabel='caller' outboundTrackLabel='desk'";
     let start = format!("<Start><Transcription statusCallbackUrl='/heard' track='inbound_track' {labels}/></Start>");
@@ -24,19 +24,19 @@ pub(super) fn reported() -> Vec<DocumentRequest> {
     menu.reports()
 }
 
-/// The parameters of a report that tell events apart: sequence number and event.
+/// Returns sequence number and event of the reports.
 fn events(menu: &mut Menu) -> Vec<(String, String)> {
     let value = |report: &DocumentRequest, name| parameter(report, name).unwrap().to_owned();
     let reports = menu.reports();
     reports.iter().map(|report| (value(report, "SequenceId"), value(report, "TranscriptionEvent"))).collect()
 }
 
-/// The names of the events alone.
+/// Returns the event names of the reports.
 fn names(menu: &mut Menu) -> Vec<String> {
     events(menu).into_iter().map(|(_, name)| name).collect()
 }
 
-/// The recognisers that were asked for since the last look.
+/// Returns the recognisers requested since the last look.
 fn ends(menu: &mut Menu) -> Vec<EndId> {
     let ends = menu.bench.asked().into_iter().map(|(end, _)| end).collect();
     menu.bench.media.clear();
@@ -142,7 +142,7 @@ fn of_partial_results_only_the_newest_waits_for_a_slow_receiver() {
     menu.bench.questions.clear();
     menu.ends("caller_hung_up");
 
-    // Where the document does not ask for them, they are not reported.
+    // Partial results are not reported unless the document requests them.
     let mut menu = listening("<Start><Transcription statusCallbackUrl='/heard'/></Start><Gather timeout='60'/>");
     let heard = ends(&mut menu);
     menu.bench.open(heard[0]);
@@ -176,7 +176,7 @@ fn a_recogniser_that_closes_after_an_utterance_is_connected_again() {
     let told = names(&mut menu);
     assert_eq!((told.len(), told[0].as_str()), (9, "transcription-started"));
     assert!(told[1..].iter().all(|name| name == "transcription-content"), "{told:?}");
-    // One that closes at once each time is not connected for ever.
+    // A recogniser that closes at once each time is not reconnected endlessly.
     for _ in 0..6 {
         assert_eq!(sessions(&menu), 1);
         menu.bench.open(end);
@@ -253,7 +253,7 @@ fn a_transcription_is_stopped_by_its_name_which_is_that_of_one() {
     hang_up(&mut menu.bench, &mut menu.caller);
     assert!(menu.reports().is_empty());
     menu.ends("caller_hung_up");
-    // A call has a few at once.
+    // A call has a limited number of them at once.
     let five = "<Start><Transcription track='inbound_track'/></Start>".repeat(5);
     let mut menu = listening(&format!("{five}<Gather timeout='60'/>"));
     assert_eq!((ends(&mut menu).len(), sessions(&menu)), (4, 4));
