@@ -30,9 +30,9 @@ pub(super) struct Announcement {
     pub(super) id: AnnouncementId,
     /// Party that hears it; `None`: all.
     pub(super) member: Option<MemberId>,
-    /// SID of the call whose trace records its requests.
+    /// SID of the call with its requests in the trace.
     pub(super) call: String,
-    /// Application whose rules apply to its requests.
+    /// Application with the rules for its requests.
     pub(super) app: Arc<App>,
     /// Location of the document, and the method of its request.
     pub(super) source: (Location, Method),

@@ -82,7 +82,7 @@ impl Arrivals<'_> {
         is_emergency && self.edge.admission_mut().urgent.take(now)
     }
 
-    /// Returns the trunk in whose queue a sorted INVITE waits; INVITEs without a trunk share a queue.
+    /// Returns the trunk with the queue for a sorted INVITE; INVITEs without a trunk share a queue.
     pub(crate) fn origin(&mut self, flow: &Flow, message: &Message) -> Party {
         if message.method() != Method::Invite || !message.is_request() {
             return Party(0);
@@ -150,7 +150,7 @@ impl Arrivals<'_> {
                 message.call_id().and_then(|id| self.edge.index().named(id)).filter(|named| named.covers(source));
             let named = named.map(|named| named.party);
             let leaves = self.edge.registrations().leaving_at(source).filter(|_| !message.is_request());
-            // Several trunks may share a peer: the request tells which one a response belongs to.
+            // Several trunks may share a peer: the request decides which one a response belongs to.
             let asked = || if message.is_request() { None } else { self.edge.endpoint_mut().asked(message, source) };
             let named = named.or_else(asked);
             if let Some(party) = who.certain.or(named).or(who.fit).or(leaves) {
@@ -217,7 +217,7 @@ impl Arrivals<'_> {
         None
     }
 
-    /// Counts the bytes sent to an unknown source whose address may be forged.
+    /// Counts the bytes sent to an unknown source with a perhaps forged address.
     pub(crate) fn note_answer(&mut self, flow: &Flow, bytes: usize) {
         let source = flow.remote.ip();
         if flow.transport.is_reliable() || !self.edge.sources().strangers.knows(source) {
@@ -319,7 +319,7 @@ impl Arrivals<'_> {
     }
 }
 
-/// Returns the length of a datagram, whose source may be forged; 0 on a connection.
+/// Returns the length of a datagram, as its source may be forged; 0 on a connection.
 fn datagram(flow: &Flow, bytes: usize) -> usize {
     if flow.transport.is_reliable() { 0 } else { bytes }
 }

@@ -512,7 +512,7 @@ impl Gateway {
         headers::brought(message, rules, self.edge.table())
     }
 
-    /// Ends the dialog of a 2xx to an INVITE whose call is gone (RFC 3261 §13.2.2.4).
+    /// Ends the dialog of a 2xx to an INVITE without a live call (RFC 3261 §13.2.2.4).
     fn nobody_waits(&mut self, now: Instant, dialog: Option<DialogId>, code: u16, response: &Message) {
         // The endpoint has sent this PRACK itself.
         if response.method() == Method::Prack

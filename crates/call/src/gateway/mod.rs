@@ -87,7 +87,7 @@ impl Gateway {
         self.arrivals().is_urgent(now, flow, message)
     }
 
-    /// Returns the trunk in whose queue a sorted INVITE waits; INVITEs without a trunk share a queue.
+    /// Returns the trunk with the queue for a sorted INVITE; INVITEs without a trunk share a queue.
     pub fn origin(&mut self, flow: &Flow, message: &Message) -> Party {
         self.arrivals().origin(flow, message)
     }

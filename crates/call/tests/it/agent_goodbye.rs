@@ -1,4 +1,4 @@
-//! No target is left for a caller whose agent is lost: it hears the goodbye, then gets BYE.
+//! No target is left for a caller that has lost its agent: it hears the goodbye, then gets BYE.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)]
 
 use std::time::Duration;

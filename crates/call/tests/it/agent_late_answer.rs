@@ -1,4 +1,4 @@
-//! A caller whose agent is lost while the edge's offer is open: its answer, in a late ACK, is applied, regardless of
+//! A caller that loses its agent while the edge's offer is open: its answer, in a late ACK, is applied, regardless of
 //! the current target.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)]
 

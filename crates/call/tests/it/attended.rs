@@ -295,7 +295,7 @@ fn far_sides_with_other_codecs_are_converted_and_each_leg_keeps_its_own_protecti
     bench.finish();
 }
 
-/// Returns a bench whose backup gets no re-INVITE.
+/// Returns a bench with a backup that gets no re-INVITE.
 fn with_local_backup(change: impl Fn(&mut Trunk)) -> Bench {
     with(|trunk| {
         change(trunk);

@@ -117,7 +117,7 @@ fn the_header_goes_on_once() {
     assert_eq!((onward.headers(HOPS).len(), onward.headers("X-Other").len()), (1, 1), "{}", onward.text);
 }
 
-/// Makes an answered call whose INVITE had this Max-Forwards.
+/// Makes an answered call from an INVITE with this Max-Forwards.
 fn answered_with(bench: &mut Bench, max_forwards: u8) -> (Dialing, Dialed) {
     let mut caller =
         Dialing { peer: CARRIER.into(), number: "+14155550100".into(), call: 900, cseq: 1, to_tag: String::new() };

@@ -1,4 +1,4 @@
-//! Any order of messages at the intake: none is lost silently, none overtakes where order matters, and no INVITE in
+//! Any order of messages at the intake: none is lost silently, none overtakes one that must precede it, and no INVITE in
 //! time is rejected.
 
 #![allow(clippy::unwrap_used)] // only tests stand here

@@ -144,7 +144,7 @@ fn an_agent_that_ends_its_part_or_has_had_its_time() {
     bench.finish();
 }
 
-/// Makes a call whose caller is transferred to a target that refuses.
+/// Makes a call and transfers its caller to a target that refuses.
 fn transfer_refused(connect: Vec<TargetSpec>, by_agent: bool) -> (Bench, crate::bench::Dialing) {
     let mut bench = Bench::with_agents(connect);
     let (caller, _, desk) = bench.talking();

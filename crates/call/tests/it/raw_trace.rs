@@ -108,7 +108,7 @@ fn what_the_endpoint_answers_by_itself_stands_behind_what_it_answers() {
         ours("ACK"),
     ];
     assert_eq!(texts(&bench, 1), with_callee);
-    // A BYE, whose 200 is sent before the call handles it.
+    // A BYE: its 200 is sent before the call handles it.
     let mut bench = Bench::new();
     let (mut caller, callee) = bench.answered();
     bench.bye(&mut caller, &callee);

@@ -28,7 +28,7 @@ fn rules(entries: &[&str]) -> Option<Vec<TransferRule>> {
     Some(entries.iter().map(|entry| TransferRule::parse(entry).unwrap()).collect())
 }
 
-/// Returns a bench whose agent may transfer to these targets.
+/// Returns a bench with an agent that may transfer to these targets.
 fn with(pbx: Trunk, transfer_to: Option<Vec<TransferRule>>) -> Bench {
     let numbers = Numbers::new("US").unwrap();
     let trunks = vec![trunk("carrier", &[CARRIER]), pbx, trunk("here", &["127.0.0.1:5080"])];

@@ -9,7 +9,7 @@ const USER: &str = "sip:10.0.0.20;x-m=8:orgid:fce2158f-0e99";
 const TARGET: &str = "+12125550100";
 const PHONE: &str = "203.0.113.77:40001";
 
-/// Returns a bench whose PBX gets its own Refer-To back, with this change of that trunk.
+/// Returns a bench with a PBX that gets its own Refer-To back, with this change of that trunk.
 fn bench_of(change: impl FnOnce(&mut Trunk)) -> Bench {
     let mut trunks = usual_trunks();
     trunks[1].refer = ReferMode::Return;

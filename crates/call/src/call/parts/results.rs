@@ -380,7 +380,7 @@ impl Parts {
         }
     }
 
-    /// Fails a candidate whose host has no address.
+    /// Fails a candidate without an address for its host.
     fn name_failed(&mut self, cx: &mut Cx<'_>, branch: Branch, fault: NameFault) {
         let (found, detail) = no_name(self.search.attempt(branch), fault);
         self.fail_candidate(cx, branch, Failure { detail, ..Failure::unreached(ReasonSlug::NameNotFound) });
@@ -505,7 +505,7 @@ impl Parts {
         true
     }
 
-    /// Retries a target whose trunk may have a free slot, or gives it up after the maximum wait.
+    /// Retries a target, as its trunk may have a free slot, or gives it up after the maximum wait.
     pub(crate) fn try_again(&mut self, cx: &mut Cx<'_>, branch: Branch) {
         let Some(Progress::Waiting { until, reason }) = self.search.attempt(branch).map(|attempt| attempt.progress)
         else {
@@ -673,7 +673,7 @@ fn why_unanswered(cx: &mut Cx<'_>, leg: LegId, sent: bool) -> Failure {
     Failure::unreached(reason)
 }
 
-/// Returns the diagnosis of a candidate whose host has no address, and the DNS error in words.
+/// Returns the diagnosis of a candidate without an address for its host, and the DNS error in words.
 fn no_name(attempt: Option<&Attempt>, fault: NameFault) -> (Diagnosis, Option<String>) {
     let trunk = attempt.and_then(|attempt| attempt.trunk.as_ref());
     let place = trunk.map(|trunk| format!("`peers` of [trunk.{}]", trunk.name));

@@ -290,7 +290,7 @@ impl Parts {
         self.refuse(cx, &answer);
     }
 
-    /// Ends a call whose CANCEL crossed our 2xx.
+    /// Ends a call after a CANCEL that crossed our 2xx.
     pub(crate) fn caller_withdrew_answered(&mut self, cx: &mut Cx<'_>) {
         if cx.call.legs[LegId::CALLER].sip.dialog.is_none() || cx.call.legs[LegId::CALLER].sip.server.is_some() {
             cx.call.legs[LegId::CALLER].enter(LegState::Ended);

@@ -249,7 +249,7 @@ impl Side {
         }
     }
 
-    /// Reports the end of all parties' calls. `status`: status of unanswered parties whose legs do not show it yet.
+    /// Reports the end of all parties' calls. `status`: status of unanswered parties, if their legs do not show it yet.
     pub(crate) fn complete_parties(
         &mut self,
         cx: &mut Cx<'_>,

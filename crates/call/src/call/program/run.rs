@@ -364,7 +364,7 @@ impl CallProgram {
         None
     }
 
-    /// Continues a program whose caller is now ready: its ports are bound, or its media address is known.
+    /// Continues a program after its caller has become ready: its ports are bound, or its media address is known.
     pub(crate) fn caller_is_ready(&mut self, cx: &mut Cx<'_>, lower: &mut LowerParts<'_>) -> ProgramEffect {
         let Some(run) = &mut self.run else { return ProgramEffect::Stay };
         if run.runner.waits != Waits::Caller {
@@ -432,7 +432,7 @@ impl CallProgram {
         code: Option<u16>,
     ) -> ProgramEffect {
         if self.run.as_ref().is_some_and(|run| run.called.is_some()) {
-            // A party whose screening failed is not connected.
+            // A party that failed its screening is not connected.
             return self.end_whisper(cx, lower, false);
         }
         // Reports the streams that the last step has ended, before another program can reuse its step id.
@@ -565,7 +565,7 @@ impl Run {
         if self.runner.program.is_recording() { self.end_step(now, input) } else { self.take_input(now, input) }
     }
 
-    /// Sends a request whose response is not run as a document.
+    /// Sends a request without running its response as a document.
     pub(crate) fn notify(&self, cx: &mut Cx<'_>, request: Request) {
         let request = parameters::request(cx.call, cx.edge, None, request);
         self.send_notice(cx, request);
@@ -617,7 +617,7 @@ impl Run {
         cx.edge.decide(cx.now, cx.call.key, text);
     }
 
-    /// Carries out a step of a program whose caller has gone.
+    /// Carries out a step of a program without a caller.
     #[expect(clippy::wildcard_enum_match_arm, reason = "the other steps need a caller")]
     fn last_step(&self, cx: &mut Cx<'_>, recordings: &Recordings, step: Step) {
         match step {

@@ -50,7 +50,7 @@ pub(crate) enum Waits {
 pub(crate) struct RequestOrigin<'a> {
     /// Call that receives the answers; `None`: an announcement receives them.
     pub(crate) key: Option<CallKey>,
-    /// SID of the call whose trace records the requests.
+    /// SID of the call with the requests in its trace.
     pub(crate) sid: &'a str,
     /// Application that makes the requests.
     pub(crate) app: &'a Arc<App>,

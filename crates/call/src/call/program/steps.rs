@@ -92,7 +92,7 @@ impl CallProgram {
             Step::Join => return self.end_whisper(cx, lower, true),
             Step::Failed { code } => return self.program_over(cx, lower, Some(code)),
             Step::Notify(request) => run.notify(cx, request),
-            // Only a program whose caller has gone makes the last request of a Record.
+            // Only a program without a caller makes the last request of a Record.
             Step::NotifyRecorded { .. } => {}
             Step::Trace(trace) => run.trace_step(cx, &trace),
         }

@@ -34,7 +34,7 @@ pub struct DetectionRequest {
 /// Receiver of a verdict.
 #[derive(Debug, Clone)]
 pub(crate) struct Receiver {
-    /// Application whose settings apply to the report.
+    /// Application with the settings for the report.
     pub(crate) app: Arc<App>,
     /// URL and method.
     pub(crate) at: (String, WebhookMethod),

@@ -393,7 +393,7 @@ impl Recordings {
         }
     }
 
-    /// Returns the input for the Record step whose caller has been silent for the reported time.
+    /// Returns the input for a Record step after the reported time of silence.
     pub(super) fn silent(&mut self, end: EndId) -> Option<Input> {
         let id = self.at(end)?.verb?;
         Some(Input::Silent { id })

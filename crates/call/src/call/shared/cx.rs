@@ -234,7 +234,7 @@ impl Cx<'_> {
         Some(port)
     }
 
-    /// Refuses a request in a dialog whose session interval is too short. Returns whether it was refused.
+    /// Refuses a request in a dialog with too short a session interval. Returns whether it was refused.
     pub(crate) fn refused_as_too_short(&mut self, server: ServerId, session: Asked) -> bool {
         if session.is_too_short() {
             self.edge.respond(self.now, server, FinalAnswer::new(422, ReasonSlug::SessionTooShort).to_sip());

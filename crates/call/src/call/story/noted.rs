@@ -132,7 +132,7 @@ impl Cx<'_> {
         self.edge.warn(&sid, line, None);
     }
 
-    /// Counts a call whose agent sent no audio for too long, and reports it to observers and the log.
+    /// Counts a call in which the agent sent no audio for too long, and reports it to observers and the log.
     pub(crate) fn count_silent_agent(&mut self, leg: LegId, line: String, fix: String) {
         let name = self.call.legs[leg].agent.as_ref().map_or_else(|| "".into(), |side| side.agent.name.clone());
         if !name.is_empty() {

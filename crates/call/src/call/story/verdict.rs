@@ -113,7 +113,7 @@ fn of_legs(call: &Shared, search: &SearchStatus) -> String {
         (State::Ended, Some(by), Some(ending)) => {
             let seconds = call.talked_seconds().unwrap_or_default();
             let heard = hearing(call);
-            // The cause of the silence says more than the time-out.
+            // The cause of the silence is more specific than the time-out.
             let is_said = ending.reason == ReasonSlug::MediaTimeout && !heard.is_empty();
             let fix = if is_said { String::new() } else { fix(call, ending.reason) };
             // The fix is already listed with the target that failed for the same reason.

@@ -385,7 +385,7 @@ impl Transfers {
         true
     }
 
-    /// Completes a transfer whose target has answered and replaced the transferor.
+    /// Completes a transfer: its target has answered and replaced the transferor.
     pub(crate) fn target_answered(&mut self, cx: &mut Cx<'_>, bridge: &mut Bridge) {
         let Some((leg, transfer)) = self.take(cx.call) else { return };
         if transfer.is_stale {

@@ -97,7 +97,7 @@ pub(crate) fn ask(
 ) -> TransferEffect {
     cx.disarm(Timer::NoResponse(branch));
     cx.disarm(Timer::Ring(branch));
-    // A transferor from an earlier transfer is hung up on now: later it could not be told apart from this one.
+    // A transferor from an earlier transfer is hung up on now: later it would look like this one.
     if cx.call.deadlines.contains(Timer::Referrer) {
         cx.disarm(Timer::Referrer);
         transfers.hang_up_left(cx, bridge, Some(leg));

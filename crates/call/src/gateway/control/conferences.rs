@@ -49,7 +49,7 @@ pub enum ConferenceAction {
         url: String,
         /// Method of the request.
         method: WebhookMethod,
-        /// Application whose rules apply to its requests.
+        /// Application with the rules for its requests.
         app: Arc<App>,
     },
     /// Removes a party; its program continues after the conference. The call of a party that has not joined yet ends.

@@ -61,7 +61,7 @@ pub struct ListenerControl<T> {
 pub enum ListenerAction<T> {
     /// Starts a listener. Refused if a live one has the same name.
     Start {
-        /// Application whose settings apply.
+        /// Application with the settings.
         app: Arc<App>,
         /// Listener to start.
         step: T,

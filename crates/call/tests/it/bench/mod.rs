@@ -192,7 +192,7 @@ pub struct Bench {
     pub mixer: Vec<NodeCommand>,
     /// Cancelled questions.
     pub given_up: Vec<QueryId>,
-    /// Sources whose keep-alives were answered.
+    /// Sources of answered keep-alives.
     pub pongs: Vec<SocketAddr>,
     /// Connections on which a phone has registered.
     pub registered: Vec<ConnectionId>,

@@ -45,7 +45,7 @@ fn asked(menu: &Menu) -> EndId {
     end
 }
 
-/// Makes a call whose document has dialled the agent and connected it.
+/// Makes a call connected with the agent that its document has dialled.
 fn connected(document: &str) -> (Menu, EndId) {
     let mut menu = menu(document);
     let desk = asked(&menu);

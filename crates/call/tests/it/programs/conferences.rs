@@ -47,7 +47,7 @@ impl Party {
         self.bench.pass(Duration::from_millis(600));
         self.callers.len() - 1
     }
-    /// Adds a caller whose application answers with this document.
+    /// Adds a caller to an application that answers with this document.
     fn asks_by(&mut self, document: &str) -> Dialing {
         let caller = self.bench.invite(CARRIER, "+14155550100", &offer());
         self.bench.expect(CARRIER, "SIP/2.0 100");

@@ -201,7 +201,7 @@ pub(crate) fn parameter<'r>(request: &'r DocumentRequest, name: &str) -> Option<
     request.parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
 }
 
-/// Makes a call to an application whose dialled numbers go to the PBX, and to the backup if that fails.
+/// Makes a call to an application that dials numbers at the PBX, and at the backup if that fails.
 pub(crate) fn with_backup(document: &str) -> Menu {
     let mut app = App::new("ivr", AppDocument::Url { url: URL.to_owned(), method: WebhookMethod::Post });
     app.connect = vec![to_trunk("pbx"), to_trunk("backup")];

@@ -6,7 +6,7 @@ use super::*;
 use crate::bench::Sent;
 use crate::bench::agents::hang_up;
 
-/// Makes a call whose caller is sent to the PBX; returns the REFER.
+/// Makes a call and sends its caller to the PBX; returns the REFER.
 pub(crate) fn referred() -> (Menu, Sent) {
     let mut menu = Menu::answered(
         "<Refer action='/after'><Sip>sip:bob@10.0.0.20?X-Room=blue%20sky&amp;Route=x</Sip></Refer><Say>never</Say>",

@@ -31,7 +31,7 @@ struct Known {
 }
 
 impl Parties {
-    /// Returns the parties of a call whose recording begins; they count as present since its answer.
+    /// Returns the parties of a call at the start of its recording; they count as present since its answer.
     pub(super) fn begin(cx: &mut Cx<'_>, answered: SystemTime, has_program: bool) -> Parties {
         let mut parties = Parties::default();
         let current = current(cx, has_program).unwrap_or_default();
