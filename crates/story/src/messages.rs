@@ -1,7 +1,7 @@
-//! A call's messages as they were on the wire: kept for as long as there is room, the beginning of a call and its latest.
+//! Messages of a call as they were on the wire, within a memory limit: the first ones of the call and the latest.
 //!
-//! Almost no message is ever looked at. While a call is set up its messages are therefore only held; what is secret is
-//! overwritten when they are shown, or when they are [settled](Messages::settle), whichever is first.
+//! Most messages are never shown. During call set-up they are therefore kept unmasked; secrets are masked when a
+//! message is shown or [settled](Messages::settle), whichever is first.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
@@ -17,7 +17,7 @@ use crate::limits::{
 };
 use crate::masked::mask;
 
-/// The way of a message.
+/// Addresses and transport of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Way {
     /// Address of the edge, which is that of the machine and not the announced one, and the port of the listener; null
@@ -29,7 +29,7 @@ pub struct Way {
     pub transport: Transport,
 }
 
-/// A message as it was on the wire, secrets overwritten by `*`, one for each octet.
+/// A message as it was on the wire, with each octet of a secret replaced by `*`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RawMessage {
     /// The message [as it was on the wire](../operate/traces.md#messages-as-they-were-on-the-wire), with `?raw=true` and while it
@@ -39,7 +39,7 @@ pub struct RawMessage {
     /// Octets missing at its end.
     #[serde(skip_serializing_if = "is_zero")]
     pub cut: usize,
-    /// Where from and where to.
+    /// Addresses and transport.
     #[serde(flatten)]
     pub way: Way,
 }
@@ -53,17 +53,18 @@ fn is_zero(number: &usize) -> bool {
     *number == 0
 }
 
-/// A message on its way, with its secrets: it has no `Debug`.
+/// A message with its secrets, which therefore has no `Debug`.
 #[derive(Clone, Copy)]
 pub struct Wire<'a> {
-    /// Its octets.
+    /// Octets of the message.
     pub bytes: &'a Bytes,
-    /// Where from and where to.
+    /// Addresses and transport.
     pub way: Way,
 }
 
 impl Wire<'_> {
-    /// What is kept of it, and how many octets are not. A message of a stream is copied: it is a part of what was read with others.
+    /// Returns the kept octets and the number of truncated ones. A message of a stream is copied, because it shares
+    /// its buffer with others.
     fn kept(&self) -> (Bytes, usize) {
         let kept = self.bytes.slice(..self.bytes.len().min(MESSAGE_TEXT_BYTES));
         let cut = self.bytes.len() - kept.len();
@@ -73,17 +74,17 @@ impl Wire<'_> {
         }
     }
 
-    /// As it may be shown.
+    /// Returns the message with secrets masked.
     pub fn masked(&self) -> RawMessage {
         let (kept, cut) = self.kept();
         RawMessage { raw: as_shown(&kept).into(), cut, way: self.way }
     }
 }
 
-/// Room is made for so many places of a block at a time.
+/// Step in which a block's list of messages grows.
 const PLACES_STEP: usize = 8;
 
-/// A message in a block.
+/// Position of a message in a block.
 #[derive(Debug, Clone, Copy)]
 struct Place {
     /// Index in `ways`.
@@ -92,27 +93,27 @@ struct Place {
     cut: u32,
 }
 
-/// Messages that follow one another.
+/// A block of consecutive messages.
 struct Block {
-    /// Number of the first one.
+    /// Number of the first message.
     first: u32,
     places: Vec<Place>,
     text: Text,
 }
 
-/// `Debug` shows no text message: it is long.
+/// Omits the texts of messages, which are long.
 impl std::fmt::Debug for Block {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Block({} from {}, {} bytes)", self.places.len(), self.first, self.bytes())
     }
 }
 
-/// The texts of a block, one behind the other.
+/// Concatenated texts of a block.
 enum Text {
-    /// Further ones follow: the first ones masked, one behind the other, the others as they were on the wire, where the transactions hold
-    /// them as well.
+    /// An open block: the first messages are masked and concatenated; later ones are as on the wire, in buffers
+    /// shared with the transactions.
     Open { masked: Vec<u8>, raw: Vec<Bytes> },
-    /// As LZ4 has it, masked: messages of a call are much alike.
+    /// Masked texts compressed with LZ4: messages of a call are similar.
     Packed(Box<[u8]>),
 }
 
@@ -132,7 +133,7 @@ impl Block {
         text + self.places.capacity() * size_of::<Place>() + MESSAGE_BLOCK_OVERHEAD_BYTES
     }
 
-    /// Octets of its texts.
+    /// Returns the total length of the texts in octets.
     fn length(&self) -> usize {
         self.places.iter().map(|place| usize::from(place.length)).sum()
     }
@@ -141,7 +142,7 @@ impl Block {
         matches!(self.text, Text::Open { .. })
     }
 
-    /// Adds a message, unless it was sent `again` and is there; its number.
+    /// Adds a message, unless it is a retransmission of a kept one. Returns its number.
     fn add(&mut self, place: Place, bytes: Bytes, again: bool) -> Option<u32> {
         let before = if again { self.repeated(place.way, &bytes) } else { None };
         let at = match (before, &mut self.text) {
@@ -162,7 +163,7 @@ impl Block {
         self.first.checked_add(u32::try_from(at).ok()?)
     }
 
-    /// The place where the same message was sent before.
+    /// Returns the position of an identical earlier message.
     fn repeated(&self, way: u8, bytes: &[u8]) -> Option<usize> {
         let Text::Open { masked, raw } = &self.text else { return None };
         let hidden = self.places.len().checked_sub(raw.len())?;
@@ -182,7 +183,7 @@ impl Block {
         self.begins().enumerate().position(&mut is_it)
     }
 
-    /// All its texts, masked; `like` is those of the call's first block.
+    /// Returns all texts, masked; `like` has the texts of the call's first block.
     fn texts(&self, like: &[u8]) -> Option<Cow<'_, [u8]>> {
         match &self.text {
             Text::Open { masked, raw } if raw.is_empty() => Some(Cow::Borrowed(masked)),
@@ -196,7 +197,7 @@ impl Block {
         }
     }
 
-    /// Overwrites what is secret.
+    /// Masks the messages.
     fn hide(&mut self) {
         let Text::Open { masked, raw } = &mut self.text else { return };
         masked.reserve_exact(raw.iter().map(Bytes::len).sum());
@@ -205,7 +206,7 @@ impl Block {
         self.places.shrink_to_fit();
     }
 
-    /// Each place with where its text begins.
+    /// Returns each position with the offset of its text.
     fn begins(&self) -> impl Iterator<Item = (usize, Place)> {
         self.places.iter().scan(0, |at, place| {
             let begins = *at;
@@ -215,7 +216,7 @@ impl Block {
     }
 }
 
-/// Adds messages to others, with their secrets overwritten.
+/// Appends masked messages.
 fn add_masked(masked: &mut Vec<u8>, raw: &[Bytes]) {
     for message in raw {
         let begins = masked.len();
@@ -224,34 +225,34 @@ fn add_masked(masked: &mut Vec<u8>, raw: &[Bytes]) {
     }
 }
 
-/// A message with its secrets overwritten.
+/// Returns a masked message.
 fn as_shown(bytes: &[u8]) -> Vec<u8> {
     let mut shown = bytes.to_vec();
     mask(&mut shown);
     shown
 }
 
-/// A call's messages.
+/// Messages of a call.
 #[derive(Debug, Default)]
 pub struct Messages {
     ways: Vec<Way>,
-    /// In order, the last one open. Those of the beginning stay, of the others the oldest go first.
+    /// Blocks in order; only the last one is open. The first blocks stay, of the others the oldest are dropped first.
     blocks: VecDeque<Block>,
-    /// How many are of the beginning.
+    /// Number of first blocks, which stay.
     first: usize,
     bytes: usize,
     next: u32,
 }
 
 impl Messages {
-    /// What they take, in bytes.
+    /// Returns the memory used, in bytes.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Keeps one as it is; its number. What was sent `again` lately is kept once.
+    /// Keeps a message unmasked. Returns its number; a recent message sent `again` is kept once.
     pub fn keep(&mut self, message: &Wire<'_>, again: bool) -> Option<u32> {
-        // A call of more ways has more to it than its texts.
+        // A call with more flows is exceptional: its further messages are not kept.
         let way = u8::try_from(self.way(message.way)).ok()?;
         let (kept, cut) = message.kept();
         let place = Place { way, length: u16::try_from(kept.len()).ok()?, cut: u32::try_from(cut).unwrap_or(u32::MAX) };
@@ -273,8 +274,7 @@ impl Messages {
         Some(number)
     }
 
-    /// Overwrites what is secret in those that came last, and packs them where they are worth it: done once a call is set up,
-    /// so that what is held takes little.
+    /// Masks the latest messages, and compresses them if that saves memory: done once a call is established.
     pub fn settle(&mut self) {
         let Some(block) = self.blocks.back_mut().filter(|block| block.is_open()) else { return };
         if block.length() >= MESSAGE_BLOCK_BYTES {
@@ -293,12 +293,12 @@ impl Messages {
         })
     }
 
-    /// Closes the last block, and makes room where the call has too many.
+    /// Compresses the last block, and drops messages beyond the memory limit.
     fn pack(&mut self) {
         if !self.blocks.back().is_some_and(Block::is_open) {
             return;
         }
-        // The first block is a pattern for the others: Via, numbers, tags and descriptions come again and again.
+        // The first block is the dictionary of the others: Via, numbers, tags and SDP recur.
         let like = if self.blocks.len() > 1 { self.pattern() } else { Vec::new() };
         let Some(block) = self.blocks.back_mut() else { return };
         let before = block.bytes();
@@ -309,7 +309,7 @@ impl Messages {
         if self.first + 1 == self.blocks.len() && self.bytes <= MESSAGE_TEXTS_BYTES_PER_CALL / 2 {
             self.first += 1;
         }
-        // What is open comes besides.
+        // An open block needs additional memory.
         while self.bytes + OPEN_MESSAGES_BYTES + MESSAGE_BLOCK_OVERHEAD_BYTES > MESSAGE_TEXTS_BYTES_PER_CALL
             && let Some(gone) = self.blocks.remove(self.first.max(1))
         {
@@ -317,12 +317,12 @@ impl Messages {
         }
     }
 
-    /// The texts of the first block, which always stays.
+    /// Returns the texts of the first block, which always stays.
     fn pattern(&self) -> Vec<u8> {
         self.blocks.front().and_then(|block| block.texts(&[])).map(Cow::into_owned).unwrap_or_default()
     }
 
-    /// All that are still kept, by their numbers.
+    /// Returns all kept messages by number.
     pub fn all(&self) -> HashMap<u32, RawMessage> {
         let (mut all, like) = (HashMap::new(), self.pattern());
         for (at, block) in self.blocks.iter().enumerate() {
@@ -338,7 +338,7 @@ impl Messages {
         all
     }
 
-    /// Lets all go; how many.
+    /// Drops all messages. Returns their number.
     pub fn forget(&mut self) -> usize {
         let gone = self.blocks.iter().map(|block| block.places.len()).sum();
         *self = Messages { next: self.next, ..Messages::default() };
@@ -359,7 +359,7 @@ mod tests {
         messages.keep(&Wire { bytes: &Bytes::copy_from_slice(text.as_bytes()), way: way(port) }, again)
     }
 
-    /// Text that is like none before.
+    /// Returns a text that resembles no earlier one.
     fn strange(mark: u32, length: usize) -> String {
         let mut seed = mark.wrapping_mul(2_654_435_761) | 1;
         let next = |_| {

@@ -1,4 +1,4 @@
-//! Who calls whom, as read from a request; and numbers as log lines may show them.
+//! Caller and callee of a request, and masking of numbers for log lines.
 
 pub use trunkgate_route::number::steers;
 use trunkgate_route::number::{Incomplete, compact};
@@ -7,47 +7,48 @@ use trunkgate_sip::{Message, Uri};
 
 use crate::limits::{DISPLAY_NAME_CHARS, NUMBER_CHARS};
 
-/// The calling party.
+/// Caller of a request.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct Caller {
-    /// Its number; of an anonymous one the text is empty.
+    /// Number of the caller; its text is empty if the caller is anonymous.
     pub number: Number,
-    /// Display name without quotes, cleaned; empty where there is none.
+    /// Sanitized display name without quotes; may be empty.
     pub display: String,
-    /// Whether it hides its number (RFC 3323 §4.1.1.3).
+    /// Whether the caller withholds its number (RFC 3323 §4.1.1.3).
     pub anonymous: bool,
 }
 
 impl Caller {
-    /// One that is not known.
+    /// Returns an unknown caller.
     pub fn unknown() -> Caller {
         Caller { number: Number::unknown(), display: String::new(), anonymous: true }
     }
-    /// As shown in views and records.
+    /// Returns the caller's number for views and records.
     pub fn shown(&self) -> String {
         if self.anonymous { "anonymous".to_owned() } else { plain(&self.number.text, NUMBER_CHARS) }
     }
-    /// What tells it from other callers, where anything does.
+    /// Returns the number that identifies the caller, if there is one.
     pub fn known_number(&self) -> Option<&str> {
         Some(self.number.text.as_str()).filter(|text| !self.anonymous && !text.is_empty())
     }
 }
 
-/// The called party: the Request-URI's user. Where that is only the name that we are registered by, To says who is called.
+/// Returns the called number: the user of the Request-URI, or of To if the Request-URI has the user of the trunk's
+/// registration.
 pub fn called(request: &Message, trunk: &Trunk, numbers: &Numbers) -> Result<Number, Incomplete> {
     let (user, context) = dialled(request, trunk).ok_or(Incomplete)?;
     numbers.normalise(&user, context.as_deref())
 }
 
-/// Whether an INVITE asks for an emergency number: one that no limit refuses.
+/// Returns whether an INVITE is an emergency call, to which limits do not apply.
 pub fn is_emergency(request: &Message, trunk: &Trunk, numbers: &Numbers) -> bool {
     dialled(request, trunk).is_some_and(|(user, _)| numbers.is_emergency_text(&user))
 }
 
-/// Parameters of the called number that its trunk is trusted with (RFC 3966 §3), as they follow a number: `;npdi;rn=+14155550199`.
-/// One with a value that no number or name has is left out.
+/// Returns the parameters of the called number that its trunk may set (RFC 3966 §3), as they follow a number:
+/// `;npdi;rn=+14155550199`. Parameters with invalid values are omitted.
 pub fn number_parameters(request: &Message, trunk: &Trunk, numbers: &Numbers) -> Box<str> {
-    // An emergency call, which no limit refuses, is routed by its number alone.
+    // An emergency call, to which limits do not apply, is routed by its number alone.
     if trunk.number_parameters.is_empty() || is_emergency(request, trunk, numbers) {
         return Box::default();
     }
@@ -60,8 +61,8 @@ pub fn number_parameters(request: &Message, trunk: &Trunk, numbers: &Numbers) ->
     told.map_or_else(Box::default, String::into_boxed_str)
 }
 
-/// Whether a value is that of a number, a domain or a word, without anything that would end a user part or begin another parameter. A
-/// routing number must be one: it is judged as such.
+/// Returns whether a value is a number, a domain or a word, without characters that end a user part or begin another
+/// parameter. A routing number must consist of digits and separators.
 fn may_be_value(name: &str, value: &str) -> bool {
     let is_number = |byte: u8| byte.is_ascii_digit() || b"+-.".contains(&byte);
     match name {
@@ -70,14 +71,14 @@ fn may_be_value(name: &str, value: &str) -> bool {
     }
 }
 
-/// The called party's user part and its `phone-context`.
+/// Returns the callee's user part and its `phone-context`.
 fn dialled(request: &Message, trunk: &Trunk) -> Option<(String, Option<String>)> {
     of_dialled(request, trunk, |uri| {
         (shortened(&uri.user_unescaped()), uri.user_param("phone-context").map(str::to_owned))
     })
 }
 
-/// What the URI of the called party says.
+/// Applies `read` to the URI of the callee.
 fn of_dialled<T>(request: &Message, trunk: &Trunk, read: impl FnOnce(Uri<'_>) -> T) -> Option<T> {
     let uri = request.uri()?;
     let is_our_name = trunk.register.as_ref().is_some_and(|register| register.user == uri.user_unescaped());
@@ -86,7 +87,7 @@ fn of_dialled<T>(request: &Message, trunk: &Trunk, read: impl FnOnce(Uri<'_>) ->
     Some(read(of_to.unwrap_or(uri)))
 }
 
-/// The calling party: From.
+/// Returns the caller from From.
 pub fn caller(request: &Message, numbers: &Numbers) -> Caller {
     let from = request.from();
     let uri: Option<Uri<'_>> = from.as_ref().and_then(|f| f.parsed_uri());
@@ -100,8 +101,8 @@ pub fn caller(request: &Message, numbers: &Numbers) -> Caller {
     Caller { number, display: display_name(from.map_or(&[][..], |f| f.display)), anonymous }
 }
 
-/// Returns a display name without its quotes and escapes (RFC 3261 §25.1 quoted-string), and without anything that is no text or
-/// [steers] how it is shown.
+/// Returns a display name without its quotes and escapes (RFC 3261 §25.1 quoted-string), and without characters that
+/// are no text or [control](steers) the display.
 pub fn display_name(received: &[u8]) -> String {
     let text = String::from_utf8_lossy(received);
     let text = text.trim();
@@ -121,8 +122,8 @@ pub fn display_name(received: &[u8]) -> String {
     clean.trim().chars().take(DISPLAY_NAME_CHARS).collect()
 }
 
-/// A number as logs show it: `+1415****234`, a shorter one hidden whole. A name (`service`) and a short code (`911`) are
-/// nobody's number and stay readable, unless they hold what could upset a log line.
+/// Returns a number for logs: `+1415****234`, or `****` for a shorter one. Names (`service`) and short codes (`911`)
+/// identify no person and stay readable, unless they contain non-printing characters.
 pub fn mask(number: &str) -> String {
     const SHOWN: (usize, usize) = (5, 3);
     const SHORT_CHARS: usize = 11;
@@ -140,10 +141,10 @@ pub fn mask(number: &str) -> String {
     format!("{head}****{tail}")
 }
 
-/// Text of a far end as views, traces and log lines may hold it: no longer than `chars`, and without what steers a
-/// terminal, breaks a line or turns its reading direction (Unicode TR 36 §2.5).
+/// Returns text of a remote party for views, traces and log lines: at most `chars` characters, without characters
+/// that control a terminal, break a line or change the direction of writing (Unicode TR 36 §2.5).
 pub fn plain(text: &str, chars: usize) -> String {
-    // Each byte is looked at, whatever the others are: many at once.
+    // No early exit, so that the compiler can vectorize the check.
     let is_plain = |all: bool, byte: u8| all & matches!(byte, b' '..=b'~');
     if text.len() <= chars && text.bytes().fold(true, is_plain) {
         return text.to_owned();
@@ -151,8 +152,8 @@ pub fn plain(text: &str, chars: usize) -> String {
     text.chars().filter(|c| !steers(*c)).take(chars).collect()
 }
 
-/// Returns the first `chars` characters of a text that was refused, with an escape (`\u{200b}`) for each character that is not
-/// seen or steers how the text is shown.
+/// Returns the first `chars` characters of a rejected text, with escapes (`\u{200b}`) for characters that are
+/// invisible or control the display.
 pub fn escaped(text: &str, chars: usize) -> String {
     let mut escaped = String::new();
     for c in text.chars().take(chars) {
@@ -161,7 +162,7 @@ pub fn escaped(text: &str, chars: usize) -> String {
     escaped
 }
 
-/// A user part no longer than is kept; separators of a number do not count.
+/// Returns a user part of limited length; separators of a number do not count.
 pub fn shortened(user: &str) -> String {
     let digits = (user.len() > NUMBER_CHARS).then(|| compact(user)).flatten();
     digits.as_deref().unwrap_or(user).chars().take(NUMBER_CHARS).collect()

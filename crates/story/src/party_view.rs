@@ -1,4 +1,4 @@
-//! Trunks and agents as they are shown: what they do, what fails, how their audio sounds.
+//! Views of trunks and agents: state, failures and audio quality.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use trunkgate_sip::Transport;
 
 use crate::turns::TurnView;
 
-/// An agent at a glance.
+/// State of an agent.
 #[derive(Debug, Clone, Serialize)]
 pub struct AgentView {
     /// Name of the agent.
@@ -41,10 +41,10 @@ pub struct AgentView {
     pub lost: u64,
     /// Last failure.
     pub last_problem: Option<String>,
-    /// The same in its kind.
+    /// Kind of the last failure.
     #[serde(skip)]
     pub loss: Option<Loss>,
-    /// When that was.
+    /// Time of the last failure as an instant.
     #[serde(skip)]
     pub problem_at: Option<Instant>,
     /// Time of the last failure.
@@ -55,17 +55,17 @@ pub struct AgentView {
     pub probe_ms: Option<f64>,
     /// For a `skipped` agent: time until the next call tries it.
     pub next_try_ms: Option<u64>,
-    /// Whether it is skipped for what probes alone say: calls without another target try it all the same.
+    /// Whether the agent is skipped because of probes only: calls without another target still try it.
     #[serde(skip)]
     pub is_by_probes: bool,
     /// [Turns](../configure/agents.md#how-fast-it-answers) since the start, live calls included; null before the first.
     pub turn_ms: Option<TurnView>,
-    /// The same in buckets, for the metrics.
+    /// Turn latencies as a histogram, for the metrics.
     #[serde(skip)]
     pub turns: Arc<AgentTurns>,
 }
 
-/// Calls of the last hour in which an agent failed.
+/// Failed calls of an agent in the last hour.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AgentFailures {
     /// Number of these calls.
@@ -82,10 +82,10 @@ pub struct AgentFailures {
     pub still: bool,
     /// Good calls in a row since; 0 if that is chance.
     pub good_since: u64,
-    /// In how many calls it failed since the failures before were past, up to the last one, and of how many.
+    /// Failed calls, and all calls, from the last recovery to the last failure.
     #[serde(skip)]
     pub lately: [u64; 2],
-    /// Whether the last of them did not reach it, or it was down after that, and a call, probe or connection has since.
+    /// Whether the agent was reached again after its last failure or outage.
     #[serde(skip)]
     pub reached_since: bool,
     /// Cause of the last failure.
@@ -94,12 +94,12 @@ pub struct AgentFailures {
     pub causes: Vec<CauseView>,
     /// Last of these calls.
     pub last_sid: String,
-    /// Time of the last of them.
+    /// Time of the last failure.
     #[serde(skip)]
     pub at: Option<Instant>,
 }
 
-/// Calls in which an agent failed for one cause.
+/// Failed calls of an agent with one cause.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CauseView {
     /// The cause as a phrase.
@@ -108,7 +108,7 @@ pub struct CauseView {
     pub calls: u64,
 }
 
-/// The same of the last five minutes.
+/// Affected calls of the last five minutes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Recent {
     /// Affected calls.
@@ -118,7 +118,7 @@ pub struct Recent {
 }
 
 impl Recent {
-    /// `(18 of 18 in the last 5 min)` behind the figures of an hour, where it says more than they do.
+    /// Returns `(18 of 18 in the last 5 min)`, as an addition to the figures of an hour, unless both are equal.
     pub fn beside(&self, calls: u64, of: u64) -> String {
         match self.of {
             0 => String::new(),
@@ -140,10 +140,10 @@ pub struct UnreachedView {
     /// Last of these calls.
     #[serde(rename = "unreached_sid")]
     pub last_sid: Option<String>,
-    /// Lost callers of the last five minutes.
+    /// Calls with lost callers in the last five minutes.
     #[serde(skip)]
     pub recent_lost: u64,
-    /// The last of those whose callers were lost, the newest last.
+    /// Most recent calls with lost callers, the newest last.
     #[serde(skip)]
     pub lost_calls: Vec<LostCall>,
     /// Time of the last of these calls.
@@ -154,15 +154,15 @@ pub struct UnreachedView {
 /// A call that did not reach its last target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LostCall {
-    /// Time at which its caller was lost.
+    /// Time at which the caller was lost.
     pub at: Instant,
-    /// The name of its route.
+    /// Name of the route.
     pub route: Arc<str>,
     /// The call.
     pub sid: Arc<str>,
 }
 
-/// How we are registered with a trunk.
+/// Registration of the edge with a trunk.
 #[derive(Debug, Clone, Serialize)]
 pub struct RegistrationView {
     /// Registrar as in the configuration.
@@ -178,7 +178,7 @@ pub struct RegistrationView {
     pub fix: Option<String>,
 }
 
-/// A phone or PBX that has registered here.
+/// A phone or PBX registered at the edge.
 #[derive(Debug, Clone, Serialize)]
 pub struct PhoneView {
     /// Transport of its flow.
@@ -189,19 +189,19 @@ pub struct PhoneView {
     pub expires_at: String,
 }
 
-/// Calls tried towards a trunk in the last hour.
+/// Calls to a trunk in the last hour.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct TriedView {
     /// Calls to the trunk.
     pub tried: u64,
     /// Those of them that were answered.
     pub answered: u64,
-    /// When the last of all was, also of earlier hours.
+    /// Time of the last answered call, which may be older than an hour.
     #[serde(skip)]
     pub last_answered: Option<Instant>,
 }
 
-/// A trunk at a glance.
+/// State of a trunk.
 #[derive(Debug, Clone, Serialize)]
 pub struct TrunkView {
     /// Name of the trunk.
@@ -271,7 +271,7 @@ pub struct TrunkView {
     pub registrations: RegistrationsView,
 }
 
-/// Recordings that a group of recording servers (`[siprec.NAME]`) was asked for in the last hour.
+/// Recordings requested from a group of recording servers (`[siprec.NAME]`) in the last hour.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FailedRecordings {
     /// Calls that no server recorded.
@@ -292,7 +292,7 @@ pub struct FailedRecordings {
     pub last_sid: String,
 }
 
-/// The audio that a trunk's parties sent in answered calls that ended in the last hour.
+/// Audio quality of a trunk's parties in answered calls that ended in the last hour.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TrunkQuality {
     /// Mean MOS of the calls.
@@ -315,7 +315,7 @@ pub struct TrunkQuality {
     pub last_sid: Option<String>,
 }
 
-/// Calls that a trunk rejected in the last hour, but for a busy or absent called party.
+/// Calls that a trunk rejected in the last hour, except for a busy or absent callee.
 #[derive(Debug, Clone, Serialize)]
 pub struct RejectedView {
     /// Number of these calls.
@@ -324,13 +324,13 @@ pub struct RejectedView {
     pub of: u64,
     /// Those of the last five minutes.
     pub recent: Recent,
-    /// How many came in the last five minutes, and in the last hour, since those before were mended.
+    /// Rejections since earlier ones were solved, in the last five minutes and in the last hour.
     #[serde(skip)]
     pub present: [u64; 2],
-    /// Of how many of the latter the caller got no other target.
+    /// Rejections in the last hour, since earlier ones were solved, after which the caller got no other target.
     #[serde(skip)]
     pub present_lost: u64,
-    /// How many it rejected since those before were mended, up to the last one, and of how many.
+    /// Rejected calls, and all calls, from the last recovery to the last rejection.
     #[serde(skip)]
     pub lately: [u64; 2],
     /// Rejected calls since it last answered one.
@@ -348,15 +348,15 @@ pub struct RejectedView {
     pub fix: String,
     /// Last of these calls.
     pub last_sid: String,
-    /// Time of the last one.
+    /// Time of the last rejection.
     #[serde(skip)]
     pub at: Option<Instant>,
-    /// Whether calls were answered between those of now and the ones before.
+    /// Whether calls were answered between earlier and current rejections.
     #[serde(skip)]
     pub is_mended: bool,
 }
 
-/// Calls that were rejected with the same words.
+/// Calls rejected with the same code and text.
 #[derive(Debug, Clone, Serialize)]
 pub struct RejectionView {
     /// SIP code.
@@ -377,7 +377,7 @@ pub struct RejectionView {
     pub present: bool,
 }
 
-/// Faults of one kind in a trunk's calls: sides that were not heard, codecs that do not fit, packets that do not leave.
+/// Faults of one kind in a trunk's calls: silent sides, codec mismatch, packets that could not be sent.
 #[derive(Debug, Clone, Serialize)]
 pub struct FaultView {
     /// Affected calls in the last hour.
@@ -402,15 +402,15 @@ pub struct FaultView {
     /// Causes of `unheard` alone, the newest last.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub kinds: Vec<KindView>,
-    /// Time of the last one, where it is kept.
+    /// Time of the last affected call, if kept.
     #[serde(skip)]
     pub at: Option<Instant>,
-    /// Of sides that were not heard: the other sides that were not heard either, by name, each with the number of these calls.
+    /// For silent sides: number of calls in which the other side was silent too, by its name.
     #[serde(skip)]
     pub both: Vec<(String, u64)>,
 }
 
-/// One cause for which sides of a trunk were not heard.
+/// Silent sides of a trunk with one cause.
 #[derive(Debug, Clone, Serialize)]
 pub struct KindView {
     /// Cause, as above.
@@ -426,7 +426,7 @@ pub struct KindView {
     pub last_sid: String,
 }
 
-/// Registrations of a trunk.
+/// Registrations of a trunk, and of phones at it.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct RegistrationsView {
     /// Registration of the edge with the trunk; absent without `register`.
@@ -437,7 +437,7 @@ pub struct RegistrationsView {
     pub phones: Option<Vec<PhoneView>>,
 }
 
-/// Our addresses that an address of a peer is shown.
+/// Addresses of the edge shown to an address of a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Announced {
     /// Address of the peer.
@@ -449,7 +449,7 @@ pub struct Announced {
     pub media: Option<IpAddr>,
 }
 
-/// A peer at a glance.
+/// State of a peer.
 #[derive(Debug, Clone, Serialize)]
 pub struct PeerView {
     /// URI as in the configuration.
@@ -460,7 +460,7 @@ pub struct PeerView {
     pub addresses: Vec<AddressView>,
 }
 
-/// One address of a peer.
+/// State of an address of a peer.
 #[derive(Debug, Clone, Serialize)]
 pub struct AddressView {
     /// `udp`, `tcp`, `tls`.
@@ -486,7 +486,7 @@ pub struct AddressView {
     pub last_problem: Option<String>,
 }
 
-/// Returns the word of a state: `up`, `down`, `unknown`.
+/// Returns the name of a state: `up`, `down`, `unknown`.
 pub const fn state_word(up: Option<bool>) -> &'static str {
     match up {
         Some(true) => "up",

@@ -1,4 +1,4 @@
-//! Causes of ITU-T Q.850 that carriers send in Reason (RFC 3326), in words.
+//! Causes of ITU-T Q.850, which carriers send in Reason (RFC 3326).
 
 /// Common causes with their names.
 pub const CAUSES: [(u8, &str); 43] = [
@@ -52,7 +52,7 @@ pub fn name(cause: u8) -> Option<&'static str> {
     CAUSES.iter().find(|(known, _)| *known == cause).map(|(_, name)| *name)
 }
 
-/// Returns a cause in words: `Q.850 34, no circuit available`.
+/// Returns a cause as text: `Q.850 34, no circuit available`.
 pub fn words(cause: u8) -> String {
     match name(cause) {
         Some(name) => format!("Q.850 {cause}, {name}"),

@@ -1,4 +1,4 @@
-//! Scores of what is heard, and the counters of an end as they are shown.
+//! Mean opinion scores of received audio, and packet counters for display.
 
 use serde::{Deserialize, Serialize};
 use trunkgate_media::EndCounters;
@@ -6,18 +6,18 @@ use trunkgate_media::mos::{Codec, delay_ms, mos};
 
 use crate::view::RtpView;
 
-/// Scores of intervals, added up.
+/// Sum of the scores of intervals.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Scored {
     count: u64,
-    /// In thousandths.
+    /// Sum of scores in thousandths.
     sum: u64,
-    /// The same; 0: there is none.
+    /// Lowest score in thousandths; 0: none.
     lowest: u64,
 }
 
 impl Scored {
-    /// Adds others.
+    /// Adds other scores.
     pub fn add(&mut self, other: Scored) {
         self.count += other.count;
         self.sum += other.sum;
@@ -26,15 +26,15 @@ impl Scored {
             (one, two) => one.min(two),
         };
     }
-    /// The lowest, to hundredths.
+    /// Returns the lowest score, rounded to hundredths.
     pub fn lowest(&self) -> Option<f64> {
         (self.lowest > 0).then(|| hundredths(self.lowest as f64 / 1000.0))
     }
-    /// Their mean, to hundredths.
+    /// Returns the mean score, rounded to hundredths.
     pub fn mean(&self) -> Option<f64> {
         (self.count > 0).then(|| hundredths(self.sum as f64 / self.count as f64 / 1000.0))
     }
-    /// Returns one score, of a whole call, where there is no other.
+    /// Returns the score of the whole call if there are no scores of intervals.
     pub fn or_whole(self, whole: Option<f64>) -> Scored {
         match whole.filter(|_| self.count == 0) {
             Some(whole) => {
@@ -44,7 +44,7 @@ impl Scored {
             None => self,
         }
     }
-    /// Returns those of an end.
+    /// Returns the scores of an end.
     pub fn of(counters: &EndCounters) -> Scored {
         let scores = &counters.scores;
         Scored { count: scores.count.get(), sum: scores.sum.get(), lowest: scores.lowest.get() }
@@ -55,7 +55,7 @@ fn hundredths(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
 }
 
-/// Adds an end's counters to a view.
+/// Adds the counters of an end to a view.
 pub fn add_counters(rtp: &mut RtpView, counters: &EndCounters) {
     let ms = |us: u64| us as f64 / 1000.0;
     rtp.rx_packets += counters.rx_packets.get();
@@ -78,21 +78,21 @@ pub fn add_counters(rtp: &mut RtpView, counters: &EndCounters) {
     }
 }
 
-/// The same for an end that goes, with its scores.
+/// Adds the counters and scores of an end that is removed.
 pub fn retire(earlier: &mut RtpView, scores: &mut Scored, counters: &EndCounters) {
     add_counters(earlier, counters);
     scores.add(Scored::of(counters));
 }
 
-/// How speech sounds of which so many packets of so many were lost, in hundredths; `None` where none was to come, or
-/// nothing is known of the codec.
+/// Returns the mean opinion score, rounded to hundredths, for `lost_of` (packets lost, packets expected); `None`: no
+/// packets were expected, or the codec has no score.
 pub fn score(codec: Option<Codec>, lost_of: (u64, u64), jitter_us: u64, rtt_us: u64) -> Option<f64> {
     let (lost, of) = lost_of;
     let codec = codec.filter(|_| of > 0)?;
     Some(hundredths(mos(codec, lost.min(of) as f64 / of as f64, delay_ms(jitter_us, rtt_us))))
 }
 
-/// Scores a view as a whole, both ways.
+/// Sets the scores of a view in both directions.
 pub fn score_view(rtp: &mut RtpView, codec: Option<Codec>) {
     let us = |ms: f64| (ms * 1000.0) as u64;
     let rtt = us(rtp.rtt_ms.unwrap_or(0.0));

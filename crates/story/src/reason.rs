@@ -1,8 +1,8 @@
-//! Why a call was refused or ended: stable slugs, the same in log, call record, metric, trace and Reason header.
+//! Reasons for which calls are refused or end: stable slugs for log, call record, metrics, trace and Reason header.
 
 use trunkgate_media::agent::Loss;
 
-/// One row of the table of reasons.
+/// Row of the table of reasons.
 struct Row {
     slug: &'static str,
     sentence: &'static str,
@@ -21,14 +21,14 @@ macro_rules! reasons {
         q850: $q850:literal,
         outcome: $outcome:literal,
     })*) => {
-        /// A reason, as in the contract's logs and call records.
+        /// Reason of a call's end or refusal, as in logs and call records.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
         pub enum ReasonSlug {
             $(#[doc = $sentence] #[serde(rename = $slug)] $name,)*
         }
 
         impl ReasonSlug {
-            /// Every reason, for documents and tests.
+            /// All reasons, for documentation and tests.
             pub const ALL: [ReasonSlug; [$($slug),*].len()] = [$(ReasonSlug::$name),*];
 
             const fn row(self) -> &'static Row {
@@ -47,9 +47,9 @@ macro_rules! reasons {
     };
 }
 
-// `sentence`: the meaning, as a clause without a full stop. `cause`: the events that lead to the reason, as sentences. `fix`: what
-// to do about it; none for a normal end. `q850`: the ITU-T Q.850 cause where the remote party gave none (26: non-selected user
-// clearing). `outcome`: that of a call that ended for this reason before it was answered.
+// `sentence`: meaning, as a clause without a full stop. `cause`: events that lead to the reason, as sentences. `fix`:
+// remedy; none for a normal end. `q850`: ITU-T Q.850 cause if the remote party gave none (26: non-selected user
+// clearing). `outcome`: outcome of a call that ended for this reason before it was answered.
 reasons! {
     CallerHungUp {
         slug: "caller_hung_up",
@@ -723,7 +723,7 @@ impl ReasonSlug {
         self.row().cause
     }
 
-    /// Whether an agent has failed: it could not be had, or was lost.
+    /// Returns whether the reason is a failure of an agent: unreachable or lost.
     pub const fn is_agent_failure(self) -> bool {
         matches!(
             self,
@@ -742,12 +742,12 @@ impl ReasonSlug {
         )
     }
 
-    /// Returns what to do about it; `None` for a normal end: hang-up, busy, transfer, or a command.
+    /// Returns the remedy; `None` for a normal end: hang-up, busy, transfer, or a command.
     pub const fn fix(self) -> Option<&'static str> {
         self.row().fix
     }
 
-    /// Returns the ITU-T Q.850 cause, for where the remote party gave none.
+    /// Returns the ITU-T Q.850 cause, used if the remote party gave none.
     pub const fn q850(self) -> u8 {
         self.row().q850
     }
@@ -757,7 +757,7 @@ impl ReasonSlug {
         self.row().outcome
     }
 
-    /// How an agent was lost.
+    /// Returns the reason for a loss of an agent.
     pub const fn of_loss(loss: Loss) -> ReasonSlug {
         match loss {
             Loss::Unreachable => ReasonSlug::AgentUnreachable,
@@ -775,18 +775,18 @@ impl ReasonSlug {
         }
     }
 
-    /// The value of a Reason header (RFC 3326) that carries the cause and the slug.
+    /// Returns the value of a Reason header (RFC 3326) with the cause and the slug.
     pub fn header(self, q850: u8) -> String {
         let cause = format!("Q.850;cause={q850};text=\"{}\"", self.as_str());
         if self == ReasonSlug::AnsweredElsewhere {
-            // As in the CANCEL to those that had not answered: no missed call.
+            // As in the CANCEL to targets that had not answered, so that they show no missed call.
             return format!("{}, {cause}", trunkgate_sip::COMPLETED_ELSEWHERE);
         }
         cause
     }
 }
 
-/// The Q.850 cause in a Reason header's value (RFC 3326, RFC 6432), where it has one.
+/// Returns the Q.850 cause in the value of a Reason header (RFC 3326, RFC 6432).
 pub fn q850_of(value: &[u8]) -> Option<u8> {
     let text = std::str::from_utf8(value).ok()?;
     text.split(',').find_map(|entry| {
@@ -800,7 +800,7 @@ pub fn q850_of(value: &[u8]) -> Option<u8> {
     })
 }
 
-/// The Q.850 cause of a final SIP answer, by the table of RFC 3398 §8.2.6.1.
+/// Returns the Q.850 cause of a final SIP response, by the table of RFC 3398 §8.2.6.1.
 pub const fn q850_of_code(code: u16) -> u8 {
     match code {
         200..=299 => 16,

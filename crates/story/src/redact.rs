@@ -1,6 +1,5 @@
-//! Addresses in sentences of the log and of traces, without what in them may be a secret: a password, what a web
-//! address has before its `@` and behind its path, and parameters. Agents and far ends choose what they are called
-//! by.
+//! Removal of secrets from addresses in log and trace sentences: passwords, user information and query strings of
+//! URLs, and parameters. Agents and remote parties choose the addresses, so any text may occur.
 
 mod document;
 mod reference;
@@ -10,27 +9,26 @@ use reference::{PATH_BEGINS, SLASHES, is_broken, secrets};
 
 use crate::masked;
 
-/// What stands behind an address in a sentence.
+/// Punctuation that may follow an address in a sentence.
 const PUNCTUATION: [char; 7] = [',', '.', ':', ';', ')', '>', '`'];
-/// A parameter that says no more than how an address is reached.
+/// Parameter that is shown, since it only names the transport.
 const TRANSPORT: &str = ";transport=";
 
-/// What stands around an address in a document: quotes and the brackets of tags.
+/// Delimiters around an address in a document: quotation marks and tag brackets.
 const DELIMITERS: [char; 4] = ['"', '\'', '<', '>'];
-/// Escapes of the three characters that tell which part of an address is secret, in XML, JSON, forms, and forms in
-/// forms.
+/// Escapes of the three characters that delimit secrets in an address: XML, JSON, forms, and nested forms.
 const ESCAPES: [(char, &[&str]); 3] = [
     ('@', &["&#64;", "&#x40;", "&commat;", "\\u0040", "%40", "%2540"]),
     (':', &["&#58;", "&#x3a;", "&colon;", "\\u003a", "%3a", "%253a"]),
     ('/', &["&#47;", "&#x2f;", "&sol;", "\\u002f", "\\/", "%2f", "%252f"]),
 ];
-/// Characters of a text with an address, or with one that is escaped or in a comment.
+/// Characters of which at least one occurs in an address, an escape or a comment.
 const SIGNS: &[u8] = b"@%&\\?";
 
-/// Returns a sentence or document without what in its addresses may be a secret, and without passwords in attributes.
-/// Where an `@` is escaped, addresses are shown unescaped; comments in XML, which may split one, are left out.
+/// Returns a sentence or document without secrets in its addresses, and without passwords in attributes. If an `@` is
+/// escaped, the address is shown unescaped; XML comments, which may split an address, are removed.
 pub fn addresses(text: String) -> String {
-    // Each line of a log or trace comes here.
+    // Fast path: every log and trace line is checked.
     let hidden = passwords(&text);
     let has_sign = text.bytes().any(|byte| SIGNS.contains(&byte));
     if hidden.is_empty() && !has_sign && !["://", "tel:"].iter().any(|mark| text.contains(mark)) {
@@ -48,8 +46,8 @@ pub fn addresses(text: String) -> String {
     text.split_inclusive(char::is_whitespace).map(shown_word).collect()
 }
 
-/// Returns a SIP address as it is shown and stored: without its password, its headers, and parameters whose names say
-/// that they are secret. Any other text is returned as it is.
+/// Returns a SIP address without its password, headers and secret parameters, for display and storage. Any other text
+/// is returned unchanged.
 pub fn sip_uri(text: &str) -> String {
     let is_sip = |scheme: &str| ["sip", "sips"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
     let Some((scheme, rest)) = text.split_once(':').filter(|(scheme, _)| is_sip(scheme)) else {
@@ -63,7 +61,7 @@ pub fn sip_uri(text: &str) -> String {
     format!("{scheme}:{user}{}", without_secret_parameters(host.split('?').next().unwrap_or_default()))
 }
 
-/// Returns a user part, or a host with its parameters, without those that are secret.
+/// Returns a user part, or a host with its parameters, without secret parameters.
 fn without_secret_parameters(text: &str) -> String {
     let mut parts = text.split(';');
     let first = parts.next().unwrap_or_default().to_owned();
@@ -72,7 +70,7 @@ fn without_secret_parameters(text: &str) -> String {
     shown.fold(first, |all, parameter| format!("{all};{parameter}"))
 }
 
-/// Returns a word without secrets: as it is written, and as it is meant where it has an escaped `@`.
+/// Returns a word without secrets, also in its unescaped form if it has an escaped `@`.
 fn shown_word(text: &str) -> String {
     let shown = word(text);
     match unescaped(&shown) {
@@ -81,7 +79,7 @@ fn shown_word(text: &str) -> String {
     }
 }
 
-/// Undoes the escapes of a word; `None`: it has no escaped `@`.
+/// Returns a word with its escapes undone; `None`: the word has no escaped `@`.
 fn unescaped(text: &str) -> Option<String> {
     let lower = text.to_ascii_lowercase();
     let [(_, at), ..] = ESCAPES;
@@ -121,8 +119,7 @@ fn word(text: &str) -> String {
     shown + behind + space
 }
 
-/// Returns where the first address of a word ends: at a delimiter that is no part of what a web address has before its
-/// `@`.
+/// Returns the end of the first address in a word: a delimiter outside the user information of a URL.
 fn piece_end(text: &str) -> usize {
     let Some(end) = text.find(DELIMITERS) else { return text.len() };
     let scheme = text.get(..end).and_then(|piece| piece.find("://"));
@@ -136,12 +133,12 @@ fn piece_end(text: &str) -> usize {
     }
 }
 
-/// What stands between the scheme and the path of a web address.
+/// Returns the authority of a URL: the part between scheme and path.
 fn authority(rest: &str) -> &str {
     rest.split(PATH_BEGINS).next().unwrap_or_default()
 }
 
-/// One address, or a word that is none.
+/// Returns one address, or another word, without secrets.
 fn address(text: &str) -> String {
     if let Some((front, rest)) = text.split_once("://") {
         return format!("{}://{}", sip(front), web(rest));
@@ -157,7 +154,7 @@ fn address(text: &str) -> String {
     without(text, hidden).split('?').next().unwrap_or_default().to_owned()
 }
 
-/// Host and path; a path may have addresses of its own.
+/// Returns host and path of a URL; the path may contain further addresses.
 fn web(rest: &str) -> String {
     let host = host_begin(rest, 0, rest.rfind('@'));
     let place = rest.get(host..).and_then(|rest| rest.split(['?', '#']).next()).unwrap_or_default();
@@ -171,9 +168,9 @@ fn web(rest: &str) -> String {
     shown + place.get(from..).unwrap_or_default()
 }
 
-/// Returns where the host of an authority begins that is at a place of a text: behind the last `@` of the authority,
-/// or of the text (`last`) where the password has a `/`, `?` or `#` that was not escaped. That seems to end the
-/// authority, and what is left has no port behind its colon.
+/// Returns the start of the host in an authority at a given offset: after the last `@` of the authority, or after the
+/// last `@` of the text (`last`) if the password has an unescaped `/`, `?` or `#`. Such a character seems to end the
+/// authority, and the remainder has no port after its colon.
 fn host_begin(text: &str, from: usize, last: Option<usize>) -> usize {
     let rest = text.get(from..).unwrap_or_default();
     let inside = rest.trim_start_matches(SLASHES);
@@ -187,7 +184,7 @@ fn host_begin(text: &str, from: usize, last: Option<usize>) -> usize {
     end.map_or(from, |end| end + 1)
 }
 
-/// User and host, with the transport.
+/// Returns user and host of a SIP address, with the transport.
 fn sip(text: &str) -> String {
     let (front, host) = match text.rsplit_once('@') {
         Some((user, host)) => (format!("{}@", without_password(user)), host),
@@ -204,10 +201,10 @@ fn sip(text: &str) -> String {
     format!("{front}{place}{}", transport.unwrap_or_default())
 }
 
-/// What is before an `@`: a scheme, where there is one, and a user.
+/// Returns scheme and user before an `@`, without the password.
 fn without_password(text: &str) -> &str {
     let lower = text.to_ascii_lowercase();
-    // The first one: a user may be called so, too.
+    // The first match, since a user may also be named `sip`.
     let begins = |at: usize| !lower.get(..at).unwrap_or_default().ends_with(|c: char| c.is_ascii_alphanumeric());
     let schemes = ["sips:", "sip:"].into_iter().flat_map(|scheme| lower.match_indices(scheme));
     let user = schemes.filter(|(at, _)| begins(*at)).map(|(at, scheme)| at + scheme.len()).min();
@@ -275,7 +272,7 @@ mod tests {
             ("{\"a\":\"https:\\/\\/u:S3\\u0040h\\/x\"}", "{\"a\":\"https://h/x\"}"),
             ("<Sip username='bob' password='S3'>sip:a@h</Sip>", "<Sip username='bob' password='…'>sip:a@h</Sip>"),
             ("<Redirect>/n?pw=S3</Redirect>", "<Redirect>/n</Redirect>"),
-            // Passwords with what ends an authority.
+            // Passwords with characters that end an authority.
             ("https://u:S3/S3@h/x", "https://h/x"),
             ("<Play>https://u:S3?S3@h/x?y=S3</Play>", "<Play>https://h/x</Play>"),
             ("https://u:S3#/S3@h", "https://h"),
@@ -314,7 +311,7 @@ mod tests {
             "<Sip password='password=\"S3'>sip:b@h</Sip>",
             "<Say>&lt;Sip password=&quot;S3 S3&quot;&gt;</Say>",
             "{\"twiml\":\"<Sip password=\\\"S3 S3\\\">\"}",
-            // Text that is like markup.
+            // Text that resembles markup.
             "<Dial><Number>password=\"</Number><Sip password=\"S3\">sip:b@h</Sip></Dial>",
             "<Say><![CDATA[<?]]></Say><Sip password=\"?>S3\">sip:b@h</Sip>",
             "<Say><![CDATA[<!--]]></Say><Sip password=\"-->S3\">sip:b@h</Sip>",
@@ -405,7 +402,7 @@ mod tests {
         }
     }
 
-    /// What stands around two addresses.
+    /// Text around two addresses.
     const DOCUMENTS: [[&str; 3]; 7] = [
         ["<Play>", "</Play><Play>", "</Play>"],
         ["<Gather action=\"", "\" url='", "'/>"],

@@ -1,35 +1,37 @@
-//! The record of a finished call.
+//! Record of a finished call.
 
-/// One call record: the Call's fields plus the contract's extra ones. Written once as one JSON line. The default is empty, for tests.
+/// Call record: the fields of the call and additional ones, written once as one JSON line. `Default` is empty, for
+/// tests.
 #[derive(Debug, Clone, Default, serde::Serialize)]
 pub struct CallRecord {
-    /// The call as `/v1/calls/{sid}` shows it.
+    /// The call as in `/v1/calls/{sid}`.
     #[serde(flatten)]
     pub call: crate::view::CallView,
-    /// Final SIP status code towards the caller: in JSON that of the call.
+    /// Final SIP status code towards the caller; the JSON has that of the call.
     #[serde(skip)]
     pub sip_code: u16,
     /// ITU-T Q.850 cause (RFC 6432).
     pub q850_cause: u8,
-    /// Targets or peers given up before the one that ended the search.
+    /// Targets or peers that failed before the one that ended the search.
     pub failovers: u32,
-    /// INVITE in to first 18x out, milliseconds; `null` where none.
+    /// Time from the inbound INVITE to the first outbound 18x, in milliseconds; `null`: no 18x.
     pub post_dial_ms: Option<u64>,
-    /// Lowest score that what either side sent had for five seconds; `null` where none is known.
+    /// Lowest mean opinion score of either side within five seconds; `null`: unknown.
     pub mos_min: Option<f64>,
-    /// Mean of those scores.
+    /// Mean of these scores.
     pub mos_avg: Option<f64>,
-    /// Median time of the turns of the call's agent, milliseconds: of the one that had the most; `null` where there was no turn.
+    /// Median turn latency of the call's agent with the most turns, in milliseconds; `null`: no turns.
     pub turn_p50_ms: Option<u64>,
-    /// The time that 95 of 100 of them took at most.
+    /// 95th percentile of these latencies, in milliseconds.
     pub turn_p95_ms: Option<u64>,
-    /// What shows why it ended, where more is known than the reason tells: of the verdict, not of the record.
+    /// Evidence for the reason, if it adds to the reason: used by the verdict, not recorded.
     #[serde(skip)]
     pub proof: Option<String>,
-    /// What would help with that.
+    /// Fix for the cause.
     #[serde(skip)]
     pub fix: Option<String>,
-    /// Whether a limit refused it before anything of it was looked at: a flood of those is in no list for long.
+    /// Whether a limit refused the call before it was examined: such calls may be a flood and are listed only
+    /// briefly.
     #[serde(skip)]
     pub is_turned_down: bool,
 }

@@ -1,42 +1,42 @@
-//! What a far end says as it rejects a call: its code, and its words.
+//! Code and texts of a remote party's response that rejects a call.
 
 use std::fmt;
 
 use crate::q850;
 use crate::status::{Status, status};
 
-/// What to do about a 403 to a request with credentials.
+/// Fix for a 403 to a request with credentials.
 const OF_THE_ACCOUNT: &str = "The credentials of `auth` were not challenged again, so ask the carrier whether the account may call this \
      number and show this caller ID (`caller_id` of the route, `send_numbers` of the trunk); some PBXs send 403 for a wrong password, too";
 
-/// What to do about a 403 of a trunk that answers other calls.
+/// Fix for a 403 of a trunk that answers other calls.
 const OF_SOME: &str = "The trunk answers other calls, so that it accepts your address: compare called numbers and caller IDs of those that it rejects (`trunkgate calls --code 403`) \
      with others, then the account's permissions for these; else ask its operator which of its servers rejects them, with the Call-ID that the trace shows";
 
-/// What a 403 answers where the account is meant, as the end of a sentence.
+/// Phrase for a 403 about the account, as the end of a sentence.
 pub const TO_CREDENTIALS: &str = "to a request with credentials";
 
-/// A final response that is no 2xx.
+/// A final response other than 2xx.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Said {
-    /// Its code.
+    /// Status code.
     pub code: u16,
-    /// Its reason phrase, as it came.
+    /// Reason phrase as received.
     pub phrase: String,
-    /// What it says besides: texts of Reason, Warning and headers of its own. No secrets and no whole numbers.
+    /// Texts of Reason, Warning and proprietary headers, without secrets and complete numbers.
     pub texts: Vec<String>,
-    /// Seconds of its Retry-After.
+    /// Retry-After, in seconds.
     pub retry_after: Option<u32>,
-    /// Whether the request had credentials, which this response does not challenge.
+    /// Whether the request had credentials that this response does not challenge.
     pub had_credentials: bool,
-    /// The cause of its Reason of Q.850.
+    /// Cause of its Q.850 Reason.
     pub q850: Option<u8>,
-    /// Whether the trunk answers other calls meanwhile, so that it accepts our address.
+    /// Whether the trunk answers other calls, and therefore accepts the edge's address.
     pub answers_others: bool,
 }
 
 impl Said {
-    /// Its words without the code; `None`: there are none.
+    /// Returns the texts without the code; `None`: there are none.
     pub fn words(&self) -> Option<String> {
         let texts = self.texts.iter().map(|text| format!("\"{text}\""));
         let phrase = Some(self.phrase.clone()).filter(|phrase| !phrase.is_empty());
@@ -50,12 +50,12 @@ impl Said {
         (!words.is_empty()).then(|| words.join(" "))
     }
 
-    /// Returns whether it is about the account, not about its password or our address (RFC 3261 §21.4.4).
+    /// Returns whether the response concerns the account, not its password or the edge's address (RFC 3261 §21.4.4).
     pub const fn is_of_the_account(&self) -> bool {
         self.code == 403 && self.had_credentials
     }
 
-    /// Returns what to do about it, as the end of a sentence; `None`: nothing.
+    /// Returns the fix, as the end of a sentence; `None`: there is none.
     pub fn advice(&self) -> Option<&'static str> {
         match (self.is_of_the_account(), self.code) {
             (true, _) => Some(OF_THE_ACCOUNT),
@@ -64,7 +64,7 @@ impl Said {
         }
     }
 
-    /// Returns the same as [`advice`](Self::advice) for calls that another target takes.
+    /// Returns the fix like [`advice`](Self::advice), for calls that another target takes.
     pub fn advice_beside_a_target(&self) -> Option<&'static str> {
         if self.is_of_the_account() || self.code == 403 && self.answers_others {
             self.advice()

@@ -1,19 +1,18 @@
-//! The share of calls that OpenTelemetry is sent, known from the sid alone before anything has happened, and everything that is
-//! known of such a call once it is over.
+//! Sampling of calls for OpenTelemetry, decided by the SID when a call begins, and the data of an ended sampled call.
 
 use std::time::SystemTime;
 
 use crate::report::CallRecord;
 use crate::trace::TraceView;
 
-/// Of a trace id, the bits that decide are the 56 last: they are random (W3C Trace Context Level 2, §2.2.3.2), and other
-/// samplers go by the same ones.
+/// Number of low bits of a trace id that decide: they are random (W3C Trace Context Level 2, §2.2.3.2), and other
+/// samplers use the same ones.
 const DECIDING_BITS: u32 = 56;
 
-/// The share of calls that is told of.
+/// Share of calls to sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sampling {
-    /// Calls whose last bits are no less than this.
+    /// Lowest value of the deciding bits that is sampled.
     threshold: u64,
 }
 
@@ -24,17 +23,17 @@ impl Default for Sampling {
 }
 
 impl Sampling {
-    /// No call.
+    /// Samples no calls.
     pub const NONE: Sampling = Sampling { threshold: 1 << DECIDING_BITS };
 
-    /// This share of them, 0 to 1: the same calls for the same share, and all of them for a larger one.
+    /// Returns the sampling of a share, 0 to 1: deterministic by call, and a larger share includes a smaller one.
     pub fn of_share(share: f64) -> Sampling {
         let all = (1_u64 << DECIDING_BITS) as f64;
-        // Both ends come out exact.
+        // Both ends of the range are exact.
         Sampling { threshold: ((1.0 - share.clamp(0.0, 1.0)) * all) as u64 }
     }
 
-    /// Whether it takes the call of this sid.
+    /// Returns whether the call with a SID is sampled.
     pub fn takes(self, sid: &str) -> bool {
         trace_id(sid).and_then(|id| u128::from_str_radix(id, 16).ok()).is_some_and(|id| {
             let last = (id & ((1 << DECIDING_BITS) - 1)) as u64;
@@ -43,52 +42,53 @@ impl Sampling {
     }
 }
 
-/// The trace of a call: the 32 digits of its sid. `None` where that is no sid.
+/// Returns the trace id of a call: the 32 digits of its SID. `None`: not a SID.
 pub fn trace_id(sid: &str) -> Option<&str> {
     sid.get(2..).filter(|id| id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
-/// The span of a leg: the last 16 digits of its sid.
+/// Returns the span id of a leg: the last 16 digits of its SID.
 pub fn span_id(sid: &str) -> Option<&str> {
     trace_id(sid)?.get(16..)
 }
 
-/// `traceparent` (W3C Trace Context §3.2) by which spans of a leg's far end belong below the leg's own.
+/// Returns the `traceparent` (W3C Trace Context §3.2) that makes spans of the remote party children of the leg's
+/// span.
 pub fn traceparent(call: &str, leg: &str) -> Option<String> {
     Some(format!("00-{}-{}-01", trace_id(call)?, span_id(leg)?))
 }
 
-/// When something happened to a leg, in microseconds since its call began.
+/// Times of a leg, in microseconds since the start of its call.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LegTimes {
-    /// Its INVITE came or went, its socket was asked for.
+    /// Time of its INVITE, or of the connection attempt.
     pub began_us: u64,
-    /// It rang.
+    /// Time of ringing.
     pub rang_us: Option<u64>,
-    /// It was answered; an agent's socket was open.
+    /// Time of the answer, or at which an agent's WebSocket was open.
     pub answered_us: Option<u64>,
-    /// It was over.
+    /// Time of the end.
     pub ended_us: Option<u64>,
-    /// Whether its target failed the caller.
+    /// Whether the target failed the caller.
     pub failed: bool,
-    /// Whether it only listens.
+    /// Whether the leg only listens.
     pub listens: bool,
 }
 
-/// All of a call that is over.
+/// Data of an ended call.
 #[derive(Debug, Clone)]
 pub struct SampledCall {
-    /// Its record.
+    /// Record of the call.
     pub record: CallRecord,
-    /// When it began: what all else counts its time from.
+    /// Start of the call, to which all other times are relative.
     pub began: SystemTime,
-    /// When it was answered and over, in microseconds.
+    /// Time of the answer, in microseconds.
     pub answered_us: Option<u64>,
-    /// The same of its end.
+    /// Time of the end, in microseconds.
     pub ended_us: u64,
-    /// One for each leg of the record.
+    /// Times of each leg of the record.
     pub legs: Vec<LegTimes>,
-    /// What happened in it, with its verdict.
+    /// Trace of the call with its verdict.
     pub trace: TraceView,
 }
 
@@ -115,7 +115,7 @@ mod tests {
         );
         assert!(tenth.iter().all(|call| half.contains(call)));
         assert!(!Sampling::default().takes(&sid(u128::MAX)) && Sampling::of_share(1.0).takes(&sid(0)));
-        // What is before the last 56 bits does not matter.
+        // Bits before the last 56 are ignored.
         assert!(!Sampling::of_share(0.5).takes(&sid(u128::MAX << 56)));
         for sid in ["", "CA", "CA1", "ÄÄ", "CAzz000000000000000000000000000000"] {
             assert!(!Sampling::of_share(1.0).takes(sid), "{sid}");

@@ -1,17 +1,17 @@
-//! The intervals of a leg's quality over time, as bytes: a call that is held for ten minutes has 120 of each leg, and they are read
-//! where the call is shown or has lost packets.
+//! Quality intervals of a leg as bytes: a call of ten minutes has 120 of them per leg, and they are read only when
+//! the call is shown or has lost packets.
 
 use trunkgate_media::AgentQueue;
 
 use crate::kept_bytes;
 
-/// Bytes for which room is made at a time: a few samples, since thousands of calls have them.
+/// Step in which the buffer grows: a few samples, since thousands of calls have them.
 const STEP_BYTES: usize = 64;
 
 const AGENT: u8 = 1;
 const REPORTED: u8 = 2;
 
-/// What came in one interval. Truncation is not met: an interval of a whole day has 4 million packets.
+/// Counts of one interval. They cannot overflow: an interval of a whole day has 4 million packets.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Sample {
     pub(crate) received: u32,
@@ -21,29 +21,30 @@ pub(crate) struct Sample {
     pub(crate) way: Way,
 }
 
-/// What its packets came and went by: no larger for the one kind of leg because of the other.
+/// State of the network or agent of a leg; compact, so that neither kind of leg needs more memory because of the
+/// other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
-    /// A network, which RTCP tells of.
+    /// A network with RTCP.
     Network {
-        /// As it stood at the end; of two intervals that became one, the larger.
+        /// Jitter at the end of the interval; maximum of merged intervals.
         jitter_us: u32,
-        /// The same, as the remote party reports it.
+        /// Jitter reported by the remote party; maximum of merged intervals.
         far_jitter_us: u32,
-        /// The same; 0: not known.
+        /// Round-trip time; maximum of merged intervals; 0: unknown.
         rtt_us: u32,
-        /// Whether the far end reported in it.
+        /// Whether the remote party sent a report in the interval.
         reported: bool,
     },
-    /// An agent's socket.
+    /// WebSocket of an agent.
     Agent {
-        /// What it said and its caller had not heard at the end …
+        /// Audio of the agent that the caller had not heard at the end of the interval.
         unheard_ms: u32,
-        /// … and the most of it.
+        /// Maximum of it in the interval.
         most_unheard_ms: u32,
-        /// The same of what it was to hear, in frames of 20 ms: a hundred at most.
+        /// Audio not yet sent to the agent at the end of the interval, in frames of 20 ms (at most 100).
         unsent: u16,
-        /// The most of it.
+        /// Maximum of it in the interval.
         most_unsent: u16,
     },
 }
@@ -55,7 +56,7 @@ impl Default for Way {
 }
 
 impl Way {
-    /// Of two intervals as one.
+    /// Returns the state of two intervals merged into one.
     fn and(self, next: Way) -> Way {
         match (self, next) {
             (
@@ -76,14 +77,14 @@ impl Way {
                 unsent,
                 most_unsent: frames.max(most_unsent),
             },
-            // The network is that of an interval in which the agent was out.
+            // The network state belongs to an interval without the agent.
             (agent @ Way::Agent { .. }, Way::Network { .. }) | (Way::Network { .. }, agent @ Way::Agent { .. }) => {
                 agent
             }
         }
     }
 
-    /// Returns the state of an agent's queues now.
+    /// Returns the current state of an agent's queues.
     pub fn of_agent(queue: &AgentQueue) -> Way {
         let (unheard, unsent) = (&queue.unheard, &queue.unsent);
         Way::Agent {
@@ -96,7 +97,7 @@ impl Way {
 }
 
 impl Sample {
-    /// Whether nothing came, went or waited.
+    /// Returns whether no packets were received, sent, lost or queued.
     pub(crate) fn is_empty(&self) -> bool {
         let waited = match self.way {
             Way::Network { reported, .. } => reported,
@@ -104,7 +105,7 @@ impl Sample {
         };
         self.received == 0 && self.sent == 0 && self.lost == 0 && !waited
     }
-    /// Both as one interval.
+    /// Returns two intervals merged into one.
     pub(crate) fn and(self, next: Sample) -> Sample {
         Sample {
             received: self.received.saturating_add(next.received),
@@ -116,10 +117,10 @@ impl Sample {
     }
 }
 
-/// The samples of a leg.
+/// Quality intervals of a leg.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Samples {
-    /// Of each: flags, then its numbers as they stand in [`numbers`].
+    /// Each sample: flags, then its numbers in the order of [`numbers`].
     bytes: Vec<u8>,
     count: usize,
 }
@@ -136,30 +137,30 @@ fn numbers(sample: &Sample) -> [u32; 8] {
     [received, lost, sent, far_lost, first, second, third, fourth]
 }
 
-/// How many of them stand in a sample with these flags.
+/// Returns the count of numbers in a sample with these flags.
 fn count_of(flags: u8) -> usize {
     if flags & AGENT == 0 { 7 } else { 8 }
 }
 
 impl Samples {
-    /// Keeps all of them.
+    /// Returns a buffer with these samples.
     pub(crate) fn of(samples: &[Sample]) -> Samples {
         let mut kept = Samples::default();
         samples.iter().for_each(|sample| kept.push(sample));
         kept
     }
 
-    /// How many there are.
+    /// Returns the number of samples.
     pub(crate) fn len(&self) -> usize {
         self.count
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no samples.
     pub(crate) fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// Adds one.
+    /// Adds a sample.
     pub(crate) fn push(&mut self, sample: &Sample) {
         let flags = match sample.way {
             Way::Network { reported, .. } => u8::from(reported) * REPORTED,
@@ -172,7 +173,7 @@ impl Samples {
         self.count += 1;
     }
 
-    /// All, in order.
+    /// Returns the samples in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Sample> {
         let mut bytes = self.bytes.as_slice();
         std::iter::from_fn(move || read(&mut bytes))

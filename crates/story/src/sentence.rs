@@ -1,15 +1,15 @@
-//! Sentences that may have telephone numbers in them: each is masked, however it is written.
+//! Masking of telephone numbers in sentences, in any notation.
 
 use std::net::IpAddr;
 
 use crate::numbers::mask;
 
-/// Digits from which a word may be somebody's number.
+/// Digits from which a word may be a telephone number.
 const NUMBER_DIGITS: usize = 7;
-/// What may stand between the digits of a number (RFC 3966 §5.1.1), and what people write.
+/// Separators between the digits of a number (RFC 3966 §5.1.1), and others in common use.
 const SEPARATORS: [char; 7] = ['-', '.', '(', ')', '/', ' ', '\u{a0}'];
 
-/// A sentence with the numbers in it masked: those of one word and those with separators. Sids, addresses, ports and dates stay.
+/// Returns a sentence with its numbers masked, with and without separators. SIDs, addresses, ports and dates stay.
 pub fn without_numbers(text: &str) -> String {
     let text = parted(text);
     let is_inside = |c: char| c.is_alphanumeric() || matches!(c, '+' | '*' | '_');
@@ -28,7 +28,7 @@ pub fn without_numbers(text: &str) -> String {
     out
 }
 
-/// Numbers with separators in them, each masked.
+/// Returns the text with numbers masked that have separators.
 fn parted(text: &str) -> String {
     let is_inside = |c: char| c.is_ascii_digit() || c == '+' || SEPARATORS.contains(&c);
     let (mut out, mut rest) = (String::with_capacity(text.len()), text);
@@ -46,7 +46,7 @@ fn parted(text: &str) -> String {
     out
 }
 
-/// Digits and separators: words that are addresses, ports and dates stay, others are one number.
+/// Masks a run of digits and separators as one number, except words that are addresses, ports or dates.
 fn numbers(run: &str, out: &mut String) {
     let mut number = String::new();
     for word in run.split_inclusive([' ', '\u{a0}']) {
@@ -71,7 +71,7 @@ fn flush(number: &mut String, out: &mut String) {
     number.clear();
 }
 
-/// An address, a network, two ports, a date.
+/// Returns whether a word is an address, a network, a range of ports or a date.
 fn is_plain(word: &str) -> bool {
     let address = word.split('/').next().unwrap_or_default();
     let ports = word.split_once('-').is_some_and(|(first, last)| {
@@ -86,7 +86,7 @@ fn is_plain(word: &str) -> bool {
     address.parse::<IpAddr>().is_ok() || ports || is_date
 }
 
-/// Whether a word has as many digits as a number, and is neither a sid nor a hexadecimal number.
+/// Returns whether a word has as many digits as a number, and is neither a SID nor a hexadecimal number.
 fn may_be_number(word: &str) -> bool {
     let is_hex = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
     let is_sid =

@@ -1,7 +1,6 @@
-//! Quality over time: what each leg received, what its far end says that it hears, and what of an agent's audio waits, in
-//! intervals from the answer on.
-//! Read from the ends' counters by the call's own timer, so that no packet waits for it. Where a call grows long, pairs
-//! of intervals become one of twice the length: memory stays bounded, and no time is left out.
+//! Quality over time: received media of each leg, reports of its remote party and queues of an agent, in intervals
+//! from the answer on. The call's own timer reads the counters, so that no packet waits. In a long call, pairs of
+//! intervals are merged: memory stays bounded and no time is lost.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -15,29 +14,29 @@ use crate::samples::{Sample, Samples};
 use crate::view::{QualityView, RtpView, SampleView, SeriesView};
 use crate::wall::{Step, rfc3339};
 
-/// A timer that is due already is set no nearer than this.
+/// Minimum time of the timer.
 const SHORTEST_WAIT: Duration = Duration::from_millis(1);
 
-/// Of one frame towards an agent.
+/// Length of a frame to an agent, in milliseconds.
 const FRAME_MS: u32 = 20;
 
-/// The counters of a leg since its call began.
+/// Counters of a leg since the start of its call.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Totals {
     /// Packets received.
     pub received: u64,
-    /// Packets lost on the way here.
+    /// Packets lost on the way to the edge.
     pub lost: u64,
     /// Packets sent.
     pub sent: u64,
-    /// Packets that the remote party reports as lost.
+    /// Packets lost by the remote party's reports.
     pub far_lost: u64,
     /// Reports of the remote party.
     pub far_reports: u64,
 }
 
 impl Totals {
-    /// Returns the totals of ends that are gone, or of a process before this one, of which these figures are left.
+    /// Returns the totals of removed ends, or of an earlier process, from their figures.
     pub fn of_earlier(figures: &RtpView) -> Totals {
         let far_lost = figures.far.as_ref().map_or(0, |far| far.lost);
         let (received, lost, sent) = (figures.rx_packets, figures.lost, figures.tx_packets);
@@ -45,42 +44,42 @@ impl Totals {
     }
 }
 
-/// A leg as its counters read now.
+/// Current counters of a leg.
 #[derive(Debug, Clone, Copy)]
 pub struct Reading {
-    /// Its totals.
+    /// Totals of the leg.
     pub totals: Totals,
-    /// The state of what its packets come and go by; whether the remote party has reported follows from the totals.
+    /// State of its network or agent; whether the remote party has reported follows from the totals.
     pub way: Way,
-    /// Whether the leg is over.
+    /// Whether the leg has ended.
     pub is_over: bool,
 }
 
-/// One leg.
+/// Intervals of one leg.
 #[derive(Debug, Clone, Default)]
 struct LegSeries {
     before: Totals,
-    /// The interval that the first sample belongs to.
+    /// Index of the first sample's interval.
     first: usize,
     samples: Samples,
 }
 
-/// All legs of a call.
+/// Intervals of all legs of a call.
 #[derive(Debug, Clone, Default)]
 pub struct Series {
-    /// When it began; `None` before the answer.
+    /// Time of the answer; `None`: not answered.
     began: Option<SystemTime>,
-    /// When the open interval did.
+    /// Start of the open interval.
     open: Option<Instant>,
-    /// Intervals that are over.
+    /// Number of finished intervals.
     over: usize,
-    /// How often intervals have become one of twice the length.
+    /// Number of times that intervals were merged in pairs.
     doublings: u32,
     legs: Vec<LegSeries>,
 }
 
 impl Series {
-    /// Returns what is needed to show it up to now; `None` before it began.
+    /// Returns the data for display up to now; `None` before the answer.
     pub fn kept(
         &self,
         now: Instant,
@@ -99,8 +98,8 @@ impl Series {
         Some(Kept { sid: sid.to_owned(), began, last, series, legs: legs.collect() })
     }
 
-    /// Returns the loss of a leg. `other`: the leg whose packets are sent to it; `rest`: the legs as their counters read at
-    /// the end of the call, and the length of the open interval.
+    /// Returns the loss of a leg. `other`: the leg with the media sent to it; `rest`: counters of the legs at the end
+    /// of the call, with the length of the open interval.
     pub fn losses(
         &self,
         (leg, other): (usize, Option<usize>),
@@ -137,12 +136,12 @@ impl Series {
         LegLoss::of((0..series.over).filter_map(interval), codec)
     }
 
-    /// Returns how long the open interval has lasted.
+    /// Returns the age of the open interval.
     pub fn open_for(&self, now: Instant) -> Duration {
         self.open.map(|open| now.saturating_duration_since(open)).unwrap_or_default()
     }
 
-    /// Whether an interval is over, and another one.
+    /// Returns whether more than one interval is finished.
     pub fn is_past_the_first(&self) -> bool {
         self.over > 1 || self.doublings > 0
     }
@@ -152,20 +151,20 @@ impl Series {
         Duration::from_secs(QUALITY_INTERVAL_SECONDS << self.doublings.min(16))
     }
 
-    /// From here on, whatever came before.
+    /// Starts the series at the answer; earlier counts are ignored.
     pub fn begin(&mut self, now: Instant, date: SystemTime, legs: impl Iterator<Item = Reading>) {
         (self.began, self.open) = (Some(date), Some(now));
         self.legs = legs.map(|leg| LegSeries { before: leg.totals, ..LegSeries::default() }).collect();
     }
 
-    /// Goes on by another wall clock.
+    /// Adjusts to a step of the wall clock.
     pub fn set_clock(&mut self, step: Step) {
         self.began = self.began.map(|began| step.of(began));
     }
 
-    /// An interval is over; how long the next one has.
+    /// Finishes an interval. Returns the time until the end of the next one.
     pub fn take(&mut self, now: Instant, legs: impl Iterator<Item = Reading>) -> Duration {
-        // The timer's own lateness does not add up; where a whole interval was missed, time begins anew.
+        // Lateness of the timer must not accumulate; after a missed interval, time restarts.
         let due = self.open.and_then(|open| open.checked_add(self.interval()));
         let open = due.filter(|due| now.saturating_duration_since(*due) < self.interval()).unwrap_or(now);
         self.open = Some(open);
@@ -192,7 +191,7 @@ impl Series {
             if series.samples.is_empty() {
                 series.first = self.over;
             }
-            // A leg that was out for a while: its place in time is kept.
+            // A leg that was absent for a time keeps its position.
             let place = self.over.saturating_sub(series.first);
             let place = place.min(QUALITY_SAMPLES);
             while series.samples.len() < place {
@@ -221,7 +220,7 @@ impl Series {
 
 fn sample(reading: &Reading, before: Totals) -> Sample {
     let now = reading.totals;
-    // Late packets make good: a sum may fall.
+    // Late packets reduce the number of lost ones: a sum may decrease.
     let grown = |now: u64, before: u64| u32::try_from(now.saturating_sub(before)).unwrap_or(u32::MAX);
     let way = match reading.way {
         Way::Network { jitter_us, far_jitter_us, rtt_us, .. } => {
@@ -238,35 +237,35 @@ fn sample(reading: &Reading, before: Totals) -> Sample {
     }
 }
 
-/// What is needed to show a call's series: kept for calls that have ended.
+/// Data to show a call's quality over time, kept for ended calls.
 #[derive(Debug)]
 pub struct Kept {
-    /// The call's sid.
+    /// SID of the call.
     pub sid: String,
     began: SystemTime,
-    /// Length of the last interval, which may be short.
+    /// Length of the last interval, which may be shorter.
     last: Duration,
     series: Series,
     legs: Vec<Label>,
 }
 
-/// What a leg is called in a series.
+/// Names of a leg in a series.
 #[derive(Debug)]
 pub struct Label {
-    /// Its sid.
+    /// SID of the leg.
     pub sid: String,
-    /// Its name: trunk, agent or URI.
+    /// Trunk, agent or URI.
     pub party: String,
-    /// Its codec.
+    /// Codec of the leg.
     pub codec: String,
-    /// Whether it is an agent.
+    /// Whether the leg is an agent.
     pub is_agent: bool,
-    /// An agent that does not talk.
+    /// Whether the leg is a listen-only agent.
     pub listens: bool,
 }
 
 impl Kept {
-    /// As shown.
+    /// Returns the view.
     pub fn view(&self) -> QualityView {
         let legs = self.series.legs.iter().zip(&self.legs).filter(|(leg, _)| !leg.samples.is_empty());
         let series = legs.flat_map(|(leg, label)| {
@@ -295,7 +294,7 @@ impl Kept {
     }
 }
 
-/// What the edge heard of the leg.
+/// Returns the view of media received from the leg.
 fn heard(sample: &Sample, codec: Option<Codec>, label: &Label) -> SampleView {
     let Sample { received, lost, .. } = *sample;
     let view = SampleView { packets: received, lost: Some(lost), ..SampleView::default() };
@@ -317,8 +316,8 @@ fn heard(sample: &Sample, codec: Option<Codec>, label: &Label) -> SampleView {
     }
 }
 
-/// What the leg's far end says that it heard of us: nothing in an interval without a report of its. What an agent did not
-/// get is known.
+/// Returns the view of media sent to the leg, as reported by its remote party: nothing in an interval without a
+/// report. Loss towards an agent is known without reports.
 fn told(sample: &Sample, codec: Option<Codec>) -> SampleView {
     let Sample { sent, far_lost, .. } = *sample;
     let view = SampleView { packets: sent, ..SampleView::default() };

@@ -1,32 +1,32 @@
-//! The text message after a call that was not answered, as the shell keeps and sends it.
+//! Text message after an unanswered call, stored and sent by the shell.
 
-/// A text message, ready to be sent.
+/// A text message to send.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Sms {
-    /// The sid of the call that it follows: there is one for each at most.
+    /// SID of the call; at most one message per call.
     pub call: String,
-    /// The recipient, E.164.
+    /// Recipient in E.164 format.
     pub to: String,
-    /// The sender, as in `sms_on_failure`.
+    /// Sender, as in `sms_on_failure`.
     pub from: String,
-    /// What it says.
+    /// Text of the message.
     pub body: String,
 }
 
-/// Without numbers and text, which are no log's business.
+/// Omits numbers and text, which do not belong in logs.
 impl std::fmt::Debug for Sms {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Sms").field("call", &self.call).finish_non_exhaustive()
     }
 }
 
-/// What becomes of the text of a call.
+/// Change in the state of a call's text message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SmsNews {
-    /// The call has begun. If nothing more is heard of it, because the edge was killed, this is to be sent.
+    /// The call has begun. If nothing follows, because the edge was killed, the message must be sent.
     Watch(Box<Sms>),
-    /// The call with this sid needs none.
+    /// The call with this SID needs no message.
     Forget(String),
-    /// The call has failed: this is to be sent.
+    /// The call has failed: the message must be sent.
     Send(Box<Sms>),
 }

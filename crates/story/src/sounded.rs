@@ -1,24 +1,24 @@
-//! How the audio of one party of an ended call sounded: its score, and what made it bad.
+//! Audio quality of one party of an ended call: score and cause.
 
-/// Loss from which on it is named as the cause, in percent.
+/// Loss from which it is reported as the cause, in percent.
 const LOSSY_PERCENT: f64 = 1.0;
-/// Jitter from which on it is named as the cause, in milliseconds: more than a usual jitter buffer holds.
+/// Jitter from which it is reported as the cause, in milliseconds: more than a usual jitter buffer holds.
 const JITTERY_MS: f64 = 30.0;
-/// Round trip from which on it is named as the cause, in milliseconds: twice the one-way limit of ITU-T G.114.
+/// Round-trip time from which it is reported as the cause, in milliseconds: twice the one-way limit of ITU-T G.114.
 const FAR_MS: f64 = 300.0;
 
-/// The audio that a party sent in one call.
+/// Quality of the audio that a party sent in one call.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sounded {
     /// Mean opinion score.
     pub mos: f64,
-    /// Packets lost on the way here.
+    /// Packets lost on the way to the edge.
     pub lost: u64,
     /// Packets received.
     pub received: u64,
     /// Interarrival jitter.
     pub jitter_ms: f64,
-    /// Round-trip time by RTCP, where known.
+    /// RTCP round-trip time, if known.
     pub rtt_ms: Option<f64>,
     /// Name of the codec.
     pub codec: String,
@@ -30,14 +30,14 @@ impl Sounded {
         self.lost as f64 * 100.0 / expected as f64
     }
 
-    /// Returns the figures in words.
+    /// Returns the figures as text.
     pub fn figures(&self) -> String {
         let rtt = self.rtt_ms.map(|ms| format!(", round trip {ms:.0} ms")).unwrap_or_default();
         let (lost, jitter) = (self.lost_percent(), self.jitter_ms);
         format!("MOS {:.1}, {lost:.1} % packet loss, jitter {jitter:.0} ms{rtt}, codec {}", self.mos, self.codec)
     }
 
-    /// Returns what would help, by the figure that is bad.
+    /// Returns the fix for the figure that is bad.
     pub fn fix(&self) -> String {
         if self.lost_percent() >= LOSSY_PERCENT {
             "find where packets are lost: `mtr -u ADDRESS` from this machine; a full uplink, Wi-Fi or a VPN on the side of the trunk"

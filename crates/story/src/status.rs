@@ -1,16 +1,16 @@
-//! SIP status codes: when Trunkgate sends them, what a carrier or PBX means by them, and what to do. docs/reference/sip-answers.md has
-//! the exact conditions.
+//! SIP status codes: the edge's use of them, their meaning from a carrier or PBX, and the next step.
+//! docs/sip-answers.md has the exact conditions.
 
-/// The explanation of a status code.
+/// Explanation of a status code.
 #[derive(Debug)]
 pub struct Status {
-    /// The code.
+    /// Status code.
     pub code: u16,
-    /// When Trunkgate sends it; empty: never.
+    /// Conditions under which the edge sends the code; empty: never.
     pub sent: &'static str,
-    /// The usual meaning when a carrier or PBX sends it.
+    /// Usual meaning from a carrier or PBX.
     pub received: &'static str,
-    /// The next step.
+    /// Next step.
     pub fix: &'static str,
 }
 
@@ -101,17 +101,17 @@ const STATUSES: &[Status] = statuses! {
     608: "", "An analytics service of the carrier blocked the call.", "Call-Info in the trace names whom to contact; check the reputation of your caller ID.";
 };
 
-/// What begins the advice for a code that the edge itself has sent, behind that for a carrier's.
+/// Prefix of the advice for a code sent by the edge itself, after that for a carrier's.
 const OWN: &str = "; for the edge's own: ";
 
-/// Advice that is of no use where the calls have another target already.
+/// Advice that is useless if the calls already have another target.
 const ADDS_A_TARGET: [&str; 3] = [
     "; add a second carrier to the route",
     "; add a further target to the route",
     "; add a second peer or target to the route",
 ];
 
-/// Says why a target was not tried behind a trunk that has rejected a call with these codes.
+/// Returns the reason why the next target was not tried after a trunk rejected a call with these codes.
 pub fn not_tried(next: &str, codes: &[u16], trunk: &str) -> String {
     let codes: Vec<String> = codes.iter().map(u16::to_string).collect();
     match codes.as_slice() {
@@ -125,26 +125,26 @@ pub fn not_tried(next: &str, codes: &[u16], trunk: &str) -> String {
     }
 }
 
-/// Returns advice without that to add a target, for calls that have another one.
+/// Returns advice without the advice to add a target, for calls that have another one.
 pub fn beside_a_target(advice: &str) -> String {
     ADDS_A_TARGET.iter().fold(advice.to_owned(), |advice, clause| advice.replace(clause, ""))
 }
 
 impl Status {
-    /// Returns the same as [`advice`](Self::advice) for calls that another target takes.
+    /// Returns the advice like [`advice`](Self::advice), for calls that another target takes.
     pub fn advice_beside_a_target(&self) -> Option<&'static str> {
         let advice = self.advice()?;
         Some(ADDS_A_TARGET.iter().find_map(|clause| advice.strip_suffix(clause)).unwrap_or(advice))
     }
 
-    /// What to do, as the end of a sentence; `None`: nothing.
+    /// Returns the next step, as the end of a sentence; `None`: nothing to do.
     pub fn advice(&self) -> Option<&'static str> {
         let of_theirs = self.fix.split_once(OWN).map_or(self.fix, |(theirs, _)| theirs);
         Some(of_theirs.trim_end_matches('.')).filter(|fix| !fix.is_empty() && !fix.starts_with("Nothing"))
     }
 }
 
-/// The explanation of a code.
+/// Returns the explanation of a code.
 pub fn status(code: u16) -> Option<&'static Status> {
     STATUSES.iter().find(|status| status.code == code)
 }

@@ -1,20 +1,20 @@
-//! What to do about a trunk whose TLS failed, by the words that say why.
+//! Fixes for TLS failures of a trunk, selected by the error text.
 
-/// Stands for the table of the trunk in what [`fix`] returns.
+/// Placeholder for the trunk's section in the result of [`fix`].
 pub const ITS_TRUNK: &str = "[trunk.NAME]";
 
-/// Words of a remote party that answers, and not by TLS.
+/// Error text for a remote party that does not use TLS.
 pub const NOT_TLS: &str = "the server does not use TLS";
-/// Words of a certificate whose issuer is not known.
+/// Error text for a certificate from an unknown issuer.
 pub const UNKNOWN_ISSUER: &str =
     "the certificate chain does not end in a trusted root: add its issuer, or itself, to `ca`";
-/// End of the words of a certificate that has another name as well.
+/// End of the error text for such a certificate that also has another name.
 pub const UNTRUSTED: &str = "no trusted CA issued it";
 
-/// Beginning of the words of an expired certificate that has another name as well; the name follows.
+/// Start of the error text for an expired certificate that also has another name; the name follows.
 pub const AND_OF_ANOTHER_NAME: &str = "and it is not valid for name";
 
-/// Words and what helps; the first that stand in the error count.
+/// Error texts and fixes; the first match counts.
 const FIXES: [(&[&str], &str); 11] = [
     (
         &["handshake not finished"],
@@ -72,8 +72,8 @@ const FIXES: [(&[&str], &str); 11] = [
     ),
 ];
 
-/// Returns what helps where TLS with a trunk failed, by the text of the error (`… TLS failed: its certificate has expired`); the trunk's table is named
-/// as [`ITS_TRUNK`]. `None`: the text is of no such error.
+/// Returns the fix for a TLS failure of a trunk by the error text (`… TLS failed: its certificate has expired`), with
+/// [`ITS_TRUNK`] in place of the trunk's section. `None`: not a TLS error.
 pub fn fix(text: &str) -> Option<&'static str> {
     let (_, why) = text.split_once("TLS failed: ")?;
     let known = FIXES.iter().find(|(words, _)| words.iter().any(|words| why.contains(words)));

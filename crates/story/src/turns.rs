@@ -1,11 +1,11 @@
-//! Times of agents' turns as they are shown: half of them and nearly all of them, and of a leg the hops that they divide into.
+//! Turn latencies of agents for display: median and 95th percentile, and for a leg the share of each hop.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use trunkgate_media::{AgentTurns, LegTurns, Turn};
 
-/// Turns of an agent: the time from the end of the caller's speech to the agent's first audio, in milliseconds.
+/// Turn latencies of an agent: time from the end of the caller's speech to the agent's first audio, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TurnView {
     /// Number of turns.
@@ -16,29 +16,29 @@ pub struct TurnView {
     pub p95: u64,
 }
 
-/// Turns of one leg, with the median of each hop.
+/// Turn latencies of one leg, with the median of each hop.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct LegTurnView {
-    /// The turns.
+    /// Latencies of whole turns.
     #[serde(flatten)]
     pub all: TurnView,
-    /// Their parts.
+    /// Latencies by hop.
     pub hops: HopsView,
 }
 
-/// Medians of what each hop adds to a turn, in milliseconds; `null` where it is not known of any turn.
+/// Median latency of each hop, in milliseconds; `null`: unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct HopsView {
-    /// The wait of the answer's first audio at the edge.
+    /// Time that the first audio of the answer waited at the edge.
     pub edge: Option<f64>,
-    /// The round trip of a ping to the agent.
+    /// Round-trip time of a ping to the agent.
     pub network: Option<f64>,
-    /// The rest of the turn.
+    /// Rest of the turn.
     pub agent: Option<f64>,
 }
 
 impl TurnView {
-    /// Returns what is shown of an agent's turns since the start; `None` before the first.
+    /// Returns the latencies of an agent since the start; `None` before the first turn.
     pub fn of_agent(turns: &AgentTurns) -> Option<TurnView> {
         let [p50, p95] = [0.5, 0.95].map(|share| turns.quantile(share).map(whole_ms));
         Some(TurnView { turns: turns.count(), p50: p50?, p95: p95? })
@@ -46,7 +46,7 @@ impl TurnView {
 }
 
 impl LegTurnView {
-    /// Returns what is shown of a leg's turns; `None` before the first.
+    /// Returns the latencies of a leg; `None` before the first turn.
     pub fn of(turns: &LegTurns) -> Option<LegTurnView> {
         let kept: Vec<Turn> = turns.kept().collect();
         let mut times: Vec<Duration> = kept.iter().map(|turn| turn.whole).collect();
@@ -67,7 +67,8 @@ impl LegTurnView {
     }
 }
 
-/// Writes the turns as a sentence: `12 turns, p50 812 ms, p95 1320 ms; median by hop: edge 11 ms, network 3.4 ms, agent 797 ms`.
+/// Formats the latencies as a sentence:
+/// `12 turns, p50 812 ms, p95 1320 ms; median by hop: edge 11 ms, network 3.4 ms, agent 797 ms`.
 impl std::fmt::Display for LegTurnView {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let TurnView { turns, p50, p95 } = self.all;
@@ -80,7 +81,7 @@ impl std::fmt::Display for LegTurnView {
     }
 }
 
-/// Returns the value that `share` of them are at most, by nearest rank; they are in order.
+/// Returns the quantile `share` of sorted times, by nearest rank.
 fn nearest(times: &[Duration], share: f64) -> Option<Duration> {
     let rank = (share * times.len() as f64).ceil() as usize;
     times.get(rank.max(1) - 1).copied()

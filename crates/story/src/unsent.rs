@@ -1,14 +1,14 @@
-//! Datagrams that this machine does not let out, and those that come back: in words, with what would help.
+//! Packets that this machine refuses to send, or that are returned by ICMP: description and fix.
 
 use std::net::IpAddr;
 
 use trunkgate_media::{Undelivered, Unsent};
 
-/// Whose address it is that audio goes to.
+/// Source of the address to which audio is sent.
 const THEIRS: &str = "the remote party's session description";
 const OF_THEIRS: &str = "in the remote party's session description";
 
-/// What is wrong where the system does not send to `to`.
+/// Describes the refusal to send to `to`.
 pub fn text(why: Unsent, to: &str) -> String {
     let why = match why {
         Unsent::Forbidden => "a local firewall rule forbids it (EPERM)",
@@ -19,7 +19,7 @@ pub fn text(why: Unsent, to: &str) -> String {
     format!("this machine cannot send packets to {to}: {why}")
 }
 
-/// Returns the cause that a text of [`text`] names.
+/// Returns the cause named by the result of [`text`].
 pub fn named(text: &str) -> Option<Unsent> {
     let (_, why) = text.split_once("this machine cannot send packets to ")?;
     [("(EPERM)", Unsent::Forbidden), ("(ENETUNREACH)", Unsent::NoRoute), ("(EINVAL)", Unsent::NotFromThere)]
@@ -27,7 +27,7 @@ pub fn named(text: &str) -> Option<Unsent> {
         .find_map(|(sign, cause)| why.contains(sign).then_some(cause))
 }
 
-/// What would help; `from`: the address that they leave from, where it is known.
+/// Returns the fix; `from`: source address of the packets, if known.
 pub fn fix(why: Unsent, to: IpAddr, from: Option<IpAddr>) -> String {
     let route = match from {
         Some(from) => format!("ip route get {to} from {from}"),
@@ -47,12 +47,12 @@ pub fn fix(why: Unsent, to: IpAddr, from: Option<IpAddr>) -> String {
     }
 }
 
-/// What would help where SIP, and no audio, is not sent: the address is of the configuration.
+/// Returns the fix for SIP packets, for which the address comes from the configuration.
 pub fn fix_of_peer(why: Unsent, to: IpAddr, from: Option<IpAddr>) -> String {
     fix(why, to, from).replace(OF_THEIRS, "in `peers`").replace(THEIRS, "the address in `peers`")
 }
 
-/// What an ICMP error for what was sent to it says of a far side.
+/// Describes an ICMP error for packets sent to a remote party.
 pub const fn came_back(how: Undelivered) -> &'static str {
     match how {
         Undelivered::Port => "the port is closed, or a firewall rejects it",

@@ -1,4 +1,4 @@
-//! Calls as users see them: `GET /v1/calls`, call records, status. Field names are the contract's.
+//! Views of calls for users: `GET /v1/calls`, call records, status. Field names are those of the contract.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -14,10 +14,10 @@ use crate::reason::ReasonSlug;
 use crate::turns::LegTurnView;
 use crate::word::{self, Word};
 
-/// A call. The default is empty, for tests: the product names every field, in one place.
+/// A call. `Default` is empty, for tests.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct CallView {
-    /// `CA` + 32 hex: the first leg's.
+    /// SID of the caller's leg: `CA` and 32 hex digits.
     pub sid: String,
     /// `trying`, `ringing`, `early`, `answered`, `held`, `transferring`, `ended`.
     #[serde(deserialize_with = "word::one")]
@@ -28,70 +28,71 @@ pub struct CallView {
     /// Reason slug; `null` while live.
     #[serde(default, deserialize_with = "word::optional")]
     pub reason: Option<Word>,
-    /// What sets it apart: `one_way` (a side was not heard), `codec_mismatch` (no codec in common, or
-    /// another than was agreed on), `unsent` (this machine lets no packets out to a side), `loss`,
-    /// `app_error` (a document of its application could not be run, or a prompt was not played),
-    /// `agent_failed` (its agent failed after the answer, and no target was left), `failed_over`, `agent` (one talked or was to), `listened`,
-    /// `transcoded`, `srtp`.
+    /// Notable properties: `one_way` (a side was silent), `codec_mismatch` (no common codec, or a codec that was not
+    /// negotiated), `unsent` (this machine refused to send packets to a side), `loss`, `app_error` (a document of the
+    /// application could not be run, or a prompt was not played), `agent_failed` (the agent failed after the answer,
+    /// and no target was left), `failed_over`, `agent` (an agent was tried as a target), `listened`, `transcoded`,
+    /// `srtp`.
     #[serde(default, deserialize_with = "word::many")]
     pub flags: Vec<Word>,
-    /// The application that has or had it last; absent where none had.
+    /// Last application of the call; absent if there was none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub app: Option<String>,
-    /// The mailbox that has or had it last; absent where none had.
+    /// Last mailbox of the call; absent if there was none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub voicemail: Option<String>,
-    /// The conference that its caller is in, or was in last; absent where there was none.
+    /// Current or last conference of the caller; absent if there was none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conference: Option<ConferenceView>,
-    /// Whether a request over HTTP began it: its first leg stands for the request. Absent for all others.
+    /// Whether the API started the call: its first leg then stands for the request. Absent if false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub requested: bool,
-    /// SID of the call that had dialled its party, where a request has given that party a document of its own. Absent for all others.
+    /// SID of the call that had dialled the party, if an API request gave that party its own document. Absent
+    /// otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<String>,
-    /// What the caller's trunk reports of the signature of its number: `TN-Validation-Passed-A` and the like. Absent where it reports nothing,
-    /// or is not trusted with it.
+    /// Verification status of the caller's number from the trunk (`verstat`): `TN-Validation-Passed-A` and others.
+    /// Absent if the trunk sends none or is not trusted with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verstat: Option<String>,
-    /// Final SIP status code towards the caller; `null` while it has none.
+    /// Final SIP status code towards the caller; `null`: none yet.
     pub sip_code: Option<u16>,
-    /// Name of the route; empty where none matched.
+    /// Name of the route; empty: no match.
     pub route: String,
     /// Calling number.
     pub from: String,
     /// Called number.
     pub to: String,
-    /// RFC 3339, UTC, with milliseconds.
+    /// Start of the call (RFC 3339, UTC, with milliseconds).
     pub started_at: String,
-    /// The same; `null` where not answered.
+    /// Time of the answer; `null`: not answered.
     pub answered_at: Option<String>,
-    /// The same; `null` while live.
+    /// Time of the end; `null`: live.
     pub ended_at: Option<String>,
-    /// Its legs: the caller's first, then each attempt in order.
+    /// Legs of the call: the caller's first, then each attempt in order.
     pub legs: Vec<LegView>,
-    /// Its recordings, in the order in which they began; absent where there is none.
+    /// Recordings in the order in which they began; absent if there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub recordings: Vec<RecordingView>,
-    /// Its recording sessions (SIPREC), in the order in which they began; absent where there is none.
+    /// Recording sessions (SIPREC) in the order in which they began; absent if there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub siprec: Vec<SiprecView>,
-    /// Targets that were passed over, and have no leg: an agent that is skipped, a trunk that has too many calls, phones of which none is
-    /// registered. Absent where there is none.
+    /// Targets skipped without a leg: a skipped agent, a congested trunk, a trunk without a registered phone. Absent
+    /// if there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub passed_over: Vec<PassedOverView>,
 }
 
-/// A conference, as a call names it.
+/// A conference, as shown in a call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConferenceView {
-    /// `CF` + 32 hex.
+    /// SID of the conference: `CF` and 32 hex digits.
     pub sid: String,
     /// Its name.
     pub name: String,
 }
 
-/// A target that a call passed over.
+/// A target that a call skipped.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PassedOverView {
     /// The name of the trunk or agent, or the URI.
@@ -122,7 +123,7 @@ pub struct RecordingView {
     pub lost: Vec<RecordingLoss>,
 }
 
-/// Audio that a recording lacks for one reason.
+/// Audio lost from a recording for one reason.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RecordingLoss {
     /// `disk_slow`, `disk_full`, `disk_failed` (another error of the disk), `restart`.
@@ -132,7 +133,7 @@ pub struct RecordingLoss {
     pub seconds: f64,
 }
 
-/// A recording session of a call: a group of recording servers (`[siprec.NAME]`) that records it, or should.
+/// A recording session of a call: recording by a group of servers (`[siprec.NAME]`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SiprecView {
     /// Name of the `[siprec.NAME]`.
@@ -150,7 +151,8 @@ pub struct SiprecView {
     pub problem: Option<String>,
 }
 
-/// Returns Twilio's word for a call that ended without an answer, of its outcome, its reason slug and its final SIP status code.
+/// Returns Twilio's status of a call that ended without an answer, from its outcome, reason slug and final SIP status
+/// code.
 pub fn status_of_unanswered(outcome: Option<&str>, reason: Option<&str>, code: Option<u16>) -> &'static str {
     match (outcome, code) {
         (_, Some(486 | 600)) | (Some("busy"), _) => "busy",
@@ -162,180 +164,180 @@ pub fn status_of_unanswered(outcome: Option<&str>, reason: Option<&str>, code: O
     }
 }
 
-/// A leg. The default is empty, for tests, as that of a call.
+/// A leg. `Default` is empty, for tests.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct LegView {
-    /// `CA` + 32 hex.
+    /// SID of the leg: `CA` and 32 hex digits.
     pub sid: String,
-    /// `sip` or `agent`; `api` for the request that began a call.
+    /// Kind: `sip` or `agent`; `api` for the request that started the call.
     #[serde(deserialize_with = "word::one")]
     pub kind: Word,
-    /// Whether it leads to the party that a requested call is for. Absent for all others.
+    /// Whether the leg leads to the party for which the API requested the call. Absent if false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub to_requested: bool,
-    /// Whether its party has left for a call of its own, which has the SID of the leg: a request has given it a document. Absent for all
-    /// others.
+    /// Whether the party has left for its own call, which has the SID of the leg, because an API request gave it a
+    /// document. Absent if false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub has_own_call: bool,
-    /// Numbers and times of the call to the party; empty unless the edge has called a telephone.
+    /// Numbers and times of an outbound call to a telephone; otherwise empty.
     #[serde(flatten)]
     pub dialled: DialledView,
     /// Trunk name; empty for a bare URI and for an agent.
     pub trunk: String,
-    /// Agent's name; empty for a SIP leg.
+    /// Agent name; empty for a SIP leg.
     pub agent: String,
-    /// `inbound` or `outbound`.
+    /// Direction: `inbound` or `outbound`.
     #[serde(deserialize_with = "word::one")]
     pub direction: Word,
-    /// `udp`, `tcp`, `tls`; of an agent `ws`, `wss`, or `rtp` where it gets plain RTP.
+    /// Transport: `udp`, `tcp`, `tls`; for an agent `ws`, `wss`, or `rtp` for plain RTP.
     #[serde(deserialize_with = "word::one")]
     pub transport: Word,
-    /// Signalling address of the far end; `null` for an agent.
+    /// Signalling address of the remote party; `null` for an agent.
     pub remote: Option<SocketAddr>,
-    /// Call-ID of this leg; empty for an agent.
+    /// Call-ID of the leg; empty for an agent.
     pub sip_call_id: String,
-    /// Codec agreed; empty before.
+    /// Negotiated codec; empty before negotiation.
     pub codec: String,
-    /// The codec that what it says is converted into for its other side; `null` where it is relayed, or not agreed on yet.
+    /// Codec into which received audio is transcoded for the other side; `null` if relayed or not negotiated yet.
     #[serde(default, deserialize_with = "word::optional")]
     pub converted_to: Option<Word>,
-    /// SRTP suite; `null` where its RTP is plain, or not agreed on yet.
+    /// SRTP suite; `null` for plain RTP, or if not negotiated yet.
     #[serde(default, deserialize_with = "word::optional")]
     pub srtp: Option<Word>,
     /// `trying`, `ringing`, `early`, `answered`, `ended`.
     #[serde(deserialize_with = "word::one")]
     pub state: Word,
-    /// The code with which its far end rejected the call; `null` where it did not.
+    /// SIP status code with which the remote party rejected the call; `null`: not rejected.
     pub sip_code: Option<u16>,
-    /// The words with it: reason phrase, texts of Reason, Warning and X- headers.
+    /// Texts of that response: reason phrase, and texts of Reason, Warning and X- headers.
     pub sip_text: Option<String>,
-    /// Why it ended, a slug as a call's reason is one; `null` while it has not.
+    /// Reason slug of the end; `null`: not ended.
     #[serde(default, deserialize_with = "word::optional")]
     pub reason: Option<Word>,
-    /// `far_end` where its own far end hung up, closed, refused or broke off, `edge` where the edge ended it: the call was
-    /// over, somebody asked for it, or the far end did not do in time what it should; `null` while it has not ended.
+    /// Party that ended the leg: `far_end` if the remote party hung up, closed, rejected or broke off; `edge` if the
+    /// call was over, an operator or application requested the end, or a timeout occurred; `null`: not ended.
     #[serde(default, deserialize_with = "word::optional")]
     pub ended_by: Option<Word>,
-    /// The SSRCs of its copies, where it gets plain RTP; else `null`.
+    /// SSRCs of a listener with plain RTP; otherwise `null`.
     pub ssrc: Option<SourcesView>,
-    /// Between which addresses its audio goes; `null` for an agent, and where no session is agreed on.
+    /// Addresses of the audio stream; `null` for an agent, and before negotiation.
     pub media: Option<MediaView>,
-    /// Times of an agent's turns, in milliseconds; `null` before the first, and for all others.
+    /// Turn latencies of an agent, in milliseconds; `null` before the first turn, and for other legs.
     pub turn_ms: Option<Box<LegTurnView>>,
-    /// Whether its party was not heard, sent only digital silence, or its stream stopped: a call with such a leg has the flag `one_way`.
-    /// Absent for all others.
+    /// Whether the party was silent, sent only digital silence, or its stream stopped: the call then has the flag
+    /// `one_way`. Absent if false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub silent: bool,
-    /// Media figures.
+    /// Media statistics.
     pub rtp: RtpView,
 }
 
 impl LegView {
-    /// Returns whether it is the call of a party, below that of the caller.
+    /// Returns whether the leg is the call of a party, which is a child of the caller's call.
     pub fn is_call_of_party(&self) -> bool {
         let is_called = self.kind == "sip" || self.dialled.to.is_some();
         is_called && self.direction == "outbound" && !self.to_requested && !self.has_own_call
     }
 }
 
-/// Numbers and times of a call that the edge has made to a party.
+/// Numbers and times of an outbound call to a party.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct DialledView {
-    /// Number that the party was shown.
+    /// Number shown to the party.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
-    /// Number or URI by which the party was called.
+    /// Number or URI dialled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
-    /// Time of the INVITE to the party, RFC 3339.
+    /// Time of the INVITE to the party (RFC 3339).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<String>,
-    /// Time of its answer; absent before that.
+    /// Time of the answer; absent before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answered_at: Option<String>,
-    /// Time of the end of the call to it; absent before that.
+    /// Time of the end; absent before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<String>,
-    /// Who has answered, in Twilio's word: `human`, `machine_start`, `machine_end_beep`, `machine_end_silence`, `machine_end_other`, `fax`
-    /// or `unknown`. Absent where it was not asked for, or is not known.
+    /// Result of answering machine detection, in Twilio's terms: `human`, `machine_start`, `machine_end_beep`,
+    /// `machine_end_silence`, `machine_end_other`, `fax` or `unknown`. Absent if detection was off or has no result.
     #[serde(default, deserialize_with = "word::optional", skip_serializing_if = "Option::is_none")]
     pub answered_by: Option<Word>,
 }
 
-/// The addresses of a leg's first stream.
+/// Addresses of a leg's first stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MediaView {
-    /// Ours, as the far end was told.
+    /// Address of the edge shown to the remote party.
     pub ours: SocketAddr,
-    /// What the far end announced in SDP; `null` where it wants nothing sent.
+    /// Address that the remote party announced in SDP; `null`: it wants no media.
     pub announced: Option<SocketAddr>,
-    /// Where packets to it go: where its own come from, once that is learned (`rtp.latched`), else what it announced.
+    /// Destination of packets: the source of its packets, once learned (`rtp.latched`), else the announced address.
     pub used: Option<SocketAddr>,
 }
 
-/// What a listener with plain RTP gets: the sources by which it tells calls and directions apart.
+/// SSRCs of a listener with plain RTP, one for each direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourcesView {
-    /// What the caller says.
+    /// SSRC of the caller's audio.
     pub inbound: u32,
-    /// What it hears.
+    /// SSRC of the audio that the caller hears.
     pub outbound: u32,
 }
 
 /// A fork: a listener of a call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ForkView {
-    /// Its leg's sid.
+    /// SID of the leg.
     pub id: String,
-    /// The agent's name; `null` where it was asked for by its URL.
+    /// Agent name; `null` if requested by URL.
     pub agent: Option<String>,
-    /// Where it is, without what follows a `?`.
+    /// URL without its query string.
     pub url: String,
-    /// `MZ` + 32 hex; `null` where it gets plain RTP.
+    /// SID of the stream: `MZ` and 32 hex digits; `null` for plain RTP.
     #[serde(rename = "streamSid")]
     pub stream_sid: Option<String>,
-    /// `inbound`, `outbound`.
+    /// Tracks: `inbound`, `outbound`.
     pub tracks: Vec<&'static str>,
-    /// `trying`, `answered` once it listens, `ended`.
+    /// State: `trying`, `answered` while it listens, `ended`.
     pub state: &'static str,
-    /// Why it ended, and who ended it: as of a leg.
+    /// Reason slug of the end, as of a leg.
     pub reason: Option<&'static str>,
-    /// `far_end`, `edge`; `null` while it has not ended.
+    /// Party that ended the fork: `far_end`, `edge`; `null`: not ended.
     pub ended_by: Option<&'static str>,
-    /// The SSRCs of its copies, where it gets plain RTP; else `null`.
+    /// SSRCs for plain RTP; otherwise `null`.
     pub ssrc: Option<SourcesView>,
 }
 
-/// A leg's media figures.
+/// Media statistics of a leg.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct RtpView {
-    /// Received from the far end.
+    /// Packets received from the remote party.
     pub rx_packets: u64,
-    /// Sent to it.
+    /// Packets sent to the remote party.
     pub tx_packets: u64,
-    /// For it, and not let out by this machine.
+    /// Packets that this machine refused to send to the remote party.
     #[serde(default)]
     pub tx_refused: u64,
-    /// Missing in what was received.
+    /// Packets lost on the way to the edge.
     pub lost: u64,
-    /// How often so many of them in a row: one alone, two, … nine, ten or more.
+    /// Number of loss runs by length: 1, 2, … 9, 10 or more packets.
     #[serde(default)]
     pub lost_in_a_row: LossRuns,
     /// Interarrival jitter.
     pub jitter_ms: f64,
-    /// Round trip by RTCP, where known.
+    /// RTCP round-trip time, if known.
     pub rtt_ms: Option<f64>,
-    /// Score of what was received, so far, by the E-model; `null` where nothing was, and for codecs without a published
-    /// impairment.
+    /// Mean opinion score of the received audio so far, by the E-model; `null` if nothing was received, and for
+    /// codecs without a published impairment.
     pub mos: Option<f64>,
-    /// What the far end says of what it hears, by RTCP; `null` where it says nothing.
+    /// RTCP reports of the remote party; `null`: none.
     pub far: Option<FarView>,
-    /// Where its RTP comes from, once learned.
+    /// Source of the remote party's RTP, once learned.
     pub latched: Option<SocketAddr>,
 }
 
 impl RtpView {
-    /// How its packets were lost: `1 ×3, 2 ×1, 10+ ×1`, how many in a row and how often; empty where none were.
+    /// Formats the loss runs as `1 ×3, 2 ×1, 10+ ×1` (length and number); empty: no loss.
     pub fn losses(&self) -> String {
         let often = (1..).zip(self.lost_in_a_row).filter(|(_, times)| *times > 0);
         let told = often.map(|(row, times)| {
@@ -346,18 +348,18 @@ impl RtpView {
     }
 }
 
-/// What a far end hears of us.
+/// Statistics reported by the remote party.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct FarView {
-    /// Missing in what it received.
+    /// Packets lost on the way to the remote party.
     pub lost: u64,
     /// Interarrival jitter.
     pub jitter_ms: f64,
-    /// Score of it, as of what we receive.
+    /// Mean opinion score of the audio that it receives.
     pub mos: Option<f64>,
 }
 
-/// `GET /v1/calls/{sid}/kept`.
+/// Response to `GET /v1/calls/{sid}/kept`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct KeptView {
     /// Whether there is a trace of the call.
@@ -368,7 +370,7 @@ pub struct KeptView {
     pub quality: bool,
 }
 
-/// `GET /v1/calls/{sid}/quality`.
+/// Response to `GET /v1/calls/{sid}/quality`.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct QualityView {
     /// SID of the call.
@@ -379,7 +381,7 @@ pub struct QualityView {
     pub series: Vec<SeriesView>,
 }
 
-/// One direction of a leg over time.
+/// Quality of one direction of a leg over time.
 #[derive(Debug, Clone, Serialize)]
 pub struct SeriesView {
     /// SID of the leg.
@@ -394,7 +396,7 @@ pub struct SeriesView {
     pub samples: Vec<SampleView>,
 }
 
-/// One interval.
+/// Quality in one interval.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct SampleView {
     /// Start of the interval.
@@ -419,65 +421,65 @@ pub struct SampleView {
 }
 
 impl SampleView {
-    /// Its place in time.
+    /// Returns the sample with its start and length.
     pub fn at(self, at: String, seconds: f64) -> SampleView {
         SampleView { at, seconds, ..self }
     }
 }
 
-/// Queues of calls at a glance.
+/// Totals of all call queues.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct QueueTotals {
-    /// Queues.
+    /// Number of queues.
     pub queues: usize,
-    /// Callers that wait in them.
+    /// Number of queued callers.
     pub waiting: usize,
-    /// Longest time for which one has waited, in seconds.
+    /// Longest waiting time of a queued caller, in seconds.
     pub longest_seconds: u64,
 }
 
-/// `GET /v1/status`, the part that the gateway knows.
+/// Gateway part of `GET /v1/status`.
 #[derive(Debug, Clone, Serialize)]
 pub struct StatusView {
-    /// `[edge] name`.
+    /// Name of the edge (`[edge] name`).
     pub edge: String,
-    /// Calls that have not ended.
+    /// Number of live calls.
     pub calls: usize,
-    /// `[limits] calls`.
+    /// Maximum number of concurrent calls (`[limits] calls`).
     pub calls_limit: u32,
-    /// Conferences that go on, and their parties.
+    /// Number of active conferences, and of their participants.
     pub conferences: [usize; 2],
-    /// Queues of calls.
+    /// Totals of all call queues.
     pub queues: QueueTotals,
-    /// Calls that limits refused in the last hour.
+    /// Calls refused by limits in the last hour.
     pub limited: Vec<LimitView>,
-    /// Calls refused because they cannot be recorded, while the edge refuses such calls.
+    /// Calls refused because they cannot be recorded; `None`: such calls are not refused now.
     pub unrecorded: Option<UnrecordedView>,
-    /// Sources whose requests have wrong credentials, the newest first.
+    /// Sources of requests with wrong credentials, the newest first.
     pub logins: Vec<LoginView>,
     /// Whether new calls are refused.
     pub draining: bool,
     /// Media ports in use.
     pub ports_in_use: usize,
-    /// Media ports in all.
+    /// Total number of media ports.
     pub ports: usize,
-    /// Trunks.
+    /// State of each trunk.
     pub trunks: Vec<TrunkView>,
-    /// Agents.
+    /// State of each agent.
     pub agents: Vec<AgentView>,
     /// Applications that failed in calls of the last hour.
     pub failing_apps: Vec<AppView>,
-    /// The recogniser of callers' speech, where it failed in the last hour.
+    /// Failures of the speech recogniser in the last hour; `None`: there were none.
     pub recognition: Option<RecognitionView>,
-    /// SIP from addresses of no trunk, where some came in the last hour.
+    /// SIP from unknown sources in the last hour; `None`: there was none.
     pub unknown: Option<UnknownView>,
-    /// Phones that want to register as nobody that there is, where some did in the last hour.
+    /// Most recent REGISTER for an unknown user in the last hour; `None`: there was none.
     pub stray: Option<StrayView>,
-    /// Who is not heard in live calls.
+    /// Silent sides in live calls.
     pub silent: Vec<SilentView>,
 }
 
-/// A source that shows wrong credentials again and again.
+/// A source of requests with wrong credentials.
 #[derive(Debug, Clone, Serialize)]
 pub struct LoginView {
     /// Trunk with `require_auth`.
@@ -500,116 +502,116 @@ pub struct LoginView {
     pub seconds_ago: u64,
 }
 
-/// Calls of the last hour that were refused because they could not be recorded.
+/// Calls of the last hour refused because they could not be recorded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct UnrecordedView {
-    /// All of them.
+    /// Calls in the last hour.
     pub calls: u64,
-    /// Those of the last five minutes.
+    /// Calls in the last five minutes.
     pub recent: u64,
-    /// The last one; `None`: there was none yet.
+    /// SID of the last one; `None`: there was none yet.
     pub last_sid: Option<String>,
 }
 
-/// Calls of the last hour that one limit refused.
+/// Calls of the last hour refused by one limit.
 #[derive(Debug, Clone, Serialize)]
 pub struct LimitView {
-    /// The trunk whose limit it is; `None`: the edge's own.
+    /// Trunk to which the limit belongs; `None`: the edge.
     pub trunk: Option<String>,
-    /// Whether the calls were to the trunk, and not from it.
+    /// Whether the calls were outbound to the trunk.
     pub outbound: bool,
-    /// The slug of the reason.
+    /// Reason slug.
     pub reason: &'static str,
-    /// The reason in words.
+    /// Meaning of the reason.
     pub sentence: &'static str,
-    /// The key and its value.
+    /// Configuration key and value.
     pub key: String,
-    /// How many calls.
+    /// Calls in the last hour.
     pub calls: u64,
-    /// The same of the last five minutes.
+    /// Calls in the last five minutes.
     pub recent: u64,
-    /// How long ago the last one came.
+    /// Age of the last one, in seconds.
     pub seconds_ago: u64,
-    /// The last one that has a trace.
+    /// SID of the last one with a trace.
     pub last_sid: Option<String>,
 }
 
 impl LimitView {
-    /// Returns the key with its value and the section of the configuration that has it.
+    /// Returns the key with its value and its section of the configuration.
     pub fn named(&self) -> String {
         match &self.trunk {
-            // Those of the edge name their section.
+            // Keys of the edge already have their section.
             Some(trunk) if !self.key.contains(" of [") => format!("{} of [trunk.{trunk}]", self.key),
             Some(_) | None => self.key.clone(),
         }
     }
 }
 
-/// An application that failed in calls of the last hour, or whose prompts were not played in some.
+/// An application that failed, or did not play a prompt, in calls of the last hour.
 #[derive(Debug, Clone, Serialize)]
 pub struct AppView {
-    /// Its name.
+    /// Name of the application.
     pub name: String,
-    /// In how many calls …
+    /// Affected calls.
     pub calls: u64,
-    /// … of so many.
+    /// All calls.
     pub of: u64,
-    /// The same of the last five minutes.
+    /// Affected calls of the last five minutes.
     pub recent: Recent,
-    /// In how many of these its documents ran to their end, and a prompt was not played.
+    /// Calls in which documents ran to their end but a prompt was not played.
     pub unheard: u64,
-    /// Whether it may fail still: not three calls in a row went well since.
+    /// Whether the failure continues: fewer than three successful calls in a row since.
     pub still: bool,
-    /// How many in a row went well since.
+    /// Successful calls in a row since.
     pub good_since: u64,
     /// Twilio's error code of the last failure.
     pub code: u32,
-    /// What the edge's own request said; empty where the code is about the application's answer.
+    /// Error text of the edge's request; empty if the code concerns the application's response.
     pub cause: String,
-    /// The last of these calls.
+    /// SID of the last affected call.
     pub last_sid: String,
 }
 
-/// The recogniser of callers' speech, as it did in the last hour.
+/// Failures of the speech recogniser in the last hour.
 #[derive(Debug, Clone, Serialize)]
 pub struct RecognitionView {
-    /// How many recognitions failed …
+    /// Failed recognitions.
     pub failed: u64,
-    /// … of so many.
+    /// All recognitions.
     pub of: u64,
-    /// The same of the last five minutes.
+    /// Failed recognitions of the last five minutes.
     pub recent: Recent,
-    /// Whether it may fail still: not three in a row went well since.
+    /// Whether the failure continues: fewer than three successful recognitions in a row since.
     pub still: bool,
-    /// How many in a row went well since.
+    /// Successful recognitions in a row since.
     pub good_since: u64,
-    /// What happened last.
+    /// Cause of the last failure.
     pub cause: String,
-    /// The call in which it did.
+    /// SID of the call with the last failure.
     pub last_sid: String,
 }
 
-/// A side that is not heard in calls that are up.
+/// A side that is silent in live calls.
 #[derive(Debug, Clone, Serialize)]
 pub struct SilentView {
-    /// Its name: trunk, agent or URI.
+    /// Trunk, agent or URI.
     pub name: String,
-    /// In how many calls.
+    /// Number of calls.
     pub calls: u64,
-    /// The slug of what was wrong in the last of them.
+    /// Slug of the cause in the last of these calls.
     pub kind: &'static str,
-    /// Why in the last of them, as its trace has it.
+    /// Cause in the last of these calls, as in its trace.
     pub cause: String,
-    /// What would help.
+    /// Fix for this cause.
     pub fix: String,
-    /// That one.
+    /// SID of the last of these calls.
     pub last_sid: String,
-    /// The other sides that are not heard in these calls either, by name, each with the number of calls.
+    /// Other sides that are silent in these calls too, by name with the number of calls.
     #[serde(skip)]
     pub both: Vec<(String, u64)>,
 }
 
-/// SIP from addresses of no trunk.
+/// SIP from unknown sources.
 #[derive(Debug, Clone, Serialize)]
 pub struct UnknownView {
     /// Messages in the last hour.
@@ -620,7 +622,7 @@ pub struct UnknownView {
     pub seconds_ago: u64,
 }
 
-/// A source of SIP that is the address of no trunk.
+/// An unknown source.
 #[derive(Debug, Clone, Serialize)]
 pub struct SourceView {
     /// Address of the source.
@@ -631,22 +633,22 @@ pub struct SourceView {
     pub seconds_ago: u64,
 }
 
-/// A phone that wants to register as a user whom no trunk has; users as the log shows them.
+/// A REGISTER for an unknown user; user names are masked for display.
 #[derive(Debug, Clone, Serialize)]
 pub struct StrayView {
-    /// That user.
+    /// User in the request.
     pub user: String,
-    /// One that there is and that is like it.
+    /// Configured user with the most similar name.
     pub near: Option<String>,
-    /// Where it came from.
+    /// Source address.
     pub source: IpAddr,
-    /// REGISTERs for users that there are not, in the last hour.
+    /// REGISTER requests for unknown users in the last hour.
     pub registers: u64,
-    /// How long ago, in seconds.
+    /// Age of the request, in seconds.
     pub seconds_ago: u64,
 }
 
-/// An address whose SIP is not looked at for a while.
+/// A banned source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BanView {
     /// Address; for IPv6, the network that counts as one household.

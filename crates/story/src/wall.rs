@@ -1,4 +1,4 @@
-//! Wall time for reports: one moment known in both clocks dates every other.
+//! Wall-clock time for reports: one reference instant in both clocks dates all others.
 
 use std::fmt;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -6,9 +6,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// A step of a wall clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// Set forward.
+    /// Clock set forward.
     Ahead(Duration),
-    /// Set back.
+    /// Clock set back.
     Back(Duration),
 }
 
@@ -23,7 +23,7 @@ impl fmt::Display for Step {
 }
 
 impl Step {
-    /// Returns the step from what a clock would read to what it reads.
+    /// Returns the step from the expected to the actual reading of a clock.
     pub fn between(before: SystemTime, after: SystemTime) -> Step {
         match after.duration_since(before) {
             Ok(ahead) => Step::Ahead(ahead),
@@ -48,18 +48,18 @@ impl Step {
     }
 }
 
-/// Turns a monotonic moment into a dated one.
+/// Conversion of monotonic instants to dates.
 #[derive(Debug, Clone, Copy)]
 pub struct Wall {
     epoch: (Instant, SystemTime),
 }
 
 impl Wall {
-    /// From a moment in both clocks.
+    /// Returns the conversion for a reference instant in both clocks.
     pub fn new(epoch: (Instant, SystemTime)) -> Wall {
         Wall { epoch }
     }
-    /// The date of a moment, which may be before the epoch.
+    /// Returns the date of an instant, which may be before the reference.
     pub fn at(&self, now: Instant) -> SystemTime {
         let (at, date) = self.epoch;
         match now.checked_duration_since(at) {
@@ -70,29 +70,29 @@ impl Wall {
     }
 }
 
-/// Milliseconds since 1970, for snapshots.
+/// Returns milliseconds since 1970, for snapshots.
 pub fn unix_ms(time: SystemTime) -> u64 {
     let ms = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     u64::try_from(ms).unwrap_or(u64::MAX)
 }
 
-/// A duration in milliseconds.
+/// Returns a duration in milliseconds.
 pub fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Returns the time so many milliseconds after 1970.
+/// Returns the time `ms` milliseconds after 1970.
 pub fn of_unix_ms(ms: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_millis(ms)
 }
 
-/// RFC 3339 in UTC with milliseconds.
+/// Formats a time by RFC 3339 in UTC with milliseconds.
 pub fn rfc3339(time: SystemTime) -> String {
     let ms = unix_ms(time);
     let (days, in_day) = (ms / 86_400_000, ms % 86_400_000);
     let (year, month, day) = civil(days);
     let (hour, minute, second, ms) = (in_day / 3_600_000, in_day / 60_000 % 60, in_day / 1000 % 60, in_day % 1000);
-    // Some ten a call: into their places, not by way of a format.
+    // Performance: about ten a call, so no `format!`.
     let mut text = *b"0000-00-00T00:00:00.000Z";
     let parts =
         [(0, 4, year), (5, 2, month), (8, 2, day), (11, 2, hour), (14, 2, minute), (17, 2, second), (20, 3, ms)];
@@ -105,7 +105,7 @@ pub fn rfc3339(time: SystemTime) -> String {
     str::from_utf8(&text).unwrap_or_default().to_owned()
 }
 
-/// RFC 2822 in UTC, as Twilio writes dates: `Mon, 23 Nov 2026 16:40:18 +0000`.
+/// Formats a time by RFC 2822 in UTC, as Twilio does: `Mon, 23 Nov 2026 16:40:18 +0000`.
 pub fn rfc2822(time: SystemTime) -> String {
     const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
     const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
@@ -119,8 +119,8 @@ pub fn rfc2822(time: SystemTime) -> String {
     format!("{weekday}, {day:02} {month} {year} {hour:02}:{minute:02}:{second:02} +0000")
 }
 
-/// Year, month and day of a day counted from 1970-01-01: eras of 400 years that begin on 1 March, so that the leap
-/// day is the last of its year.
+/// Returns year, month and day of a day counted from 1970-01-01, by eras of 400 years that begin on 1 March, so that
+/// the leap day is the last day of its year.
 fn civil(days: u64) -> (u64, u64, u64) {
     let shifted = days + 719_468;
     let (era, of_era) = (shifted / 146_097, shifted % 146_097);

@@ -1,4 +1,4 @@
-//! Words of views (states, reasons, codecs), which the edge writes as static texts, read back from JSON that it has stored.
+//! Static strings of views (states, reasons, codecs), read back from stored JSON.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -6,18 +6,18 @@ use std::sync::{Mutex, PoisonError};
 use serde::de::Error as _;
 use serde::{Deserialize as _, Deserializer};
 
-/// A word. The alias keeps serde from borrowing it from what is read.
+/// A static string. The alias keeps serde from borrowing it from the input.
 pub type Word = &'static str;
 
-/// Words that are read back, in all: there are about 150.
+/// Maximum number of strings read back; there are about 150.
 const WORDS: usize = 1024;
-/// Longest word, in bytes.
+/// Maximum length of a string, in bytes.
 const WORD_BYTES: usize = 64;
 
-/// Words that were read back so far.
+/// Strings read back so far.
 static READ: Mutex<BTreeSet<Word>> = Mutex::new(BTreeSet::new());
 
-/// Returns a word that lasts as long as the process.
+/// Returns a static copy of a string.
 fn lasting(text: &str) -> Option<Word> {
     let mut read = READ.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(word) = read.get(text) {
@@ -31,18 +31,18 @@ fn lasting(text: &str) -> Option<Word> {
     Some(word)
 }
 
-/// Reads a word.
+/// Deserializes a string.
 pub(crate) fn one<'de, D: Deserializer<'de>>(from: D) -> Result<Word, D::Error> {
     lasting(&String::deserialize(from)?).ok_or_else(|| D::Error::custom("no word of a call"))
 }
 
-/// Reads a word or `null`.
+/// Deserializes a string or `null`.
 pub(crate) fn optional<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Word>, D::Error> {
     let text = Option::<String>::deserialize(from)?;
     text.map(|text| lasting(&text).ok_or_else(|| D::Error::custom("no word of a call"))).transpose()
 }
 
-/// Reads a list of words.
+/// Deserializes a list of strings.
 pub(crate) fn many<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Word>, D::Error> {
     let texts = Vec::<String>::deserialize(from)?;
     texts.iter().map(|text| lasting(text).ok_or_else(|| D::Error::custom("no word of a call"))).collect()

@@ -1,27 +1,26 @@
-//! Values in a document that may not be well-formed: attributes and texts of XML, strings of JSON; and the document
-//! without comments.
+//! Values in possibly malformed documents: XML attributes and texts, JSON strings; and removal of comments.
 
 use std::ops::Range;
 
-/// Beginning of a section of XML without markup …
+/// Start of an XML section without markup.
 pub(super) const SECTION: &str = "<![CDATA[";
-/// … and its end.
+/// End of such a section.
 pub(super) const SECTION_END: &str = "]]>";
-/// End of the names of attributes that are secret.
+/// Suffix of secret attribute names.
 const SECRET: &str = "password";
-/// Quotation marks of a value, as they are or in a document inside of another one.
+/// Quotation marks of a value, plain or within an embedded document.
 const QUOTES: [&str; 7] = ["\"", "'", "\\\"", "&quot;", "&#34;", "&apos;", "&#39;"];
 
-/// A part of a document that is not shown.
+/// A part of a document to replace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Hidden {
     /// Its place.
     pub(super) at: Range<usize>,
-    /// The text that is shown instead.
+    /// Replacement text.
     pub(super) shown: &'static str,
 }
 
-/// Returns a document without these parts; of parts that overlap the first is replaced.
+/// Returns a document with the parts replaced; of overlapping parts the first is replaced.
 pub(super) fn without(document: &str, mut hidden: Vec<Hidden>) -> String {
     hidden.sort_by_key(|part| part.at.start);
     let (mut shown, mut from) = (String::with_capacity(document.len()), 0);
@@ -35,8 +34,7 @@ pub(super) fn without(document: &str, mut hidden: Vec<Hidden>) -> String {
     shown + document.get(from..).unwrap_or_default()
 }
 
-/// Returns the values of passwords: behind each name, wherever it stands, all up to the next quotation mark of the same
-/// kind.
+/// Returns the values of passwords: after each name, everything up to the next quotation mark of the same kind.
 pub(super) fn passwords(document: &str) -> Vec<Hidden> {
     if memchr::memchr(b'=', document.as_bytes()).is_none() {
         return Vec::new();
@@ -60,7 +58,7 @@ pub(super) fn without_comments(document: &str) -> String {
     while let Some(at) = rest.find('<') {
         let (front, from) = rest.split_at(at);
         shown.push_str(front);
-        // Cut in the middle, it may have hidden anything.
+        // A truncated comment may have hidden anything.
         let (end, is_shown) = if from.starts_with("<!--") {
             (end_of(from, "<!--", "-->"), false)
         } else if from.starts_with("<?") {
@@ -80,14 +78,14 @@ pub(super) fn without_comments(document: &str) -> String {
     shown + rest
 }
 
-/// Returns the length of a text up to an end that stands behind its beginning.
+/// Returns the length of a text up to and including an end marker after its beginning.
 fn end_of(text: &str, begin: &str, end: &str) -> Option<usize> {
     let at = text.get(begin.len()..)?.find(end)?;
     Some(begin.len() + at + end.len())
 }
 
-/// Returns the values of a document, each as its pieces: a text goes on behind an element inside. Values of XML come
-/// twice where they are strings of JSON, too.
+/// Returns the values of a document, each as its pieces: a text continues after a nested element. XML values that are
+/// also JSON strings are listed twice.
 pub(super) fn values(document: &str) -> Vec<Vec<Range<usize>>> {
     let mut reader = Reader { document, open: Vec::new(), values: Vec::new() };
     reader.read_elements();
@@ -95,21 +93,21 @@ pub(super) fn values(document: &str) -> Vec<Vec<Range<usize>>> {
     reader.values
 }
 
-/// A document that is read for its values.
+/// Reader of the values in a document.
 struct Reader<'a> {
     document: &'a str,
-    /// Texts of the elements that are open, outermost first.
+    /// Texts of the open elements, the outermost first.
     open: Vec<Vec<Range<usize>>>,
     values: Vec<Vec<Range<usize>>>,
 }
 
 impl Reader<'_> {
-    /// Returns the document from a place on.
+    /// Returns the rest of the document from an offset.
     fn rest(&self, from: usize) -> &str {
         self.document.get(from..).unwrap_or_default()
     }
 
-    /// Reads attributes of XML, and texts of its elements.
+    /// Reads XML attributes, and texts of elements.
     fn read_elements(&mut self) {
         let mut at = 0;
         while at < self.document.len() {
@@ -122,7 +120,7 @@ impl Reader<'_> {
         self.values.append(&mut self.open);
     }
 
-    /// Returns where a text ends: at the next tag. A section without markup belongs to it.
+    /// Returns the end of a text: the next tag. Sections without markup belong to the text.
     fn text_end(&self, from: usize) -> usize {
         let mut at = from;
         while let Some(found) = self.rest(at).find('<') {
@@ -140,7 +138,7 @@ impl Reader<'_> {
         self.document.len()
     }
 
-    /// Reads the tag at a place, and returns where it ends.
+    /// Reads the tag at an offset. Returns its end.
     fn read_tag(&mut self, from: usize) -> usize {
         let mut at = from + 1;
         while let Some(found) = self.rest(at).find(['"', '\'', '<', '>']) {
@@ -156,14 +154,14 @@ impl Reader<'_> {
                     self.end_tag(from, at);
                     return at + 1;
                 }
-                // No tag has another one inside.
+                // A tag contains no other tag.
                 Some(_) | None => return at,
             }
         }
         self.document.len()
     }
 
-    /// Opens or closes the element of a tag from one place up to another.
+    /// Opens or closes the element of the tag in a range.
     fn end_tag(&mut self, from: usize, until: usize) {
         let tag = self.document.get(from..until).unwrap_or_default();
         if tag.starts_with("</") {
@@ -173,7 +171,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Reads strings of JSON. Those with markup are none, or documents themselves.
+    /// Reads JSON strings. Strings with markup are skipped, since they are documents themselves or no strings.
     fn read_strings(&mut self) {
         let mut at = 0;
         while let Some(found) = self.rest(at).find('"') {
@@ -188,7 +186,7 @@ impl Reader<'_> {
     }
 }
 
-/// Returns the length of a string of JSON up to the quotation mark that ends it.
+/// Returns the length of a JSON string up to its closing quotation mark.
 fn string_length(text: &str) -> Option<usize> {
     let mut is_escaped = false;
     text.bytes().position(|byte| {

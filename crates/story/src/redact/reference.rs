@@ -1,20 +1,19 @@
-//! Secrets of one value that may be an address. Web addresses are read as the URL standard (WHATWG) reads them, and
-//! the crate `url` with it: with slashes missing, too many or the other way round, with line breaks inside, and with
-//! character references in the place of characters.
+//! Secrets in a value that may be an address. URLs are read by the URL standard (WHATWG), as the crate `url` does:
+//! with missing, extra or reversed slashes, line breaks inside, and character references.
 
 use std::ops::Range;
 
 use super::document::{Hidden, SECTION, SECTION_END};
 
-/// Characters that end host and port of a web address.
+/// Characters that end host and port of a URL.
 pub(super) const PATH_BEGINS: [char; 3] = ['/', '?', '#'];
-/// Characters that stand before an authority.
+/// Characters that precede an authority.
 pub(super) const SLASHES: [char; 2] = ['/', '\\'];
-/// Schemes whose authority begins behind any number of slashes.
+/// Schemes with an authority after any number of slashes.
 const SPECIAL: [&str; 6] = ["http", "https", "ws", "wss", "ftp", "file"];
-/// Longest scheme that is read, in characters.
+/// Maximum length of a scheme, in characters.
 const SCHEME_CHARS: usize = 32;
-/// References to characters by name.
+/// Named character references.
 const NAMED: [(&str, char); 13] = [
     ("commat", '@'),
     ("colon", ':'),
@@ -31,18 +30,18 @@ const NAMED: [(&str, char); 13] = [
     ("NewLine", '\n'),
 ];
 
-/// The part of an address that a value begins with.
+/// Start of an address.
 enum Beginning {
-    /// Authority of a web address, with the place in the document of the slashes before it.
+    /// Authority of a URL, with the offset of the slashes before it.
     Authority(usize),
-    /// Path at the host of the document.
+    /// Path on the document's host.
     Path,
     /// User of a SIP address.
     User,
 }
 
-/// Returns the parts of a value that are not shown: user information and query of a web address, and the password of
-/// a SIP address. The value is given as pieces of its document.
+/// Returns the secret parts of a value: user information and query of a URL, and the password of a SIP address. The
+/// value is given as pieces of its document.
 pub(super) fn secrets(document: &str, value: &[Range<usize>]) -> Vec<Hidden> {
     let mut rest = Characters { document, pieces: value, at: 0 };
     match rest.begin() {
@@ -53,24 +52,24 @@ pub(super) fn secrets(document: &str, value: &[Range<usize>]) -> Vec<Hidden> {
     }
 }
 
-/// Reports whether host and port are none: the rest belongs to a password with a `/`, `?` or `#` that was not escaped.
+/// Returns whether host and port are invalid: they belong to a password with an unescaped `/`, `?` or `#`.
 pub(super) fn is_broken(host: &str) -> bool {
     let port = host.rsplit_once(':').map(|(_, port)| port).filter(|_| !host.starts_with('['));
     port.is_some_and(|port| port.is_empty() || port.bytes().any(|byte| !byte.is_ascii_digit()))
 }
 
-/// One character of a value, with its place in the document.
+/// A character of a value, with its range in the document.
 struct Character {
     sign: char,
     at: Range<usize>,
 }
 
-/// Characters of a value from a place on, with references resolved. Tabs and line breaks, which the standard skips, are
-/// left out.
+/// Characters of a value from an offset, with references resolved. Tabs and line breaks, which the standard ignores,
+/// are omitted.
 #[derive(Clone)]
 struct Characters<'a> {
     document: &'a str,
-    /// Pieces that are not read to their ends yet.
+    /// Pieces not completely read yet.
     pieces: &'a [Range<usize>],
     at: usize,
 }
@@ -95,7 +94,7 @@ impl Iterator for Characters<'_> {
 }
 
 impl Characters<'_> {
-    /// Passes over characters that are so, and returns their number.
+    /// Skips matching characters. Returns their number.
     fn pass_over(&mut self, is_so: impl Fn(char) -> bool) -> usize {
         let mut count = 0;
         loop {
@@ -108,7 +107,7 @@ impl Characters<'_> {
         }
     }
 
-    /// Reads the beginning of an address up to its first part with a secret; `None`: the value is no address.
+    /// Reads the start of an address up to its first part with a secret; `None`: the value is no address.
     fn begin(&mut self) -> Option<Beginning> {
         self.pass_over(|sign| sign.is_whitespace() || sign.is_control());
         let (mut ahead, mut scheme) = (self.clone(), String::new());
@@ -139,10 +138,10 @@ impl Characters<'_> {
         }
     }
 
-    /// Returns user information and query of what begins with an authority; `from`: place of the slashes before it.
+    /// Returns user information and query of an address with an authority; `from`: offset of the slashes before it.
     fn secrets_of_authority(self, from: usize) -> Vec<Hidden> {
         let (mut host, mut is_over) = (String::new(), false);
-        // Ends of the last `@` of the authority, and of the value.
+        // Ends of the last `@` in the authority, and in the whole value.
         let (mut user, mut last) = (None, None);
         for Character { sign, at } in self.clone() {
             is_over |= PATH_BEGINS.contains(&sign);
@@ -161,7 +160,7 @@ impl Characters<'_> {
         user.map(|end| Hidden { at: from..end, shown: "//" }).into_iter().chain(query).collect()
     }
 
-    /// Returns the query from the first of these signs behind a place on, with white space inside.
+    /// Returns the query from the first of these characters after an offset, including white space.
     fn query(self, signs: &[char], behind: usize) -> Option<Hidden> {
         let mut rest = self.skip_while(|character| character.at.start < behind || !signs.contains(&character.sign));
         let first = rest.next()?.at;
@@ -169,7 +168,7 @@ impl Characters<'_> {
         Some(Hidden { at: first.start..last.map_or(first.end, |last| last.at.end), shown: "" })
     }
 
-    /// Returns the password of a SIP address, with its colon, and parameters of its user.
+    /// Returns the password of a SIP address with its colon, and the parameters of its user.
     fn password(self) -> Option<Hidden> {
         let (mut from, mut until) = (None, None);
         for Character { sign, at } in self {
@@ -184,7 +183,7 @@ impl Characters<'_> {
     }
 }
 
-/// Returns the first character of a text with its length in bytes; no character for a mark that is no part of the text.
+/// Returns the first character of a text with its length in bytes; no character for a section marker.
 fn first_character(text: &str) -> Option<(Option<char>, usize)> {
     let sign = text.chars().next()?;
     let found = match sign {
@@ -198,7 +197,7 @@ fn first_character(text: &str) -> Option<(Option<char>, usize)> {
     Some(found.unwrap_or((Some(sign), sign.len_utf8())))
 }
 
-/// Returns the character that a text with a reference at its beginning means, and the reference's length.
+/// Returns the character of a reference at the start of a text, and the length of the reference.
 fn reference(text: &str) -> Option<(char, usize)> {
     let inside = text.strip_prefix('&')?;
     let Some(number) = inside.strip_prefix('#') else {

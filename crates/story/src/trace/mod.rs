@@ -1,4 +1,4 @@
-//! A call's event ring: messages, decisions and media events, written where they happen; the ladder is a view of it.
+//! Event ring of a call: messages, decisions and media events; the ladder diagram is a view of it.
 
 mod packed;
 mod webhook;
@@ -17,31 +17,31 @@ use crate::messages::{Messages, RawMessage, Wire};
 use crate::numbers::plain;
 use crate::redact;
 
-/// One entry.
+/// Entry of a trace.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct TraceEntry {
     /// Time since the start of the call.
     pub at_us: u64,
-    /// What it is about.
+    /// Content of the entry.
     #[serde(flatten)]
     pub what: TraceItem,
-    /// Of a message: as it was on the wire, where that is asked for and still kept.
+    /// Message as on the wire, if requested and still kept.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub message: Option<Box<RawMessage>>,
 }
 
 impl TraceEntry {
-    /// An entry without a message's text.
+    /// Returns an entry without the text of a message.
     pub fn new(at_us: u64, what: TraceItem) -> TraceEntry {
         TraceEntry { at_us, what, message: None }
     }
 }
 
-/// What happened.
+/// Content of an entry.
 #[derive(Debug, Clone, serde::Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum TraceItem {
-    /// A SIP message came in or went out.
+    /// A SIP message was received or sent.
     Message {
         /// Index in `legs`, from 0.
         leg: usize,
@@ -55,49 +55,49 @@ pub enum TraceItem {
         /// Whether it is a retransmission.
         again: bool,
     },
-    /// The edge decided something.
+    /// A decision of the edge.
     Decision {
-        /// The sentence.
+        /// Text of the decision.
         text: String,
     },
-    /// A request to an application was answered, or failed.
+    /// An answered or failed request to an application.
     Webhook {
-        /// The same in words, with the body in the lines below.
+        /// Text of the request, with the body in the lines below.
         text: String,
-        /// Its parts.
+        /// Details of the request.
         #[serde(flatten)]
         webhook: Box<Webhook>,
     },
-    /// An agent's stream: opened, lost, what it said that was not acted upon.
+    /// An event of an agent's stream: opened, lost, or an ignored message.
     Agent {
-        /// Index of its leg.
+        /// Index of the leg.
         leg: usize,
-        /// The sentence.
+        /// Text of the event.
         text: String,
     },
-    /// Media: bound, latched, idle.
+    /// A media event: bound, latched, idle.
     Media {
-        /// Index of its leg.
+        /// Index of the leg.
         leg: usize,
-        /// The sentence.
+        /// Text of the event.
         text: String,
     },
 }
 
 impl TraceItem {
-    /// Returns a decision; what in its addresses may be a secret is left out.
+    /// Returns a decision without secrets in its addresses.
     pub fn decision(text: impl Into<String>) -> TraceItem {
         TraceItem::Decision { text: redact::addresses(text.into()) }
     }
 
-    /// Returns a request to an application, without such secrets.
+    /// Returns a request to an application without secrets in its addresses.
     pub fn webhook(webhook: Webhook) -> TraceItem {
         let webhook = webhook.redacted();
         TraceItem::Webhook { text: webhook.text(), webhook: Box::new(webhook) }
     }
 }
 
-/// A call's trace.
+/// Trace of a call.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct TraceView {
     /// SID of the call.
@@ -113,12 +113,12 @@ pub struct TraceView {
 }
 
 impl TraceView {
-    /// Returns how many stray ACKs of a leg are in it.
+    /// Returns the number of stray ACKs of a leg.
     pub fn stray_acks(&self, leg: usize) -> usize {
         self.entries.iter().filter(|entry| is_stray_ack(&entry.what, leg)).count()
     }
 
-    /// Returns the leg whose 200 OK was sent again and again, and how often, while no ACK came from it.
+    /// Returns the leg with a repeated 200 OK but no ACK, and the number of transmissions.
     pub fn unacknowledged(&self) -> Option<(usize, u32)> {
         let mut sent: Vec<u32> = vec![0; self.legs.len()];
         for entry in &self.entries {
@@ -126,7 +126,7 @@ impl TraceView {
             let Some(count) = sent.get_mut(*leg) else { continue };
             match (received, text.as_str()) {
                 (true, "ACK") => *count = 0,
-                // Those of other requests have no description.
+                // Responses to other requests have no SDP.
                 (false, text) if text.starts_with("200 ") && !note.is_empty() => {
                     *count = if *again { count.saturating_add(1) } else { 1 };
                 }
@@ -136,45 +136,45 @@ impl TraceView {
         sent.into_iter().enumerate().find(|(_, count)| *count >= UNACKNOWLEDGED)
     }
 
-    /// One without entries.
+    /// Returns a view without entries.
     pub fn of(sid: String, verdict: String, legs: Vec<String>) -> TraceView {
         TraceView { sid, verdict, legs, entries: Vec::new(), dropped: 0 }
     }
 }
 
-/// An ACK in a trace that belongs to no dialog of the call, although it has its Call-ID.
+/// Text of an ACK with the Call-ID of a call that belongs to no dialog of it.
 pub(crate) const STRAY_ACK: &str = "ACK (stray)";
-/// Those of them that a trace has.
+/// Maximum number of stray ACKs in a trace.
 const STRAY_ACKS: usize = 12;
-/// How often a 200 OK is sent until the view says that no ACK comes.
+/// Transmissions of a 200 OK without ACK from which this is reported.
 const UNACKNOWLEDGED: u32 = 3;
 
-/// A call's ring.
+/// Event ring of a call.
 #[derive(Debug)]
 pub struct Trace {
-    /// The call's.
+    /// SID of the call.
     sid: Box<str>,
     began: Instant,
     entries: Packed,
     dropped: u32,
-    /// DTMF digits, listed or not.
+    /// Number of DTMF digits, listed or not.
     digits: u32,
     messages: Messages,
     requests: Requests,
 }
 
-/// Requests over HTTP about a call.
+/// API requests about a call.
 #[derive(Debug, Default)]
 struct Requests {
     noted: u32,
-    /// Those that have no entry of their own.
+    /// Requests without an entry.
     left_out: u32,
     /// Time of the last one.
     last_us: u64,
 }
 
 impl Trace {
-    /// An empty ring that counts time from `began`.
+    /// Returns an empty ring with times relative to `began`.
     pub fn new(began: Instant, sid: &str) -> Trace {
         Trace {
             sid: sid.into(),
@@ -186,31 +186,31 @@ impl Trace {
             requests: Requests::default(),
         }
     }
-    /// Its call.
+    /// Returns the SID of the call.
     pub fn sid(&self) -> &str {
         &self.sid
     }
-    /// When its call began.
+    /// Returns the start of the call.
     pub fn began(&self) -> Instant {
         self.began
     }
-    /// How many entries there are.
+    /// Returns the number of entries.
     pub fn count(&self) -> usize {
         self.entries.len()
     }
-    /// What its messages take, in bytes.
+    /// Returns the memory used by messages, in bytes.
     pub fn message_bytes(&self) -> usize {
         self.messages.bytes()
     }
-    /// Overwrites what is secret in its messages, and packs them: its call is set up.
+    /// Masks and compresses the messages, once the call is established.
     pub fn settle_messages(&mut self) {
         self.messages.settle();
     }
-    /// Lets its messages go; how many.
+    /// Drops the messages. Returns their number.
     pub fn forget_messages(&mut self) -> usize {
         self.messages.forget()
     }
-    /// Adds an entry, with its message where it is one; a full ring loses its oldest.
+    /// Adds an entry with its message, if it is one; a full ring drops its oldest entry.
     pub fn push(&mut self, now: Instant, what: &TraceItem, message: Option<Wire<'_>>) {
         if self.entries.len() >= TRACE_ENTRIES {
             self.entries.pop_first();
@@ -221,7 +221,8 @@ impl Trace {
         let message = message.and_then(|message| self.messages.keep(&message, again));
         self.entries.push(at_us, what, message);
     }
-    /// Adds a request over HTTP: the first ones as decisions. Further ones are counted, so that they push nothing out.
+    /// Adds an API request: the first ones as decisions. Further ones are only counted, so that they displace no
+    /// other entries.
     pub fn push_request(&mut self, now: Instant, text: String) {
         self.requests.last_us = self.micros(now);
         if self.requests.noted < TRACE_REQUESTS {
@@ -231,7 +232,7 @@ impl Trace {
             self.requests.left_out = self.requests.left_out.saturating_add(1);
         }
     }
-    /// Adds an ACK that belongs to no dialog, unless enough of them are there.
+    /// Adds an ACK that belongs to no dialog, up to a limit.
     pub fn push_stray_ack(&mut self, now: Instant, leg: usize, message: Wire<'_>) {
         if self.stray_acks(leg) < STRAY_ACKS {
             let note = "tags or CSeq are not those of the 200 OK: dropped".to_owned();
@@ -239,11 +240,11 @@ impl Trace {
             self.push(now, &TraceItem::Message { leg, received: true, text, note, again: false }, Some(message));
         }
     }
-    /// Returns how many stray ACKs of a leg are in it.
+    /// Returns the number of stray ACKs of a leg.
     pub fn stray_acks(&self, leg: usize) -> usize {
         self.entries.iter().filter(|(entry, _)| is_stray_ack(&entry.what, leg)).count()
     }
-    /// Adds a DTMF digit of a leg, not which one it is: the first ones, then once that there are more.
+    /// Adds a DTMF digit of a leg, masked: the first ones, then once a note that there are more.
     pub fn push_digit(&mut self, now: Instant, leg: usize, way: &str) {
         self.digits = self.digits.saturating_add(1);
         let text = match self.digits {
@@ -256,10 +257,10 @@ impl Trace {
     fn micros(&self, now: Instant) -> u64 {
         u64::try_from(now.saturating_duration_since(self.began).as_micros()).unwrap_or(u64::MAX)
     }
-    /// The ring as a view: `head` has all but the entries. With `raw`, messages have their text.
+    /// Returns the view; `head` has all fields except the entries. With `raw`, messages have their text.
     pub fn view(&self, head: TraceView, raw: bool) -> TraceView {
         let texts = if raw { self.messages.all() } else { HashMap::new() };
-        // What was sent again is kept once.
+        // Retransmissions share one kept message.
         let text = |number: Option<u32>| number.and_then(|number| texts.get(&number)).cloned().map(Box::new);
         let entries = self.entries.iter().map(|(entry, number)| TraceEntry { message: text(number), ..entry });
         let mut entries: Vec<TraceEntry> = entries.collect();
@@ -273,10 +274,10 @@ impl Trace {
     }
 }
 
-/// Most m-lines, and payloads of each, that the ladder shows.
+/// Maximum m-lines, and payload types of each, in the ladder.
 const NOTED: (usize, usize) = (4, 8);
 
-/// What a message's body says, in a few words for the ladder: kind, port and payloads of each m-line.
+/// Returns a summary of a message's body for the ladder: kind, port and payload types of each m-line.
 pub fn body_note(bytes: &[u8]) -> String {
     static END_OF_HEADERS: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(b"\r\n\r\n"));
     let end = END_OF_HEADERS.find(bytes);
@@ -291,7 +292,7 @@ pub fn body_note(bytes: &[u8]) -> String {
     let mut media: Vec<Section<'_>> = Vec::new();
     let mut rest = &*body;
     while !rest.is_empty() {
-        // Faster than a search for a character: half of a body are lines that the ladder does not show.
+        // Faster than a search for a character: half of the lines are not shown in the ladder.
         let end = memchr::memchr(b'\n', rest.as_bytes()).unwrap_or(rest.len());
         let line = rest.get(..end).unwrap_or_default();
         let line = line.strip_suffix('\r').unwrap_or(line);
@@ -322,7 +323,7 @@ pub fn body_note(bytes: &[u8]) -> String {
     plain(&note, TRACE_TEXT_CHARS)
 }
 
-/// An m-line as the ladder shows it.
+/// An m-line as shown in the ladder.
 struct Section<'a> {
     kind: &'a str,
     port: &'a str,
@@ -335,7 +336,7 @@ impl Section<'_> {
         let mut words = line.split_ascii_whitespace();
         let [kind, port] = [words.next(), words.next()].map(Option::unwrap_or_default);
         let is_secure = words.next().is_some_and(|proto| proto.contains("RTP/SAVP"));
-        // A format is a number or a token; what else stands there (a line that was not ended) may be a key.
+        // A format is a number or a token; other text (of an unterminated line) may be a key.
         let is_format =
             |word: &&str| word.len() <= 32 && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._*".contains(&b));
         let mut payloads = [""; NOTED.1];
@@ -344,18 +345,18 @@ impl Section<'_> {
     }
 }
 
-/// Octets as text, those that are none replaced.
+/// Returns octets as text, with invalid ones replaced.
 fn readable(bytes: &[u8]) -> Cow<'_, str> {
     std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }
 
-/// Whether the headers of a request are those of a DTMF digit by INFO.
+/// Returns whether the headers are those of an INFO with a DTMF digit.
 fn is_digit(head: &[u8]) -> bool {
     let kind = b"application/dtmf";
     head.starts_with(b"INFO ") && head.windows(kind.len()).any(|part| part.eq_ignore_ascii_case(kind))
 }
 
-/// The name of a static payload number (RFC 3551 §6), which needs no rtpmap.
+/// Returns the name of a static payload type (RFC 3551 §6), which needs no rtpmap.
 fn static_name(payload: &str) -> &str {
     match payload {
         "0" => "PCMU",
@@ -366,7 +367,7 @@ fn static_name(payload: &str) -> &str {
     }
 }
 
-/// The first line of a message as the ladder shows it: the method, or code and reason.
+/// Returns the first line of a message for the ladder: method, or status code and reason phrase.
 pub fn first_line(bytes: &[u8]) -> String {
     let line = bytes.get(..memchr::memchr2(b'\r', b'\n', bytes).unwrap_or(bytes.len())).unwrap_or(bytes);
     let line = readable(line);
@@ -376,7 +377,7 @@ pub fn first_line(bytes: &[u8]) -> String {
     }
 }
 
-/// Whether an entry is a stray ACK of a leg.
+/// Returns whether an entry is a stray ACK of a leg.
 fn is_stray_ack(what: &TraceItem, of: usize) -> bool {
     matches!(what, TraceItem::Message { leg, text, .. } if *leg == of && text == STRAY_ACK)
 }
@@ -387,7 +388,7 @@ mod tests {
 
     use super::*;
 
-    // The clock is only a number here.
+    // The clock value is arbitrary.
     #[allow(clippy::disallowed_methods)]
     fn start() -> Instant {
         Instant::now()
@@ -419,7 +420,7 @@ mod tests {
         assert_eq!(push(false, "200 OK", "audio 4002 PCMU", false), None);
         assert_eq!(push(false, "200 OK", "audio 4002 PCMU", true), None);
         assert_eq!(push(false, "200 OK", "audio 4002 PCMU", true), Some((0, 3)));
-        // That to an INFO is none of the INVITE.
+        // A 200 to an INFO does not count.
         assert_eq!(push(false, "200 OK", "", false), Some((0, 3)));
         assert_eq!(push(false, "200 OK", "audio 4002 PCMU", true), Some((0, 4)));
         assert_eq!(push(true, "ACK", "", false), None);

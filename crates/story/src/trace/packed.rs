@@ -1,14 +1,15 @@
-//! Entries of a trace as bytes: what happened in a call is kept for as long as it lasts and read by nobody, most of the time.
+//! Entries of a trace as bytes, since most traces are kept during the whole call but never read.
 //!
-//! An entry: microseconds since the one before, what it is (kind and flags), its leg, its text, a note, the number of the
-//! message as it was on the wire. A webhook is a decision that has its parts, in JSON, as the note. Numbers are those of [`kept_bytes`]; a text that is one of [`WORDS`] is its place there.
+//! An entry has: microseconds since the previous one, kind and flags, leg, text, note, number of the message as on
+//! the wire. A webhook is stored as a decision with its details, in JSON, as the note. Numbers are encoded by
+//! [`kept_bytes`]; a text from [`WORDS`] is stored as its index.
 
 use std::borrow::Cow;
 
 use crate::kept_bytes;
 use crate::trace::{TraceEntry, TraceItem, Webhook};
 
-/// What most messages are.
+/// Most frequent texts of messages.
 const WORDS: [&str; 12] = [
     "INVITE",
     "ACK",
@@ -23,7 +24,7 @@ const WORDS: [&str; 12] = [
     "487 Request Terminated",
     "503 Service Unavailable",
 ];
-/// Room is made for so many bytes at a time, so that a call carries little that is empty.
+/// Step in which the buffer grows, to avoid unused memory.
 const STEP_BYTES: usize = 128;
 
 const KIND: u8 = 3;
@@ -37,27 +38,27 @@ const WORD: u8 = 16;
 const NOTED: u8 = 32;
 const WIRED: u8 = 64;
 
-/// An entry, and the number of the message that it is of.
+/// An entry and the number of its message.
 pub(crate) type Numbered = (TraceEntry, Option<u32>);
 
-/// The entries.
+/// Entries of a trace as bytes.
 #[derive(Debug, Default)]
 pub(crate) struct Packed {
     bytes: Vec<u8>,
     count: usize,
-    /// The time of what stood before the first one.
+    /// Time of the last dropped entry.
     before: u64,
-    /// The time of the last one.
+    /// Time of the last entry.
     now: u64,
 }
 
 impl Packed {
-    /// How many there are.
+    /// Returns the number of entries.
     pub(crate) fn len(&self) -> usize {
         self.count
     }
 
-    /// Adds an entry; none is earlier than the one before.
+    /// Adds an entry; times must not decrease.
     pub(crate) fn push(&mut self, at_us: u64, what: &TraceItem, message: Option<u32>) {
         let (kind, leg, text, note) = match what {
             TraceItem::Message { leg, received, text, note, again } => {
@@ -65,7 +66,7 @@ impl Packed {
                 (MESSAGE | flags, *leg, text.as_str(), Cow::Borrowed(note.as_str()))
             }
             TraceItem::Decision { text } => (DECISION, 0, text.as_str(), Cow::default()),
-            // Its text is made of its parts again.
+            // The text is rebuilt from the details.
             TraceItem::Webhook { webhook, .. } => {
                 (DECISION, 0, "", serde_json::to_string(webhook).unwrap_or_default().into())
             }
@@ -92,7 +93,7 @@ impl Packed {
         self.count += 1;
     }
 
-    /// Loses the first one.
+    /// Drops the first entry.
     pub(crate) fn pop_first(&mut self) {
         let mut reader = Reader { bytes: &self.bytes, now: self.before };
         if reader.entry().is_none() {
@@ -103,7 +104,7 @@ impl Packed {
         (self.before, self.count) = (now, self.count - 1);
     }
 
-    /// All, in order.
+    /// Returns the entries in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Numbered> {
         let mut reader = Reader { bytes: &self.bytes, now: self.before };
         std::iter::from_fn(move || reader.entry())
@@ -123,7 +124,7 @@ impl Packed {
     }
 }
 
-/// What is left to be read.
+/// Reader of the remaining entries.
 #[derive(Debug)]
 struct Reader<'a> {
     bytes: &'a [u8],

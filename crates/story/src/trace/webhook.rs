@@ -1,15 +1,15 @@
-//! Requests to applications, as traces show them.
+//! Requests to applications, for traces.
 
 use serde::{Deserialize, Serialize};
 
 use crate::redact;
 
-/// Names of cookies that the text of one try shows.
+/// Maximum number of cookie names shown for one try.
 const COOKIES_SHOWN: usize = 8;
-/// Longest name of a cookie that is shown whole, in characters.
+/// Maximum characters of a cookie name shown.
 const COOKIE_NAME_CHARS: usize = 64;
 
-/// A request to an application, with what came of it.
+/// A request to an application, with its result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Webhook {
     /// Purpose: `start`, `gather`, `dial`, `play`, `callback` and the like.
@@ -27,7 +27,7 @@ pub struct Webhook {
     pub body: String,
 }
 
-/// One try at one URL.
+/// One try of a request at one URL.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WebhookTry {
     /// URL without user information, with the values of its query hidden.
@@ -45,7 +45,7 @@ pub struct WebhookTry {
     pub cookies: CookieChanges,
 }
 
-/// Changes that an answer made to the cookies of its call, by name: values are secret.
+/// Changes to the cookies of a call by a response, by name: values are secret.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CookieChanges {
     /// Names of cookies that the answer set.
@@ -62,7 +62,7 @@ pub struct CookieChanges {
     pub evicted: Vec<String>,
 }
 
-/// A cookie of an answer that was not kept.
+/// A cookie of a response that was not kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DroppedCookie {
     /// Name of the cookie.
@@ -72,14 +72,14 @@ pub struct DroppedCookie {
 }
 
 impl CookieChanges {
-    /// Returns the changes as the end of a clause; empty where there are none.
+    /// Returns the changes as the end of a clause; empty: none.
     fn text(&self) -> String {
         named("set", self.set.iter().map(|name| shown_name(name)))
             + &named("removed", self.removed.iter().map(|name| shown_name(name)))
             + &self.losses()
     }
 
-    /// Returns the cookies that are not kept, or no longer, as the end of a clause.
+    /// Returns the dropped and evicted cookies as the end of a clause.
     pub fn losses(&self) -> String {
         let dropped = self.dropped.iter().map(|one| format!("{} ({})", shown_name(&one.name), one.reason));
         named("dropped", dropped) + &named("evicted for newer ones", self.evicted.iter().map(|name| shown_name(name)))
@@ -90,7 +90,7 @@ fn shown_name(name: &str) -> String {
     name.chars().take(COOKIE_NAME_CHARS).collect()
 }
 
-/// Returns the first few of these cookies as the end of a clause; empty where there are none.
+/// Returns the first few of these cookies as the end of a clause; empty: none.
 fn named(what: &str, mut names: impl ExactSizeIterator<Item = String>) -> String {
     let shown: Vec<String> = names.by_ref().take(COOKIES_SHOWN).collect();
     match (shown.as_slice(), names.len()) {
@@ -101,7 +101,7 @@ fn named(what: &str, mut names: impl ExactSizeIterator<Item = String>) -> String
 }
 
 impl Webhook {
-    /// Returns it without what in its addresses may be a secret.
+    /// Returns the request without secrets in its addresses.
     pub fn redacted(mut self) -> Webhook {
         for one in &mut self.tries {
             one.url = redact::addresses(std::mem::take(&mut one.url));
@@ -111,7 +111,7 @@ impl Webhook {
         self
     }
 
-    /// Returns it as a line, with the body in the lines below.
+    /// Returns the request as a line, with the body in the lines below.
     pub fn text(&self) -> String {
         let alike = self.tries.chunk_by(|one, next| one.is_like(next));
         let tries: Vec<String> = alike.filter_map(|alike| Some(alike.first()?.text(alike))).collect();
@@ -124,18 +124,18 @@ impl Webhook {
 }
 
 impl WebhookTry {
-    /// Reports whether another try had the same address and the same end.
+    /// Returns whether another try had the same address and the same result.
     fn is_like(&self, other: &WebhookTry) -> bool {
         let parts = |one: &WebhookTry| (one.url.clone(), one.remote.clone(), one.status, one.failure.clone());
         parts(self) == parts(other) && self.cookies == other.cookies
     }
 
-    /// Returns the reason why the redirect of the answer was not followed, as a clause.
+    /// Returns the reason why a redirect was not followed, as a clause.
     pub fn refused_redirect(&self) -> Option<&str> {
         self.status.and(self.failure.as_deref())
     }
 
-    /// Returns tries that are like this one, which is the first of them, as a clause.
+    /// Returns equal tries, of which this is the first, as a clause.
     fn text(&self, alike: &[WebhookTry]) -> String {
         let remote = self.remote.as_ref().map(|remote| format!(" ({remote})")).unwrap_or_default();
         let status = self.status.map(|status| status.to_string());
@@ -212,7 +212,7 @@ mod tests {
             ..webhook.tries[0].clone()
         };
         assert!(refused.text(&[]).ends_with(": 302 after 0 ms, invalid redirect: port 0"));
-        // What fails alike is there once.
+        // Equal failures are listed once.
         webhook.tries.extend(webhook.tries.last().cloned());
         webhook.attempt = Some(2);
         let text = "gather POST https://b.example.com/ (192.0.2.1:443): 200 after 12 ms; https://a.example.com/voice: \
