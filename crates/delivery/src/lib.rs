@@ -1,5 +1,5 @@
-//! What outlives a call: the store and what is kept in it, records, recordings, callbacks and messages, and the HTTP client that delivers
-//! them.
+//! Data and deliveries that outlive a call: the store, call records, recordings, callbacks, messages, and the HTTP
+//! client that delivers them.
 
 #![allow(clippy::disallowed_methods, reason = "the shell has clocks, threads and sockets")]
 

@@ -1,5 +1,6 @@
-//! The list of calls that have ended, for the API: in the store, so that it survives a restart. A call is written once its record is
-//! made, never by the signalling thread; while the disk takes none, a bounded number waits in memory.
+//! List of ended calls for the API, kept in the store, so that it survives a restart. A call is written when its record
+//! is complete, never by the signalling thread; while the disk is unavailable, a bounded number of calls waits in
+//! memory.
 
 use std::collections::{HashSet, VecDeque};
 use std::io;
@@ -22,44 +23,45 @@ use trunkgate_system::limits::{
 };
 use trunkgate_system::problem::{Failure, Harm, Problem};
 
-/// How long the store is left alone after it took no call.
+/// Pause after the store refused a call.
 const PAUSE: Duration = Duration::from_millis(RECORDS_PAUSE_MILLISECONDS);
 
 /// Calls that have ended.
 #[derive(Debug)]
 pub struct CallList {
     store: Store,
-    /// Conferences that are over.
+    /// Ended conferences.
     conferences: ConferenceList,
     state: Arc<State>,
 }
 
-/// What the store's thread may change; it has no store, which that thread must not be the last to have.
+/// State shared with the store's thread. It does not contain the store, because that thread must not drop the last
+/// handle.
 #[derive(Debug, Default)]
 struct State {
     inner: Mutex<Inner>,
-    /// Calls that were neither written nor will be.
+    /// Number of calls that were lost.
     lost: Counter,
 }
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// How long calls stay; `None`: nothing is stored.
+    /// Retention time; `None`: calls are not stored.
     keep: Option<Duration>,
-    /// Calls that are on their way into the store.
+    /// Calls being written to the store.
     under_way: usize,
-    /// Calls that it has not taken, the oldest first.
+    /// Calls refused by the store, oldest first.
     unwritten: VecDeque<StoredCall>,
-    /// When it last took none, and why.
+    /// Time and reason of the last refusal.
     refused: Option<(Instant, Failure)>,
     removed: Removed,
 }
 
-/// SIDs of calls that were removed and may still be in memory.
+/// SIDs of removed calls that may still be in memory.
 #[derive(Debug, Default)]
 struct Removed {
     sids: HashSet<String>,
-    /// The oldest first.
+    /// SIDs in order, oldest first.
     order: VecDeque<String>,
 }
 
@@ -81,7 +83,7 @@ impl State {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps calls until the store takes them; the newest are lost where there are too many.
+    /// Keeps calls until the store accepts them; the newest ones are lost if there are too many.
     fn put_back(&self, calls: Vec<StoredCall>) {
         let mut inner = self.lock();
         let room = CALLS_UNWRITTEN.saturating_sub(inner.unwritten.len());
@@ -91,39 +93,39 @@ impl State {
 }
 
 impl CallList {
-    /// Makes the list of a store; `keep`: how long calls stay, `None`: nothing is stored.
+    /// Creates the list of a store; `keep` is the retention time, `None`: calls are not stored.
     pub fn new(store: Store, keep: Option<Duration>) -> CallList {
         let list = CallList { conferences: ConferenceList::new(store.clone()), store, state: Arc::default() };
         list.configure(keep);
         list
     }
 
-    /// Takes another configuration.
+    /// Changes the retention time.
     pub fn configure(&self, keep: Option<Duration>) {
         self.state.lock().keep = keep;
     }
 
-    /// Adds a conference that is over, which stays as long as calls do.
+    /// Adds an ended conference, which is kept as long as calls are.
     pub fn add_conference(&self, report: ConferenceReport) {
         if self.is_stored() {
             self.conferences.add(report);
         }
     }
 
-    /// Reads conferences that ended in earlier processes and are still to be known, the oldest first; waits for the disk. Those that
-    /// cannot be read are known no longer.
+    /// Reads the retained conferences of earlier processes, oldest first; blocks on the disk. Unreadable ones are
+    /// skipped.
     pub fn earlier_conferences(&self) -> Vec<ConferenceReport> {
         let keep = self.state.lock().keep.filter(|keep| !keep.is_zero());
         let since = keep.and_then(|keep| clock::wall().checked_sub(keep));
         since.and_then(|since| self.conferences.read(since).ok()).unwrap_or_default()
     }
 
-    /// Whether calls are stored, so that they outlive the process.
+    /// Returns whether calls are stored, so that they outlive the process.
     pub fn is_stored(&self) -> bool {
         self.state.lock().keep.is_some_and(|keep| !keep.is_zero())
     }
 
-    /// Adds a call that has ended, with its record.
+    /// Adds an ended call with its record.
     pub(crate) fn add(&self, call: &CallView, record: &Record) {
         let Some(stored) = stored(call, record) else { return };
         {
@@ -139,7 +141,7 @@ impl CallList {
         if is_free { self.write(vec![stored]) } else { self.state.put_back(vec![stored]) }
     }
 
-    /// Adds a call that a crash has cut short, as its record has it.
+    /// Adds a call interrupted by a crash, from its record.
     pub(crate) fn add_record(&self, record: &Record) {
         match serde_json::from_slice::<CallView>(&record.json) {
             Ok(call) => self.add(&call, record),
@@ -147,12 +149,12 @@ impl CallList {
         }
     }
 
-    /// Whether calls wait for the store.
+    /// Returns whether calls wait for the store.
     pub(crate) fn is_behind(&self) -> bool {
         !self.state.lock().unwritten.is_empty()
     }
 
-    /// Brings what waits to the store, unless that has just refused some.
+    /// Writes the waiting calls to the store, unless it has just refused some.
     pub(crate) fn settle(&self) {
         let batch: Vec<StoredCall> = {
             let mut inner = self.state.lock();
@@ -168,7 +170,7 @@ impl CallList {
         }
     }
 
-    /// Brings all that waits to the store once more: the edge ends.
+    /// Writes all waiting calls once more before the edge ends.
     pub(crate) fn finish(&self) {
         let rest: Vec<StoredCall> = self.state.lock().unwritten.drain(..).collect();
         if !rest.is_empty() {
@@ -202,11 +204,11 @@ impl CallList {
         self.store.submit(Commit::Soon, move |file| calls::add(file, &batch), tell);
     }
 
-    /// Removes a call with the calls of its parties from the store, and hides what memory has of it. Returns whether the store
+    /// Removes a call and the calls of its parties from the store, and hides those in memory. Returns whether the store
     /// had it.
     ///
     /// # Errors
-    /// The store's; then it is still hidden until the next start.
+    /// Returns the error of the store; the call is then hidden until the next start.
     pub async fn remove(&self, sid: &str) -> io::Result<bool> {
         let is_stored = {
             let mut inner = self.state.lock();
@@ -221,13 +223,12 @@ impl CallList {
         self.store.run(Commit::Wiped, move |file| calls::remove(file, &sid, now)).await
     }
 
-    /// Whether a call was removed, whatever memory has of it.
+    /// Returns whether a call was removed, even if it is still in memory.
     pub fn is_removed(&self, sid: &str) -> bool {
         self.state.lock().removed.sids.contains(sid)
     }
 
-    /// Returns a part of the list, the newest first, and where the next part begins; `None`: there is none. What cannot be read is
-    /// not there.
+    /// Returns a page of the list, newest first, with the start of the next page, if any. Unreadable calls are skipped.
     pub async fn part(&self, mut wanted: Part, most: usize) -> (Vec<Arc<CallView>>, Option<(String, String)>) {
         let Some(ended_since) = self.ended_since() else { return (Vec::new(), None) };
         wanted.ended_since = ended_since;
@@ -238,7 +239,7 @@ impl CallList {
         (calls.filter_map(|(_, sid, record): &Listed| view(sid, record)).map(Arc::new).collect(), next)
     }
 
-    /// Finds a call by its SID, or by that of a party's call.
+    /// Finds a call by its SID, or by the SID of a party's call.
     pub async fn find(&self, sid: &str) -> Option<CallView> {
         let ended_since = self.ended_since()?;
         let wanted = sid.to_owned();
@@ -246,7 +247,7 @@ impl CallList {
         view(sid, &record).filter(|call| !self.is_removed(&call.sid))
     }
 
-    /// Reads, within the time that an API request may wait for the disk.
+    /// Reads the store within the time limit of an API request.
     async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -262,13 +263,13 @@ impl CallList {
         }
     }
 
-    /// Returns since when calls must have ended to be in the list, in milliseconds since 1970; `None`: there is none.
+    /// Returns the earliest end time of listed calls in milliseconds since 1970; `None`: the list is empty.
     fn ended_since(&self) -> Option<i64> {
         let keep = self.state.lock().keep?;
         self.store.has_any().then(|| before(clock::now(), keep))
     }
 
-    /// Removes what is over its time, or too much, for as long as the edge runs.
+    /// Removes expired and excess calls periodically while the edge runs.
     pub async fn keep_pruned(self: Arc<CallList>) {
         let mut ticks = interval(Duration::from_secs(CALLS_PRUNE_SECONDS));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -280,7 +281,7 @@ impl CallList {
         }
     }
 
-    /// Removes a portion; returns whether there may be more.
+    /// Removes a batch; returns whether there may be more.
     async fn prune(&self) -> bool {
         let Some(keep) = self.state.lock().keep.filter(|_| self.store.has_any()) else { return false };
         let prune = move |file: &rusqlite::Connection| {
@@ -290,12 +291,12 @@ impl CallList {
         self.store.run(Commit::Soon, prune).await.is_ok_and(|removed| removed >= CALLS_PRUNED_AT_ONCE)
     }
 
-    /// Calls that are in no list after a restart, since the start.
+    /// Returns the number of calls lost since the start, which will be missing after a restart.
     pub fn lost(&self) -> u64 {
         self.state.lost.get()
     }
 
-    /// Returns what is wrong.
+    /// Returns the current problem.
     pub fn problem(&self) -> Option<Problem> {
         let inner = self.state.lock();
         let (_, failure) = inner.refused.as_ref()?;
@@ -306,13 +307,13 @@ impl CallList {
     }
 }
 
-/// Returns the time so long before, in milliseconds since 1970.
+/// Returns the time of `now` minus `keep` in milliseconds since 1970.
 fn before(now: Timestamp, keep: Duration) -> i64 {
     let keep = SignedDuration::try_from(keep).unwrap_or(SignedDuration::MAX);
     now.saturating_sub(keep).map_or(i64::MIN, Timestamp::as_millisecond)
 }
 
-/// Returns a call as it is written; `None` for one that has not ended.
+/// Returns the stored form of a call; `None` if the call has not ended.
 fn stored(call: &CallView, record: &Record) -> Option<StoredCall> {
     let ended: Timestamp = call.ended_at.as_deref()?.parse().ok()?;
     let parties = call.legs.iter().skip(1).filter(|leg| leg.is_call_of_party());
@@ -327,7 +328,7 @@ fn stored(call: &CallView, record: &Record) -> Option<StoredCall> {
     })
 }
 
-/// Reads a call from its record; one that cannot be read is left out.
+/// Parses a call from its record; `None` if it is unreadable.
 fn view(sid: &str, record: &[u8]) -> Option<CallView> {
     serde_json::from_slice(record)
         .inspect_err(|error| tracing::warn!(call = %sid, "a stored call cannot be read: {error}"))
@@ -343,7 +344,7 @@ mod tests {
 
     const DAY: Duration = Duration::from_secs(86_400);
 
-    /// The list of a new store, which is opened where calls are stored.
+    /// Returns the list of a new store, which is opened if calls are stored.
     fn list(keep: Option<Duration>) -> (tempfile::TempDir, CallList) {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::start(trunkgate_config::DataDirectory::of(directory.path())).unwrap();
@@ -374,7 +375,7 @@ mod tests {
         assert_eq!(serde_json::to_value(&read).unwrap(), serde_json::to_value(ended("CA1").call).unwrap());
         assert!(wait(list.remove("CA1")).unwrap());
         assert!(!wait(list.remove("CA1")).unwrap());
-        // Its record may come late.
+        // Its record may arrive late.
         add(&list, "CA1");
         assert!(list.is_removed("CA1") && wait(list.find("CA1")).is_none());
         assert_eq!(sids(&list), ["CA2"]);
@@ -409,7 +410,7 @@ mod tests {
         let problem = list.problem().unwrap().to_string();
         assert!(problem.starts_with("ended calls are not stored: ") && problem.contains("`df -h "), "{problem}");
         list.finish();
-        // The store takes one batch after the other, and a read waits behind all of them.
+        // The store processes batches in order, and a read waits for all of them.
         until("the calls are stored", || (list.state.lock().under_way == 0).then_some(()));
         assert_eq!(sids(&list).len(), 100);
         assert!(list.problem().is_none() && !list.is_behind());

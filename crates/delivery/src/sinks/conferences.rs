@@ -1,5 +1,5 @@
-//! Conferences that are over, in the store: the running edge knows the last ones, and those of an earlier process by what is read here at
-//! its start.
+//! Ended conferences in the store. The running edge keeps the latest ones in memory and reads those of earlier
+//! processes at its start.
 
 use std::collections::VecDeque;
 use std::io;
@@ -13,21 +13,21 @@ use trunkgate_conference::{EndReason, Status};
 
 use crate::sinks::store::{Commit, Store};
 
-/// The way to the store for conferences that have ended.
+/// Writer and reader of ended conferences.
 #[derive(Debug, Clone)]
 pub(crate) struct ConferenceList {
     store: Store,
-    /// Those that the store has not taken, the oldest first.
+    /// Conferences refused by the store, oldest first.
     unwritten: Arc<Mutex<VecDeque<ConferenceReport>>>,
 }
 
 impl ConferenceList {
-    /// Makes the list of a store.
+    /// Creates the list of a store.
     pub(crate) fn new(store: Store) -> ConferenceList {
         ConferenceList { store, unwritten: Arc::default() }
     }
 
-    /// Adds a conference that has ended, with those that the store has refused before. Does not wait for the disk.
+    /// Adds an ended conference, together with those refused before. Does not block on the disk.
     pub(crate) fn add(&self, report: ConferenceReport) {
         let batch: Vec<ConferenceReport> = {
             let mut unwritten = self.unwritten.lock().unwrap_or_else(PoisonError::into_inner);
@@ -46,10 +46,10 @@ impl ConferenceList {
         });
     }
 
-    /// Reads those that ended since a time, the oldest first; waits for the disk.
+    /// Reads the conferences that ended since a time, oldest first; blocks on the disk.
     ///
     /// # Errors
-    /// Those of the store.
+    /// Returns the error of the store.
     pub(crate) fn read(&self, since: SystemTime) -> io::Result<Vec<ConferenceReport>> {
         if !self.store.has_any() {
             return Ok(Vec::new());
@@ -68,7 +68,7 @@ fn date(milliseconds: i64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(milliseconds).unwrap_or_default())
 }
 
-/// Writes conferences, and removes the oldest of more than are known.
+/// Writes conferences and removes the oldest ones beyond the limit.
 fn write(store: &Connection, reports: &[ConferenceReport]) -> rusqlite::Result<()> {
     let mut add = store.prepare(
         "INSERT OR REPLACE INTO conference (sid, name, began, ended, reason, call) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",

@@ -1,5 +1,5 @@
-//! Changes as they happen, for `GET /v1/events` and for plots. Whoever tells never waits: who listens too slowly misses the
-//! oldest, and is told how many.
+//! Live events for `GET /v1/events` and for charts. Publishing never blocks: a slow listener loses the oldest events
+//! and is notified of their number.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,16 +13,16 @@ use trunkgate_call::ReasonSlug;
 use trunkgate_system::clock;
 use trunkgate_system::limits;
 
-/// After so many changes it is told that there are many: before the first of them are lost to who looks then.
+/// Number of events after which [`Events::many`] returns, well before the oldest of them are lost.
 const MANY: u64 = limits::EVENTS_KEPT as u64 / 4;
 
-/// A change with its place in time and in order.
+/// Event with its time and number.
 #[derive(Debug, Serialize)]
 pub struct Event {
-    /// Counted from 1 since the start.
+    /// Number of the event, from 1 since the start.
     #[serde(skip)]
     pub id: u64,
-    /// When it happened.
+    /// Time of the event.
     #[serde(serialize_with = "as_text")]
     pub at: Timestamp,
     /// What.
@@ -30,12 +30,12 @@ pub struct Event {
     pub change: Change,
 }
 
-/// RFC 3339, UTC, with milliseconds.
+/// Serialises a time as RFC 3339 in UTC with milliseconds.
 pub fn as_text<S: Serializer>(at: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
     to.collect_str(&format_args!("{at:.3}"))
 }
 
-/// The way from those who tell to those who listen.
+/// Broadcast channel of events.
 #[derive(Debug)]
 pub struct Events {
     sender: broadcast::Sender<Arc<Event>>,
@@ -44,7 +44,7 @@ pub struct Events {
     places: Arc<Semaphore>,
 }
 
-/// Who listens over HTTP.
+/// Listener over HTTP.
 #[derive(Debug)]
 pub struct EventListener {
     /// Receiver of the events.
@@ -59,41 +59,41 @@ impl Default for Events {
 }
 
 impl Events {
-    /// Makes an empty list of events without listeners.
+    /// Creates a channel without listeners.
     pub fn new() -> Events {
         let sender = broadcast::Sender::new(limits::EVENTS_KEPT);
         let places = Arc::new(Semaphore::new(limits::EVENT_LISTENERS));
         Events { sender, last: AtomicU64::new(0), many: Notify::new(), places }
     }
 
-    /// Tells all that listen.
+    /// Publishes an event to all listeners.
     pub fn tell(&self, change: Change) {
         let id = self.last.fetch_add(1, Ordering::Relaxed) + 1;
-        // Nobody listens: nothing is lost.
+        // Without listeners nothing is lost.
         let _ = self.sender.send(Arc::new(Event { id, at: clock::now(), change }));
         if id.is_multiple_of(MANY) {
             self.many.notify_one();
         }
     }
 
-    /// Waits until a good part of what is kept may be new, for one who is not to be woken for each.
+    /// Waits until many new events may exist, for a listener that should not be woken by each.
     pub async fn many(&self) {
         self.many.notified().await;
     }
 
-    /// For the process itself.
+    /// Subscribes a listener within the process.
     pub fn subscribe(&self) -> broadcast::Receiver<Arc<Event>> {
         self.sender.subscribe()
     }
 
-    /// `None`: as many listen as may.
+    /// Subscribes an HTTP listener; `None` if the limit of listeners is reached.
     pub fn listen(&self) -> Option<EventListener> {
         let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
         Some(EventListener { receiver: self.subscribe(), _place: place })
     }
 }
 
-/// Whether an answered call that ends so ended as calls do.
+/// Returns whether a reason is a normal end of an answered call.
 pub fn is_usual(reason: &str) -> bool {
     const USUAL: [ReasonSlug; 9] = [
         ReasonSlug::CallerHungUp,

@@ -1,4 +1,5 @@
-//! Where news of calls goes: call records, the list of ended calls, callbacks, text messages, recordings, OpenTelemetry, HEP, live events. Nothing here asks the running edge anything.
+//! Sinks of call data: call records, list of ended calls, callbacks, text messages, recordings, OpenTelemetry, HEP,
+//! live events. Sinks never query the running edge.
 
 pub mod callbacks;
 pub mod calls;

@@ -1,4 +1,4 @@
-//! Figures of callbacks by application, and what `status` says of them.
+//! Counters of callbacks by application, and their problems in `status`.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -12,47 +12,47 @@ use trunkgate_system::limits::CALLBACK_FAILED_IN_ROW;
 use trunkgate_system::problem::{Failure, Harm, Problem};
 use trunkgate_system::text::number;
 
-/// Counts of all callbacks.
+/// Counters of all callbacks.
 #[derive(Debug, Default)]
 pub struct CallbackFigures {
     apps: Mutex<BTreeMap<Arc<str>, Counts>>,
-    /// Why the store does not take callbacks, where it does not.
+    /// Failure of the store, if it does not accept callbacks.
     unstored: Mutex<Option<Failure>>,
 }
 
-/// Counts of one application.
+/// Counters of one application.
 #[derive(Debug, Clone, Default)]
 pub struct Counts {
-    /// Callbacks that wait for their delivery.
+    /// Callbacks waiting for delivery.
     pub waiting: u64,
-    /// Callbacks that were delivered.
+    /// Delivered callbacks.
     pub delivered: u64,
     /// Attempts beyond the first.
     pub retried: u64,
-    /// Callbacks that were given up.
+    /// Callbacks given up after their last attempt.
     pub given_up: u64,
-    /// There was no room for them.
+    /// Callbacks dropped because the queue was full.
     pub dropped: u64,
-    /// Callbacks that wait after several attempts.
+    /// Waiting callbacks with several failed attempts.
     failing: u64,
-    /// Attempts that failed since one was delivered.
+    /// Failed attempts since the last delivery.
     in_row: u64,
-    /// Last callback that failed.
+    /// Last failed callback.
     pub last: Option<Last>,
 }
 
-/// The last attempt that failed.
+/// Last failed attempt.
 #[derive(Debug, Clone)]
 pub struct Last {
     /// Twilio's error code.
     pub code: u32,
-    /// The reason, as a clause.
+    /// Reason, as a clause.
     pub what: String,
-    /// SID of the call that the callback is about; empty where that is not known.
+    /// SID of the call that the callback describes; empty if unknown.
     pub call: String,
     /// Time of the failure.
     pub at: Timestamp,
-    /// When that callback is tried again; `None`: it is given up.
+    /// Time of the next attempt; `None`: given up.
     pub next: Option<Timestamp>,
 }
 
@@ -70,12 +70,12 @@ impl CallbackFigures {
         self.lock().clone()
     }
 
-    /// One was dropped: there was no room for it.
+    /// Counts a callback dropped because the queue was full.
     pub(super) fn dropped(&self, app: &Arc<str>) {
         self.of(app, |counts| counts.dropped += 1);
     }
 
-    /// One that waited was dropped for others; `was_failing`: it counted as failing.
+    /// Counts a waiting callback dropped in favour of others; `was_failing` is true if it counted as failing.
     pub(super) fn made_way(&self, app: &Arc<str>, was_failing: bool) {
         self.of(app, |counts| {
             counts.waiting = counts.waiting.saturating_sub(1);
@@ -84,17 +84,17 @@ impl CallbackFigures {
         });
     }
 
-    /// One waits.
+    /// Counts a new callback.
     pub(super) fn added(&self, app: &Arc<str>) {
         self.of(app, |counts| counts.waiting += 1);
     }
 
-    /// An attempt beyond the first is made.
+    /// Counts a retry.
     pub(super) fn retried(&self, app: &Arc<str>) {
         self.of(app, |counts| counts.retried += 1);
     }
 
-    /// An attempt failed; `begins`: from now on its callback counts as failing.
+    /// Counts a failed attempt; `begins` is true if the callback counts as failing from now on.
     pub(super) fn failed(&self, app: &Arc<str>, last: Last, begins: bool) {
         self.of(app, |counts| {
             counts.failing += u64::from(begins);
@@ -103,12 +103,12 @@ impl CallbackFigures {
         });
     }
 
-    /// The last attempt of one that is given up failed.
+    /// Records the failure of the last attempt of a callback that is given up.
     pub(super) fn gave_up(&self, app: &Arc<str>, last: Last) {
         self.of(app, |counts| counts.last = Some(Last { next: None, ..last }));
     }
 
-    /// One waits no more; `was_failing`: it counted as failing.
+    /// Counts the end of a callback; `was_failing` is true if it counted as failing.
     pub(super) fn over(&self, app: &Arc<str>, was_failing: bool, is_delivered: bool) {
         self.of(app, |counts| {
             counts.waiting = counts.waiting.saturating_sub(1);
@@ -121,13 +121,13 @@ impl CallbackFigures {
         });
     }
 
-    /// The store did or did not take callbacks.
+    /// Records whether the store accepted callbacks.
     pub(super) fn stored(&self, done: &io::Result<()>, directory: &Path) {
         let failure = done.as_ref().err().map(|error| Failure::of(error, directory));
         *self.unstored.lock().unwrap_or_else(PoisonError::into_inner) = failure;
     }
 
-    /// Returns what is wrong.
+    /// Returns the current problems.
     pub fn problems(&self) -> Vec<Problem> {
         let unstored = self.unstored.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut problems: Vec<Problem> = unstored.map(|failure| not_stored(&failure)).into_iter().collect();
@@ -152,7 +152,7 @@ fn failing(app: &str, counts: &Counts, Last { code, what, call, .. }: &Last) -> 
     problem.shown_by(shown).fixed_by(fix_of(app, *code, what, call)).traced_in(call)
 }
 
-/// Returns the name of what callbacks are made for: an application, a mailbox, or all recordings.
+/// Returns the display name of a receiver: an application, a mailbox, or all recordings.
 fn named(app: &str) -> String {
     match app.strip_prefix(MAILBOX) {
         Some(mailbox) => format!("voicemail {mailbox}"),
@@ -161,7 +161,7 @@ fn named(app: &str) -> String {
     }
 }
 
-/// Returns what would help, with the keys that the file has.
+/// Returns the fix, with the configuration keys of the receiver.
 fn fix_of(app: &str, code: u32, what: &str, call: &str) -> String {
     let key = match app.strip_prefix(MAILBOX) {
         Some(mailbox) => Some(format!("`notify` of [voicemail.{mailbox}]")),
@@ -177,18 +177,18 @@ fn fix_of(app: &str, code: u32, what: &str, call: &str) -> String {
         }
         _ if is_never => format!("correct {}: nothing is sent there", key.unwrap_or_else(of_app)),
         Some(key) if code == NOT_REACHED => format!("check that the server of {key} runs, its port, and the firewall"),
-        // What requests of the API name belongs to no application of the file.
+        // A receiver set by an API request belongs to no application of the file.
         _ if app.starts_with(API) => codes::fix(code, what, call).replace("[app.NAME]", "[api]"),
         Some(_) | None => codes::fix(code, what, call).replace("[app.NAME]", &format!("[app.{app}]")),
     }
 }
 
-/// Names of receivers that are no application.
+/// Prefix of receiver names for mailboxes.
 const MAILBOX: &str = "voicemail:";
 const RECORDINGS: &str = "recording";
-/// Beginning of the names of what requests of the API name.
+/// Prefix of receiver names set by API requests.
 const API: &str = "api:";
-/// Twilio's code of a server that is not reached.
+/// Twilio's code for an unreachable server.
 const NOT_REACHED: u32 = 11_205;
 
 fn lost(app: &str, counts: &Counts) -> Option<Problem> {
@@ -227,7 +227,7 @@ mod tests {
         assert!(told.ends_with("trunkgate trace CA1"), "{told}");
         figures.over(&app, true, true);
         assert!(figures.problems().is_empty());
-        // Many that failed once.
+        // Many callbacks with one failure each.
         (0..CALLBACK_FAILED_IN_ROW).for_each(|_| figures.added(&app));
         (0..CALLBACK_FAILED_IN_ROW).for_each(|_| figures.failed(&app, last(), false));
         assert_eq!(figures.problems().len(), 1);

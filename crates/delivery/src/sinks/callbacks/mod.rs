@@ -1,6 +1,7 @@
-//! Callbacks: reports of events to applications, delivered at least once, those about one resource in order. Each is written into the store
-//! while its first attempt is made, and repeated with the same parameters and idempotency token until a receiver answers 2xx, for 24
-//! hours. A thread of their own sends them, so that no receiver delays a call or what a call asks an application for.
+//! Callbacks: event reports to applications, delivered at least once and in order per resource. A callback is written
+//! to the store during its first attempt, and repeated with the same parameters and idempotency token for 24 hours
+//! until the receiver responds with 2xx. A separate thread sends callbacks, so that a slow receiver delays neither
+//! calls nor their webhook requests.
 
 mod figures;
 mod sender;
@@ -23,33 +24,33 @@ pub use stored::{Callback, write};
 
 use crate::sinks::outbox;
 
-/// A callback on its way to the sender.
+/// Callback on its way to the sender.
 type Handed = outbox::Handed<AppCallback>;
-/// Name of the kind in the store.
+/// Kind of callbacks in the store.
 const NAME: &str = "callback";
 
-/// A way to the sender.
+/// Handle to hand callbacks to the sender.
 #[derive(Debug, Clone)]
 pub struct Desk {
     callbacks: mpsc::Sender<Handed>,
     figures: Arc<CallbackFigures>,
 }
 
-/// A way to the sender for callbacks that the store has; the sender ends with the last [`Desk`] all the same.
+/// Handle for callbacks already in the store. It does not keep the sender alive.
 #[derive(Debug, Clone)]
 pub struct StoredDesk {
     callbacks: mpsc::WeakSender<Handed>,
 }
 
 impl StoredDesk {
-    /// Hands over a callback. Where the sender has ended, the next start sends it.
+    /// Hands over a stored callback. If the sender has ended, the next start sends it.
     pub async fn hand_over(&self, head: Head) {
         if let Some(callbacks) = self.callbacks.upgrade() {
             let _ = callbacks.send(Handed::Stored(head)).await;
         }
     }
 
-    /// The same on a thread that may wait.
+    /// Hands over a stored callback from a thread that may block.
     pub(crate) fn hand_over_blocking(&self, head: Head) {
         if let Some(callbacks) = self.callbacks.upgrade() {
             let _ = callbacks.blocking_send(Handed::Stored(head));
@@ -57,17 +58,17 @@ impl StoredDesk {
     }
 }
 
-/// Callbacks that come by a [`Desk`].
+/// Receiving end of a [`Desk`].
 pub type Incoming = mpsc::Receiver<Handed>;
 
-/// Makes the way.
+/// Creates the handle and its receiving end.
 pub fn desk(figures: &Arc<CallbackFigures>) -> (Desk, Incoming) {
     let (callbacks, incoming) = mpsc::channel(CALLBACK_QUEUE);
     (Desk { callbacks, figures: Arc::clone(figures) }, incoming)
 }
 
 impl Desk {
-    /// Hands a callback over; one too many is dropped and counted.
+    /// Hands over a callback; if the queue is full, the callback is dropped and counted.
     pub fn hand_over(&self, callback: Box<AppCallback>) {
         let app = Arc::clone(&callback.app);
         if self.callbacks.try_send(Handed::New(callback)).is_err() {
@@ -75,27 +76,27 @@ impl Desk {
         }
     }
 
-    /// Makes a way for callbacks that the store has.
+    /// Creates a handle for callbacks already in the store.
     pub fn for_stored(&self) -> StoredDesk {
         StoredDesk { callbacks: self.callbacks.downgrade() }
     }
 }
 
-/// Result of one attempt, with its number from 1.
+/// Result of one attempt.
 pub struct Tried<'a> {
-    /// The callback.
+    /// Callback that was sent.
     pub callback: &'a Callback,
-    /// Number of the attempt, from 1 on.
+    /// Number of the attempt, from 1.
     pub attempt: u32,
     /// Result of the attempt.
     pub result: Result<Reply, Failure>,
 }
 
-/// Parts of the running edge that the sender needs.
+/// Functions of the running edge used by the sender.
 pub struct Means {
-    /// Returns the addresses that may be reached now and the token that signs now; the argument is the callback's `allow_private`.
+    /// Returns the reachability rules and the signing token in force; the argument is the callback's `allow_private`.
     pub sending: Box<dyn Fn(bool) -> (Reach, Option<Secret>) + Send + Sync>,
-    /// Counts an attempt and has the trace of its call show it.
+    /// Counts an attempt and adds it to the trace of its call.
     pub tried: Box<dyn Fn(Tried<'_>) + Send + Sync>,
 }
 

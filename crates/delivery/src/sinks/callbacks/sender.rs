@@ -1,4 +1,4 @@
-//! Callbacks as a kind of the outbox: the request of a row, the meaning of its response, and figures.
+//! Callbacks as a kind of the outbox: rendering of requests, evaluation of responses, and counters.
 
 use std::io;
 use std::path::Path;
@@ -26,9 +26,9 @@ use trunkgate_system::limits::{
     CALLBACKS_AT_ONCE_OF_UNKNOWN,
 };
 
-/// Twilio's codes of URLs that no attempt can reach: malformed, with an unknown policy.
+/// Twilio's codes for URLs that cannot be requested: malformed, or with an unknown retry policy.
 const UNUSABLE: [u32; 2] = [11_100, 11_243];
-/// Code of a failure on this machine.
+/// Code of a local failure.
 const HERE: u32 = 11_200;
 const PACE: Pace = Pace {
     at_once: CALLBACKS_AT_ONCE,
@@ -42,36 +42,36 @@ const PACE: Pace = Pace {
     give_up: Duration::from_secs(CALLBACK_GIVE_UP_SECONDS),
 };
 
-/// Sends callbacks and repeats those that receivers do not take.
+/// Sends callbacks and repeats those not accepted by their receivers.
 pub struct Callbacks(Worker<Deliveries>);
 
 impl Callbacks {
-    /// Makes the sender.
+    /// Creates the sender.
     pub fn new(store: Store, means: Means, figures: Arc<CallbackFigures>) -> Callbacks {
         Callbacks(Worker::new(store, Deliveries { means, client: Client::new(), figures }))
     }
 
-    /// Sends until the signalling loop has ended, and then for some seconds what can be sent at once.
+    /// Sends until the signalling loop has ended, then for some seconds what can be sent without a pause.
     pub async fn keep(self, incoming: Incoming) {
         self.0.keep(Intake::Handed(incoming)).await;
     }
 }
 
-/// The kind.
+/// Outbox kind of callbacks.
 struct Deliveries {
     means: Means,
-    /// Of its own: what waits for receivers takes no place of documents.
+    /// Separate client, so that pending callbacks do not use the connections of document requests.
     client: Client,
     figures: Arc<CallbackFigures>,
 }
 
-/// Whether so many attempts failed that `status` has a problem.
+/// Returns whether an attempt count is high enough to be reported in `status`.
 fn is_failing(attempts: u32) -> bool {
     attempts >= CALLBACK_ATTEMPTS_TOLD
 }
 
 impl Deliveries {
-    /// Returns the request of a callback; rules for addresses and the token that signs are those of now.
+    /// Renders the request of a callback with the reachability rules and the signing token in force.
     fn render(&self, callback: &Callback) -> Request {
         let (reach, auth_token) = (self.means.sending)(callback.allow_private);
         let content = Content::Form(callback.parameters.clone());

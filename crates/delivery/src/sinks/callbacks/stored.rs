@@ -10,34 +10,34 @@ use crate::webhooks::host_of;
 use crate::webhooks::request::{Method, idempotency_token};
 use trunkgate_route::WebhookMethod;
 
-/// A callback, whole.
+/// Callback with all its data.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Callback {
-    /// Idempotency token: the same in every attempt.
+    /// Idempotency token; equal in every attempt.
     #[serde(skip)]
     pub token: String,
-    /// Microseconds since 1970; those about the same resource are sent in this order.
+    /// Time of creation in microseconds since 1970; callbacks about the same resource are sent in this order.
     #[serde(skip)]
     pub created: i64,
-    /// Sid of the call whose trace shows it; empty: none does.
+    /// SID of the call with the trace that shows it; empty: none.
     pub call: String,
-    /// Sid of the resource that it is about.
+    /// SID of the resource that it describes.
     pub about: String,
     /// Name of the application.
     pub app: String,
-    /// Whether its URL may lead to private addresses.
+    /// True if its URL may lead to private addresses.
     pub allow_private: bool,
-    /// Address of the receiver.
+    /// URL of the receiver.
     pub url: String,
     /// HTTP method.
     pub method: Method,
-    /// Purpose, as traces name it.
+    /// Purpose as named in traces.
     pub purpose: String,
-    /// Parameters in the order in which they are sent.
+    /// Parameters in sending order.
     pub parameters: Vec<(String, String)>,
 }
 
-/// Without URL and parameters, which hold secrets and numbers.
+/// Omits URL and parameters, which contain secrets and numbers.
 impl std::fmt::Debug for Callback {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Callback").field("call", &self.call).field("about", &self.about).finish_non_exhaustive()
@@ -45,7 +45,7 @@ impl std::fmt::Debug for Callback {
 }
 
 impl Callback {
-    /// Makes the callback of an event; `None` for one without a URL, which no call makes.
+    /// Returns the callback of an event; `None` without a URL, which does not occur for calls.
     pub(super) fn of(asked: AppCallback, created: i64) -> Option<Callback> {
         let AppCallback { call, about, app, allow_private, request } = asked;
         let AppPlace::Url(url) = request.place else { return None };
@@ -66,7 +66,7 @@ impl Callback {
         })
     }
 
-    /// Returns its row: callbacks about one resource to one URL are a line.
+    /// Returns its row; callbacks about one resource to one URL share a line.
     pub(super) fn row(&self) -> serde_json::Result<Row> {
         let body = serde_json::to_string(self)?;
         let Callback { token, created, about, app, url, .. } = self;
@@ -84,17 +84,17 @@ impl Callback {
         Ok(Row { head, body })
     }
 
-    /// Reads the callback of a row.
+    /// Parses the callback of a row.
     pub(super) fn of_row(row: &Row) -> serde_json::Result<Callback> {
         let callback: Callback = serde_json::from_str(&row.body)?;
         Ok(Callback { token: row.head.key.clone(), created: row.head.created, ..callback })
     }
 }
 
-/// Writes a callback within a change of the store; the sender is to hear of it once that is committed.
+/// Writes a callback within a transaction. The sender must be notified after the commit.
 ///
 /// # Errors
-/// Those of the store.
+/// Returns the error of the store.
 pub fn write(store: &Connection, callback: &Callback) -> rusqlite::Result<Head> {
     let row = callback.row().map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
     table::add(store, NAME, std::slice::from_ref(&row))?;

@@ -1,4 +1,4 @@
-//! The sender with a store and a receiver on loopback.
+//! Tests of the sender with a store and a receiver on loopback.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -15,7 +15,7 @@ use crate::sinks::store::disk::tests::refuse_changes;
 use trunkgate_config::DataDirectory;
 use trunkgate_system::limits::OUTBOX_WAITING;
 
-/// A receiver that answers each request with the next of these statuses, and then with 200.
+/// Receiver that responds with a list of statuses, then with 200.
 struct Receiver {
     url: String,
     bodies: Arc<Mutex<Vec<String>>>,
@@ -79,12 +79,12 @@ fn store(folder: &std::path::Path) -> Store {
     Store::start(DataDirectory::of(folder)).unwrap()
 }
 
-/// Sends callbacks until there is nothing to be done without a pause; returns the figures.
+/// Sends callbacks until only pauses remain; returns the counters.
 fn send(store: &Store, callbacks: Vec<AppCallback>) -> Arc<CallbackFigures> {
     run(store, callbacks, |_| true)
 }
 
-/// The same until something is so.
+/// Sends callbacks until a condition holds; returns the counters.
 fn run(store: &Store, callbacks: Vec<AppCallback>, is_done: fn(&CallbackFigures) -> bool) -> Arc<CallbackFigures> {
     let figures: Arc<CallbackFigures> = Arc::default();
     let (desk, incoming) = desk(&figures);
@@ -106,7 +106,7 @@ fn is_all_over(figures: &CallbackFigures) -> bool {
     figures.counts().get("ivr").is_some_and(|counts| counts.waiting == 0)
 }
 
-/// Waiting, delivered, given up.
+/// Returns the numbers of waiting, delivered and given-up callbacks.
 fn counts(figures: &CallbackFigures) -> (u64, u64, u64) {
     let counts = figures.counts()["ivr"].clone();
     (counts.waiting, counts.delivered, counts.given_up)
@@ -195,7 +195,7 @@ fn what_the_store_has_for_a_dead_receiver_keeps_no_other_out() {
     let wait = |is_done: fn(&Counts) -> bool| {
         let figures = Arc::clone(&figures);
         async move {
-            // A lost one would let it wait for ever.
+            // A lost callback would make this loop wait forever.
             while figures.counts().get("ivr").is_none_or(|counts| counts.dropped < 2)
                 && !figures.counts().get("ivr").is_some_and(is_done)
             {

@@ -1,5 +1,5 @@
-//! `[hep]`: a copy of what calls' traces have of SIP, and reports on media, as HEP3 over UDP. A task of its own sends it; who
-//! has something to send never waits, and what finds no room is counted and lost.
+//! `[hep]`: copies of SIP messages and media reports, sent as HEP3 over UDP. A separate task sends them; handing over
+//! never blocks, and packets that exceed the queue are counted and dropped.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,39 +15,39 @@ use trunkgate_system::problem::{Harm, Problem};
 
 mod packet;
 
-/// Between two attempts to find the server, and before its name is looked up anew.
+/// Interval between attempts to reach the server, and maximum age of its resolved address.
 const LOOK_AGAIN: Duration = Duration::from_secs(limits::HEP_LOOK_AGAIN_SECONDS);
 
-/// How long a failure is told of: packets go only while there are calls.
+/// Time for which a failure is reported, since packets are sent only during calls.
 const TOLD_FOR: Duration = Duration::from_secs(limits::HEP_TOLD_SECONDS);
 
-/// Where to, and by which name.
+/// Destination and name of the edge in packets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
-    /// `[hep]`
+    /// Settings of `[hep]`.
     pub(crate) hep: Hep,
-    /// `[edge] name`
+    /// Name of the edge.
     pub(crate) node: String,
 }
 
 impl Target {
-    /// That of a configuration, where it has one.
+    /// Returns the target of a configuration, if it has one.
     pub fn of(config: &Config) -> Option<Target> {
         let hep = config.hep.clone()?;
         Some(Target { hep, node: config.edge.name.clone() })
     }
 }
 
-/// What became of packets.
+/// Counters of packets.
 #[derive(Debug, Default)]
 pub struct HepCounters {
-    /// Handed to the network.
+    /// Packets handed to the network.
     pub(crate) sent: Counter,
-    /// Found no room, or were too long.
+    /// Packets that exceeded the queue or the maximum length.
     pub(crate) dropped: Counter,
-    /// Could not be sent: no such server, no way there.
+    /// Packets that could not be sent, because the server is unknown or unreachable.
     pub(crate) failed: Counter,
-    /// When and why one failed last.
+    /// Time and reason of the last failure.
     last_failure: Mutex<Option<(Instant, String)>>,
 }
 
@@ -57,7 +57,8 @@ impl HepCounters {
         *self.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), why));
     }
 
-    /// Returns what is wrong now: what was refused lately, though others may have arrived; nobody answers.
+    /// Returns the current problem: recently failed packets. Others may have arrived, since the server sends no
+    /// confirmation.
     pub fn problem(&self) -> Option<Problem> {
         let last = self.last_failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let (_, why) = last.filter(|(at, _)| at.elapsed() < TOLD_FOR)?;
@@ -65,13 +66,13 @@ impl HepCounters {
         Some(Problem::new(Harm::Telemetry, "[hep]").shown_by(shown))
     }
 
-    /// Each result with its count.
+    /// Returns each result with its count.
     pub fn results(&self) -> [(&'static str, u64); 3] {
         [("sent", self.sent.get()), ("dropped", self.dropped.get()), ("failed", self.failed.get())]
     }
 }
 
-/// The way to the task.
+/// Handle to hand packets to the task.
 #[derive(Debug)]
 pub struct Desk {
     packets: mpsc::Sender<Box<Captured>>,
@@ -79,7 +80,7 @@ pub struct Desk {
 }
 
 impl Desk {
-    /// Hands one over, or counts it.
+    /// Hands over a packet; if the queue is full, the packet is counted and dropped.
     pub fn hand_over(&self, captured: Box<Captured>) {
         if self.packets.try_send(captured).is_err() {
             self.counters.dropped.add(1);
@@ -87,7 +88,7 @@ impl Desk {
     }
 }
 
-/// Who sends.
+/// Task that sends packets.
 #[derive(Debug)]
 pub struct Sender {
     packets: mpsc::Receiver<Box<Captured>>,
@@ -95,21 +96,21 @@ pub struct Sender {
     counters: Arc<HepCounters>,
 }
 
-/// Both ends.
+/// Creates both ends of the queue.
 pub fn desk(target: watch::Receiver<Option<Target>>, counters: &Arc<HepCounters>) -> (Desk, Sender) {
     let (packets, waiting) = mpsc::channel(limits::HEP_QUEUE);
     let desk = Desk { packets, counters: Arc::clone(counters) };
     (desk, Sender { packets: waiting, target, counters: Arc::clone(counters) })
 }
 
-/// A socket to the server, and until when its name is good.
+/// Socket to the server, with the time at which its name is resolved again.
 struct Way {
     socket: Option<UdpSocket>,
     until: Instant,
 }
 
 impl Sender {
-    /// Sends until nobody is left who could hand something over.
+    /// Sends until every handle has been dropped.
     pub async fn run(mut self) {
         let (mut way, mut bytes): (Option<Way>, _) = (None, Vec::new());
         while let Some(captured) = self.packets.recv().await {
@@ -133,7 +134,7 @@ impl Sender {
                 Some(socket) => socket.send(&bytes).await.map(drop),
                 None => Err(std::io::Error::other("no route to this address")),
             };
-            // A refusal (ICMP) is that of a packet before; nobody knows which arrived.
+            // An ICMP error refers to an earlier packet; it is unknown which ones arrived.
             match sent {
                 Ok(()) => self.counters.sent.add(1),
                 Err(error) => self.counters.fail(format!("{} cannot be reached: {error}", target.hep.address)),
@@ -142,7 +143,7 @@ impl Sender {
     }
 }
 
-/// A socket towards the server; `None`, and a line in the log, where there is no way.
+/// Returns a socket connected to the server; `None`, with a log line, if it is unreachable.
 async fn reach(hep: &Hep) -> Option<UdpSocket> {
     let found = async {
         let to = lookup_host(&hep.address).await?.next().ok_or_else(|| std::io::Error::other("no address"))?;

@@ -1,5 +1,5 @@
-//! HEP version 3, as Homer, heplify-server and sngrep read it: a header and chunks of type, length and value
-//! (github.com/sipcapture/HEP, "HEP3 Network Protocol Specification").
+//! Encoder of HEP version 3 as understood by Homer, heplify-server and sngrep: a header and chunks of type, length and
+//! value (github.com/sipcapture/HEP, "HEP3 Network Protocol Specification").
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -8,7 +8,7 @@ use serde_json::json;
 use trunkgate_call::captured::{Captured, CapturedItem, Report};
 use trunkgate_sip::Transport;
 
-/// Types of chunks (vendor 0).
+/// Chunk types (vendor 0).
 const FAMILY: u16 = 0x01;
 const PROTOCOL: u16 = 0x02;
 const SOURCE_V4: u16 = 0x03;
@@ -26,32 +26,32 @@ const PAYLOAD: u16 = 0x0f;
 const CORRELATION: u16 = 0x11;
 const NODE: u16 = 0x13;
 
-/// Address families as Linux numbers them.
+/// Address family numbers, as in Linux.
 const INET: u8 = 2;
 const INET6: u8 = 10;
-/// IP protocols.
+/// IP protocol numbers.
 const TCP: u8 = 6;
 const UDP: u8 = 17;
-/// Kinds of payload.
+/// Payload types.
 const SIP: u8 = 1;
 const RTCP_AS_JSON: u8 = 5;
-/// Type of a sender report (RFC 3550 §6.4.1).
+/// RTCP packet type of a sender report (RFC 3550 §6.4.1).
 const SENDER_REPORT: u8 = 200;
-/// Bytes of a chunk before its value.
+/// Length of a chunk header in bytes.
 const CHUNK: usize = 6;
 
-/// Who sends.
+/// Identity of the capture agent.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Agent<'a> {
-    /// The capture agent's number.
+    /// Capture agent ID.
     pub(super) id: u32,
-    /// The edge's name.
+    /// Name of the edge.
     pub(super) node: &'a str,
-    /// What the server asks for.
+    /// Authentication key of the server.
     pub(super) password: Option<&'a str>,
 }
 
-/// Writes a packet; `false` where it would be longer than one may be.
+/// Writes a packet; returns false if it would be too long.
 pub(super) fn write(out: &mut Vec<u8>, agent: Agent<'_>, captured: &Captured) -> bool {
     out.clear();
     out.extend(b"HEP3\0\0");
@@ -59,7 +59,7 @@ pub(super) fn write(out: &mut Vec<u8>, agent: Agent<'_>, captured: &Captured) ->
     let (from, to, protocol, kind, body) = match &captured.what {
         CapturedItem::Message(message, received) => {
             let way = message.way;
-            // The far end's family, where we have no address of it.
+            // An unknown local address is written in the address family of the remote one.
             let nowhere = SocketAddr::new(if way.remote.is_ipv4() { [0; 4].into() } else { [0_u16; 8].into() }, 0);
             let local = way.local.filter(|local| local.is_ipv4() == way.remote.is_ipv4()).unwrap_or(nowhere);
             let (from, to) = if *received { (way.remote, local) } else { (local, way.remote) };
@@ -71,7 +71,7 @@ pub(super) fn write(out: &mut Vec<u8>, agent: Agent<'_>, captured: &Captured) ->
         }
     };
     let since = captured.at.duration_since(UNIX_EPOCH).unwrap_or_default();
-    // Seconds have 32 bits on the wire: until 2106.
+    // Seconds have 32 bits in the packet, sufficient until 2106.
     let seconds = since.as_secs() as u32;
     let chunks: [(u16, &[u8]); 7] = [
         (FAMILY, &[if from.is_ipv4() { INET } else { INET6 }]),
@@ -106,7 +106,7 @@ fn address(out: &mut Vec<u8>, ip: IpAddr, (v4, v6): (u16, u16)) -> bool {
     }
 }
 
-/// Whether there was room for it.
+/// Appends a chunk; returns false if it is too long.
 fn chunk(out: &mut Vec<u8>, kind: u16, value: &[u8]) -> bool {
     let Ok(length) = u16::try_from(value.len() + CHUNK) else { return false };
     out.extend([0, 0]);
@@ -116,14 +116,14 @@ fn chunk(out: &mut Vec<u8>, kind: u16, value: &[u8]) -> bool {
     true
 }
 
-/// A report in the words of Homer's other agents; what is not known is left out.
+/// Returns a report as JSON with the field names of Homer's other agents; unknown values are left out.
 fn rtcp(report: &Report, at: SystemTime) -> serde_json::Value {
     let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
     let fraction = (report.lost.min(report.expected) * 256).checked_div(report.expected).unwrap_or(0).min(255);
     json!({
         "type": SENDER_REPORT,
         "sender_information": {
-            // RFC 3550 counts from 1900; agents write the date of the wall here.
+            // RFC 3550 counts from 1900, but capture agents write Unix time here.
             "ntp_timestamp_sec": since.as_secs(),
             "ntp_timestamp_usec": since.subsec_micros(),
             "packets": report.sent,

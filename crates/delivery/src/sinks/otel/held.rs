@@ -1,4 +1,4 @@
-//! Spans that wait for the collector, in the order in which their calls ended, and no more than there is room for.
+//! Queue of spans waiting for the collector, in the order in which their calls ended, with a bounded size.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -6,20 +6,20 @@ use std::time::{Duration, Instant};
 use super::Written;
 use trunkgate_system::limits::{OTEL_BATCH_BYTES, OTEL_BATCH_SECONDS, OTEL_BATCH_SPANS, OTEL_HELD_BYTES};
 
-/// What one call takes besides its text, in bytes.
+/// Bookkeeping overhead of one call in bytes.
 const OVERHEAD_BYTES: usize = 64;
 
-/// All that waits, what is under way included.
+/// Waiting spans and the size of those in flight.
 #[derive(Debug, Default)]
 pub(crate) struct Held {
     calls: VecDeque<Written>,
     spans: usize,
     bytes: usize,
-    /// Bytes that are under way.
+    /// Bytes in flight.
     taken: usize,
 }
 
-/// What goes in one request.
+/// Spans of one request.
 #[derive(Debug)]
 pub(super) struct Batch {
     pub(super) json: Vec<Vec<u8>>,
@@ -31,7 +31,7 @@ fn size(call: &Written) -> usize {
 }
 
 impl Held {
-    /// Adds a call's; `false` where there is no room for it.
+    /// Adds the spans of a call; returns false if the queue is full.
     pub(super) fn push(&mut self, call: Written) -> bool {
         if self.bytes + self.taken + size(&call) > OTEL_HELD_BYTES {
             return false;
@@ -42,12 +42,13 @@ impl Held {
         true
     }
 
-    /// How many spans wait, those under way not.
+    /// Returns the number of waiting spans, without those in flight.
     pub(super) fn spans(&self) -> usize {
         self.spans
     }
 
-    /// When the next request is due, and at once where it would be full; `None`: nothing waits.
+    /// Returns the due time of the next request, which is immediate if the request would be full; `None`: nothing
+    /// waits.
     pub(super) fn due(&self) -> Option<Instant> {
         let first = self.calls.front()?;
         let is_full = self.spans >= OTEL_BATCH_SPANS || self.bytes >= OTEL_BATCH_BYTES;
@@ -55,7 +56,7 @@ impl Held {
         Some(first.at + wait)
     }
 
-    /// Takes what goes in one request: the oldest, whole calls. It takes its room until [`Self::done`].
+    /// Takes the spans for one request: the oldest ones, in whole calls. They occupy the queue until [`Self::done`].
     pub(super) fn take(&mut self) -> Option<Batch> {
         let (mut json, mut spans, mut bytes) = (Vec::new(), 0, 0);
         while let Some(call) = self.calls.front() {
@@ -74,12 +75,12 @@ impl Held {
         (!json.is_empty()).then_some(Batch { json, spans })
     }
 
-    /// What was under way needs its room no more.
+    /// Frees the room of the spans in flight.
     pub(super) fn done(&mut self) {
         self.taken = 0;
     }
 
-    /// Lets everything go; how many spans waited.
+    /// Discards all waiting spans; returns their number.
     pub(super) fn clear(&mut self) -> usize {
         let spans = self.spans;
         *self = Held::default();
@@ -106,7 +107,7 @@ mod tests {
         let sizes: Vec<usize> = std::iter::from_fn(|| held.take()).map(|batch| batch.spans).collect();
         assert_eq!(sizes, [512, 88]);
         assert_eq!((held.due(), held.spans()), (None, 0));
-        // One that is more than that by itself goes alone.
+        // A call larger than the maximum is sent alone.
         for spans in [3, 700, 3] {
             held.push(call(spans, 10));
         }

@@ -1,25 +1,26 @@
-//! Spans as OTLP has them in JSON (opentelemetry-proto, "JSON Protobuf Encoding"): ids in hex, 64-bit numbers as text, enums as
-//! numbers, names in camel case. A few structs: the crates that have them bring prost, tonic's types and the SDK.
+//! Spans in OTLP JSON (opentelemetry-proto, "JSON Protobuf Encoding"): ids in hex, 64-bit numbers as text, enums as
+//! numbers, names in camel case. Hand-written structs avoid the dependencies of the OpenTelemetry crates (prost, tonic
+//! types, SDK).
 
 use serde::{Serialize, Serializer};
 
-/// `SPAN_KIND_SERVER`: a far end asked us.
+/// `SPAN_KIND_SERVER`: request received from a remote party.
 pub(super) const SERVER: u8 = 2;
-/// `SPAN_KIND_CLIENT`: we asked a far end.
+/// `SPAN_KIND_CLIENT`: request sent to a remote party.
 pub(super) const CLIENT: u8 = 3;
 /// `STATUS_CODE_ERROR`
 const ERROR: u8 = 2;
 
-/// One span.
+/// OTLP span.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Span {
     pub(super) trace_id: String,
     pub(super) span_id: String,
-    /// Empty: the first of its trace.
+    /// Id of the parent span; empty for the root span.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(super) parent_span_id: String,
-    /// Of W3C Trace Context: sampled.
+    /// Trace flags of W3C Trace Context: sampled.
     pub(super) flags: u32,
     pub(super) name: String,
     pub(super) kind: u8,
@@ -34,7 +35,7 @@ pub(super) struct Span {
     pub(super) status: Status,
 }
 
-/// What happened in a span.
+/// Event within a span.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Event {
@@ -44,7 +45,7 @@ pub(super) struct Event {
     pub(super) attributes: Vec<Attribute>,
 }
 
-/// Whether it went well.
+/// Status of a span.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(super) struct Status {
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -54,13 +55,13 @@ pub(super) struct Status {
 }
 
 impl Status {
-    /// It did not: why, in words.
+    /// Returns an error status with a message.
     pub(super) fn error(message: impl Into<String>) -> Status {
         Status { message: message.into(), code: ERROR }
     }
 }
 
-/// A name and its value.
+/// Attribute of a span, event or resource.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Attribute {
     pub(super) key: &'static str,
@@ -76,10 +77,10 @@ pub(super) enum Any {
     /// `true` or `false`.
     #[serde(rename = "boolValue")]
     Bool(bool),
-    /// An integer.
+    /// Integer value.
     #[serde(rename = "intValue", serialize_with = "as_text")]
     Int(u64),
-    /// A finite number: JSON has no other.
+    /// Finite number; JSON has no others.
     #[serde(rename = "doubleValue")]
     Double(f64),
     /// Several.
@@ -90,7 +91,7 @@ pub(super) enum Any {
     },
 }
 
-/// The attributes of a span or an event; what is not known is left out.
+/// Builder of attributes; unknown values are left out.
 #[derive(Debug, Default)]
 pub(super) struct Attributes(pub(super) Vec<Attribute>);
 
@@ -99,37 +100,37 @@ impl Attributes {
         self.0.push(Attribute { key, value });
         self
     }
-    /// A text, where it is not empty.
+    /// Adds a text unless it is empty.
     pub(super) fn text(self, key: &'static str, text: impl Into<String>) -> Attributes {
         let text = text.into();
         if text.is_empty() { self } else { self.with(key, Any::Text(text)) }
     }
-    /// Texts, where there are any.
+    /// Adds a list of texts unless it is empty.
     pub(super) fn texts(self, key: &'static str, texts: &[&str]) -> Attributes {
         let values: Vec<Any> = texts.iter().map(|text| Any::Text((*text).to_owned())).collect();
         if values.is_empty() { self } else { self.with(key, Any::Array { values }) }
     }
-    /// A whole number, where there is one.
+    /// Adds an integer, if known.
     pub(super) fn number(self, key: &'static str, number: impl Into<Option<u64>>) -> Attributes {
         match number.into() {
             Some(number) => self.with(key, Any::Int(number)),
             None => self,
         }
     }
-    /// Any other number, where there is one.
+    /// Adds a finite number, if known.
     pub(super) fn measure(self, key: &'static str, number: impl Into<Option<f64>>) -> Attributes {
         match number.into().filter(|number| number.is_finite()) {
             Some(number) => self.with(key, Any::Double(number)),
             None => self,
         }
     }
-    /// Says so where it holds.
+    /// Adds `true` if the flag is set.
     pub(super) fn flag(self, key: &'static str, holds: bool) -> Attributes {
         if holds { self.with(key, Any::Bool(true)) } else { self }
     }
 }
 
-/// A request around spans that are JSON already.
+/// Returns a request with already serialised spans.
 pub(super) fn request(resource: &[Attribute], spans: &[Vec<u8>]) -> Vec<u8> {
     let resource = serde_json::json!({ "attributes": resource });
     let scope = serde_json::json!({ "name": "trunkgate", "version": env!("CARGO_PKG_VERSION") });
@@ -145,7 +146,7 @@ pub(super) fn request(resource: &[Attribute], spans: &[Vec<u8>]) -> Vec<u8> {
     out
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref)] // serde's form
+#[allow(clippy::trivially_copy_pass_by_ref)] // signature required by serde
 fn as_text<S: Serializer>(number: &u64, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(number)
 }

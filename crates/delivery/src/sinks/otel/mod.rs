@@ -1,5 +1,5 @@
-//! `[otel]`: calls that are over as traces, by OTLP over HTTP. A task of its own sends them; who has something to send never
-//! waits, and what finds no room is counted and lost.
+//! `[otel]`: traces of ended calls by OTLP over HTTP. A separate task sends them; handing over never blocks, and spans
+//! that exceed the queue are counted and dropped.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -22,33 +22,33 @@ mod way;
 pub use sender::Sender;
 use shown::Shown;
 
-/// Where to, and by which name.
+/// Destination and name of the edge in traces.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
-    /// `[otel]`
+    /// Settings of `[otel]`.
     otel: Otel,
-    /// `[edge] name`
+    /// Name of the edge.
     node: String,
 }
 
 impl Target {
-    /// That of a configuration, where it has one.
+    /// Returns the target of a configuration, if it has one.
     pub fn of(config: &Config) -> Option<Target> {
         let otel = config.otel.clone()?;
         Some(Target { otel, node: config.edge.name.clone() })
     }
 }
 
-/// What became of spans.
+/// Counters of spans.
 #[derive(Debug, Default)]
 pub struct OtelCounters {
-    /// Taken by the collector.
+    /// Spans accepted by the collector.
     sent: Counter,
-    /// Found no room.
+    /// Spans that exceeded the queue.
     dropped: Counter,
-    /// Refused by it for good.
+    /// Spans permanently rejected by the collector.
     refused: Counter,
-    /// Why they are not taken, where they are not.
+    /// Reason of the current failure, if any.
     problem: Mutex<Option<String>>,
 }
 
@@ -57,7 +57,7 @@ impl OtelCounters {
         *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = problem;
     }
 
-    /// Returns what is wrong now.
+    /// Returns the current problem.
     pub fn problem(&self) -> Option<Problem> {
         let why = self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
         let lost = self.dropped.get() + self.refused.get();
@@ -65,13 +65,13 @@ impl OtelCounters {
         Some(Problem::new(Harm::Telemetry, "[otel]").shown_by(shown))
     }
 
-    /// Each result with its count.
+    /// Returns each result with its count.
     pub fn results(&self) -> [(&'static str, u64); 3] {
         [("sent", self.sent.get()), ("dropped", self.dropped.get()), ("refused", self.refused.get())]
     }
 }
 
-/// The way to the task.
+/// Handle to hand calls to the task.
 #[derive(Debug)]
 pub struct Desk {
     calls: mpsc::Sender<Box<SampledCall>>,
@@ -79,7 +79,7 @@ pub struct Desk {
 }
 
 impl Desk {
-    /// Hands one over, or counts it.
+    /// Hands over a call; if the queue is full, its spans are counted and dropped.
     pub fn hand_over(&self, call: Box<SampledCall>) {
         let spans = call.legs.len() as u64;
         if self.calls.try_send(call).is_err() {
@@ -88,7 +88,7 @@ impl Desk {
     }
 }
 
-/// Both ends; `full_numbers`: `[log] numbers = "full"`.
+/// Creates both ends of the queue; `full_numbers` corresponds to `[log] numbers = "full"`.
 pub fn desk(
     target: watch::Receiver<Option<Target>>,
     counters: &Arc<OtelCounters>,
@@ -99,18 +99,18 @@ pub fn desk(
     (desk, Sender::new(waiting, target, Arc::clone(counters), Shown { full: full_numbers }))
 }
 
-/// Spans of a call as they go into a request.
+/// Serialised spans of a call.
 #[derive(Debug)]
 struct Written {
-    /// JSON, with commas between.
+    /// Comma-separated JSON objects.
     json: Vec<u8>,
     spans: usize,
-    /// When they came.
+    /// Time of arrival.
     at: Instant,
 }
 
 impl Written {
-    /// Of a call that is over.
+    /// Serialises the spans of an ended call.
     fn of(call: &SampledCall, shown: Shown, at: Instant) -> Written {
         let spans = span::spans(call, shown);
         let mut json = Vec::new();
@@ -118,7 +118,7 @@ impl Written {
             if place > 0 {
                 json.push(b',');
             }
-            // Into memory nothing fails.
+            // Writing to memory cannot fail.
             let _ = serde_json::to_writer(&mut json, span);
         }
         Written { json, spans: spans.len(), at }

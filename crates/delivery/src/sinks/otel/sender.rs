@@ -1,5 +1,5 @@
-//! Who sends: calls become spans as they come, spans wait for others, one request at a time is under way, and one that is not
-//! taken is made again, ever more seldom.
+//! Sender of traces: converts calls to spans, batches them, and sends one request at a time, with retries at growing
+//! intervals.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -19,18 +19,18 @@ use trunkgate_system::backoff::Backoff;
 use trunkgate_system::limits::{OTEL_COMPLAINT_SECONDS, OTEL_LAST_SECONDS, OTEL_PAUSE_SECONDS};
 use trunkgate_system::log::Seldom;
 
-/// Pauses while the collector takes nothing.
+/// Retry intervals while the collector does not accept requests.
 const PAUSES: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(OTEL_PAUSE_SECONDS));
 
 type UnderWay = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
-/// A request until it is taken, or never will be.
+/// Request that is repeated until the collector accepts or rejects it.
 struct Letter {
     body: Bytes,
     spans: u64,
 }
 
-/// Who sends.
+/// Task that sends traces.
 pub struct Sender {
     calls: mpsc::Receiver<Box<SampledCall>>,
     target: watch::Receiver<Option<Target>>,
@@ -39,14 +39,14 @@ pub struct Sender {
     held: Held,
     way: Option<Arc<Way>>,
     letter: Option<Letter>,
-    /// In a row.
+    /// Failed attempts in a row.
     failures: u32,
-    /// The collector is left alone until then.
+    /// Earliest time of the next attempt.
     rests: Option<Instant>,
-    /// Nothing comes any more: until when what is left is sent.
+    /// Deadline for the remaining spans after all handles have been dropped.
     last: Option<Instant>,
     complaint: Seldom,
-    /// Spans dropped when that was last told, and when.
+    /// Number of dropped spans when last logged, and the time of that message.
     told_dropped: (u64, Option<Instant>),
 }
 
@@ -73,7 +73,7 @@ impl Sender {
         }
     }
 
-    /// Sends until nobody is left who could hand something over, and then what is left, for a while.
+    /// Sends until every handle has been dropped, then the remaining spans for a limited time.
     pub async fn run(mut self) {
         self.follow();
         let mut under_way: Option<UnderWay> = None;
@@ -94,7 +94,7 @@ impl Sender {
                     self.settle(outcome);
                 }
                 Ok(()) = self.target.changed() => {
-                    // What is under way to the same collector is let finish: it would come there twice.
+                    // A request to the same collector completes, because a repetition would arrive twice.
                     if !self.follow() {
                         under_way = None;
                     }
@@ -103,7 +103,7 @@ impl Sender {
                     Some(call) => self.take(&call),
                     None => {
                         self.last = Some(Instant::now() + Duration::from_secs(OTEL_LAST_SECONDS));
-                        // Once more at once, whatever it has said.
+                        // At the end try once more at once, regardless of Retry-After.
                         self.rests = None;
                     }
                 },
@@ -112,7 +112,7 @@ impl Sender {
         }
     }
 
-    /// Another target, or none; whether what is sent goes where it went before.
+    /// Applies the current target; returns whether requests go to the same collector as before.
     fn follow(&mut self) -> bool {
         let target = self.target.borrow_and_update().clone();
         let is_same = self.way.as_ref().zip(target.as_ref()).is_some_and(|(way, target)| way.leads_to(target));
@@ -129,14 +129,14 @@ impl Sender {
         if self.way.is_none() {
             let lost = self.letter.take().map_or(0, |letter| letter.spans) + self.held.clear() as u64;
             self.counters.dropped.add(lost);
-            // That was asked for.
+            // Spans discarded by a configuration change need no warning.
             self.told_dropped.0 += lost;
         }
         is_same
     }
 
     fn take(&mut self, call: &SampledCall) {
-        // Whoever has turned it off wants no more.
+        // After `[otel]` was removed the remaining spans are not sent.
         if self.way.is_none() {
             return;
         }
@@ -147,7 +147,7 @@ impl Sender {
         }
     }
 
-    /// Begins a request, where one is due.
+    /// Starts a request, if one is due.
     fn begin(&mut self, now: Instant) -> Option<UnderWay> {
         let way = Arc::clone(self.way.as_ref()?);
         if self.rests.is_some_and(|at| at > now) {
@@ -165,7 +165,7 @@ impl Sender {
         Some(Box::pin(way.post(body)))
     }
 
-    /// When to look again, where nothing comes before.
+    /// Returns the time of the next action, unless a call arrives before.
     fn wake(&self, is_under_way: bool) -> Option<Instant> {
         let next = match (&self.letter, is_under_way) {
             (_, true) => None,

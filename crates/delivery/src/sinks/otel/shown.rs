@@ -1,24 +1,24 @@
-//! What of a call's texts goes out: numbers masked as in the log.
+//! Masking of phone numbers in traces, as in the log.
 
 use std::borrow::Cow;
 
 use trunkgate_call::numbers::mask;
 use trunkgate_call::sentence::without_numbers;
 
-/// How numbers are shown.
+/// Masking rule for numbers.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Shown {
-    /// `[log] numbers = "full"`
+    /// True for `[log] numbers = "full"`.
     pub(crate) full: bool,
 }
 
 impl Shown {
-    /// A number, or a name.
+    /// Returns a number or name for a trace.
     pub(super) fn number(self, number: &str) -> String {
         if self.full { number.to_owned() } else { mask(number) }
     }
 
-    /// A sentence, each number in it masked; `own`: numbers of the call, however they are written.
+    /// Masks every number in a sentence; `own` are the numbers of the call, in any notation.
     pub(super) fn text(self, text: &str, own: [&str; 2]) -> String {
         if self.full {
             return text.to_owned();

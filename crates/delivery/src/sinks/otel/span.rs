@@ -1,5 +1,6 @@
-//! A call as spans: the first is the call and its caller's leg, below it one for each leg that came after. Names and attributes
-//! are those of docs/operate/opentelemetry.md: OpenTelemetry's own where it has some, else `sip.*` and `trunkgate.*`.
+//! Conversion of a call to spans: the root span is the call with its caller's leg; each later leg is a child span. Names
+//! and attributes are described in docs/operate/opentelemetry.md: those of OpenTelemetry if they exist, else `sip.*` and
+//! `trunkgate.*`.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -12,7 +13,7 @@ use super::shown::Shown;
 use crate::sinks::events::is_usual;
 use trunkgate_system::limits::{OTEL_EVENTS, OTEL_TEXT_CHARS};
 
-/// Methods that an event is named by; any other is a far end's word.
+/// Methods used as event names; any other could be arbitrary text of a remote party.
 const METHODS: [&str; 14] = [
     "ACK",
     "BYE",
@@ -30,7 +31,7 @@ const METHODS: [&str; 14] = [
     "UPDATE",
 ];
 
-/// The spans of a call, the first one's first; none where its sid is none.
+/// Returns the spans of a call, root span first; empty if the call's SID is invalid.
 pub(super) fn spans(call: &SampledCall, shown: Shown) -> Vec<Span> {
     let view = &call.record.call;
     let Some(trace) = trace_id(&view.sid) else { return Vec::new() };
@@ -43,7 +44,7 @@ fn nanos(at: SystemTime) -> u64 {
     u64::try_from(at.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// The sentence of a reason.
+/// Returns the sentence of a reason.
 fn sentence(reason: &str) -> &'static str {
     ReasonSlug::ALL.iter().find(|slug| slug.as_str() == reason).map_or("", |slug| slug.sentence())
 }
@@ -51,9 +52,9 @@ fn sentence(reason: &str) -> &'static str {
 struct Writer<'a> {
     call: &'a SampledCall,
     shown: Shown,
-    /// The call's beginning, in nanoseconds since 1970.
+    /// Start of the call in nanoseconds since 1970.
     began: u64,
-    /// Its numbers.
+    /// Phone numbers of the call.
     own: [&'a str; 2],
 }
 
@@ -88,7 +89,7 @@ impl Writer<'_> {
         self.shown.text(text, self.own).chars().take(OTEL_TEXT_CHARS).collect()
     }
 
-    /// What is known of the call as a whole.
+    /// Returns the attributes of the whole call.
     fn of_call(&self) -> Attributes {
         let record = &self.call.record;
         let view = &record.call;
@@ -141,7 +142,7 @@ impl Writer<'_> {
             (true, _) => "websocket",
             (false, _) => "sip",
         };
-        // The first span says this of the call.
+        // The root span already has the error of the inbound leg.
         let error = if times.failed && leg.direction != "inbound" { leg.reason.unwrap_or_default() } else { "" };
         let remote = leg.remote.filter(|remote| !remote.ip().is_unspecified());
         let rtp = &leg.rtp;
@@ -169,7 +170,8 @@ impl Writer<'_> {
             .measure("trunkgate.rtp.mos", rtp.mos)
     }
 
-    /// What the trace has of a leg, the first one also what it has of the call; and how many were left out.
+    /// Returns the trace events of a leg and the number of omitted ones; the first leg includes events of the whole
+    /// call.
     fn events(&self, at: usize, leg: &LegView, times: &LegTimes) -> (Vec<Event>, u64) {
         let trace = &self.call.trace;
         let is_ours = |entry: &&TraceEntry| match &entry.what {
@@ -183,7 +185,7 @@ impl Writer<'_> {
             events.extend(us.map(event));
         }
         events.sort_by_key(|event| event.time_unix_nano);
-        // The middle of a long call tells least of it.
+        // Of a long call the middle is omitted, because start and end are most informative.
         let excess = events.len().saturating_sub(OTEL_EVENTS);
         let from = OTEL_EVENTS / 2;
         if excess > 0 {
@@ -230,7 +232,7 @@ impl Writer<'_> {
     }
 }
 
-/// What is done, and with whom: names of the configuration alone, so that there are few.
+/// Returns the span name: action and configured name only, for low cardinality.
 fn name(leg: &LegView, times: &LegTimes) -> String {
     match leg.kind {
         "agent" => named(if times.listens { "listen" } else { "agent" }, if is_named(leg) { &leg.agent } else { "" }),
@@ -238,7 +240,7 @@ fn name(leg: &LegView, times: &LegTimes) -> String {
     }
 }
 
-/// Whether an agent has a name: one that was asked for by its URL has none.
+/// Returns whether an agent has a configured name; one given by URL has not.
 fn is_named(leg: &LegView) -> bool {
     !leg.agent.contains(':')
 }

@@ -1,4 +1,4 @@
-//! What a call comes to as spans.
+//! Tests of the conversion of calls to spans.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, UNIX_EPOCH};
@@ -20,7 +20,7 @@ fn times(began_us: u64, answered_us: Option<u64>, ended_us: u64) -> LegTimes {
     LegTimes { began_us, answered_us, ended_us: Some(ended_us), ..LegTimes::default() }
 }
 
-/// Answered by an agent, after a trunk that was busy.
+/// Returns a call answered by an agent after a busy trunk.
 fn call() -> SampledCall {
     let mut busy = leg(2, "sip", "pbx");
     (busy.reason, busy.ended_by) = (Some("target_busy"), Some("far_end"));
@@ -83,7 +83,7 @@ fn written(call: &SampledCall, shown: Shown) -> Vec<Value> {
     spans
 }
 
-/// An attribute's value, whatever its type.
+/// Returns the value of an attribute of any type.
 fn attribute<'a>(of: &'a Value, key: &str) -> &'a Value {
     let all = of["attributes"].as_array().unwrap();
     let found = all.iter().find(|one| one["key"] == key).map(|one| &one["value"]);
@@ -156,7 +156,7 @@ fn numbers_are_masked_wherever_they_stand_unless_the_log_shows_them() {
         assert!(!masked.contains(number), "{masked}");
     }
     assert!(full.contains("+14155550100") && full.contains("trunk:pbx/+14155550177"));
-    // A far end's word names nothing.
+    // Text of a remote party is never used as a name.
     assert!(!full.contains("EVIL"), "{full}");
 }
 
@@ -286,7 +286,7 @@ fn any_call() -> impl Strategy<Value = SampledCall> {
 }
 
 proptest! {
-    // Each is long.
+    // Each case takes long.
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]

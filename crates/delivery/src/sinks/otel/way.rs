@@ -1,4 +1,4 @@
-//! The way to the collector: one request, and what its answer means (OTLP, "OTLP/HTTP Response").
+//! Connection to the collector: one request, and the meaning of its response (OTLP, "OTLP/HTTP Response").
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -23,48 +23,48 @@ use trunkgate_system::certificates::Trust;
 use trunkgate_system::limits::{OTEL_ANSWER_BYTES, OTEL_RETRY_AFTER_SECONDS};
 pub(crate) use trunkgate_system::web::{self, Answer, Fault};
 
-/// Where requests go.
+/// Collector with its URL and trust.
 #[derive(Debug)]
 pub(super) struct Way {
     url: Url,
     target: Target,
-    /// Whom to trust, read when it is first asked for.
+    /// TLS configuration, read on first use.
     tls: OnceCell<Arc<ClientConfig>>,
 }
 
-/// What came of a request.
+/// Outcome of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// It was taken; so many spans of it were not, and why.
+    /// Accepted, with the number of rejected spans and the reason.
     Taken(u64, String),
-    /// It may be taken later; when the collector says itself, after this time.
+    /// Temporarily rejected, with the collector's Retry-After, if any.
     Later(Option<Duration>, String),
-    /// It never will be.
+    /// Permanently rejected.
     Refused(String),
 }
 
 impl Way {
-    /// To a target.
+    /// Creates the connection settings for a target.
     ///
     /// # Errors
-    /// What is wrong with its URL.
+    /// Returns the reason why the URL is invalid.
     pub(super) fn new(target: Target) -> Result<Way, String> {
         let url = Url::parse(&target.otel.url).map_err(|error| error.to_string())?;
         Ok(Way { url, target, tls: OnceCell::new() })
     }
 
-    /// Whether a request to that target goes there as well, and is taken by the same rights.
+    /// Returns whether a target has the same URL, headers and trust.
     pub(super) fn leads_to(&self, target: &Target) -> bool {
         let (ours, theirs) = (&self.target.otel, &target.otel);
         (&ours.url, &ours.headers, &ours.ca) == (&theirs.url, &theirs.headers, &theirs.ca)
     }
 
-    /// Its address for messages.
+    /// Returns the address for messages.
     pub(super) fn place(&self) -> &str {
         trunkgate_route::url_place(&self.target.otel.url)
     }
 
-    /// What all spans are of (semantic conventions, "Service").
+    /// Returns the attributes of the resource (semantic conventions, "Service").
     pub(super) fn resource(&self) -> Vec<Attribute> {
         let attributes = Attributes::default()
             .text("service.name", self.target.otel.service_name.as_str())
@@ -98,7 +98,7 @@ impl Way {
             value.set_sensitive(true);
             request = request.header(name, value);
         }
-        // The library's words could hold a header's value.
+        // The library's error text may contain the value of a header.
         request.body(Full::new(body)).map_err(|_| "invalid headers".to_owned())
     }
 
@@ -113,7 +113,8 @@ impl Way {
         self.tls.get_or_try_init(read).await.cloned()
     }
 
-    /// Where to connect to: in the clear only to loopback and our own networks, whatever a name is said to be.
+    /// Returns the URL to connect to. Unencrypted requests only go to loopback and our own networks, whatever the name
+    /// resolves to.
     async fn reachable(&self) -> Result<Url, String> {
         let (Some(name), "http") = (self.url.domain(), self.url.scheme()) else { return Ok(self.url.clone()) };
         let port = self.url.port_or_known_default().unwrap_or(80);
@@ -149,7 +150,7 @@ fn judge(answer: &Answer) -> Outcome {
     }
 }
 
-/// What a collector that has taken a request says of some of it.
+/// Evaluates the partial success in the response of the collector.
 fn taken(body: &[u8]) -> Outcome {
     let said: Value = serde_json::from_slice(body).unwrap_or_default();
     let partial = &said["partialSuccess"];

@@ -1,13 +1,14 @@
-//! The outbox: deliveries that wait in the store until their destination takes them. Here belong the table of rows, the order and the times
-//! of attempts, and the worker that makes them; no URL, header or protocol does. The outbox imports the store and nothing of its kinds.
+//! Outbox: persistent deliveries with retries. It contains the table of rows, the order and times of attempts, and the
+//! worker that makes them, but no URL, header or protocol. The outbox depends on the store and on none of its kinds.
 //!
-//! A **kind** (`Kind`) is one sort of delivery: callbacks, e-mail. It makes one attempt (it renders the row as a request, and judges the
-//! response), and hears of each event, for its figures and its problem "not delivered". It has its own worker and its own limits, so no kind
-//! takes the room or the turns of another.
+//! A **kind** (`Kind`) is one sort of delivery: callbacks, e-mail. It makes one attempt (renders the row as a request
+//! and evaluates the response), and receives each event for its counters and its problem "not delivered". Each kind has
+//! its own worker and limits, so no kind takes room or turns from another.
 //!
-//! A **row** (`Row`) has a key, the same in every attempt, by which a receiver recognises a repetition; a line: rows of one line are sent
-//! one after the other, in the order in which they were made; a host, which has a turn among hosts; a place, the receiver at that host; and a
-//! share, the party that it is for. The states of a row; the store has only that it waits, or that it was given up:
+//! A **row** (`Row`) has a key, equal in every attempt, by which a receiver recognises a repetition; a line: rows of
+//! one line are sent in order, one at a time; a host, which takes turns with other hosts; a place, the receiver at that
+//! host; and a share, the party for which it is sent. A row has these states; the store only distinguishes waiting from
+//! given up:
 //!
 //! ```text
 //! behind (others of its line) ──> ready (waits for a turn of its host) ──> under way ──> delivered: the row is removed
@@ -15,12 +16,13 @@
 //!                                   └──── resting (back-off, Retry-After) <───┴──────> given up: removed, or kept for `status`
 //! ```
 //!
-//! `queue.rs` owns these states. It knows no clock, thread or store: rows and a time go in, the next row to be sent and the time of the
-//! next look come out. `worker.rs` owns the tasks of attempts and the changes of the store. A row is in the store before, or while, its first
-//! attempt is made, and leaves it after an answer: delivery is at least once, across `kill -9`. A kind that
-//! follows the store (`FOLLOWS_STORE`) has rows that others write within their own changes; its failures are kept in the row.
+//! `queue.rs` owns these states. It uses no clock, thread or store: inputs are rows and times, outputs are the next row
+//! to send and the time of the next check. `worker.rs` owns the tasks of attempts and the changes of the store. A row
+//! is stored before or during its first attempt, and removed after a response: delivery is at least once, even across
+//! `kill -9`. The rows of a kind that follows the store (`FOLLOWS_STORE`) are written by others within their own
+//! transactions; its failures are stored in the row.
 //!
-//! Call records, texts and transcriptions are no kinds: each has a queue of its own.
+//! Call records, texts and transcriptions are not kinds: each has its own queue.
 
 pub(super) mod queue;
 mod shares;
@@ -42,164 +44,166 @@ pub(super) use worker::Worker;
 
 use super::wake::Wake;
 
-/// A row without its body: everything that decides on its turn.
+/// Row without its body: the fields that determine its turn.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
-    /// Name of the delivery among those of its kind.
+    /// Key of the delivery, unique within its kind.
     pub(super) key: String,
-    /// Name of the order that it belongs to.
+    /// Name of the line; rows of a line are sent in order.
     pub(super) line: String,
-    /// Host and port of its destination.
+    /// Host and port of the destination.
     pub(super) host: String,
     /// Receiver at the host.
     pub(super) place: String,
-    /// Party that it is for.
+    /// Party for which it is sent, used to share the room of the queue.
     pub(super) share: String,
-    /// Microseconds since 1970.
+    /// Time of creation in microseconds since 1970.
     pub(super) created: i64,
     /// Time of the next attempt, in milliseconds since 1970.
     pub(super) due: i64,
-    /// Attempts that have failed, as far as they are stored.
+    /// Number of failed attempts recorded in the store.
     pub(super) attempts: u32,
-    /// Its size.
+    /// Size in bytes.
     pub(super) bytes: usize,
 }
 
-/// A delivery, whole.
+/// Row with its body.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Row {
     pub(super) head: Head,
-    /// The kind's own text.
+    /// Serialised delivery, interpreted by the kind.
     pub(super) body: String,
 }
 
-/// Without the body, which may hold secrets and numbers.
+/// Omits the body, which may contain secrets and numbers.
 impl std::fmt::Debug for Row {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Row").field("key", &self.head.key).finish_non_exhaustive()
     }
 }
 
-/// How many of a kind are under way, and when attempts are repeated.
+/// Concurrency limits and retry times of a kind.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pace {
-    /// Attempts under way.
+    /// Maximum number of concurrent attempts.
     pub(super) at_once: usize,
-    /// Attempts under way to a host that answers.
+    /// Maximum number of concurrent attempts to a responsive host.
     pub(super) of_host: usize,
-    /// To one that has not answered yet.
+    /// Maximum number of concurrent attempts to a host that has not responded yet.
     pub(super) of_unknown: usize,
-    /// To one that gave no answer to the last attempt.
+    /// Maximum number of concurrent attempts to a host that did not respond to the last attempt.
     pub(super) of_failing: usize,
-    /// Pauses after failures.
+    /// Intervals between attempts.
     pub(super) pauses: Backoff,
-    /// Time after which a row is given up.
+    /// Age at which a row is given up.
     pub(super) give_up: Duration,
 }
 
-/// Reason why an attempt has failed.
+/// Failure of an attempt.
 #[derive(Debug, Clone)]
 pub(super) struct Refusal {
-    /// A code of the kind.
+    /// Error code defined by the kind.
     pub(super) code: u32,
-    /// The reason, as a clause.
+    /// Reason, as a clause.
     pub(super) what: String,
-    /// SID of the call that the row is about; empty where that is not known.
+    /// SID of the call that the row describes; empty if unknown.
     pub(super) call: String,
-    /// Whether the receiver gave some answer, or was not asked.
+    /// True if the receiver responded, or was not contacted.
     pub(super) is_heard: bool,
-    /// Whether no attempt can succeed.
+    /// True if no further attempt can succeed.
     pub(super) is_final: bool,
-    /// The shortest pause that the receiver has asked for.
+    /// Minimum pause requested by the receiver.
     pub(super) later: Duration,
 }
 
 impl Refusal {
-    /// Returns one for a reason on this machine.
+    /// Returns a failure with a local reason.
     pub(super) fn here(what: String) -> Refusal {
         Refusal { code: 0, what, call: String::new(), is_heard: true, is_final: false, later: Duration::ZERO }
     }
 }
 
-/// An event in the life of a row.
+/// Event of a row.
 #[derive(Debug)]
 pub(super) enum Event<'a> {
-    /// It waits.
+    /// The row waits for delivery.
     Entered,
-    /// There was no room for it.
+    /// The row was dropped because the queue was full.
     Dropped,
-    /// It waited, and was dropped for others, after so many attempts.
+    /// The waiting row was dropped in favour of others, after this many attempts.
     MadeWay(u32),
-    /// An attempt beyond the first begins.
+    /// A retry starts.
     Retried,
-    /// An attempt has failed, of so many, and the next one is at this time.
+    /// An attempt failed; with the number of attempts, the failure and the time of the next attempt.
     Failed(u32, &'a Refusal, Option<Timestamp>),
-    /// The last attempt has failed, of so many.
+    /// The last attempt failed; with the number of attempts and the failure.
     GivenUp(u32, &'a Refusal),
-    /// It waits no more, after so many attempts that failed; whether it was delivered.
+    /// The row has left the queue after this many failed attempts; true if it was delivered.
     Over(u32, bool),
 }
 
-/// A sort of delivery.
+/// Kind of delivery.
 pub(super) trait Kind: Send + Sync + 'static {
-    /// Its name in the store.
+    /// Name of the kind in the store.
     const NAME: &'static str;
-    /// A row of it in messages.
+    /// Noun for a row in messages.
     const NOUN: &'static str;
-    /// Whether others write and remove its rows: those of the store are read again where `Wake` says so, and failures are stored.
+    /// True if other code writes and removes rows in the store. The worker then rereads the store when `Wake` signals,
+    /// and stores failures.
     const FOLLOWS_STORE: bool;
-    /// A delivery as it is handed over, before it is a row.
+    /// Delivery as handed over, before it becomes a row.
     type New: Send;
-    /// What it reads of the store each time.
+    /// Additional data read from the store.
     type Seen: Send + 'static;
 
-    /// Returns its limits.
+    /// Returns the limits of the kind.
     fn pace(&self) -> Pace;
 
-    /// Makes a row, which was made at this time, in microseconds since 1970; `None`: there is nothing to be delivered.
+    /// Creates the row of a delivery made at `created` (microseconds since 1970); `None` if there is nothing to
+    /// deliver.
     fn row(&self, new: Self::New, created: i64) -> Option<Row>;
 
-    /// Makes an attempt, by its number from 1 on.
+    /// Makes an attempt; `number` counts from 1.
     fn attempt(&self, row: &Row, number: u32) -> impl Future<Output = Result<(), Refusal>> + Send;
 
-    /// Notes an event of the row of this key and share.
+    /// Records an event of the row with this key and share.
     fn note(&self, key: &str, share: &Arc<str>, event: Event<'_>);
 
-    /// Notes whether the store of this directory has taken a change.
+    /// Records whether the store in this directory accepted a change.
     fn stored(&self, done: &io::Result<()>, directory: &Path);
 
-    /// Reads more than its rows.
+    /// Reads additional data from the store.
     ///
     /// # Errors
-    /// Those of the store.
+    /// Returns the error of the store.
     fn look(store: &Connection) -> rusqlite::Result<Self::Seen>;
 
-    /// Takes what was read.
+    /// Receives the additional data.
     fn seen(&self, seen: Self::Seen);
 }
 
-/// A delivery on its way to the worker.
+/// Delivery handed to the worker.
 #[derive(Debug)]
 pub enum Handed<N> {
-    /// One that is not stored yet.
+    /// Delivery that is not stored yet.
     New(Box<N>),
-    /// One that the store has.
+    /// Row that is already in the store.
     Stored(Head),
-    /// The store has others than before.
+    /// Request to reread the store.
     Look,
 }
 
-/// The way to a worker.
+/// Source of deliveries of a worker.
 #[derive(Debug)]
 pub(super) enum Intake<N> {
-    /// Deliveries are handed over.
+    /// Deliveries are handed over through a channel.
     Handed(mpsc::Receiver<Handed<N>>),
-    /// The worker is woken.
+    /// The worker is woken to read the store.
     Woken(Arc<Wake>),
 }
 
 impl<N> Intake<N> {
-    /// Waits for the next delivery; `None`: the worker is to end.
+    /// Waits for the next delivery; `None`: the worker must end.
     async fn next(&mut self) -> Option<Handed<N>> {
         match self {
             Intake::Handed(handed) => handed.recv().await,
@@ -210,7 +214,7 @@ impl<N> Intake<N> {
         }
     }
 
-    /// Returns one that is here already.
+    /// Returns a delivery that is already available.
     fn try_next(&mut self) -> Option<Handed<N>> {
         match self {
             Intake::Handed(handed) => handed.try_recv().ok(),

@@ -1,6 +1,7 @@
-//! The order and the times of rows that wait. Those of one line leave one after the other; a line waits for its own first row alone. Hosts
-//! take turns, each with a bounded number under way: few until it has answered once, and fewer where the last attempt got no answer; within a
-//! host its receivers do, first attempts apart from repetitions. A row without room takes that of the greatest share ([`Shares`]).
+//! Order and times of waiting rows. Rows of one line are sent one after the other. Hosts take turns, each with a
+//! bounded number of attempts under way: few until the host has responded once, and fewer if the last attempt got no
+//! response. Within a host its receivers take turns, first attempts separately from retries. If the queue is full, a
+//! new row displaces one of the greatest share ([`Shares`]).
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -11,70 +12,70 @@ use super::{Head, Pace, Refusal, Row};
 use trunkgate_system::limits::{OUTBOX_BYTES, OUTBOX_HELD_BYTES, OUTBOX_HELD_MOST_BYTES, OUTBOX_WAITING};
 use trunkgate_system::turns::{Turn, Turns};
 
-/// Names a row of the queue.
+/// Id of a row in the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Id(u64);
 
 impl Id {
-    /// Makes one for a test.
+    /// Creates an id for a test.
     #[cfg(test)]
     pub(super) const fn new(number: u64) -> Id {
         Id(number)
     }
 }
 
-/// A row that comes to the queue.
+/// Row to be added to the queue.
 #[derive(Debug)]
 pub(super) struct Coming {
     pub(super) head: Head,
     pub(super) expires: Instant,
-    /// Time of its first attempt, where that is not now.
+    /// Time of the first attempt, unless immediate.
     pub(super) rests: Option<Instant>,
-    /// `None`: the store has it.
+    /// Row with its body; `None`: only in the store.
     pub(super) whole: Option<Arc<Row>>,
 }
 
-/// A row that waits, or is under way.
+/// Row that waits or is under way.
 #[derive(Debug)]
 pub(super) struct Waiting {
     pub(super) key: Arc<str>,
     line: Arc<str>,
     host: Arc<str>,
-    /// Its party and place.
+    /// Party and place of the row.
     receiver: Arc<str>,
-    /// Its party, host and port.
+    /// Party, host and port of the row.
     share: Path,
     bytes: usize,
     expires: Instant,
     place: Place,
-    /// Time of its first attempt, where that is not at once.
+    /// Time of the first attempt, unless immediate.
     rests: Option<Instant>,
-    /// Attempts so far, the one under way included.
+    /// Number of attempts, including the current one.
     pub(super) attempts: u32,
     pub(super) is_stored: bool,
-    /// `None`: only the store has it.
+    /// Row with its body; `None`: only in the store.
     pub(super) whole: Option<Arc<Row>>,
 }
 
-/// Place of a row.
+/// State of a waiting row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
-    /// Behind others of its line.
+    /// Behind other rows of its line.
     Behind,
-    /// Among those that may be sent to its host, at this turn.
+    /// Ready to be sent, with its turn at the host.
     Ready(Turn),
-    /// Until the next attempt.
+    /// Resting until the next attempt.
     Resting(Instant),
     UnderWay,
 }
 
 impl Waiting {
-    /// Returns the party that it is for.
+    /// Returns the party for which the row is sent.
     pub(super) fn share(&self) -> &Arc<str> {
         &self.share[0]
     }
 
-    /// Returns the time until its next attempt, where one has failed.
+    /// Returns the time until the next attempt, if one has failed.
     pub(super) fn rests_for(&self, now: Instant) -> Option<Duration> {
         match self.place {
             Place::Resting(at) => Some(at.saturating_duration_since(now)),
@@ -85,15 +86,15 @@ impl Waiting {
 
 #[derive(Debug, Default)]
 struct Host {
-    /// Those that rest since their last attempt got no answer.
+    /// Rows that rest because their last attempt got no response.
     unheard: BTreeSet<Id>,
     waiting: usize,
-    /// Whether the last attempt got an answer; `None`: there was none yet.
+    /// True if the last attempt got a response; `None`: no attempt yet.
     answers: Option<bool>,
 }
 
 impl Host {
-    /// Returns how many may be under way.
+    /// Returns the maximum number of attempts under way.
     fn most(&self, pace: &Pace) -> usize {
         match self.answers {
             None => pace.of_unknown,
@@ -103,7 +104,7 @@ impl Host {
     }
 }
 
-/// Rows that wait or are under way.
+/// Queue of rows that wait or are under way.
 #[derive(Debug)]
 pub(super) struct Queue {
     pace: Pace,
@@ -111,28 +112,28 @@ pub(super) struct Queue {
     keys: HashMap<Arc<str>, Id>,
     lines: HashMap<Arc<str>, VecDeque<Id>>,
     hosts: HashMap<Arc<str>, Host>,
-    /// First rows of their lines that may be sent.
+    /// First rows of their lines, ready to be sent.
     turns: Turns<Id>,
-    /// First rows of their lines that rest after an attempt.
+    /// First rows of their lines, resting after an attempt.
     resting: BTreeSet<(Instant, Id)>,
-    /// Those that are not under way.
+    /// Rows that are not under way, by share.
     shares: Shares,
     bytes: usize,
-    /// Bytes of those that are in memory.
+    /// Bytes of the rows held in memory.
     held: usize,
     last: u64,
 }
 
-/// What came of adding a row.
+/// Result of adding a row.
 #[derive(Debug, Default)]
 pub(super) struct Added {
-    /// `None`: there is no room for it.
+    /// Id of the row; `None`: the queue is full.
     pub(super) id: Option<Id>,
-    /// Rows of greater shares that made way.
+    /// Displaced rows of greater shares.
     pub(super) dropped: Vec<Waiting>,
 }
 
-/// What becomes of a row after an attempt that failed.
+/// State of a row after a failed attempt.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Fate {
     Rests,
@@ -156,7 +157,7 @@ impl Queue {
         }
     }
 
-    /// Adds a row behind those of its line. Where there is no room for it, the newest of the greatest share makes way.
+    /// Adds a row at the end of its line. If the queue is full, the newest row of the greatest share is displaced.
     pub(super) fn add(&mut self, coming: Coming) -> Added {
         let mut added = Added::default();
         let share = path(&coming.head.share.as_str().into(), &coming.head.host);
@@ -173,12 +174,12 @@ impl Queue {
         self.rows.len() >= OUTBOX_WAITING || self.bytes + coming.head.bytes > OUTBOX_BYTES || self.has_no_memory(coming)
     }
 
-    /// Whether a row that the store does not have yet finds no place in memory.
+    /// Returns whether the memory limit excludes a row that is not stored yet.
     fn has_no_memory(&self, coming: &Coming) -> bool {
         coming.whole.is_some() && self.held + coming.head.bytes > OUTBOX_HELD_MOST_BYTES
     }
 
-    /// Whether there is more room for another row without this one.
+    /// Returns whether removing this row would make room for another one.
     fn makes_room(&self, id: Id, coming: &Coming) -> bool {
         let is_held = self.rows.get(&id).is_some_and(|waiting| waiting.whole.is_some());
         is_held || !self.has_no_memory(coming)
@@ -221,22 +222,22 @@ impl Queue {
         id
     }
 
-    /// Returns how many there are.
+    /// Returns the number of rows.
     pub(super) fn len(&self) -> usize {
         self.rows.len()
     }
 
-    /// Returns how many only memory has.
+    /// Returns the number of rows that are not stored.
     pub(super) fn unstored(&self) -> usize {
         self.rows.values().filter(|waiting| !waiting.is_stored).count()
     }
 
-    /// Whether the queue has a row of this key.
+    /// Returns whether the queue has a row with this key.
     pub(super) fn has(&self, key: &str) -> bool {
         self.keys.contains_key(key)
     }
 
-    /// Has a row sent at this time that rests until its first attempt, where that is sooner.
+    /// Advances the first attempt of a resting row to `at`, if that is earlier.
     pub(super) fn hasten(&mut self, key: &str, at: Instant) {
         let Some((id, waiting)) = self.keys.get(key).and_then(|id| Some((*id, self.rows.get_mut(id)?))) else { return };
         if waiting.attempts > 0 || waiting.rests.is_none_or(|rests| rests <= at) {
@@ -248,7 +249,7 @@ impl Queue {
         }
     }
 
-    /// Has a row rest until a time.
+    /// Lets a row rest until a time.
     fn rest(&mut self, id: Id, at: Instant) {
         self.leave_place(id);
         if let Some(waiting) = self.rows.get_mut(&id) {
@@ -257,7 +258,7 @@ impl Queue {
         }
     }
 
-    /// Makes the first row of a line ready, or has it rest until its first attempt.
+    /// Makes the first row of a line ready, or lets it rest until its first attempt.
     fn begin_line(&mut self, id: Id) {
         match self.rows.get(&id).and_then(|waiting| waiting.rests) {
             Some(at) => self.rest(id, at),
@@ -269,7 +270,7 @@ impl Queue {
         self.rows.get(&id)
     }
 
-    /// The store has a row now.
+    /// Marks a row as stored.
     pub(super) fn stored(&mut self, id: Id) {
         if let Some(waiting) = self.rows.get_mut(&id) {
             waiting.is_stored = true;
@@ -277,7 +278,7 @@ impl Queue {
         }
     }
 
-    /// Leaves a row to the store, where memory has much.
+    /// Drops the body of a stored row from memory if the memory use is high.
     fn relieve(&mut self, id: Id) {
         let Some(waiting) = self.rows.get_mut(&id) else { return };
         if waiting.is_stored && self.held > OUTBOX_HELD_BYTES && waiting.whole.take().is_some() {
@@ -285,7 +286,7 @@ impl Queue {
         }
     }
 
-    /// Returns the next row to be sent, which is under way from now on.
+    /// Returns the next row to be sent and marks it as under way.
     pub(super) fn next(&mut self, now: Instant) -> Option<Id> {
         while let Some((_, id)) = self.resting.first().copied().filter(|(at, _)| *at <= now) {
             self.make_ready(id);
@@ -299,18 +300,18 @@ impl Queue {
         Some(id)
     }
 
-    /// Returns when one that rests is to be sent.
+    /// Returns the time at which the next resting row becomes ready.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.resting.first().map(|(at, _)| *at)
     }
 
-    /// A receiver has taken a row, which is under way.
+    /// Removes a delivered row.
     pub(super) fn delivered(&mut self, id: Id) -> Option<Waiting> {
         self.came_back(id, true);
         self.remove(id)
     }
 
-    /// An attempt failed; `random`: any number.
+    /// Handles a failed attempt; `random` is used for the jitter of the pause.
     pub(super) fn failed(&mut self, now: Instant, id: Id, refusal: &Refusal, random: u32) -> Fate {
         let Refusal { is_heard, is_final, later, .. } = *refusal;
         self.came_back(id, is_heard);
@@ -330,7 +331,7 @@ impl Queue {
         Fate::Rests
     }
 
-    /// Takes a row out of its line; the next one of the line may be sent.
+    /// Removes a row; the next row of its line may then be sent.
     pub(super) fn remove(&mut self, id: Id) -> Option<Waiting> {
         self.leave_place(id);
         let waiting = self.rows.remove(&id)?;
@@ -353,7 +354,7 @@ impl Queue {
             }
         }
         match next {
-            // The first may be ready, resting or under way already.
+            // The first row may already be ready, resting or under way.
             Some(next) if self.rows.get(&next).is_some_and(|next| next.place == Place::Behind) => {
                 self.begin_line(next);
             }
@@ -363,7 +364,7 @@ impl Queue {
         Some(waiting)
     }
 
-    /// Takes a row out of those that are ready or rest.
+    /// Removes a row from the ready or resting rows.
     fn leave_place(&mut self, id: Id) {
         let Some(waiting) = self.rows.get_mut(&id) else { return };
         match waiting.place {
@@ -386,7 +387,8 @@ impl Queue {
         waiting.place = Place::Ready(self.turns.put(&waiting.host, most, &receiver, id));
     }
 
-    /// An attempt is over. One that got an answer after others got none has those sent that rest for that reason.
+    /// Handles the end of an attempt. If a host responds after a failure, rows resting for lack of a response become
+    /// ready.
     fn came_back(&mut self, id: Id, is_heard: bool) {
         let Some(waiting) = self.rows.get(&id) else { return };
         let name = Arc::clone(&waiting.host);

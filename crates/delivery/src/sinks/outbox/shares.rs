@@ -1,5 +1,6 @@
-//! Shares of the queue: rows that wait, by party, by host and by port. Where there is no room for another one, the newest of the
-//! greatest share makes way, so that no receiver takes the room of another. A receiver's share counts many times while it gives no answer.
+//! Shares of the queue: waiting rows by party, host and port. If the queue is full, the newest row of the greatest
+//! share is displaced, so that no receiver takes the room of another. The share of an unresponsive receiver has a
+//! higher weight.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -10,32 +11,32 @@ use trunkgate_system::limits::{OUTBOX_COST_BYTES, OUTBOX_FAILING_WEIGHT};
 /// Party, host and port.
 pub(super) type Path = [Arc<str>; 3];
 
-/// Returns the path of a party's receiver, which is named by host and port.
+/// Returns the path of a party's receiver, given as host and port.
 pub(super) fn path(app: &Arc<str>, receiver: &str) -> Path {
     let (host, port) = receiver.rsplit_once(':').unwrap_or((receiver, ""));
     [Arc::clone(app), host.into(), port.into()]
 }
 
-/// Everything that waits.
+/// Root of the shares: all waiting rows.
 #[derive(Debug, Default)]
 pub(super) struct Shares(Share);
 
-/// A share: of a receiver, or the sum of several.
+/// Share of a receiver, or the sum of several.
 #[derive(Debug, Default)]
 struct Share {
     parts: HashMap<Arc<str>, Share>,
-    /// The parts by their weights.
+    /// Parts ordered by weight.
     order: BTreeSet<(usize, Arc<str>)>,
     weight: usize,
     own: Receiver,
 }
 
-/// Rows of one party that wait for a receiver.
+/// Rows of one party that wait for one receiver.
 #[derive(Debug, Default)]
 struct Receiver {
     waiting: BTreeSet<Id>,
     bytes: usize,
-    /// The last attempt got no answer.
+    /// True if the last attempt got no response.
     is_failing: bool,
 }
 
@@ -45,13 +46,13 @@ impl Receiver {
     }
 }
 
-/// Returns what a row of so many bytes counts.
+/// Returns the weight of a row with this many bytes.
 fn cost(bytes: usize) -> usize {
     bytes + OUTBOX_COST_BYTES
 }
 
 impl Shares {
-    /// Adds a row that waits.
+    /// Adds a waiting row.
     pub(super) fn put(&mut self, path: &Path, id: Id, bytes: usize) {
         self.0.change(path, |receiver| {
             if receiver.waiting.insert(id) {
@@ -60,7 +61,7 @@ impl Shares {
         });
     }
 
-    /// Removes one, which is under way from now on or waits no more.
+    /// Removes a row that is no longer waiting.
     pub(super) fn take(&mut self, path: &Path, id: Id, bytes: usize) {
         self.0.change(path, |receiver| {
             if receiver.waiting.remove(&id) {
@@ -69,18 +70,19 @@ impl Shares {
         });
     }
 
-    /// Notes whether the last attempt got some answer.
+    /// Records whether the last attempt got a response.
     pub(super) fn heard(&mut self, path: &Path, is_heard: bool) {
         self.0.change(path, |receiver| receiver.is_failing = !is_heard);
     }
 
-    /// Returns the row that makes way for another one; `None`: the other one is itself the newest of the greatest share.
+    /// Returns the row to be displaced by another one; `None` if the other one would itself be the newest of the
+    /// greatest share.
     pub(super) fn surplus(&self, path: &Path, bytes: usize) -> Option<Id> {
         let receiver = path.iter().try_fold(&self.0, |share, name| share.parts.get(name));
         self.0.surplus(path, cost(bytes) * receiver.map_or(1, |share| share.own.factor()))
     }
 
-    /// Whether nothing waits.
+    /// Returns whether no row waits.
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         self.0.parts.is_empty() && self.0.order.is_empty() && self.0.weight == 0
@@ -88,7 +90,7 @@ impl Shares {
 }
 
 impl Share {
-    /// Changes the share of a receiver, and puts those that it is part of into order again.
+    /// Changes the share of a receiver and reorders the shares that contain it.
     fn change(&mut self, path: &[Arc<str>], change: impl FnOnce(&mut Receiver)) {
         let Some((name, rest)) = path.split_first() else {
             change(&mut self.own);
@@ -108,7 +110,8 @@ impl Share {
         }
     }
 
-    /// Returns the newest row of the greatest share, as it were with one more of this weight below the path: unless that is the newest.
+    /// Returns the newest row of the greatest share, assuming a new row with this weight at the path; `None` if that is
+    /// the new row.
     fn surplus(&self, path: &[Arc<str>], added: usize) -> Option<Id> {
         let (own, rest) = path.split_first()?;
         let (weight, greatest) = self.order.last()?;

@@ -1,4 +1,4 @@
-//! Rows in the store.
+//! Table of rows in the store.
 
 use std::borrow::Borrow;
 
@@ -24,7 +24,7 @@ fn head(record: &Record<'_>) -> rusqlite::Result<Head> {
     })
 }
 
-/// Writes rows of a kind; one that is there already stays as it is, unless it was given up.
+/// Inserts rows of a kind; an existing row stays unchanged unless it was given up.
 pub(in crate::sinks) fn add(store: &Connection, kind: &str, rows: &[impl Borrow<Row>]) -> rusqlite::Result<()> {
     let mut insert = store.prepare(
         "INSERT INTO outbox (kind, key, line, host, place, share, created, due, body)
@@ -39,7 +39,7 @@ pub(in crate::sinks) fn add(store: &Connection, kind: &str, rows: &[impl Borrow<
     Ok(())
 }
 
-/// Reads the oldest ones that wait, without their bodies, in order.
+/// Reads the oldest waiting rows without their bodies, in order.
 pub(in crate::sinks) fn heads(store: &Connection, kind: &str, most: usize) -> rusqlite::Result<Vec<Head>> {
     let mut rows = store.prepare(&format!(
         "SELECT {HEAD} FROM outbox WHERE kind = ?1 AND given_up IS NULL ORDER BY created, rowid LIMIT ?2"
@@ -47,7 +47,7 @@ pub(in crate::sinks) fn heads(store: &Connection, kind: &str, most: usize) -> ru
     rows.query_map(params![kind, i64::try_from(most).unwrap_or(i64::MAX)], head)?.collect()
 }
 
-/// Reads one that waits; `None`: the store does not have it.
+/// Reads a waiting row, if the store has it.
 pub(super) fn read(store: &Connection, kind: &str, key: &str) -> rusqlite::Result<Option<Row>> {
     let mut found =
         store.prepare(&format!("SELECT {HEAD}, body FROM outbox WHERE kind = ?1 AND key = ?2 AND given_up IS NULL"))?;
@@ -55,13 +55,13 @@ pub(super) fn read(store: &Connection, kind: &str, key: &str) -> rusqlite::Resul
     found.query_row([kind, key], row).optional()
 }
 
-/// Removes rows, those that were given up included.
+/// Removes rows, including those given up.
 pub(in crate::sinks) fn remove(store: &Connection, kind: &str, keys: &[impl AsRef<str>]) -> rusqlite::Result<()> {
     let mut remove = store.prepare("DELETE FROM outbox WHERE kind = ?1 AND key = ?2")?;
     keys.iter().try_for_each(|key| remove.execute([kind, key.as_ref()]).map(drop))
 }
 
-/// Removes one that was delivered, and with it those to the same place that were given up: it takes deliveries again.
+/// Removes a delivered row, and rows to the same place that were given up, because the place accepts deliveries again.
 pub(super) fn delivered(store: &Connection, kind: &str, key: &str) -> rusqlite::Result<()> {
     store.execute(
         "DELETE FROM outbox WHERE kind = ?1 AND given_up IS NOT NULL
@@ -71,20 +71,20 @@ pub(super) fn delivered(store: &Connection, kind: &str, key: &str) -> rusqlite::
     remove(store, kind, &[key])
 }
 
-/// A failure as it is stored; times are milliseconds since 1970.
+/// Failed attempt as stored; times are in milliseconds since 1970.
 #[derive(Debug)]
 pub(super) struct Failure {
     pub(super) key: String,
-    /// Attempts that have failed.
+    /// Number of failed attempts.
     pub(super) attempts: u32,
     /// Time of the next attempt.
     pub(super) due: i64,
     pub(super) error: String,
-    /// Time when it was given up.
+    /// Time at which it was given up.
     pub(super) given_up: Option<i64>,
 }
 
-/// Writes what an attempt has led to, unless the row was removed meanwhile.
+/// Stores the result of an attempt, unless the row was removed meanwhile.
 pub(super) fn failed(store: &Connection, kind: &str, failure: &Failure) -> rusqlite::Result<()> {
     let Failure { key, attempts, due, error, given_up } = failure;
     let mut update = store.prepare(
@@ -93,7 +93,7 @@ pub(super) fn failed(store: &Connection, kind: &str, failure: &Failure) -> rusql
     update.execute(params![kind, key, attempts, due, error, given_up]).map(drop)
 }
 
-/// Has a row sent at this time that was to wait longer for its first attempt.
+/// Advances the first attempt of a row to `due`, if that is earlier.
 pub(in crate::sinks) fn hasten(store: &Connection, kind: &str, key: &str, due: i64) -> rusqlite::Result<()> {
     let sooner =
         "UPDATE outbox SET due = min(due, ?3) WHERE kind = ?1 AND key = ?2 AND given_up IS NULL AND attempts = 0";

@@ -1,4 +1,4 @@
-//! A small kind with a store: rows that others write, failures that are kept, and ends of the process at any time.
+//! Tests of a minimal kind with a store: rows written by others, stored failures, and kills of the process at any time.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,15 +12,15 @@ use trunkgate_config::DataDirectory;
 #[derive(Debug, Clone, Copy)]
 enum Answer {
     Taken,
-    /// Taken, and the disk is full from then on.
+    /// Accepted, and the disk is full from then on.
     TakenOnFullDisk,
     Busy,
     Refused,
-    /// There is none.
+    /// No response.
     Hangs,
 }
 
-/// A kind with one answer after the other, and `Taken` behind them.
+/// Kind with a list of results, followed by `Taken`.
 #[derive(Debug, Default)]
 struct Notes {
     answers: Mutex<Vec<Answer>>,
@@ -67,7 +67,7 @@ impl Kind for Notes {
     fn note(&self, _: &str, _: &Arc<str>, _: Event<'_>) {}
 
     fn stored(&self, done: &io::Result<()>, _: &Path) {
-        // The full disk has room again once that was noticed.
+        // The disk has room again after the failure was noticed.
         if done.is_err() {
             refuse_changes(false);
         }
@@ -93,10 +93,10 @@ fn write(store: &Store, rows: Vec<Row>) {
     store.run_now(move |file| table::add(file, Notes::NAME, &rows)).unwrap();
 }
 
-/// Key, attempts, error and whether it was given up.
+/// Key, attempts, error, and whether the row was given up.
 type Stored = (String, u32, Option<String>, bool);
 
-/// Reads all rows; an error while the disk is full.
+/// Reads all rows; fails while the disk is full.
 fn read(store: &Store) -> io::Result<Vec<Stored>> {
     let read = |file: &Connection| {
         let mut rows = file.prepare("SELECT key, attempts, error, given_up IS NOT NULL FROM outbox ORDER BY key")?;
@@ -109,7 +109,7 @@ fn stored(store: &Store) -> Vec<Stored> {
     read(store).unwrap()
 }
 
-/// Lets a worker with these answers work until the attempts and the rows are so; then it ends as a process does that is killed. Returns the
+/// Runs a worker with these results until the condition holds, then stops it like a killed process. Returns the
 /// attempts.
 fn work(store: &Store, answers: &[Answer], is_so: impl Fn(&[(String, u32)], &[Stored]) -> bool) -> Vec<(String, u32)> {
     let notes = Notes { answers: Mutex::new(answers.to_vec()), ..Notes::default() };
@@ -175,6 +175,6 @@ fn a_row_that_is_given_up_is_kept_until_its_place_takes_another_one() {
 fn a_row_that_a_full_disk_does_not_let_go_is_not_sent_again() {
     let (_directory, store) = bench(&[("a", "1"), ("b", "1")]);
     let made = work(&store, &[Answer::TakenOnFullDisk], |_, rows| rows.is_empty());
-    // The second may not be readable at first.
+    // The second row may not be readable at first.
     assert_eq!((numbers(&made, "a"), numbers(&made, "b").len()), (vec![1], 1));
 }

@@ -1,4 +1,4 @@
-//! The worker of a kind: the loop between those that hand deliveries over, the store, the queue and the attempts.
+//! Worker of a kind: connects the sources of deliveries, the store, the queue and the attempts.
 
 use std::collections::HashSet;
 use std::io;
@@ -20,25 +20,25 @@ use super::table::{self, Failure};
 use super::{Event, Handed, Head, Intake, Kind, Refusal, Row};
 use crate::sinks::store::{Commit, Store};
 
-/// Sends rows of a kind and repeats those that are not taken.
+/// Sends rows of a kind and repeats failed attempts.
 pub(in crate::sinks) struct Worker<K: Kind> {
     store: Store,
     kind: Arc<K>,
     queue: Queue,
-    /// From the store's thread.
+    /// Results from the store's thread.
     news: (UnboundedSender<News<K>>, UnboundedReceiver<News<K>>),
     under_way: JoinSet<(Id, Attempt)>,
-    /// Changes of the store that add rows and are not made yet.
+    /// Number of pending insertions into the store.
     adding: usize,
-    /// Keys of rows that the store still has and that wait no more.
+    /// Keys of finished rows that must be removed from the store.
     gone: Vec<Arc<str>>,
-    /// These, and those that a change under way removes or settles: what is read of them meanwhile is of no account.
+    /// Keys of rows being removed or settled; rows with these keys read meanwhile are ignored.
     leaving: HashSet<Arc<str>>,
     is_removing: bool,
     reading: Reading,
-    /// Time of the next look at the store, where others write rows.
+    /// Time of the next read of the store, if others write rows.
     look_at: Option<Instant>,
-    /// When the last row was made, in microseconds since 1970.
+    /// Creation time of the last row in microseconds since 1970.
     last_created: i64,
 }
 
@@ -46,7 +46,7 @@ pub(in crate::sinks) struct Worker<K: Kind> {
 enum News<K: Kind> {
     Added(Vec<Id>, io::Result<()>),
     Removed(Vec<Arc<str>>, io::Result<()>),
-    /// The result of an attempt is stored, or is not; whether the row waits no more.
+    /// Result of storing an attempt; the flag is true if the row has left the queue.
     Settled(Arc<str>, bool, io::Result<()>),
     Read(io::Result<(Vec<Head>, K::Seen)>),
 }
@@ -55,7 +55,7 @@ enum News<K: Kind> {
 enum Reading {
     Needed,
     UnderWay,
-    /// Under way, and the store may have others since it began.
+    /// Reading is in progress, and must be repeated because the store may have changed since.
     Again,
     Done,
 }
@@ -63,13 +63,13 @@ enum Reading {
 /// Result of an attempt.
 enum Attempt {
     Made(Result<(), Refusal>),
-    /// The store does not have the row any more.
+    /// The row is no longer in the store.
     Missing,
     Unread(io::Error),
 }
 
 impl<K: Kind> Worker<K> {
-    /// Makes the worker.
+    /// Creates the worker.
     pub(in crate::sinks) fn new(store: Store, kind: K) -> Worker<K> {
         let reading = if store.has_any() { Reading::Needed } else { Reading::Done };
         Worker {
@@ -88,7 +88,7 @@ impl<K: Kind> Worker<K> {
         }
     }
 
-    /// Sends until nothing more comes; then, where rows are handed over, for some seconds those that can be sent at once.
+    /// Sends until the source ends; then, if rows are handed over, for some seconds those that need no pause.
     pub(in crate::sinks) async fn keep(mut self, mut intake: Intake<K::New>) {
         let mut chores = interval(Duration::from_millis(RECORDS_PAUSE_MILLISECONDS));
         chores.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -118,7 +118,7 @@ impl<K: Kind> Worker<K> {
         }
     }
 
-    /// Sends what needs no pause, and waits until the store has what it is to have.
+    /// Sends the rows that need no pause, and waits for pending changes of the store.
     async fn finish(&mut self) {
         loop {
             self.begin(Instant::now());
@@ -132,14 +132,14 @@ impl<K: Kind> Worker<K> {
         }
     }
 
-    /// Has the store read, where others write rows and it was not read for a while.
+    /// Reads the store if others write rows and the last read is too long ago.
     fn look_in_time(&mut self, now: Instant) {
         if self.look_at.is_some_and(|at| at <= now) {
             self.look();
         }
     }
 
-    /// Has the store read again.
+    /// Requests a read of the store.
     fn look(&mut self) {
         self.reading = match self.reading {
             Reading::UnderWay | Reading::Again => Reading::Again,
@@ -148,7 +148,7 @@ impl<K: Kind> Worker<K> {
         self.chores();
     }
 
-    /// Reads the rows of the store, and removes from it what it would not remove before.
+    /// Reads the rows of the store, and retries failed removals.
     fn chores(&mut self) {
         self.look_at = K::FOLLOWS_STORE.then(|| Instant::now() + Duration::from_secs(OUTBOX_LOOK_SECONDS));
         if self.reading == Reading::Needed && !self.store.has_any() {
@@ -164,7 +164,7 @@ impl<K: Kind> Worker<K> {
         self.remove_gone();
     }
 
-    /// Takes deliveries: each is stored, and its first attempt does not wait for that.
+    /// Takes deliveries: each is stored, but its first attempt does not wait for that.
     fn take(&mut self, first: Handed<K::New>, intake: &mut Intake<K::New>) {
         let (now, mut batch, mut stored) = (Instant::now(), Vec::new(), Vec::new());
         let mut next = Some(first);
@@ -190,7 +190,7 @@ impl<K: Kind> Worker<K> {
         self.enter(Coming { head, expires, rests: None, whole: Some(Arc::clone(&row)) }).map(|id| (id, row))
     }
 
-    /// Adds a row to the queue, where one that waits may have to make way for it.
+    /// Adds a row to the queue, which may displace a waiting one.
     fn enter(&mut self, coming: Coming) -> Option<Id> {
         let (key, share): (Arc<str>, Arc<str>) = (coming.head.key.as_str().into(), coming.head.share.as_str().into());
         let is_stored = coming.whole.is_none();
@@ -211,7 +211,7 @@ impl<K: Kind> Worker<K> {
         id
     }
 
-    /// Has rows written into the store.
+    /// Writes rows into the store.
     fn store(&mut self, batch: Vec<(Id, Arc<Row>)>) {
         if batch.is_empty() {
             return;
@@ -223,7 +223,7 @@ impl<K: Kind> Worker<K> {
         self.store.submit(Commit::Now, add, move |done| drop(news.send(News::Added(ids, done))));
     }
 
-    /// Begins the attempts that may be made now.
+    /// Starts the attempts that are due.
     fn begin(&mut self, now: Instant) {
         while let Some(id) = self.queue.next(now) {
             let Some(waiting) = self.queue.get(id) else { continue };
@@ -253,7 +253,7 @@ impl<K: Kind> Worker<K> {
         }
     }
 
-    /// Takes the result of an attempt.
+    /// Handles the result of an attempt.
     fn settle(&mut self, done: Option<(Id, Attempt)>) {
         let Some((id, attempt)) = done else { return };
         let attempts = self.queue.get(id).map_or(0, |waiting| waiting.attempts);
@@ -301,7 +301,7 @@ impl<K: Kind> Worker<K> {
         self.store(unstored.into_iter().collect());
     }
 
-    /// Stores that an attempt has failed; without a time for the next one the row is given up.
+    /// Stores a failed attempt; without a time for the next one the row is given up.
     fn keep_failure(&mut self, key: &Arc<str>, attempts: u32, due: Option<i64>, error: String) {
         let now = clock::now().as_millisecond();
         let given_up = due.is_none().then_some(now);
@@ -309,7 +309,7 @@ impl<K: Kind> Worker<K> {
         self.settle_in_store(Arc::clone(key), due.is_none(), move |store| table::failed(store, K::NAME, &failure));
     }
 
-    /// Has a row leave the store, which is delivered, or given up and not kept.
+    /// Removes a row that was delivered, or given up and not kept, from the store.
     fn leave(&mut self, waiting: Waiting) {
         if K::FOLLOWS_STORE {
             let key = Arc::clone(&waiting.key);
@@ -319,7 +319,7 @@ impl<K: Kind> Worker<K> {
         self.remove_gone();
     }
 
-    /// Has a row removed from the store with the next change.
+    /// Removes a row from the store with the next change.
     fn let_go(&mut self, key: Arc<str>) {
         self.leaving.insert(Arc::clone(&key));
         self.gone.push(key);
@@ -338,7 +338,7 @@ impl<K: Kind> Worker<K> {
         self.store.submit(Commit::Now, change, move |done| drop(news.send(News::Settled(key, is_over, done))));
     }
 
-    /// Removes from the store what waits no more; what comes meanwhile goes with the next change.
+    /// Removes finished rows from the store; rows that finish meanwhile follow with the next change.
     fn remove_gone(&mut self) {
         if self.is_removing || self.gone.is_empty() {
             return;
@@ -366,14 +366,14 @@ impl<K: Kind> Worker<K> {
                         keys.iter().for_each(|key| _ = self.leaving.remove(key));
                         self.remove_gone();
                     }
-                    // They are tried again in a while; after a crash they are sent once more.
+                    // The removal is retried later; after a crash the rows are sent once more.
                     Err(_) => self.gone.extend(keys),
                 }
             }
             News::Settled(key, is_over, done) => {
                 self.kind.stored(&done, self.store.directory());
                 if done.is_err() && is_over {
-                    // It is removed as soon as the store takes that: it is not sent again meanwhile.
+                    // The row is removed when the store accepts changes, and not sent again meanwhile.
                     self.gone.push(key);
                 } else {
                     self.leaving.remove(&key);
@@ -406,7 +406,7 @@ impl<K: Kind> Worker<K> {
         }
     }
 
-    /// Takes up rows that the store has; returns how many of them are new to the queue.
+    /// Adds stored rows to the queue; returns the number of new ones.
     fn restore(&mut self, heads: Vec<Head>) -> usize {
         let (now, date) = (Instant::now(), clock::now().as_microsecond());
         let give_up = self.kind.pace().give_up;
@@ -425,7 +425,8 @@ impl<K: Kind> Worker<K> {
     }
 }
 
-/// Returns the time that a row still has; dates are microseconds since 1970. One from the future has all of it.
+/// Returns the remaining time of a row; times are in microseconds since 1970. A creation time in the future leaves the
+/// full time.
 fn left(created: i64, now: i64, give_up: Duration) -> Duration {
     let age = u64::try_from(now.saturating_sub(created)).unwrap_or(0);
     give_up.saturating_sub(Duration::from_micros(age))

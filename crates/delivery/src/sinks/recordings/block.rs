@@ -1,4 +1,4 @@
-//! Frames of a recording on their way to the writer, as their recorder has them: what came as G.711 is decoded by the writer.
+//! Frames of a recording on their way to the writer, as captured; the writer decodes G.711.
 
 use std::borrow::Cow;
 
@@ -8,27 +8,27 @@ use trunkgate_media::{Alaw, RecordedSamples, RecordingId};
 /// Consecutive frames of a recording.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Block {
-    /// The recording.
+    /// Id of the recording.
     pub recording: RecordingId,
-    /// Number of its first frame of 20 ms since the recording's start, in the time of the file: what a pause has cut does not count.
+    /// Index of the first 20 ms frame in file time, so paused periods do not count.
     pub first: u64,
-    /// Whole frames of samples at 8 kHz, the caller's and what the caller hears in turn.
+    /// Whole frames at 8 kHz, with the samples of the caller's audio and of the audio to the caller interleaved.
     pub samples: Samples,
 }
 
 /// Samples of a block.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Samples {
-    /// Linear.
+    /// Linear PCM.
     Linear(Vec<i16>),
-    /// In μ-law.
+    /// μ-law.
     Pcmu(Vec<u8>),
-    /// In A-law.
+    /// A-law.
     Pcma(Vec<Alaw>),
 }
 
 impl Samples {
-    /// Returns how many they are, of both channels together.
+    /// Returns the number of samples of both channels.
     pub(super) fn len(&self) -> usize {
         match self {
             Samples::Linear(samples) => samples.len(),
@@ -36,14 +36,14 @@ impl Samples {
             Samples::Pcma(codes) => codes.len(),
         }
     }
-    /// Returns the bytes that they take.
+    /// Returns the size in bytes.
     pub(super) fn bytes(&self) -> usize {
         match self {
             Samples::Linear(samples) => size_of_val(samples.as_slice()),
             Samples::Pcmu(_) | Samples::Pcma(_) => self.len(),
         }
     }
-    /// Returns those from a place on as linear samples.
+    /// Returns the samples from an index on as linear PCM.
     pub(super) fn linear(&self, from: usize) -> Cow<'_, [i16]> {
         match self {
             Samples::Linear(samples) => samples.get(from..).unwrap_or_default().into(),

@@ -1,5 +1,5 @@
-//! The thread that closes: check sums and entries of recordings that have ended, completion of those that a crash has cut, deletion of
-//! those that are over their time.
+//! Closing thread: checksums and index entries of ended recordings, completion of recordings interrupted by a crash,
+//! and deletion of expired ones.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -30,24 +30,25 @@ use trunkgate_system::limits::{
 };
 
 const LOOK: Duration = Duration::from_secs(RECORDINGS_LOOK_SECONDS);
-/// Between two tries of what the store has refused.
+/// Interval between retries of changes refused by the store.
 const RETRY: Duration = Duration::from_secs(RECORDINGS_RETRY_SECONDS);
-/// Between two looks at entries that the store has refused, while recordings are written: a crash would leave their files without entry.
+/// Interval between retries of refused entries while recordings are written; a crash would leave their files without an
+/// entry.
 const KEEP: Duration = Duration::from_secs(1);
-/// Between two parts of a look, while there is more to do.
+/// Pause between two batches of maintenance work.
 const BREATH: Duration = Duration::from_millis(100);
 const TOMBSTONE_MILLISECONDS: i64 = RECORDINGS_TOMBSTONE_DAYS as i64 * 86_400_000;
 
-/// What is said of a recording that a crash has cut.
+/// Error text of a recording interrupted by a crash.
 const CUT: &str = "the edge ended while it was recorded: its end is missing";
 
-/// Twilio's code of a recording without audio.
+/// Twilio's code for a recording without audio.
 pub(super) const TOO_SHORT: u32 = 16_101;
 
-/// The same of one that had nothing but silence, which was removed.
+/// Twilio's code for a recording that contained only silence and was removed.
 const SILENT: u32 = 16_102;
 
-/// Removes silence around the sound of a recording; where that fails, it stays as it is.
+/// Trims silence around the sound of a recording; after a failure the recording stays unchanged.
 fn trimmed(
     file: File,
     place: &Place,
@@ -66,27 +67,27 @@ fn trimmed(
     }
 }
 
-/// The thread's state.
+/// State of the closing thread.
 #[derive(Debug)]
 pub(super) struct Closer {
     shared: Arc<Shared>,
-    /// Start and SID up to which recordings in progress were looked at; `None`: to their end.
+    /// Start and SID of the last checked recording in progress; `None`: all are checked.
     looking: Option<(i64, String)>,
     unrecovered: u64,
-    /// Recordings of this process that could not be closed.
+    /// SIDs of recordings of this process that could not be closed.
     own: BTreeSet<String>,
-    /// Entries that the store has refused.
+    /// Entries refused by the store.
     unindexed: Unindexed,
-    /// Whether the index leads to recordings that could not be closed.
+    /// True if the index refers to recordings that could not be closed.
     is_left: bool,
-    /// Whether the messages of all mailboxes were told.
+    /// True if the messages of all mailboxes were reported.
     is_counted: bool,
-    /// The look for files without an entry, and when it goes on.
+    /// Search for files without an entry.
     sweep: Sweep,
     sweeps: Instant,
 }
 
-/// The beginning of the index.
+/// Returns the start of the index.
 fn beginning() -> (i64, String) {
     (i64::MIN, String::new())
 }
@@ -107,7 +108,7 @@ impl Closer {
         }
     }
 
-    /// Closes until the writer has ended.
+    /// Closes recordings until the writer has ended.
     pub(super) fn run(mut self, closing: &Receiver<Box<Ended>>) {
         let (mut due, mut retried) = (Instant::now(), Instant::now());
         self.read_unindexed();
@@ -139,7 +140,7 @@ impl Closer {
         self.index_late();
     }
 
-    /// Looks at some files in the directory, whether there is an entry of each; returns whether that is done for now.
+    /// Checks a batch of files for their entries; returns whether the search is complete for now.
     pub(super) fn sweep(&mut self) -> bool {
         let directory = self.shared.directory();
         if !self.sweep.is_of(&directory) {
@@ -147,7 +148,7 @@ impl Closer {
         }
         let Closer { shared, unindexed, sweep, .. } = self;
         let step = sweep.step(|mut paths| {
-            // What is being written, or waits for the store, has its entry later.
+            // A recording in progress, or waiting for the store, gets its entry later.
             let waits = |sid: &str| shared.is_live(sid) || unindexed.has(sid);
             paths.retain(|path| !unlisted::sid_of(path).is_some_and(waits));
             shared.change({
@@ -170,12 +171,12 @@ impl Closer {
         true
     }
 
-    /// Returns how long it is until the next look: shorter where recordings are kept for a short time.
+    /// Returns the interval between maintenance runs, shortened for a short retention time.
     fn pause(&self) -> Duration {
         self.shared.keep().map_or(LOOK, |keep| LOOK.min(keep / 2))
     }
 
-    /// Closes the file of a recording that has ended.
+    /// Closes the file of an ended recording.
     pub(super) fn close(&mut self, ended: Ended) {
         let Ended { id, place, entry, file, is_whole, trim, lost: (mut lost, reason) } = ended;
         let sid = entry.sid.clone();
@@ -184,11 +185,11 @@ impl Closer {
                 if let Err(error) = self.shared.finish(&entry) {
                     self.waits(entry.clone(), &error);
                 }
-                // What was not taken at the end counts as well.
+                // Audio refused by the disk at the end counts as lost, too.
                 lost.add(reason, entry.lost_milliseconds.saturating_sub(lost.total()));
                 self.finished(id, entry, lost);
             }
-            // Its entry in the index stays as it is: a later look completes it.
+            // The index entry stays unchanged; a later run completes it.
             Err(what) => {
                 self.is_left = true;
                 self.own.insert(sid.clone());
@@ -199,7 +200,7 @@ impl Closer {
         self.shared.closed(&sid);
     }
 
-    /// Closes a file and returns the entry that it has then; otherwise returns why it is left as it is.
+    /// Closes a file and returns its final entry; the error is the reason why the file stays unchanged.
     fn closed(
         &self,
         file: Option<File>,
@@ -214,7 +215,7 @@ impl Closer {
             Some(_) if is_whole => entry.milliseconds,
             Some(file) => repair(file, entry, identities).map_err(|error| error.to_string())?,
         };
-        // What the disk has not taken to the end.
+        // Audio that the disk refused at the end.
         let lost = entry.milliseconds.saturating_sub(milliseconds);
         self.shared.figures.lost(lost);
         if lost > 0 {
@@ -235,7 +236,7 @@ impl Closer {
                 Ok(Entry { state: State::Completed, bytes, sha256: Some(sha256), ..entry })
             }
             None => {
-                // A file of this name that is not ours stays.
+                // A file of this name that was not written by the edge is kept.
                 file.map_or(Ok(()), |_| place.remove()).map_err(|error| error.to_string())?;
                 let error_code = Some(if is_silent { SILENT } else { TOO_SHORT });
                 Ok(Entry { state: State::Absent, file: None, milliseconds: 0, bytes: 0, error_code, ..entry })
@@ -243,7 +244,7 @@ impl Closer {
         }
     }
 
-    /// Keeps an entry that the store has refused until it takes it.
+    /// Keeps an entry refused by the store for a retry.
     fn waits(&mut self, entry: Entry, error: &io::Error) {
         let (call, sid) = (&entry.call_sid, &entry.sid);
         tracing::warn!(%call, reason = "recording_failed", "recording {sid} is not in the index yet: {error}");
@@ -252,7 +253,7 @@ impl Closer {
         self.shared.figures.unindexed.set(self.unindexed.len() as u64);
     }
 
-    /// Reads what an earlier process could not bring to the index.
+    /// Reads the entries that an earlier process could not add to the index.
     pub(super) fn read_unindexed(&mut self) {
         let Some(settings) = self.shared.settings() else { return };
         let read = self.unindexed.read(&settings.directory).map_err(|error| {
@@ -266,7 +267,7 @@ impl Closer {
         });
     }
 
-    /// Takes entries that the store has refused; whether there are any.
+    /// Takes over entries refused by the store; returns whether there are any.
     fn take_refused(&mut self) -> bool {
         let refused = self.shared.refused.take();
         if refused.is_empty() {
@@ -277,7 +278,7 @@ impl Closer {
         true
     }
 
-    /// Brings entries that the store has refused to the index.
+    /// Adds refused entries to the index.
     pub(super) fn index_late(&mut self) {
         self.take_refused();
         if self.unindexed.is_empty() && self.shared.figures.unindexed.get() == 0 {
@@ -304,12 +305,12 @@ impl Closer {
         self.shared.tell(Event::Finished(Box::new(Finished { id, entry, lost })));
     }
 
-    /// Deletes and completes some recordings; whether there are more.
+    /// Deletes and completes a batch of recordings; returns whether there may be more.
     fn look(&mut self) -> bool {
         if self.shared.settings().is_none() {
             return false;
         }
-        // One that cannot be read is told of below.
+        // An unreadable index is reported below.
         self.is_counted = self.is_counted || self.shared.tell_all_messages().is_ok();
         let from = self.looking.take().unwrap_or_else(|| {
             self.unrecovered = 0;
@@ -327,7 +328,7 @@ impl Closer {
         }
     }
 
-    /// Completes recordings of an earlier process; returns where to go on.
+    /// Completes recordings of an earlier process; returns the position to continue at.
     pub(super) fn recover(&mut self, from: (i64, String)) -> io::Result<Option<(i64, String)>> {
         let entries = self
             .shared
@@ -341,20 +342,20 @@ impl Closer {
             let Some(place) = entry.file.as_ref().and_then(|(root, path)| Place::of(root, path)) else { continue };
             let shared = Arc::clone(&self.shared);
             let _held = shared.hold_removals();
-            // It may have been deleted since the index was read.
+            // The recording may have been deleted since the index was read.
             if shared.find(&entry.sid)?.is_none_or(|known| known.state != State::InProgress) {
                 continue;
             }
             let file = match place.open(true) {
                 Ok(file) => Some(file),
-                // Without its directory nothing is known of the file.
+                // If the directory is missing, the state of the file is unknown.
                 Err(error) if error.kind() == io::ErrorKind::NotFound && place.root().is_dir() => None,
                 Err(error) => {
                     self.refused(&entry, &NotRepaired::Io(named(place.root(), &error)));
                     continue;
                 }
             };
-            // One that a crash has left while it was trimmed.
+            // Temporary file left by a crash during trimming.
             let _ = place.spare().remove_file();
             let is_cut = !self.own.contains(&entry.sid);
             let entry = Entry { error: entry.error.or_else(|| is_cut.then(|| CUT.to_owned())), ..entry };
@@ -385,13 +386,13 @@ impl Closer {
         tracing::error!(call = %entry.call_sid, reason = "recording_failed", "recording {} is not completed: {what}", entry.sid);
     }
 
-    /// Deletes recordings that are over their time by the clock of retention periods; whether there may be more.
+    /// Deletes expired recordings by the retention clock; returns whether there may be more.
     pub(super) fn expire_due(&mut self, reading: ClockReading) -> io::Result<bool> {
         let date = self.shared.change(move |store| retention::date(store, reading))?;
         date.map_or(Ok(false), |date| self.expire(date))
     }
 
-    /// Deletes recordings that are over their time at a date; whether there may be more.
+    /// Deletes recordings expired at a given time; returns whether there may be more.
     pub(super) fn expire(&mut self, now: Timestamp) -> io::Result<bool> {
         let now = now.as_millisecond();
         self.shared.change(move |store| index::forget(store, now - TOMBSTONE_MILLISECONDS))?;
@@ -408,7 +409,7 @@ impl Closer {
         Ok(is_full && has_deleted)
     }
 
-    /// Deletes recordings of an earlier process that began before a time and were not completed.
+    /// Deletes incomplete recordings of an earlier process that started before a time.
     fn expire_incomplete(&self, before: i64) -> io::Result<()> {
         let mut behind = beginning();
         loop {

@@ -1,4 +1,4 @@
-//! Random parts of a file: the secrets of its encryption, and the number of its Ogg stream.
+//! Random values of a file: encryption secrets and Ogg stream serial number.
 
 use std::io;
 
@@ -12,10 +12,10 @@ fn random<const BYTES: usize>() -> io::Result<[u8; BYTES]> {
     Ok(bytes)
 }
 
-/// Returns the encryption of a new file, where there is a key.
+/// Returns the encryption of a new file, if a key is configured.
 ///
 /// # Errors
-/// The system's, where it has no random numbers.
+/// Returns the system's error if random numbers are unavailable.
 pub(super) fn encryption(key: Option<&Identities>) -> io::Result<Option<Encryption>> {
     let by = |key: &Identities| Ok(Encryption { recipient: key.recipient(), randomness: Randomness::new(random()?) });
     key.map(by).transpose()
@@ -24,7 +24,7 @@ pub(super) fn encryption(key: Option<&Identities>) -> io::Result<Option<Encrypti
 /// Returns the serial number of a new Ogg stream.
 ///
 /// # Errors
-/// The system's, where it has no random numbers.
+/// Returns the system's error if random numbers are unavailable.
 pub(super) fn serial() -> io::Result<u32> {
     random().map(u32::from_ne_bytes)
 }

@@ -1,4 +1,4 @@
-//! Figures of recordings, and what `status` says of them.
+//! Counters of recordings, and their problems in `status`.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -21,10 +21,10 @@ use trunkgate_system::limits::{RECORDINGS_LOSS_SHOWN_SECONDS, RECORDINGS_WHOLE_I
 use trunkgate_system::problem::{Failure, Harm, Problem};
 use trunkgate_system::text::number;
 
-/// The problem of calls that are refused because they cannot be recorded.
+/// Problem text for calls rejected because they cannot be recorded.
 pub const REFUSED: &str = "calls are refused: the disk takes no recordings";
 
-/// Time of the latest of something that `status` shows for an hour.
+/// Time of the latest event of a kind, shown in `status` for an hour.
 #[derive(Debug, Default)]
 struct Latest(Mutex<Option<Instant>>);
 
@@ -33,77 +33,77 @@ impl Latest {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
-    /// Returns the time since then, while it is shown.
+    /// Returns the time since the event, while it is shown.
     fn ago(&self) -> Option<Duration> {
         let ago = (*self.0.lock().unwrap_or_else(PoisonError::into_inner))?.elapsed();
         Some(ago).filter(|ago| *ago < Duration::from_secs(RECORDINGS_LOSS_SHOWN_SECONDS))
     }
 }
 
-/// Returns a figure with what it counts.
+/// Returns a counter with its noun.
 fn counted(counter: &Counter, word: &str) -> String {
     number(usize::try_from(counter.get()).unwrap_or(usize::MAX), word)
 }
 
-/// Figures of all recordings since the start.
+/// Counters of all recordings since the start.
 #[derive(Debug, Default)]
 pub struct RecordingFigures {
-    /// Recordings that have begun and not ended.
+    /// Recordings in progress.
     pub active: Counter,
-    /// The latest counts of messages, by mailbox.
+    /// Latest message counts by mailbox.
     messages: Mutex<BTreeMap<String, Messages>>,
-    /// Recordings that have ended, with audio.
+    /// Recordings that ended with audio.
     pub completed: Counter,
-    /// Recordings that have ended without any audio in their file.
+    /// Recordings that ended without audio.
     pub absent: Counter,
-    /// Milliseconds of audio that were written.
+    /// Milliseconds of written audio.
     pub milliseconds: Counter,
-    /// Bytes that were written.
+    /// Written bytes.
     pub bytes: Counter,
-    /// Gaps.
+    /// Number of gaps.
     pub gaps: Counter,
-    /// Recordings that have at least one.
+    /// Recordings with at least one gap.
     lacking: Counter,
-    /// Milliseconds of audio that were lost.
+    /// Milliseconds of lost audio.
     pub lost_milliseconds: Counter,
-    /// Blocks that came while too many waited.
+    /// Blocks refused because the queue was full.
     pub refused_blocks: Counter,
-    /// Writes and other steps that the disk has refused.
+    /// Operations refused by the disk.
     pub disk_errors: Counter,
-    /// Recordings of an earlier process that were completed, those without audio too.
+    /// Completed recordings of an earlier process, including those without audio.
     pub recovered: Counter,
-    /// Those of them without any audio.
+    /// Completed recordings of an earlier process without audio.
     recovered_absent: Counter,
     /// Recordings of an earlier process that cannot be completed.
     pub unrecovered: Counter,
-    /// The last of those, and why.
+    /// Last recording that cannot be completed, with the reason.
     unrecovered_last: Mutex<Option<String>>,
-    /// What is wrong with the folder of entries that are not in the index.
+    /// Problem of the folder with unindexed entries.
     unread: Mutex<Option<String>>,
-    /// Files in the directory that no entry names.
+    /// Files in the directory without an entry.
     unlisted: Mutex<Unlisted>,
-    /// Recordings whose entries the store has not taken yet.
+    /// Recordings with an entry that the store has not accepted yet.
     pub unindexed: Counter,
-    /// Files that were deleted because they were over their time.
+    /// Expired files that were deleted.
     pub expired: Counter,
-    /// Those of transcriptions.
+    /// Counters of transcriptions.
     pub transcriptions: TranscriptionFigures,
-    /// Those of e-mails about messages in mailboxes.
+    /// Counters of e-mails about voicemail messages.
     pub mails: MailFigures,
     queued: AtomicUsize,
     trouble: Mutex<Option<Failure>>,
-    /// The last one, also once it is over.
+    /// Last disk problem, current or past.
     last_trouble: Mutex<Option<String>>,
     /// Time of the latest loss.
     lost_at: Latest,
-    /// Recordings without a loss since then.
+    /// Complete recordings since the latest loss.
     whole_since: Counter,
-    /// Time of the latest completion of a recording that a crash has cut.
+    /// Time of the latest completion of a recording interrupted by a crash.
     cut_at: Latest,
 }
 
 impl RecordingFigures {
-    /// Reserves bytes of the queue, unless there would be more than `most`.
+    /// Reserves bytes of the queue, if the total stays within `most`.
     pub(super) fn reserve(&self, bytes: usize, most: usize) -> bool {
         let more = |queued: usize| Some(queued + bytes).filter(|sum| *sum <= most);
         self.queued.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
@@ -113,7 +113,7 @@ impl RecordingFigures {
         self.queued.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// Notes that audio is lost.
+    /// Counts lost audio.
     pub(super) fn lost(&self, milliseconds: u64) {
         if milliseconds > 0 {
             self.lost_milliseconds.add(milliseconds);
@@ -122,32 +122,32 @@ impl RecordingFigures {
         }
     }
 
-    /// Notes a gap; `is_first`: of its recording.
+    /// Counts a gap; `is_first` is true for the first gap of a recording.
     pub(super) fn gap(&self, is_first: bool) {
         self.gaps.add(1);
         self.lacking.add(u64::from(is_first));
     }
 
-    /// Notes that a recording has ended in its file, with so much lost.
+    /// Counts the end of a recording with this much lost audio.
     pub(super) fn ended(&self, lost_milliseconds: u64) {
         if lost_milliseconds == 0 {
             self.whole_since.add(1);
         }
     }
 
-    /// Notes that a recording that a crash has cut is completed.
+    /// Counts the completion of a recording interrupted by a crash.
     pub(super) fn cut(&self, is_absent: bool) {
         self.recovered.add(1);
         self.recovered_absent.add(u64::from(is_absent));
         self.cut_at.set();
     }
 
-    /// Notes a recording of an earlier process that cannot be completed, and why.
+    /// Records a recording of an earlier process that cannot be completed, with the reason.
     pub(super) fn not_recovered(&self, what: String) {
         *self.unrecovered_last.lock().unwrap_or_else(PoisonError::into_inner) = Some(what);
     }
 
-    /// Notes that a recording that was not completed is no longer there; `last`: another one, and why that is not completed.
+    /// Records the removal of an incomplete recording; `last` is another incomplete one with its reason.
     pub(super) fn removed_unrecovered(&self, sid: &str, last: Option<String>) {
         self.unrecovered.set(self.unrecovered.get().saturating_sub(1));
         let mut shown = self.unrecovered_last.lock().unwrap_or_else(PoisonError::into_inner);
@@ -156,22 +156,22 @@ impl RecordingFigures {
         }
     }
 
-    /// Notes what is wrong with the folder of entries that are not in the index.
+    /// Records the problem of the folder with unindexed entries.
     pub(super) fn read_unindexed(&self, wrong: Option<String>) {
         *self.unread.lock().unwrap_or_else(PoisonError::into_inner) = wrong;
     }
 
-    /// Notes the files in the directory that no entry names.
+    /// Records the files in the directory without an entry.
     pub(super) fn set_unlisted(&self, unlisted: Unlisted) {
         *self.unlisted.lock().unwrap_or_else(PoisonError::into_inner) = unlisted;
     }
 
-    /// Returns the files in the directory that no entry names.
+    /// Returns the files in the directory without an entry.
     pub fn unlisted(&self) -> Unlisted {
         self.unlisted.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Returns the files in the directory that no entry names, as a problem: nothing deletes them when their time is over.
+    /// Returns the problem of files without an entry, which are never deleted automatically.
     fn unlisted_problem(&self) -> Option<Problem> {
         let Unlisted { files, example } = self.unlisted();
         let files = number(usize::try_from(files).unwrap_or(usize::MAX), "file");
@@ -184,7 +184,7 @@ impl RecordingFigures {
         )
     }
 
-    /// Returns the recordings that a crash has cut, for an hour.
+    /// Returns the problem of recordings interrupted by a crash within the last hour.
     fn cuts(&self) -> Option<Problem> {
         self.cut_at.ago()?;
         let absent = self.recovered_absent.get();
@@ -198,7 +198,7 @@ impl RecordingFigures {
         Some(problem.fixed_by("the log of the earlier run says how it ended; `trunkgate recordings` shows each"))
     }
 
-    /// Returns the loss of the last hour, as a problem that is over: until three recordings in a row were whole.
+    /// Returns the loss of the last hour as a past problem, until three consecutive recordings were complete.
     fn loss(&self) -> Option<Problem> {
         let ago = self.lost_at.ago()?;
         let since = match self.whole_since.get() {
@@ -227,7 +227,7 @@ impl RecordingFigures {
         format!("{}.{} s", lost / 1000, lost % 1000 / 100)
     }
 
-    /// Returns how many bytes wait for the writer.
+    /// Returns the number of bytes waiting for the writer.
     pub fn queued_bytes(&self) -> usize {
         self.queued.load(Ordering::Relaxed)
     }
@@ -236,12 +236,12 @@ impl RecordingFigures {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes that the disk has refused a step.
+    /// Records an operation refused by the disk.
     pub(super) fn failed(&self, error: &io::Error, directory: &Path) {
         self.disk_errors.add(1);
         let failure = match Unfit::of(directory) {
             Some(unfit) => Failure::from(unfit.what).fixed_by(|| unfit.fix),
-            // All that is in the directory is to be its user's.
+            // Every file in the directory must be owned by the edge's user.
             None if error.kind() == io::ErrorKind::PermissionDenied => {
                 Failure::from(error.to_string()).fixed_by(|| place::fix_of(error, directory))
             }
@@ -255,7 +255,7 @@ impl RecordingFigures {
         *trouble = Some(failure);
     }
 
-    /// Notes that the disk takes recordings.
+    /// Records that the disk accepts recordings.
     pub(super) fn took(&self) {
         if self.trouble().take().is_some() {
             let lost = self.lost_milliseconds.get() / 1000;
@@ -263,17 +263,17 @@ impl RecordingFigures {
         }
     }
 
-    /// Whether the disk refuses recordings.
+    /// Returns whether the disk refuses recordings.
     pub fn is_failing(&self) -> bool {
         self.trouble().is_some()
     }
 
-    /// Returns why the disk takes no recordings.
+    /// Returns the reason why the disk refuses recordings.
     pub fn failure(&self) -> Option<String> {
         self.trouble().as_ref().map(Failure::to_string)
     }
 
-    /// Returns what the disk refuses; `refused`: calls are refused for it.
+    /// Returns the problem of a failing disk; `refused` describes calls rejected because of it.
     fn unwritten(&self, failure: &Failure, refused: Option<&UnrecordedView>) -> Problem {
         let active = counted(&self.active, "active recording");
         let lost = match self.lost_milliseconds.get() {
@@ -302,13 +302,13 @@ impl RecordingFigures {
         refused.last_sid.iter().fold(problem, |problem, sid| problem.traced_in(sid))
     }
 
-    /// Notes the messages of mailboxes.
+    /// Records the message counts of mailboxes.
     pub(super) fn note_messages(&self, messages: &[Messages]) {
         let mut known = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
         known.extend(messages.iter().map(|one| (one.mailbox.clone(), one.clone())));
     }
 
-    /// Returns each mailbox that takes no more messages.
+    /// Returns a problem for each full mailbox.
     pub fn full_mailboxes(&self, mailboxes: &[Mailbox]) -> Vec<Problem> {
         let known = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
         let problem = |mailbox: &Mailbox| {
@@ -334,7 +334,7 @@ impl RecordingFigures {
         mailboxes.iter().filter_map(problem).collect()
     }
 
-    /// Returns each thing that is wrong; `refused`: calls are refused while nothing can be recorded.
+    /// Returns all current problems; `refused` describes calls rejected while recording is impossible.
     pub fn problems(&self, refused: Option<&UnrecordedView>) -> Vec<Problem> {
         let mut problems = Vec::new();
         if let Some(failure) = &*self.trouble() {

@@ -8,15 +8,15 @@ use trunkgate_call::{RecordingReceiver, TranscriptionRequest, VoicemailMessage};
 
 use super::{place, unlisted};
 
-/// State of a recording, by the names that Twilio gives them.
+/// State of a recording, named as in Twilio's API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
-    /// Frames are still to come, or a crash has cut the file and the next start completes it.
+    /// The recording is in progress, or was interrupted by a crash and will be completed by the next start.
     InProgress,
-    /// The file is whole.
+    /// The file is complete.
     Completed,
-    /// There is no audio, and no file.
+    /// There is no audio and no file.
     Absent,
     /// The file was deleted.
     Deleted,
@@ -25,7 +25,7 @@ pub enum State {
 impl State {
     const ALL: [State; 4] = [State::InProgress, State::Completed, State::Absent, State::Deleted];
 
-    /// Returns its name.
+    /// Returns the name in Twilio's API.
     pub const fn as_str(self) -> &'static str {
         match self {
             State::InProgress => "in-progress",
@@ -36,24 +36,24 @@ impl State {
     }
 }
 
-/// A recording as the index has it.
+/// Index entry of a recording.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// SID of the recording.
     pub sid: String,
     /// SID of its call.
     pub call_sid: String,
-    /// SID of its conference.
+    /// SID of its conference, if any.
     pub conference_sid: Option<String>,
-    /// Origin of the recording, as Twilio names it.
+    /// Origin of the recording, as named by Twilio.
     pub source: String,
-    /// 1 or 2.
+    /// Number of channels, 1 or 2.
     pub channels: u16,
     /// State of the recording.
     pub state: State,
-    /// Directory of recordings and path below it; `None` once the file is deleted.
+    /// Directory of recordings and path below it; `None` if the file was deleted.
     pub file: Option<(String, String)>,
-    /// Whether the audio is Opus; else it is WAV.
+    /// True for Opus, false for WAV.
     pub is_opus: bool,
     /// Whether the file is encrypted.
     pub is_encrypted: bool,
@@ -73,22 +73,22 @@ pub struct Entry {
     pub lost_milliseconds: u64,
     /// Error that ended the recording.
     pub error: Option<String>,
-    /// Directions that are recorded, by Twilio's names.
+    /// Recorded directions, as named by Twilio.
     pub track: String,
-    /// Receiver of what becomes of it.
+    /// Receiver of recording states.
     pub receiver: Option<RecordingReceiver>,
-    /// Twilio's code of a recording without audio.
+    /// Twilio's code for a recording without audio.
     pub error_code: Option<u32>,
-    /// The message that it is, where a mailbox has taken it.
+    /// Voicemail message, if the recording is one.
     pub message: Option<VoicemailMessage>,
-    /// The transcription that it asks for.
+    /// Requested transcription.
     pub transcription: Option<TranscriptionRequest>,
-    /// When the message was heard first, in milliseconds since 1970.
+    /// Time at which the message was first played, in milliseconds since 1970.
     pub heard: Option<i64>,
 }
 
 impl Entry {
-    /// Returns an entry of a recording in progress without file and names, which begins at this time, in milliseconds since 1970.
+    /// Returns the entry of a recording that starts at this time (milliseconds since 1970), without file and names.
     pub fn begun(started: i64) -> Entry {
         Entry {
             sid: String::new(),
@@ -118,22 +118,22 @@ impl Entry {
     }
 }
 
-/// Conditions for a part of the list, the newest first.
+/// Filter for a page of the list, newest first.
 #[derive(Debug, Clone, Default)]
 pub struct Part {
-    /// Start and SID of the recording that the part is behind.
+    /// Start and SID of the recording that precedes the page.
     pub behind: Option<(i64, String)>,
-    /// Recordings that started at this time or later, in milliseconds since 1970.
+    /// Earliest start, in milliseconds since 1970.
     pub since: Option<i64>,
-    /// Recordings that started before this time.
+    /// Start must be before this time, in milliseconds since 1970.
     pub before: Option<i64>,
-    /// SID of the call that is recorded.
+    /// SID of the recorded call.
     pub call_sid: Option<String>,
-    /// SID of the conference that is recorded.
+    /// SID of the recorded conference.
     pub conference_sid: Option<String>,
-    /// Name of the mailbox whose messages are listed.
+    /// Name of the mailbox.
     pub mailbox: Option<String>,
-    /// Whether those that were deleted are left out.
+    /// True if deleted recordings are excluded.
     pub is_there: bool,
 }
 
@@ -179,13 +179,13 @@ fn signed(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-/// Writes an entry in the place of an earlier one.
+/// Inserts or replaces an entry.
 pub(super) fn put(store: &Connection, entry: &Entry) -> rusqlite::Result<()> {
     let mut put = store.prepare(&format!(
         "INSERT OR REPLACE INTO recording ({COLUMNS}) VALUES \
          (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26)"
     ))?;
-    // An object of texts and flags always becomes JSON.
+    // Serialising texts and flags to JSON cannot fail.
     let receiver = entry.receiver.as_ref().and_then(|receiver| serde_json::to_string(receiver).ok());
     let transcription = entry.transcription.as_ref().and_then(|asked| serde_json::to_string(asked).ok());
     let message = entry.message.as_ref();
@@ -226,7 +226,7 @@ pub(super) fn find(store: &Connection, sid: &str) -> rusqlite::Result<Option<Ent
     store.prepare(&format!("SELECT {COLUMNS} FROM recording WHERE sid = ?1"))?.query_row([sid], entry).optional()
 }
 
-/// Reads a part of the list, `most` entries at most.
+/// Reads a page of the list with at most `most` entries.
 pub(super) fn list(store: &Connection, part: &Part, most: usize) -> rusqlite::Result<Vec<Entry>> {
     let mut rows = store.prepare(&format!(
         "SELECT {COLUMNS} FROM recording
@@ -241,16 +241,16 @@ pub(super) fn list(store: &Connection, part: &Part, most: usize) -> rusqlite::Re
     rows.query_map(values, entry)?.collect()
 }
 
-/// Messages of a mailbox.
+/// Message counts of a mailbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Messages {
     /// Its name.
     pub mailbox: String,
-    /// Messages that were not heard.
+    /// Messages not played yet.
     pub new: u64,
-    /// Messages that were.
+    /// Messages already played.
     pub heard: u64,
-    /// Bytes of the files of all of them.
+    /// Total file size of the messages in bytes.
     pub bytes: u64,
 }
 
@@ -268,7 +268,7 @@ pub(super) fn messages(store: &Connection) -> rusqlite::Result<Vec<Messages>> {
     rows.query_map([], messages)?.collect()
 }
 
-/// Counts the messages of a mailbox.
+/// Counts the messages of one mailbox.
 pub(super) fn messages_of(store: &Connection, mailbox: String) -> rusqlite::Result<Messages> {
     let mut count = store.prepare(
         "SELECT count(*) - count(heard), count(heard), coalesce(sum(bytes), 0) FROM recording
@@ -280,7 +280,8 @@ pub(super) fn messages_of(store: &Connection, mailbox: String) -> rusqlite::Resu
     Ok(Messages { mailbox, new: unsigned(new), heard: unsigned(heard), bytes: unsigned(bytes) })
 }
 
-/// Notes that a message of a mailbox, or with no SID all of them, were heard; how many there are. A message that was heard before keeps its time.
+/// Marks a message of a mailbox, or all of them without a SID, as played; returns their number. A message played before
+/// keeps its time.
 pub(super) fn heard(store: &Connection, mailbox: &str, sid: Option<&str>, now: i64) -> rusqlite::Result<usize> {
     let mut heard = store.prepare(
         "UPDATE recording SET heard = coalesce(heard, ?1)
@@ -289,7 +290,7 @@ pub(super) fn heard(store: &Connection, mailbox: &str, sid: Option<&str>, now: i
     heard.execute(params![now, mailbox, sid])
 }
 
-/// Reads entries of a state whose recordings started before a time, the oldest first and behind another one.
+/// Reads entries in a state with recordings that started before a time, oldest first, after a given position.
 pub(super) fn of_state(
     store: &Connection,
     state: State,
@@ -305,7 +306,7 @@ pub(super) fn of_state(
     rows.collect()
 }
 
-/// Returns those of some paths below a directory that no entry names, and no file that takes the place of an entry's.
+/// Returns those paths below a directory that neither an entry nor the replacement file of an entry uses.
 pub(super) fn without_entry(store: &Connection, root: &Path, paths: Vec<String>) -> rusqlite::Result<Vec<String>> {
     let mut known = store.prepare("SELECT directory, path FROM recording WHERE sid = ?1 AND path IS NOT NULL")?;
     let mut left = Vec::new();
@@ -323,7 +324,7 @@ pub(super) fn without_entry(store: &Connection, root: &Path, paths: Vec<String>)
     Ok(left)
 }
 
-/// Removes entries of recordings without a file that were changed before a time.
+/// Removes entries of recordings without a file that were last changed before a time.
 pub(super) fn forget(store: &Connection, updated_before: i64) -> rusqlite::Result<usize> {
     store.execute("DELETE FROM recording WHERE state IN ('deleted', 'absent') AND updated < ?1", [updated_before])
 }

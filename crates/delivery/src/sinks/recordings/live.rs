@@ -1,5 +1,5 @@
-//! One recording that is being written: frames in, a file out. Frames that come while the disk refuses are left out; silence of their
-//! length takes their place once it is ready.
+//! Recording in progress: frames in, a file out. Frames that arrive while the disk refuses writes are replaced by
+//! silence of equal length.
 
 use std::fs::File;
 use std::io;
@@ -20,47 +20,47 @@ use super::{Begin, Block, Gap, RecordingId, Sound};
 use trunkgate_config::Recording;
 use trunkgate_system::limits::{RECORDINGS_FLUSH_FRAMES, RECORDINGS_SILENCE_FRAMES};
 
-/// Samples of a frame, of both parties.
+/// Number of samples of a frame with both channels.
 const STEREO: usize = 2 * FRAME_SAMPLES;
-/// Loss of which the call is notified while it goes on, in milliseconds.
+/// Minimum additional loss, in milliseconds, that is reported to the call during the recording.
 const TOLD_MS: u64 = 1_000;
-/// Cause of frames that never came to the writer.
+/// Cause of a gap for frames that did not reach the writer.
 const BEHIND: &str = "the writer was behind";
 
-/// A recording.
+/// Recording in progress.
 #[derive(Debug)]
 pub(super) struct Live {
     id: RecordingId,
     encoder: Encoder,
     output: Output,
-    /// Its entry in the index as it began.
+    /// Index entry at the start.
     entry: Entry,
-    /// Frames that were encoded since the last write.
+    /// Frames encoded since the last write.
     gathered: u64,
-    /// Frames up to the end of the latest block, written or lost.
+    /// End of the latest block in frames, written or lost.
     heard: u64,
     gaps: u64,
     lost: Losses,
-    /// Milliseconds of loss that the call knows of.
+    /// Milliseconds of loss already reported to the call.
     told: u64,
     trim: bool,
     key: Option<Arc<Identities>>,
     figures: Arc<RecordingFigures>,
 }
 
-/// A recording that has ended.
+/// Recording that has ended.
 #[derive(Debug)]
 pub(super) struct Ended {
     pub(super) id: Option<RecordingId>,
     pub(super) place: Place,
     pub(super) entry: Entry,
-    /// Its file; `None` where it could not be created.
+    /// File of the recording; `None` if it could not be created.
     pub(super) file: Option<File>,
-    /// Whether all of it was written.
+    /// True if the file is complete.
     pub(super) is_whole: bool,
-    /// What of it has a sound, where silence around that is to be removed.
+    /// Range with sound, if silence around it is to be trimmed.
     pub(super) trim: Option<Sound>,
-    /// What it lacks, and why it lacks what the disk has not taken at its end.
+    /// Losses so far, and the reason for audio that the disk refuses at the end.
     pub(super) lost: (Losses, LossReason),
 }
 
@@ -68,10 +68,10 @@ fn milliseconds(frames: u64) -> u64 {
     frames * u64::from(FRAME_MS)
 }
 
-/// Makes an encoder, and what stands at the beginning of its file.
+/// Creates an encoder and the first bytes of its file.
 ///
 /// # Errors
-/// The system's, where it has no random numbers.
+/// Returns the system's error if random numbers are unavailable.
 fn encoder(container: Container, channels: Channels, key: Option<&Identities>) -> io::Result<(Encoder, Vec<u8>)> {
     let encryption = drawn::encryption(key)?;
     let mut beginning = Vec::new();
@@ -81,10 +81,10 @@ fn encoder(container: Container, channels: Channels, key: Option<&Identities>) -
 }
 
 impl Live {
-    /// Begins a recording.
+    /// Starts a recording.
     ///
     /// # Errors
-    /// The system's, where it has no random numbers.
+    /// Returns the system's error if random numbers are unavailable.
     pub(super) fn new(begin: &Begin, settings: &Recording, figures: Arc<RecordingFigures>) -> io::Result<Live> {
         let (encoder, beginning) = encoder(settings.container, begin.channels, settings.key.as_deref())?;
         let kind = (settings.container, settings.key.is_some());
@@ -112,12 +112,12 @@ impl Live {
         })
     }
 
-    /// Returns its entry in the index as it began.
+    /// Returns the index entry at the start.
     pub(super) fn entry(&self) -> &Entry {
         &self.entry
     }
 
-    /// Takes a block; returns the gap before it, where it closes one.
+    /// Adds a block; returns the preceding gap, if it ends here.
     pub(super) fn take(&mut self, block: &Block, now: Instant) -> Option<Gap> {
         let frames = (block.samples.len() / STEREO) as u64;
         self.heard = self.heard.max(block.first.saturating_add(frames));
@@ -140,7 +140,8 @@ impl Live {
         gap
     }
 
-    /// Fills the file with silence up to a frame, as far as the disk takes it and other recordings are not kept waiting.
+    /// Writes silence up to a frame, as far as the disk accepts it, in bounded portions so that other recordings are
+    /// not delayed.
     fn silence(&mut self, until: u64, now: Instant) -> Option<Gap> {
         let at = self.encoder.frames();
         let mut left = until.saturating_sub(at).min(RECORDINGS_SILENCE_FRAMES);
@@ -178,7 +179,7 @@ impl Live {
         self.gaps += 1;
     }
 
-    /// Returns what is lost until now, a gap that is still open too, where that is news for the call: each second of it.
+    /// Returns the losses so far, including an open gap, if they have grown by the reporting threshold.
     pub(super) fn losing(&mut self) -> Option<(RecordingId, Losses)> {
         let mut lost = self.lost;
         if self.output.is_refused() {
@@ -192,22 +193,22 @@ impl Live {
         })
     }
 
-    /// Begins again where the file was removed: all that it had is a gap then.
+    /// Starts a new file if the old one was removed; its contents count as a gap.
     fn look(&mut self, now: Instant) {
         if !self.output.is_gone(now) {
             return;
         }
         let container = if self.entry.is_opus { Container::Opus } else { Container::Wav };
         let channels = Channels::of(self.entry.channels).unwrap_or(Channels::Dual);
-        // Without random numbers the next look tries again.
+        // Without random numbers the next check tries again.
         let Ok((encoder, beginning)) = encoder(container, channels, self.key.as_deref()) else { return };
         (self.encoder, self.gathered) = (encoder, 0);
-        // Gaps that the file had are parts of the one that follows.
+        // Earlier gaps become part of the gap that follows.
         (self.gaps, self.lost) = (0, Losses::default());
         self.output.begin_again(beginning, now);
     }
 
-    /// Whether the disk takes what it has refused before; it is asked once in a while.
+    /// Returns whether the disk accepts writes; after a refusal it is retried at intervals.
     fn is_ready(&mut self, now: Instant) -> bool {
         !self.output.is_refused() || self.output.may_try(now) && self.write(now)
     }
@@ -217,7 +218,7 @@ impl Live {
         self.output.write(now, |length| encoder.header(length))
     }
 
-    /// Brings what was gathered to the file.
+    /// Writes the encoded frames to the file.
     pub(super) fn flush(&mut self, now: Instant) {
         self.look(now);
         if !self.is_ready(now) || self.gathered == 0 {
@@ -229,7 +230,7 @@ impl Live {
         self.write(now);
     }
 
-    /// Ends it; what the disk refuses now is lost.
+    /// Ends the recording; audio that the disk refuses now is lost.
     pub(super) fn end(mut self, sound: Sound, now: Instant) -> Ended {
         self.output.look_again();
         self.look(now);

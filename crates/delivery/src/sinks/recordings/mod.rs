@@ -1,6 +1,6 @@
-//! Recordings of calls: frames of media sessions become files, one thread writes them, and a second one closes them, completes those that a
-//! crash has cut, and deletes those that are over their time. Neither a slow nor a full disk delays anything else: frames that the writer
-//! cannot take leave a gap of their length.
+//! Call recording: one thread writes the frames of media sessions to files; a second one closes files, completes
+//! recordings interrupted by a crash, and deletes expired ones. A slow or full disk delays nothing else: frames that
+//! the writer cannot accept leave a gap of their length.
 
 mod block;
 mod closing;
@@ -62,15 +62,15 @@ use shared::Shared;
 use transcription::Transcriber;
 use writer::Writer;
 
-/// What a command counts in the queue beside its samples, in bytes.
+/// Size of a command in the queue in addition to its samples, in bytes.
 const COMMAND_BYTES: usize = 256;
 
-/// A recording that begins.
+/// Parameters of a new recording.
 #[derive(Debug, Clone)]
 pub struct Begin {
-    /// Its number.
+    /// Id of the recording in this process.
     pub(crate) id: RecordingId,
-    /// `RE` and 32 hex digits, which name the file.
+    /// SID, `RE` and 32 hex digits, also the name of the file.
     pub(crate) sid: String,
     /// SID of the call.
     pub(crate) call_sid: String,
@@ -78,24 +78,24 @@ pub struct Begin {
     pub(crate) conference_sid: Option<String>,
     /// Channels of the file.
     pub(crate) channels: Channels,
-    /// Origin.
+    /// Origin of the recording.
     pub(crate) source: RecordingSource,
-    /// Directions that are recorded.
+    /// Recorded directions.
     pub(crate) tracks: TrackSet,
-    /// Whether silence at its beginning and its end is removed.
+    /// True if silence at the beginning and the end is removed.
     pub(crate) trim: bool,
-    /// Receiver of what becomes of it.
+    /// Receiver of recording states.
     pub(crate) receiver: Option<Box<RecordingReceiver>>,
-    /// The message that it is, where a mailbox takes it.
+    /// Voicemail message, if the recording is one.
     pub(crate) message: Option<Box<VoicemailMessage>>,
-    /// The transcription that it asks for.
+    /// Requested transcription.
     pub(crate) transcription: Option<Box<TranscriptionRequest>>,
-    /// Time of its first frame.
+    /// Time of the first frame.
     pub(crate) started_at: Timestamp,
 }
 
 impl Begin {
-    /// Returns its entry in the index, without a file.
+    /// Returns the index entry without a file.
     fn entry(&self) -> Entry {
         Entry {
             sid: self.sid.clone(),
@@ -131,12 +131,12 @@ impl From<RecordingBegun> for Begin {
     }
 }
 
-/// Reason why a recording does not begin.
+/// Reason why a recording cannot start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotBegun {
-    /// There is no `[recording]`.
+    /// `[recording]` is not configured.
     Off,
-    /// The writer has too much to do.
+    /// The queue of the writer is full.
     Busy,
     /// The SID is not `RE` and 32 lower-case hex digits.
     Sid,
@@ -152,21 +152,21 @@ impl fmt::Display for NotBegun {
     }
 }
 
-/// News of recordings.
+/// Event of a recording.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// Frames were lost: silence stands in their place.
+    /// Frames were lost and replaced by silence.
     Gap(Gap),
-    /// What a recording that goes on lacks until now.
+    /// Losses so far of a recording in progress.
     Losing(RecordingId, Losses),
-    /// A recording has ended, and its file and index are on disk.
+    /// A recording has ended; its file and index entry are on disk.
     Finished(Box<Finished>),
-    /// The messages of these mailboxes; the first time all that have any.
+    /// Message counts of these mailboxes; the first event contains all that have messages.
     Messages(Vec<Messages>),
 }
 
 impl Event {
-    /// Returns the SID of its call, and the news in words; `None` for one that others tell of in words.
+    /// Returns the SID of the call and a description; `None` for an event described elsewhere.
     pub fn in_words(&self) -> Option<(String, String)> {
         match self {
             Event::Losing(..) => None,
@@ -191,7 +191,7 @@ impl Event {
 }
 
 impl Event {
-    /// Returns what signalling has to know: that a recording of this process lacks audio, or has ended.
+    /// Returns the input for signalling: a recording of this process lost audio or ended.
     pub fn input(&self) -> Option<Input> {
         match self {
             Event::Gap(_) | Event::Messages(_) => None,
@@ -205,56 +205,56 @@ impl Event {
     }
 }
 
-/// Frames that were lost.
+/// Lost frames.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gap {
-    /// The recording.
+    /// SID of the recording.
     pub(crate) sid: String,
     /// SID of its call.
     pub(crate) call_sid: String,
-    /// Place in the file, in milliseconds.
+    /// Position in the file in milliseconds.
     pub(crate) at_milliseconds: u64,
-    /// Length.
+    /// Length in milliseconds.
     pub(crate) milliseconds: u64,
-    /// Why.
+    /// Cause of the loss.
     pub(crate) cause: String,
 }
 
-/// A recording that has ended.
+/// Recording that has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finished {
-    /// Its number; `None` for one that an earlier process has begun.
+    /// Id in this process; `None` for a recording of an earlier process.
     pub(crate) id: Option<RecordingId>,
-    /// The recording as the index has it.
+    /// Index entry of the recording.
     pub(crate) entry: Entry,
-    /// What it lacks, by reason; of one that an earlier process has begun, what is known of it.
+    /// Losses by reason; incomplete for a recording of an earlier process.
     pub(crate) lost: Losses,
 }
 
-/// Receiver of news; it is called by the threads of recordings and must not wait.
+/// Event callback, called by the recording threads; must not block.
 pub(crate) type Tell = Arc<dyn Fn(Event) + Send + Sync>;
 
-/// The first and the last frame with a sound; `None`: all of a recording is silence, or nothing is known of it.
+/// First and last frame with sound; `None`: silence only, or unknown.
 pub(crate) type Sound = Option<(u64, u64)>;
 
-/// A command to the writer.
+/// Command to the writer.
 #[derive(Debug)]
 enum Command {
     Begin(Box<Begin>),
     Block(Block),
-    /// The end of one, with the first and the last of its frames that have a sound.
+    /// End of a recording, with its first and last frame with sound.
     End(RecordingId, Sound),
     Stop,
 }
 
-/// Way to the recordings; clones lead to the same ones.
+/// Handle to the recordings; clones share the same threads.
 #[derive(Debug, Clone)]
 pub struct Recordings {
     commands: Sender<Command>,
     shared: Arc<Shared>,
 }
 
-/// Threads of recordings.
+/// Recording threads.
 #[derive(Debug)]
 pub struct Threads {
     commands: Sender<Command>,
@@ -275,10 +275,11 @@ impl Threads {
 }
 
 impl Recordings {
-    /// Starts the threads. Recordings that an earlier process has left are completed beside the start; `tell` hears of each.
+    /// Starts the threads. Recordings of an earlier process are completed in the background; `tell` receives all
+    /// events.
     ///
     /// # Errors
-    /// The system's, where it has no thread.
+    /// Returns the system's error if a thread cannot be created.
     pub fn start(
         store: Store,
         (settings, links): (Option<Recording>, Option<RecordingLinks>),
@@ -300,7 +301,7 @@ impl Recordings {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let sending = begin("recordings-sent").spawn(move || {
             runtime.block_on(async { tokio::join!(transcriber.keep(), mailer.keep()) });
-            // A name may still be looked up.
+            // A DNS lookup may still be in progress.
             runtime.shutdown_background();
         })?;
         let threads = [writing, closing, sending];
@@ -308,7 +309,7 @@ impl Recordings {
         Ok((Recordings { commands, shared }, threads))
     }
 
-    /// Takes another configuration; recordings that have begun go on as they are.
+    /// Applies a new configuration; recordings in progress are not affected.
     pub fn configure(&self, settings: Option<Recording>, links: Option<RecordingLinks>) {
         self.shared.configure(settings);
         self.shared.reports.configure(links.unwrap_or_default());
@@ -316,30 +317,30 @@ impl Recordings {
         self.shared.mailing.wake();
     }
 
-    /// Sets the sender of what receivers are notified of.
+    /// Sets the sender of callbacks.
     pub fn report_by(&self, desk: StoredDesk) {
         self.shared.reports.send_by(desk);
     }
 
-    /// Whether there is a `[recording]`.
+    /// Returns whether `[recording]` is configured.
     pub(crate) fn is_on(&self) -> bool {
         self.shared.settings().is_some()
     }
 
-    /// Whether new calls may be accepted: not while recordings cannot be written and `on_full` refuses calls.
+    /// Returns whether new calls may be accepted: false while recordings cannot be written and `on_full` rejects calls.
     pub fn takes_calls(&self) -> bool {
         self.shared.takes_calls()
     }
 
-    /// Whether recordings cannot be written for now.
+    /// Returns whether recordings currently cannot be written.
     pub fn is_failing(&self) -> bool {
         self.shared.figures.is_failing()
     }
 
-    /// Begins a recording, without waiting for its file.
+    /// Starts a recording without waiting for its file.
     ///
     /// # Errors
-    /// Why it does not begin.
+    /// Returns the reason why it cannot start.
     pub fn begin(&self, begin: Begin) -> Result<(), NotBegun> {
         if !self.is_on() {
             return Err(NotBegun::Off);
@@ -350,7 +351,7 @@ impl Recordings {
         if self.queue(COMMAND_BYTES, Command::Begin(Box::new(begin))) { Ok(()) } else { Err(NotBegun::Busy) }
     }
 
-    /// Hands frames over, without waiting; `false`: the writer is behind, and they are lost.
+    /// Hands frames to the writer without blocking; returns false if the writer is behind and they are lost.
     pub fn write(&self, block: Block) -> bool {
         let bytes = COMMAND_BYTES + block.samples.bytes();
         let is_taken = self.queue(bytes, Command::Block(block));
@@ -360,9 +361,9 @@ impl Recordings {
         is_taken
     }
 
-    /// Ends a recording: [`Event::Finished`] follows once its file is closed.
+    /// Ends a recording; [`Event::Finished`] follows when its file is closed.
     pub fn end(&self, id: RecordingId, sound: Sound) {
-        // It is as rare as its beginning, which was counted.
+        // As rare as the start of a recording, which was counted.
         let _ = self.commands.send(Command::End(id, sound));
     }
 
@@ -370,44 +371,44 @@ impl Recordings {
         self.shared.figures.reserve(bytes, RECORDINGS_QUEUE_BYTES) && self.commands.send(command).is_ok()
     }
 
-    /// Reads a part of the list, the newest first, at most so many; waits for the disk.
+    /// Reads a page of the list, newest first; blocks on the disk.
     ///
     /// # Errors
-    /// Those of the store.
+    /// Returns the error of the store.
     pub fn list(&self, part: Part, most: usize) -> io::Result<Vec<Entry>> {
         self.shared.list(part, most)
     }
 
-    /// Reads one; waits for the disk.
+    /// Reads a recording; blocks on the disk.
     ///
     /// # Errors
-    /// Those of the store.
+    /// Returns the error of the store.
     pub fn find(&self, sid: &str) -> io::Result<Option<Entry>> {
         self.shared.find(sid)
     }
 
-    /// Returns why a recording that a crash has cut is not completed.
+    /// Returns the reason why a recording interrupted by a crash is incomplete.
     pub fn why_incomplete(&self, sid: &str) -> Option<String> {
         self.shared.why_incomplete(sid)
     }
 
-    /// Returns the files in the directory that no recording names, as the latest look has found them.
+    /// Returns the files without an entry found by the latest search of the directory.
     pub fn unlisted(&self) -> Unlisted {
         self.shared.figures.unlisted()
     }
 
-    /// Counts the messages of each mailbox that has any; waits for the disk.
+    /// Counts the messages of each mailbox that has any; blocks on the disk.
     ///
     /// # Errors
-    /// Those of the store.
+    /// Returns the error of the store.
     pub fn messages(&self) -> io::Result<Vec<Messages>> {
         self.shared.change(index::messages)
     }
 
-    /// Notes that a message of a mailbox, or with no SID all of them, were heard; how many there are. Waits for the disk.
+    /// Marks a message of a mailbox, or all of them without a SID, as played; returns their number. Blocks on the disk.
     ///
     /// # Errors
-    /// Those of the store.
+    /// Returns the error of the store.
     pub fn heard(&self, mailbox: &str, sid: Option<&str>) -> io::Result<usize> {
         let (mailbox, sid) = (mailbox.to_owned(), sid.map(str::to_owned));
         let now = clock::now().as_millisecond();
@@ -419,80 +420,80 @@ impl Recordings {
         Ok(heard)
     }
 
-    /// Opens the audio of a completed recording, decrypted where it is encrypted; waits for the disk.
+    /// Opens the audio of a completed recording, decrypted if needed; blocks on the disk.
     ///
     /// # Errors
-    /// Why it cannot be read.
+    /// Returns the reason why it cannot be read.
     pub fn open(&self, sid: &str) -> Result<(Entry, Reader), NotOpened> {
         self.shared.open(sid)
     }
 
-    /// Returns the levels of a completed recording over its time; reads its file, unless they were asked for lately.
+    /// Returns the waveform of a completed recording; reads its file unless cached.
     ///
     /// # Errors
-    /// Why it cannot be read.
+    /// Returns the reason why it cannot be read.
     pub fn waveform(&self, sid: &str) -> Result<Arc<Waveform>, NotOpened> {
         self.shared.waveform(sid)
     }
 
-    /// Returns whether the file is the one that was closed, by its check sum; waits for the disk.
+    /// Returns whether the file has the checksum recorded when it was closed; blocks on the disk.
     ///
     /// # Errors
-    /// Why it cannot be read.
+    /// Returns the reason why it cannot be read.
     pub fn verify(&self, sid: &str) -> Result<bool, NotOpened> {
         self.shared.verify(sid)
     }
 
-    /// Reads a part of the list of transcriptions, the newest first, at most so many; waits for the disk.
+    /// Reads a page of the list of transcriptions, newest first; blocks on the disk.
     ///
     /// # Errors
-    /// Those of the store.
+    /// Returns the error of the store.
     pub fn transcriptions(&self, part: TranscriptionPart, most: usize) -> io::Result<Vec<Transcription>> {
         transcription::list(&self.shared, part, most)
     }
 
-    /// Reads a transcription; waits for the disk.
+    /// Reads a transcription; blocks on the disk.
     ///
     /// # Errors
-    /// Those of the store.
+    /// Returns the error of the store.
     pub fn transcription(&self, sid: &str) -> io::Result<Option<Transcription>> {
         transcription::find(&self.shared, sid)
     }
 
-    /// Returns the text of a transcription, decrypted where it is encrypted; `None`: there is none.
+    /// Returns the text of a transcription, decrypted if needed; `None` if there is no text.
     ///
     /// # Errors
-    /// It does not open with the identities of `key`.
+    /// Returns an error if the text cannot be decrypted with the identities of `key`.
     pub fn text_of(&self, one: &Transcription) -> Result<Option<String>, NotOpened> {
         transcription::opened(one, self.shared.settings().and_then(|settings| settings.key.clone()).as_deref())
     }
 
-    /// Deletes a transcription; whether it was there. Waits for the disk.
+    /// Deletes a transcription; returns whether it existed. Blocks on the disk.
     ///
     /// # Errors
-    /// Those of the store.
+    /// Returns the error of the store.
     pub fn delete_transcription(&self, sid: &str) -> io::Result<bool> {
         transcription::delete(&self.shared, sid)
     }
 
-    /// Deletes the file of a recording and its transcriptions; its entry stays for a while. Waits for the disk.
+    /// Deletes the file of a recording and its transcriptions; the entry is kept for some time. Blocks on the disk.
     ///
     /// # Errors
-    /// Those of the disk and of the store.
+    /// Returns the error of the disk or the store.
     pub fn delete(&self, sid: &str) -> io::Result<Deleted> {
         self.shared.delete(sid)
     }
 }
 
-/// Tries whether a directory takes recordings.
+/// Checks that recordings can be written to a directory.
 ///
 /// # Errors
-/// Why it does not.
+/// Returns the reason why they cannot.
 pub fn try_directory(directory: &Path) -> io::Result<()> {
     place::probe(directory)
 }
 
-/// Bytes that a command has in the queue.
+/// Returns the size of a command in the queue in bytes.
 fn bytes_of(command: &Command) -> usize {
     match command {
         Command::Begin(_) => COMMAND_BYTES,

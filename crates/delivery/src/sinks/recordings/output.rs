@@ -1,6 +1,7 @@
-//! The file of a recording that is being written, with the bytes that it has not taken yet.
+//! File of a recording in progress, with the bytes not written yet.
 //!
-//! Bytes that the disk refuses stay as they are and are tried again: a sealed chunk must never be made a second time of other contents.
+//! Bytes refused by the disk are kept unchanged and retried, because a sealed chunk must never be sealed again with
+//! other contents.
 
 use std::fs::File;
 use std::io;
@@ -14,42 +15,42 @@ use super::place::Place;
 use crate::sinks::store::disk;
 use trunkgate_system::limits::RECORDINGS_PAUSE_MILLISECONDS;
 
-/// How long the disk is left alone after it has refused a file.
+/// Pause after the disk refused a write.
 const PAUSE: Duration = Duration::from_millis(RECORDINGS_PAUSE_MILLISECONDS);
 
-/// Time between two looks whether the file still has its name.
+/// Interval between checks that the file still has its name.
 const LOOK: Duration = Duration::from_secs(1);
-/// What became of a file that has lost its name.
+/// Cause of a gap for a file that was removed.
 pub(super) const GONE: &str = "its file was removed while it was written";
 
-/// Returns which kind of loss a refusal of the disk is.
+/// Returns the kind of loss for an error of the disk.
 pub(super) fn reason_of(error: &io::Error) -> LossReason {
     let is_full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
     if is_full { LossReason::DiskFull } else { LossReason::DiskFailed }
 }
 
-/// A file.
+/// File with its pending bytes.
 #[derive(Debug)]
 pub(super) struct Output {
     place: Place,
     file: Option<File>,
-    /// Length of the file.
+    /// Length of the file in bytes.
     written: u64,
-    /// Bytes that are to follow.
+    /// Bytes to be appended.
     pending: Vec<u8>,
-    /// Time until which the disk is left alone.
+    /// Time of the next attempt after a refusal.
     rests: Option<Instant>,
-    /// Time of the next look whether the file still has its name.
+    /// Time of the next check that the file still has its name.
     looks: Option<Instant>,
-    /// The first refusal.
+    /// First error.
     error: Option<String>,
-    /// What kind the latest one is of that no gap was noted for.
+    /// Kind of the latest refusal that is not yet part of a gap.
     reason: Option<LossReason>,
     figures: Arc<RecordingFigures>,
 }
 
 impl Output {
-    /// Begins with these bytes; the file is created with the first write.
+    /// Creates the output with its first bytes; the file is created by the first write.
     pub(super) fn new(place: Place, beginning: Vec<u8>, figures: Arc<RecordingFigures>) -> Output {
         Output {
             place,
@@ -69,50 +70,50 @@ impl Output {
         self.written
     }
 
-    /// Returns the first refusal of the disk.
+    /// Returns the first error of the disk.
     pub(super) fn error(&self) -> Option<&str> {
         self.error.as_deref()
     }
 
-    /// Returns why audio is lost now: the disk has refused it, or the writer was behind.
+    /// Returns the reason for a current loss: the disk refused it, or the writer was behind.
     pub(super) fn reason(&self) -> LossReason {
         self.reason.unwrap_or(LossReason::DiskSlow)
     }
 
-    /// The same for a gap that is noted now: a later one has its own reason.
+    /// Returns and resets the reason, for a gap that ends now.
     pub(super) fn take_reason(&mut self) -> LossReason {
         self.reason.take().unwrap_or(LossReason::DiskSlow)
     }
 
-    /// Returns where bytes are appended that are to follow.
+    /// Returns the buffer of bytes to be appended.
     pub(super) fn pending(&mut self) -> &mut Vec<u8> {
         &mut self.pending
     }
 
-    /// Whether the last write was refused.
+    /// Returns whether the last write was refused.
     pub(super) fn is_refused(&self) -> bool {
         self.rests.is_some()
     }
 
-    /// Whether it is time to try again what was refused.
+    /// Returns whether a refused write may be retried.
     pub(super) fn may_try(&self, now: Instant) -> bool {
         self.rests.is_none_or(|until| now >= until)
     }
 
-    /// Whether the file has lost its name, and all that was written with it; looked at once in a while.
+    /// Returns whether the file was removed and its contents are lost; checked at intervals.
     pub(super) fn is_gone(&mut self, now: Instant) -> bool {
         let Some(file) = self.file.as_ref().filter(|_| self.looks.is_none_or(|due| now >= due)) else { return false };
         self.looks = Some(now + LOOK);
-        // Where it cannot be seen, the next write shows what is wrong.
+        // If the check fails, the next write reveals the problem.
         !self.place.leads_to(file).unwrap_or(true)
     }
 
-    /// Has the next look be the next thing.
+    /// Makes the next check immediate.
     pub(super) fn look_again(&mut self) {
         self.looks = None;
     }
 
-    /// Begins again with another file of the same name.
+    /// Starts another file with the same name.
     pub(super) fn begin_again(&mut self, beginning: Vec<u8>, now: Instant) {
         (self.file, self.written, self.pending) = (None, 0, beginning);
         self.refused(&io::Error::new(io::ErrorKind::NotFound, GONE), now);
@@ -121,7 +122,7 @@ impl Output {
 
     fn refused(&mut self, error: &io::Error, now: Instant) {
         if error.kind() == io::ErrorKind::AlreadyExists {
-            // A matter of this file, and not of the disk.
+            // The problem concerns this file, not the disk.
             self.figures.disk_errors.add(1);
         } else {
             self.figures.failed(error, self.place.root());
@@ -131,7 +132,7 @@ impl Output {
         self.rests = Some(now + PAUSE);
     }
 
-    /// Writes what waits, and the header for the length that the file has then; whether the disk has taken all of it.
+    /// Writes the pending bytes, and the header for the resulting length; returns whether the disk accepted everything.
     pub(super) fn write(&mut self, now: Instant, header: impl Fn(u64) -> Option<[u8; 80]>) -> bool {
         match self.try_write(header) {
             Ok(()) => {
@@ -176,7 +177,7 @@ impl Output {
         Ok(())
     }
 
-    /// Ends it: the place, and the file, where it could be created.
+    /// Returns the location and the file, if created.
     pub(super) fn into_parts(self) -> (Place, Option<File>) {
         (self.place, self.file)
     }

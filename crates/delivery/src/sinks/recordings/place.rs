@@ -1,5 +1,5 @@
-//! Places of files below the directory of recordings: `2026/11/25/RE….wav`. Names are of SID and date; no symbolic link is followed, and no
-//! file overwritten.
+//! Locations of files below the directory of recordings: `2026/11/25/RE….wav`. Names derive from SID and date; symbolic
+//! links are not followed, and files are not overwritten.
 
 use std::fs::File;
 use std::io;
@@ -18,17 +18,17 @@ use trunkgate_recording::Container;
 use trunkgate_system::limits::RECORDINGS_PROBE_BYTES;
 use trunkgate_system::problem::fix_of_read_only;
 
-/// Rights of directories and files: the user of the edge alone.
+/// Mode of directories and files: accessible by the edge's user only.
 const OF_DIRECTORIES: Mode = Mode::S_IRWXU;
 const OF_FILES: Mode = Mode::S_IRUSR.union(Mode::S_IWUSR);
-/// File that shows whether the disk takes any.
+/// Name of the file used to test whether the disk accepts writes.
 const PROBE: &str = ".probe";
-/// Ending of a file that is made to take the place of another one.
+/// Suffix of a temporary file that replaces another one.
 pub(super) const SPARE: &str = ".trimmed";
 /// Folder of entries that are not in the index.
 pub(super) const UNINDEXED: &str = ".unindexed";
 
-/// Place of a file.
+/// Location of a recording file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Place {
     root: PathBuf,
@@ -37,14 +37,14 @@ pub(crate) struct Place {
     name: String,
 }
 
-/// Whether a SID is one of a recording.
+/// Returns whether a text is the SID of a recording.
 pub fn is_sid(sid: &str) -> bool {
     let is_hex = |digits: &str| digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
     sid.len() == 34 && sid.strip_prefix("RE").is_some_and(is_hex)
 }
 
 impl Place {
-    /// Makes the place of a new recording.
+    /// Returns the location of a new recording.
     pub(super) fn new(
         root: &Path,
         sid: &str,
@@ -61,7 +61,7 @@ impl Place {
         Place { root: root.to_owned(), folders, name: format!("{sid}.{ending}{more}") }
     }
 
-    /// Reads the place of the index; `None` for a path that is none of ours.
+    /// Parses a location of the index; `None` if the path does not have our format.
     pub(super) fn of(root: &str, path: &str) -> Option<Place> {
         let parts: Vec<&str> = path.split('/').collect();
         let [year, month, day, name] = parts[..] else { return None };
@@ -76,15 +76,15 @@ impl Place {
         &self.root
     }
 
-    /// Returns the path below it.
+    /// Returns the path below the directory of recordings.
     pub(super) fn path(&self) -> String {
         format!("{}/{}", self.folders.join("/"), self.name)
     }
 
-    /// Creates the file, where there is none of this name.
+    /// Creates the file; fails if the name exists.
     pub(super) fn create(&self) -> io::Result<File> {
         match self.create_once() {
-            // The folder of a day without recordings was just removed.
+            // The folder of a day without recordings was removed a moment ago.
             Err(error) if error.kind() == io::ErrorKind::NotFound => self.create_once(),
             done => done,
         }
@@ -105,7 +105,7 @@ impl Place {
         Ok(File::from(file.map_err(|error| named(&path, error))?))
     }
 
-    /// Opens the file.
+    /// Opens the file; `is_changed` opens it for writing.
     pub(super) fn open(&self, is_changed: bool) -> io::Result<File> {
         let folder = self.folder()?;
         let access = if is_changed { OFlag::O_RDWR } else { OFlag::O_RDONLY };
@@ -118,13 +118,13 @@ impl Place {
         Err(io::Error::new(io::ErrorKind::InvalidInput, text))
     }
 
-    /// Whether this place leads to an open file: not where the file was removed, something else stands in its place, or another disk is
-    /// mounted over its folder.
+    /// Returns whether the location refers to an open file; false if the file was removed or replaced, or another disk
+    /// was mounted over its folder.
     ///
     /// # Errors
-    /// The system's, where it cannot be seen.
+    /// Returns the system's error if the location cannot be examined.
     pub(super) fn leads_to(&self, file: &File) -> io::Result<bool> {
-        // What stands there is not opened: of a symbolic link, a directory or a FIFO the kind is not asked for.
+        // Use fstatat instead of opening, so that a symbolic link, directory or FIFO has no effect.
         let named =
             self.folder().and_then(|folder| Ok(fstatat(&folder, self.name.as_str(), AtFlags::AT_SYMLINK_NOFOLLOW)?));
         let named = match named {
@@ -138,18 +138,18 @@ impl Place {
         Ok((named.st_dev, named.st_ino) == (open.dev(), open.ino()))
     }
 
-    /// Returns the place of a file that is made to take the place of this one.
+    /// Returns the location of the temporary file that replaces this one.
     pub(super) fn spare(&self) -> Place {
         Place { name: format!("{}{SPARE}", self.name), ..self.clone() }
     }
 
-    /// Moves the file to another place in the same folder.
+    /// Moves the file to another location in the same folder.
     pub(super) fn replace(&self, other: &Place) -> io::Result<()> {
         let folder = self.folder()?;
         Ok(renameat(&folder, self.name.as_str(), &folder, other.name.as_str())?)
     }
 
-    /// Removes the file alone; one that is not there is no error.
+    /// Removes only the file; a missing file is not an error.
     pub(super) fn remove_file(&self) -> io::Result<()> {
         match unlinkat(&self.folder()?, self.name.as_str(), UnlinkatFlags::NoRemoveDir) {
             Ok(()) | Err(Errno::ENOENT) => Ok(()),
@@ -157,7 +157,7 @@ impl Place {
         }
     }
 
-    /// Removes the file, and folders that are empty then; one that is not there is no error.
+    /// Removes the file and folders that become empty; a missing file is not an error.
     pub(super) fn remove(&self) -> io::Result<()> {
         let folder = match self.folder() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -190,7 +190,7 @@ impl Place {
 
 const FOLDER: OFlag = OFlag::O_DIRECTORY.union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
 
-/// Opens the directory of recordings, which is created where only its last part is missing.
+/// Opens the directory of recordings; creates it if only the last component is missing.
 fn root(path: &Path) -> io::Result<OwnedFd> {
     match existing(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -206,12 +206,12 @@ fn existing(path: &Path) -> io::Result<OwnedFd> {
     open(path, FOLDER, Mode::empty()).map_err(|error| named(path, error))
 }
 
-/// Opens a folder of an open one, which has this path.
+/// Opens a subfolder of the open folder at `path`.
 fn below(folder: &OwnedFd, path: &Path, name: &str) -> io::Result<OwnedFd> {
     openat(folder, name, FOLDER, Mode::empty()).map_err(|error| named(&path.join(name), error))
 }
 
-/// Returns an error with the path that it is about.
+/// Returns an error with its path.
 fn named(path: &Path, error: Errno) -> io::Error {
     let is_link = || std::fs::symlink_metadata(path).is_ok_and(|about| about.is_symlink());
     let error = io::Error::from(error);
@@ -223,7 +223,7 @@ fn named(path: &Path, error: Errno) -> io::Error {
     io::Error::new(error.kind(), text)
 }
 
-/// Returns what would help against an error of a step below a directory that takes recordings itself.
+/// Returns the fix for an error below a directory that itself accepts recordings.
 pub(super) fn fix_of(error: &io::Error, directory: &Path) -> String {
     use io::ErrorKind as K;
     let shown = directory.display();
@@ -256,7 +256,7 @@ pub(super) fn unindexed(path: &Path, is_created: bool) -> io::Result<OwnedFd> {
     }
 }
 
-/// Writes a file of a folder in the place of an earlier one: at once, and on the disk.
+/// Replaces a file in a folder atomically and durably.
 pub(super) fn write_in(folder: &OwnedFd, name: &str, bytes: &[u8]) -> io::Result<()> {
     use std::io::Write as _;
 
@@ -268,13 +268,13 @@ pub(super) fn write_in(folder: &OwnedFd, name: &str, bytes: &[u8]) -> io::Result
     Ok(renameat(folder, new.as_str(), folder, name)?)
 }
 
-/// Opens a file of a folder.
+/// Opens a file in a folder.
 pub(super) fn open_in(folder: &OwnedFd, name: &str) -> io::Result<File> {
     let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
     Ok(File::from(openat(folder, name, flags, Mode::empty())?))
 }
 
-/// Removes a file of a folder; one that is not there is no error.
+/// Removes a file in a folder; a missing file is not an error.
 pub(super) fn remove_in(folder: &OwnedFd, name: &str) -> io::Result<()> {
     match unlinkat(folder, name, UnlinkatFlags::NoRemoveDir) {
         Ok(()) | Err(Errno::ENOENT) => Ok(()),
@@ -282,7 +282,7 @@ pub(super) fn remove_in(folder: &OwnedFd, name: &str) -> io::Result<()> {
     }
 }
 
-/// Tries whether the disk takes a file.
+/// Checks that a file can be written to the disk.
 pub(super) fn probe(path: &Path) -> io::Result<()> {
     use std::io::Write as _;
 

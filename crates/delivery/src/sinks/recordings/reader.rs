@@ -1,4 +1,4 @@
-//! Audio of a completed recording, from any place on, decrypted where it is encrypted.
+//! Random access to the audio of a completed recording, decrypted if needed.
 
 use std::fs::File;
 use std::io;
@@ -14,17 +14,17 @@ use super::index::Entry;
 use super::shared::NotOpened;
 use trunkgate_system::text::hex;
 
-/// Bytes that are read at once.
+/// Number of bytes read at once.
 const BUFFER_BYTES: usize = 256 << 10;
-/// Refusal of contents that do not open.
+/// Error of contents that cannot be decrypted.
 pub(super) const OPEN: Refusal = Refusal::Payload;
 
 /// Contents of a file.
 #[derive(Debug)]
 pub(super) enum Contents {
-    /// The file itself.
+    /// Unencrypted file.
     Plain { bytes: u64 },
-    /// Chunks, of which this is the last one.
+    /// Encrypted chunks; `last` is the index of the last one.
     Sealed { payload: Payload, last: u64, bytes: u64 },
 }
 
@@ -33,19 +33,19 @@ impl Contents {
         Contents::Plain { bytes }
     }
 
-    /// Makes those of a file of this length; `None` where no whole file has it.
+    /// Returns the encrypted contents of a file with this length; `None` if no complete file can have it.
     pub(super) fn sealed(payload: Payload, file_bytes: u64) -> Option<Contents> {
         let (last, bytes) = payload.contents(file_bytes)?;
         Some(Contents::Sealed { payload, last, bytes })
     }
 
-    /// Returns their length.
+    /// Returns the length of the contents in bytes.
     pub(super) fn bytes(&self) -> u64 {
         let (Contents::Plain { bytes } | Contents::Sealed { bytes, .. }) = self;
         *bytes
     }
 
-    /// Returns how many bytes are read at once.
+    /// Returns the number of bytes read at once.
     fn part_bytes(&self) -> usize {
         match self {
             Contents::Plain { .. } => BUFFER_BYTES,
@@ -53,7 +53,7 @@ impl Contents {
         }
     }
 
-    /// Reads a part of them, by its number.
+    /// Reads a part by index.
     fn part(&self, file: &File, at: u64) -> io::Result<Vec<u8>> {
         match self {
             Contents::Plain { bytes } => {
@@ -73,7 +73,7 @@ impl Contents {
         }
     }
 
-    /// Reads all of them in order.
+    /// Reads all parts in order.
     pub(super) fn for_each(&self, file: &File, mut take: impl FnMut(&[u8])) -> io::Result<()> {
         for at in 0..self.bytes().div_ceil(self.part_bytes() as u64) {
             take(&self.part(file, at)?);
@@ -82,15 +82,15 @@ impl Contents {
     }
 }
 
-/// Audio of a recording. A WAV file that was written within encryption gets the header of its length.
+/// Audio of a recording. A WAV file written with encryption gets a header with its actual length.
 #[derive(Debug)]
 pub struct Reader {
     file: File,
     contents: Contents,
-    /// Length of the audio file: of a WAV file that was cut, whole frames only.
+    /// Length of the audio file in bytes; for a truncated WAV file, complete frames only.
     bytes: u64,
     header: Option<[u8; HEADER_BYTES as usize]>,
-    /// The part that was read last, with its number.
+    /// Last read part with its index.
     part: Option<(u64, Vec<u8>)>,
 }
 
@@ -100,7 +100,7 @@ impl Reader {
         Reader::of(file, length, entry, identities)
     }
 
-    /// Makes one of the beginning of a file, which has so many bytes: what was appended to it is left out.
+    /// Creates a reader of the first bytes of a file; data appended later is ignored.
     pub(super) fn of(
         file: File,
         length: u64,
@@ -121,20 +121,20 @@ impl Reader {
         Ok(Reader { file, contents, bytes, header, part: None })
     }
 
-    /// Returns the length of the audio file.
+    /// Returns the length of the audio file in bytes.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Opens what is read first from a place on, so that damage there shows before any of it is sent. Waits for the disk.
+    /// Reads the first part from an offset on, so that damage is detected before any data is sent. Blocks on the disk.
     ///
     /// # Errors
-    /// The disk's, or that the contents do not open.
+    /// Returns an error if the disk fails or the contents cannot be decrypted.
     pub fn prepare(&mut self, place: u64) -> io::Result<()> {
         if place < self.bytes { self.hold(place / self.contents.part_bytes() as u64) } else { Ok(()) }
     }
 
-    /// Reads a part, unless it was the last one that was read.
+    /// Reads a part unless it is the last one read.
     fn hold(&mut self, number: u64) -> io::Result<()> {
         if self.part.as_ref().is_none_or(|(known, _)| *known != number) {
             self.part = Some((number, self.contents.part(&self.file, number)?));
@@ -142,10 +142,10 @@ impl Reader {
         Ok(())
     }
 
-    /// Reads all of the audio. Waits for the disk.
+    /// Reads all of the audio. Blocks on the disk.
     ///
     /// # Errors
-    /// The disk's, or that the contents do not open.
+    /// Returns an error if the disk fails or the contents cannot be decrypted.
     pub fn read_whole(&mut self) -> io::Result<Vec<u8>> {
         let mut audio = vec![0; usize::try_from(self.bytes).unwrap_or(0)];
         let filled = self.fill(0, &mut audio)?;
@@ -153,10 +153,11 @@ impl Reader {
         Ok(audio)
     }
 
-    /// Reads from a place on until the buffer is full or the audio ends; returns how many bytes were read. Waits for the disk.
+    /// Reads from an offset until the buffer is full or the audio ends; returns the number of bytes. Blocks on the
+    /// disk.
     ///
     /// # Errors
-    /// The disk's, or that the contents do not open.
+    /// Returns an error if the disk fails or the contents cannot be decrypted.
     pub(super) fn fill(&mut self, place: u64, to: &mut [u8]) -> io::Result<usize> {
         let mut filled = 0;
         while let Some(rest) = to.get_mut(filled..).filter(|rest| !rest.is_empty()) {
@@ -169,10 +170,10 @@ impl Reader {
         Ok(filled)
     }
 
-    /// Reads from a place on; returns how many bytes were read, 0 at the end. Waits for the disk.
+    /// Reads from an offset; returns the number of bytes, 0 at the end. Blocks on the disk.
     ///
     /// # Errors
-    /// The disk's, or that the contents do not open.
+    /// Returns an error if the disk fails or the contents cannot be decrypted.
     pub fn read_at(&mut self, place: u64, to: &mut [u8]) -> io::Result<usize> {
         let left = usize::try_from(self.bytes.saturating_sub(place)).unwrap_or(usize::MAX);
         let most = to.len().min(left);
@@ -200,7 +201,7 @@ impl Reader {
     }
 }
 
-/// Returns length and SHA-256 of a file as it is stored.
+/// Returns length and SHA-256 of a file as stored.
 pub(super) fn check_sum(file: &File) -> io::Result<(u64, String)> {
     let bytes = file.metadata()?.len();
     let mut hash = Sha256::new();

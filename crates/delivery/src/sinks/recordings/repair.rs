@@ -1,4 +1,4 @@
-//! Completion of files that were cut: by a crash, or by a disk that was full to the end.
+//! Completion of files truncated by a crash, or by a disk that was full to the end.
 
 use std::fs::File;
 use std::io;
@@ -14,19 +14,20 @@ use super::index::Entry;
 use super::reader::{Contents, OPEN};
 use crate::sinks::store::disk;
 
-/// Most that is cut off: the rest of a write, and two chunks. Where more does not open, the file is damaged otherwise, and stays as it is.
+/// Maximum number of bytes that are cut off: the rest of a write and two chunks. If more is unreadable, the file has
+/// other damage and stays unchanged.
 const MOST_CUT_BYTES: u64 = 256 << 10;
 
 /// Reason why a file is not completed.
 #[derive(Debug)]
 pub(super) enum NotRepaired {
-    /// It is encrypted, and there is no identity.
+    /// The file is encrypted, and no identity is configured.
     NoKey,
-    /// It does not open.
+    /// The file cannot be decrypted.
     Refused(Refusal),
-    /// It is damaged far before its end.
+    /// The file is damaged far before its end.
     Damaged,
-    /// The disk.
+    /// The disk failed.
     Io(io::Error),
 }
 
@@ -47,10 +48,10 @@ impl std::fmt::Display for NotRepaired {
     }
 }
 
-/// Makes a file whole, as the entry says what it is; returns the duration of its audio in milliseconds.
+/// Completes a file as described by its entry; returns the duration of its audio in milliseconds.
 ///
 /// # Errors
-/// Why it is left as it was.
+/// Returns the reason why it stays unchanged.
 pub(super) fn repair(file: &File, entry: &Entry, identities: Option<&Identities>) -> Result<u64, NotRepaired> {
     let channels = Channels::of(entry.channels).unwrap_or(Channels::Dual);
     if entry.is_encrypted {
@@ -82,7 +83,7 @@ fn sealed(file: &File, entry: &Entry, channels: Channels, identities: Option<&Id
     file.read_exact_at(&mut beginning, 0)?;
     let payload = match Payload::open(&beginning, identities.ok_or(NotRepaired::NoKey)?) {
         Ok(payload) => payload,
-        // Nothing was sealed yet.
+        // Nothing was encrypted yet.
         Err(Refusal::Short) => return Ok(0),
         Err(refusal) => return Err(NotRepaired::Refused(refusal)),
     };

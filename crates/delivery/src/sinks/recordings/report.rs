@@ -1,4 +1,4 @@
-//! Reports of recordings that have ended: callbacks that are written with the entry of the index, in one change of the store.
+//! Reports of ended recordings: callbacks written in one transaction with the index entry.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -12,34 +12,34 @@ use crate::sinks::callbacks::{self, Callback, Head, StoredDesk};
 use crate::webhooks::request::{Method, idempotency_token};
 use trunkgate_system::clock;
 
-/// The way of reports to their sender.
+/// Reports on their way to the sender.
 #[derive(Debug, Default)]
 pub(super) struct Reports {
     links: Mutex<Arc<RecordingLinks>>,
     desk: OnceLock<StoredDesk>,
-    /// Reports of recordings that were completed before there was a sender.
+    /// Reports of recordings completed before the sender was set.
     early: Mutex<Vec<Head>>,
 }
 
 impl Reports {
-    /// Sets how recordings are named, and which URL is notified of each.
+    /// Sets the naming of recordings, and the URL notified of each.
     pub(super) fn configure(&self, links: RecordingLinks) {
         *self.links.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(links);
     }
 
-    /// Returns how recordings are named, and which URL is notified of each.
+    /// Returns the naming of recordings, and the URL notified of each.
     pub(super) fn links(&self) -> Arc<RecordingLinks> {
         Arc::clone(&self.links.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Sets the sender.
+    /// Sets the sender and hands over earlier reports.
     pub(super) fn send_by(&self, desk: StoredDesk) {
         let early = std::mem::take(&mut *self.early.lock().unwrap_or_else(PoisonError::into_inner));
         early.into_iter().for_each(|head| desk.hand_over_blocking(head));
         let _ = self.desk.set(desk);
     }
 
-    /// Returns the reports of a recording whose file is complete, or will not be.
+    /// Returns the reports of a recording that has ended, with or without a file.
     pub(super) fn of(&self, entry: &Entry) -> Vec<Callback> {
         let links = self.links();
         let wanted = |receiver: &RecordingReceiver| match entry.state {
@@ -53,7 +53,7 @@ impl Reports {
         receivers.map(|receiver| callback(entry, &links, receiver, created)).collect()
     }
 
-    /// Hands reports over that are in the store. Waits for the sender where that has much to do.
+    /// Hands over stored reports; blocks while the sender's queue is full.
     pub(super) fn hand_over(&self, heads: Vec<Head>) {
         match self.desk.get() {
             Some(desk) => heads.into_iter().for_each(|head| desk.hand_over_blocking(head)),
@@ -62,7 +62,7 @@ impl Reports {
     }
 }
 
-/// Writes reports within a change of the store.
+/// Writes reports within a transaction.
 pub(super) fn write(store: &Connection, reports: &[Callback]) -> rusqlite::Result<Vec<Head>> {
     reports.iter().map(|report| callbacks::write(store, report)).collect()
 }
@@ -86,7 +86,7 @@ fn callback(entry: &Entry, links: &RecordingLinks, receiver: RecordingReceiver, 
     callback_to(receiver, about, RECORDING_PURPOSE, report.parameters(links), created)
 }
 
-/// Returns a callback to a receiver, about a call and a recording of it, which is created at this time in microseconds since 1970.
+/// Returns a callback about a call and its recording, created at this time (microseconds since 1970).
 pub(super) fn callback_to(
     receiver: RecordingReceiver,
     (call, recording): (&str, &str),

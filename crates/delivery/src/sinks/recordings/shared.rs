@@ -1,4 +1,4 @@
-//! State that the threads of recordings and all who ask for recordings share.
+//! State shared by the recording threads and the users of recordings.
 
 use std::collections::{BTreeMap, HashSet};
 use std::io;
@@ -25,29 +25,29 @@ use trunkgate_config::{OnFull, Recording};
 use trunkgate_system::clock;
 use trunkgate_system::limits::RECORDINGS_UNINDEXED;
 
-/// Reason why the audio of a recording is not read.
+/// Reason why the audio of a recording cannot be read.
 #[derive(Debug)]
 pub enum NotOpened {
-    /// There is no such recording, or no audio.
+    /// The recording or its audio does not exist.
     Absent,
-    /// It has not ended, or a crash has cut it and it is not completed yet.
+    /// The recording is in progress, or was interrupted by a crash and is not completed yet.
     InProgress,
-    /// A crash has cut it, and it cannot be completed.
+    /// The recording was interrupted by a crash and cannot be completed.
     Incomplete(String),
-    /// Its file has fewer bytes than were written: it was changed.
+    /// The file is shorter than written, so it was changed.
     Cut {
-        /// Bytes of the file.
+        /// Actual length in bytes.
         bytes: u64,
-        /// Bytes that were written.
+        /// Written length in bytes.
         written: u64,
     },
-    /// It was deleted.
+    /// The recording was deleted.
     Deleted,
-    /// It is encrypted, and `[recording]` has no `key`.
+    /// The recording is encrypted, and `[recording]` has no `key`.
     NoKey,
-    /// It does not open with the identities of `key`, or is damaged.
+    /// The recording cannot be decrypted with the identities of `key`, or is damaged.
     Refused(Refusal),
-    /// The disk or the store.
+    /// The disk or the store failed.
     Io(io::Error),
 }
 
@@ -77,37 +77,38 @@ impl From<io::Error> for NotOpened {
 /// Outcome of a deletion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deleted {
-    /// The file is deleted.
+    /// The file was deleted.
     Done,
-    /// There is no such recording.
+    /// The recording does not exist.
     Absent,
-    /// It was deleted before.
+    /// The recording was deleted before.
     Before,
-    /// It has not ended.
+    /// The recording is in progress.
     InProgress,
 }
 
-/// The shared state.
+/// State shared by the recording threads.
 pub(crate) struct Shared {
     pub(super) store: Store,
     pub(super) figures: Arc<RecordingFigures>,
     pub(super) reports: Reports,
-    /// Entries that the store has refused when their recordings began.
+    /// Entries refused by the store at the start of their recordings.
     pub(super) refused: Refused,
-    /// The task of transcriptions.
+    /// Waker of the transcription task.
     pub(super) transcribing: Wake,
-    /// The task of e-mails.
+    /// Waker of the e-mail worker.
     pub(super) mailing: Arc<Wake>,
     tell: Tell,
     settings: Mutex<Option<Arc<Recording>>>,
-    /// SIDs of recordings of this process whose files are not closed.
+    /// SIDs of recordings of this process with files that are not closed.
     live: Mutex<HashSet<String>>,
     waveforms: Waveforms,
-    /// Recordings of an earlier process that cannot be completed, and why.
+    /// Recordings of an earlier process that cannot be completed, with the reasons.
     incomplete: Mutex<BTreeMap<String, String>>,
-    /// Held while a recording is deleted or completed: each is deleted once, and none is completed that is being deleted.
+    /// Held while a recording is deleted or completed, so that each is deleted once and none is completed during its
+    /// deletion.
     removing: Mutex<()>,
-    /// Held from the count of messages until it is told, so that the last one told is the last one counted.
+    /// Held from counting messages to reporting them, so that the last report has the last count.
     telling: Mutex<()>,
 }
 
@@ -149,7 +150,7 @@ impl Shared {
         !(self.figures.is_failing() && refuses())
     }
 
-    /// Logs the news, and tells it.
+    /// Logs and reports an event.
     pub(super) fn tell(&self, event: Event) {
         let is_bad = match &event {
             Event::Gap(_) | Event::Losing(..) => true,
@@ -166,7 +167,7 @@ impl Shared {
         (self.tell)(event);
     }
 
-    /// Tells the messages of a mailbox that have changed. Waits for the disk.
+    /// Reports the changed messages of a mailbox. Blocks on the disk.
     pub(super) fn tell_messages(&self, mailbox: &str) {
         let name = mailbox.to_owned();
         if let Err(error) = self.tell_counted(move |store| Ok(vec![index::messages_of(store, name)?])) {
@@ -174,7 +175,7 @@ impl Shared {
         }
     }
 
-    /// Tells the messages of all mailboxes that have any. Waits for the disk.
+    /// Reports the messages of all mailboxes that have any. Blocks on the disk.
     pub(super) fn tell_all_messages(&self) -> io::Result<()> {
         self.tell_counted(index::messages)
     }
@@ -210,7 +211,7 @@ impl Shared {
         self.figures.active.set(live.len() as u64);
     }
 
-    /// Writes an entry without waiting; one that the store refuses is written later.
+    /// Writes an entry without blocking; if the store refuses it, it is written later.
     pub(super) fn note(&self, entry: Entry) {
         let (refused, kept) = (self.refused.clone(), entry.clone());
         let work = move |store: &Connection| index::put(store, &entry);
@@ -223,7 +224,7 @@ impl Shared {
         });
     }
 
-    /// Writes an entry that the store has refused before, where the index has not come to know more of the recording since then.
+    /// Writes an entry refused before, unless the index already has a later state of the recording.
     pub(super) fn note_late(&self, entry: &Entry) -> io::Result<()> {
         let is_over = |known: Entry| known.state != State::InProgress;
         if self.find(&entry.sid)?.is_some_and(is_over) {
@@ -238,7 +239,7 @@ impl Shared {
         }
     }
 
-    /// Makes a change of the index, and waits for it.
+    /// Changes the index and waits for the result.
     pub(super) fn change<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -246,7 +247,7 @@ impl Shared {
         self.store.run_now(work)
     }
 
-    /// Writes the entry of a recording that has ended, with its reports; they are sent from then on. Waits for the disk.
+    /// Writes the entry of an ended recording with its reports, then hands over the reports. Blocks on the disk.
     pub(super) fn finish(&self, entry: &Entry) -> io::Result<()> {
         let settings = self.settings();
         let transcribes = settings.as_ref().and_then(|settings| settings.transcription.as_deref());
@@ -287,7 +288,7 @@ impl Shared {
         self.incomplete.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes why a recording of an earlier process is not completed; `None`: it is.
+    /// Records the reason why a recording of an earlier process is incomplete; `None`: it is complete.
     pub(super) fn note_incomplete(&self, sid: &str, why: Option<String>) {
         let mut incomplete = self.incomplete();
         match why {
@@ -297,7 +298,7 @@ impl Shared {
         }
     }
 
-    /// Notes that a recording is no longer there: one that was not completed is no problem then.
+    /// Records the removal of a recording, which is then no longer a problem if it was incomplete.
     fn note_removed(&self, sid: &str) {
         let mut incomplete = self.incomplete();
         if incomplete.remove(sid).is_some() {
@@ -306,7 +307,7 @@ impl Shared {
         }
     }
 
-    /// Returns why a recording of an earlier process is not completed.
+    /// Returns the reason why a recording of an earlier process is incomplete.
     pub(super) fn why_incomplete(&self, sid: &str) -> Option<String> {
         self.incomplete().get(sid).cloned()
     }
@@ -349,12 +350,12 @@ impl Shared {
         Ok(bytes == entry.bytes && entry.sha256 == Some(sha256))
     }
 
-    /// Keeps others from deleting or completing recordings.
+    /// Prevents other threads from deleting or completing recordings.
     pub(super) fn hold_removals(&self) -> MutexGuard<'_, ()> {
         self.removing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Deletes a recording that has ended, or that cannot be completed.
+    /// Deletes a recording that has ended or cannot be completed.
     pub(super) fn delete(&self, sid: &str) -> io::Result<Deleted> {
         let _held = self.hold_removals();
         let Some(entry) = self.find(sid)? else { return Ok(Deleted::Absent) };
@@ -369,14 +370,14 @@ impl Shared {
         Ok(Deleted::Done)
     }
 
-    /// Deletes a recording that is over its time; `false`: it was deleted before.
+    /// Deletes an expired recording; returns false if it was deleted before.
     pub(super) fn expire(&self, sid: &str) -> io::Result<bool> {
         let _held = self.hold_removals();
         let Some(entry) = self.find(sid)?.filter(|entry| entry.state != State::Deleted) else { return Ok(false) };
         self.remove(entry).map(|()| true)
     }
 
-    /// Removes the file of an entry, its transcriptions and its e-mail, then leaves the entry without it.
+    /// Removes the file of an entry, its transcriptions and its e-mail, then updates the entry.
     fn remove(&self, entry: Entry) -> io::Result<()> {
         if let Some(place) = entry.file.as_ref().and_then(|(root, path)| Place::of(root, path)) {
             place.remove()?;
@@ -397,17 +398,17 @@ impl Shared {
         Ok(())
     }
 
-    /// Returns the directory of recordings; without `[recording]` an empty path.
+    /// Returns the directory of recordings; empty without `[recording]`.
     pub(super) fn directory(&self) -> PathBuf {
         self.settings().map(|settings| settings.directory.clone()).unwrap_or_default()
     }
 
-    /// Returns how long recordings are kept.
+    /// Returns the retention time of recordings.
     pub(super) fn keep(&self) -> Option<Duration> {
         self.settings()?.keep
     }
 
-    /// Tries whether the disk takes recordings.
+    /// Checks that recordings can be written to the disk.
     pub(super) fn probe(&self, probe: impl FnOnce(&Path) -> io::Result<()>) {
         let Some(settings) = self.settings() else { return self.figures.took() };
         match probe(&settings.directory) {
@@ -417,7 +418,7 @@ impl Shared {
     }
 }
 
-/// Does what waits for the disk beside the task that needs it.
+/// Runs blocking work on a separate thread.
 pub(super) async fn on_disk<T: Send + 'static>(
     shared: &Arc<Shared>,
     work: impl FnOnce(&Shared) -> io::Result<T> + Send + 'static,

@@ -1,4 +1,4 @@
-//! Recordings from frames to files, on disks that are full, gone, or in the middle of a crash.
+//! Tests of recordings from frames to files, with disks that are full or missing, and with crashes.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ use trunkgate_system::problem::Harm;
 mod damaged;
 mod retention;
 
-/// Frames of a block.
+/// Number of frames per block.
 const FRAMES: u64 = 10;
 
 fn sid(number: u64) -> String {
@@ -48,7 +48,7 @@ fn begin(number: u64, channels: Channels) -> Begin {
     }
 }
 
-/// A block whose samples are the numbers of their frames: positive of the caller, negative of the other.
+/// Returns a block with samples that equal their frame numbers: positive for the caller, negative for the other party.
 fn block(number: u64, first: u64) -> Block {
     let frame = |frame: u64| std::iter::repeat_n([(frame + 1) as i16, !(frame as i16)], FRAME_SAMPLES).flatten();
     Block { recording: RecordingId(number), first, samples: (first..first + FRAMES).flat_map(frame).collect() }
@@ -76,7 +76,7 @@ fn recordings_that_the_store_refuses_are_in_the_index_later_also_after_a_restart
     disk::tests::refuse_changes(false);
     let unknown = "RE9999999999999999999999999999999a.json";
     std::fs::write(unindexed.join(unknown), "{}").unwrap();
-    // A crash: the third one has not ended.
+    // Crash: the third recording has not ended.
     let Bench { folder, recordings, writer, closer, .. } = bench;
     drop((recordings, writer, closer));
     let mut bench = Bench::at(folder, |_| {});
@@ -107,7 +107,7 @@ fn an_entry_that_was_refused_takes_nothing_from_what_the_index_knows_since() {
     assert_eq!((bench.entry(1).state, bench.recordings.shared.figures.unindexed.get()), (State::Completed, 0));
 }
 
-/// A block that Opus does not make small.
+/// Returns a block that Opus cannot compress well.
 fn noise(number: u64, first: u64) -> Block {
     let mut state = first as u32;
     let mut next = || {
@@ -137,7 +137,7 @@ fn settings(directory: &Path) -> Recording {
     }
 }
 
-/// The threads' work on the thread of a test.
+/// Work of the recording threads, run on the thread of a test.
 struct Bench {
     folder: tempfile::TempDir,
     recordings: Recordings,
@@ -188,7 +188,7 @@ impl Bench {
         self.end_with(number, None)
     }
 
-    /// Ends one that had a sound in these frames.
+    /// Ends a recording with sound in these frames.
     fn end_with(&mut self, number: u64, sound: Sound) -> Entry {
         self.take(Command::End(RecordingId(number), sound));
         let ended = self.closing.try_recv().unwrap();
@@ -216,7 +216,7 @@ impl Bench {
     }
 }
 
-/// The first sample of each frame of the caller.
+/// Returns the caller's first sample of each frame.
 fn frames(wav: &[u8], channels: Channels) -> Vec<i16> {
     let frame = FRAME_SAMPLES * 2 * usize::from(channels.count());
     assert_eq!((wav.len() - 80) % frame, 0);
@@ -282,7 +282,7 @@ fn a_recording_without_frames_is_absent() {
     assert!(matches!(bench.recordings.open(&sid(1)), Err(NotOpened::Absent)));
 }
 
-/// All combinations of a container with and without encryption.
+/// Returns all combinations of a container with and without encryption.
 fn kinds() -> impl Iterator<Item = (Container, bool)> {
     [Container::Wav, Container::Opus].into_iter().flat_map(|container| [(container, false), (container, true)])
 }
@@ -296,7 +296,7 @@ fn silence_at_both_ends_is_removed_and_what_is_left_is_a_file_of_its_own() {
         });
         bench.take(Command::Begin(Box::new(Begin { trim: true, ..begin(1, Channels::Dual) })));
         bench.blocks(1, 0..30);
-        // From frame 95 to frame 205, with their margins.
+        // From frame 95 to frame 205, including the margins.
         let entry = bench.end_with(1, Some((100, 200)));
         assert_eq!((entry.state, entry.milliseconds, &entry.error), (State::Completed, 111 * 20, &None));
         assert_eq!(entry.bytes, std::fs::metadata(bench.path(&entry)).unwrap().len());
@@ -309,7 +309,7 @@ fn silence_at_both_ends_is_removed_and_what_is_left_is_a_file_of_its_own() {
         assert!(bench.recordings.verify(&sid(1)).unwrap());
         let folder = bench.path(&entry).parent().unwrap().to_owned();
         assert_eq!(std::fs::read_dir(folder).unwrap().count(), 1, "no spare file is left");
-        // Where there is a sound at both ends the file stays as it is.
+        // With sound at both ends the file stays unchanged.
         bench.take(Command::Begin(Box::new(Begin { trim: true, ..begin(2, Channels::Dual) })));
         bench.blocks(2, 0..30);
         assert_eq!(bench.end_with(2, Some((3, 297))).milliseconds, 6_000);
@@ -367,7 +367,7 @@ fn reports_of_an_end_are_in_the_store_with_the_entry() {
     assert_eq!(stored(&bench), [expected], "of the completed one: its receiver does not ask for the absent");
 }
 
-/// Begins without a store, on a disk with so much room, and makes room again after the fifth block where `recovers`.
+/// Records without a store on a disk of this size; with `recovers` the disk gets more room after the fifth block.
 fn on_full_disk(folder: &Path, room: usize, recovers: bool, change: impl Fn(&mut Recording)) -> (Ended, Vec<Gap>) {
     let mut settings = settings(folder);
     change(&mut settings);
@@ -558,7 +558,7 @@ fn while_the_directory_is_gone_frames_are_lost_and_calls_refused_as_configured()
     assert_eq!(finished.lost.total(), entry.lost_milliseconds);
 }
 
-/// Removes a file, or has another stand in its place.
+/// Removes or replaces a file.
 type Removal = fn(&Path, &Path);
 
 #[test]
@@ -653,7 +653,7 @@ fn recordings_of_a_process_that_was_killed_are_completed() {
         assert!(entry.error.as_ref().unwrap().contains("the edge ended"), "{entry:?}");
         let shown = bench.recordings.shared.figures.problems(None).remove(0).to_string();
         assert!(shown.starts_with("1 recording cut by the end of an earlier run"), "{shown}");
-        // The cut has damaged a chunk beside the open one: 2 s of WAV, up to 26 s of Opus.
+        // The truncation has damaged a chunk in addition to the open one: 2 s of WAV, up to 26 s of Opus.
         let lacks = match (container, is_encrypted) {
             (_, false) => 1000,
             (Container::Wav, true) => 4200,
@@ -734,7 +734,7 @@ fn a_file_of_more_than_4_gib_is_completed_as_rf64() {
     bench.blocks(1, 0..3);
     let entry = bench.entry(1);
     let file = std::fs::File::options().read(true).write(true).open(bench.path(&entry)).unwrap();
-    // Without taking room on the disk.
+    // Without allocating room on the disk.
     let frames = 8_000_000;
     file.set_len(80 + frames * 640 + 123).unwrap();
     assert_eq!(repair::repair(&file, &entry, None).unwrap(), frames * 20);
@@ -772,10 +772,10 @@ fn the_queue_has_a_bound_and_refuses_without_waiting() {
     assert_eq!(figures.queued_bytes(), 0);
 }
 
-/// Directory that a child of the test below writes to.
+/// Directory that a child process of the test below writes to.
 const CHILD: &str = "TRUNKGATE_TEST_RECORDINGS";
 
-/// The child: writes until it is killed, and says how much it was given.
+/// Child process: writes until it is killed, and prints the amount of audio.
 #[test]
 fn a_process_that_writes_until_it_is_killed() {
     let Some(folder) = std::env::var_os(CHILD) else { return };
@@ -786,7 +786,7 @@ fn a_process_that_writes_until_it_is_killed() {
         Recordings::start(store, (Some(settings), None), Arc::default(), Arc::new(|_| {})).unwrap();
     let numbers = 1..=4;
     numbers.clone().for_each(|number| recordings.begin(begin(number, Channels::Dual)).unwrap());
-    // In a call the first block comes 200 ms later.
+    // In a call the first block arrives 200 ms later.
     for number in numbers.clone() {
         while recordings.find(&sid(number)).unwrap().is_none() {
             std::thread::yield_now();
@@ -794,7 +794,7 @@ fn a_process_that_writes_until_it_is_killed() {
     }
     for at in 0_u64.. {
         for number in numbers.clone() {
-            // As fast as the writer takes them, which is some thousand times as fast as they come in a call.
+            // As fast as the writer accepts them, about a thousand times faster than in a call.
             while recordings.shared.figures.queued_bytes() > 30_000 {
                 std::thread::yield_now();
             }
@@ -821,7 +821,7 @@ fn after_kill_9_at_any_moment_files_open_and_lack_less_than_a_second() {
             .unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
         let mut written = lines.filter_map(|line| line.strip_prefix("written ")?.parse::<u64>().ok());
-        // Another moment each time.
+        // Kill at a different moment each time.
         let said = written.by_ref().nth(20 + round * 37).unwrap();
         child.kill().unwrap();
         child.wait().unwrap();

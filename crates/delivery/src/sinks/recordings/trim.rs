@@ -1,5 +1,5 @@
-//! Silence at the beginning and the end of a recording is removed: the frames between become a file of their own, which takes the place of
-//! the first one. A crash in between leaves the whole recording.
+//! Trims silence at the beginning and the end of a recording: the remaining frames are written to a new file, which
+//! then replaces the first one. A crash in between leaves the whole recording.
 
 use std::fs::File;
 use std::io;
@@ -16,14 +16,14 @@ use super::place::Place;
 use super::reader::Reader;
 use crate::sinks::store::disk;
 
-/// Bytes that are read at once.
+/// Number of bytes read at once.
 const PART_BYTES: usize = 64 << 10;
 
-/// Removes silence around the sound of a finished file. Returns the file that is in its place then, and the duration of its audio in
-/// milliseconds; `None`: it has no silence there and stays as it is.
+/// Trims silence around the sound of a finished file. Returns the new file and the duration of its audio in
+/// milliseconds; `None` if there is no silence to remove.
 ///
 /// # Errors
-/// Why it stays as it is.
+/// Returns the reason why the file stays unchanged.
 pub(super) fn trim(
     file: &File,
     place: &Place,

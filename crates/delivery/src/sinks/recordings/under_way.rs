@@ -1,4 +1,4 @@
-//! Tasks for rows of the store that wait for a service: how many are under way.
+//! Concurrent tasks for rows of the store that wait for a service.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,12 +8,12 @@ use tokio::task::{Id, JoinSet};
 
 use trunkgate_system::problem::Problem;
 
-/// Attempts to have rows served: why they fail, while they do, and those that have not ended.
+/// State of attempts: the error while they fail, and the pending ones.
 #[derive(Debug, Default)]
 pub(super) struct Attempts {
-    /// The reason while attempts fail.
+    /// Error while attempts fail.
     refused: Mutex<Option<String>>,
-    /// Attempts that have not ended, each with the time that it may take before `status` names it.
+    /// Pending attempts, each with its start and the time after which `status` reports it.
     unanswered: Mutex<Vec<(String, Instant, Duration)>>,
 }
 
@@ -26,28 +26,28 @@ impl Attempts {
         self.unanswered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes that an attempt for a row begins.
+    /// Records the start of an attempt.
     pub(super) fn begin(&self, row: &str, patience: Duration) {
         self.unanswered().push((row.to_owned(), Instant::now(), patience));
     }
 
-    /// Notes that it is over.
+    /// Records the end of an attempt.
     pub(super) fn end(&self, row: &str) {
         self.unanswered().retain(|(known, ..)| known != row);
     }
 
-    /// Notes why an attempt has failed. Returns whether the ones before had not.
+    /// Records a failed attempt. Returns whether it is the first failure after a success.
     pub(super) fn refused(&self, what: String) -> bool {
         self.why().replace(what).is_none()
     }
 
-    /// Notes that it serves. Returns whether it had not.
+    /// Records a response of the service. Returns whether it is the first success after a failure.
     pub(super) fn answered(&self) -> bool {
         self.why().take().is_some()
     }
 
-    /// Adds to `problem` why attempts fail, or that one does not end, with `waiting` behind it; `None`: neither. `silent`: what shows that one does not
-    /// end, and what would help.
+    /// Completes `problem` with the error of the attempts or the duration of a pending one, followed by `waiting`;
+    /// `None` if neither applies. `silent` has the evidence and the fix for a pending attempt.
     pub(super) fn problem(
         &self,
         problem: Problem,
@@ -60,7 +60,7 @@ impl Attempts {
         Some(problem.shown_by(format!("{shown}; {waiting}")).fixed_by(fix))
     }
 
-    /// Returns how long the oldest one waits that has taken longer than it may.
+    /// Returns the age of the oldest attempt that has exceeded its time.
     fn longest(&self) -> Option<Duration> {
         self.unanswered()
             .iter()
@@ -71,7 +71,7 @@ impl Attempts {
     }
 }
 
-/// Tasks under way, at most one for each row. They end with this.
+/// Tasks under way, at most one per row; dropping this value cancels them.
 #[derive(Debug)]
 pub(super) struct UnderWay {
     tasks: JoinSet<()>,
@@ -80,12 +80,12 @@ pub(super) struct UnderWay {
 }
 
 impl UnderWay {
-    /// Makes room for so many.
+    /// Creates an empty set with a maximum number of tasks.
     pub(super) fn new(most: usize) -> UnderWay {
         UnderWay { tasks: JoinSet::new(), rows: HashMap::new(), most }
     }
 
-    /// Begins a task for a row, unless one is under way for it or there is no room.
+    /// Starts a task for a row, unless one is under way or the maximum is reached.
     pub(super) fn begin(&mut self, row: &str, task: impl Future<Output = ()> + Send + 'static) {
         if self.rows.len() < self.most && self.rows.values().all(|known| known != row) {
             let id = self.tasks.spawn(task).id();
@@ -93,7 +93,7 @@ impl UnderWay {
         }
     }
 
-    /// Waits until one of them ends; without any, for ever.
+    /// Waits until a task ends; never returns if there is none.
     pub(super) async fn ended(&mut self) {
         let id = match self.tasks.join_next_with_id().await {
             Some(Ok((id, ()))) => id,

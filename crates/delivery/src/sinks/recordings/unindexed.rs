@@ -1,5 +1,5 @@
-//! Entries of recordings that the store has refused: each waits, also over a restart, in a file of the folder `.unindexed` beside the
-//! recordings until the store takes it.
+//! Recording entries refused by the store. Each waits in a file of the folder `.unindexed` below the directory of
+//! recordings, also across restarts, until the store accepts it.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read as _};
@@ -10,7 +10,7 @@ use super::index::{Entry, State};
 use super::place;
 use trunkgate_system::limits::{RECORDINGS_UNINDEXED, RECORDINGS_UNINDEXED_BYTES};
 
-/// Hand-over of refused entries, from the thread of the store to the one that closes.
+/// Refused entries on their way from the store's thread to the closing thread.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Refused(Arc<Mutex<Vec<Entry>>>);
 
@@ -27,7 +27,7 @@ impl Refused {
     }
 }
 
-/// An entry, and whether its file has it.
+/// Waiting entry; `is_kept` is true if its file is written.
 #[derive(Debug)]
 struct Waiting {
     entry: Entry,
@@ -35,7 +35,7 @@ struct Waiting {
     is_kept: bool,
 }
 
-/// Entries that wait, by SID.
+/// Waiting entries by SID.
 #[derive(Debug, Default)]
 pub(super) struct Unindexed {
     all: BTreeMap<String, Waiting>,
@@ -46,12 +46,12 @@ fn name(sid: &str) -> String {
 }
 
 impl Unindexed {
-    /// Returns how many wait.
+    /// Returns the number of waiting entries.
     pub(super) fn len(&self) -> usize {
         self.all.len()
     }
 
-    /// Whether the entry of this recording waits.
+    /// Returns whether the entry of this recording waits.
     pub(super) fn has(&self, sid: &str) -> bool {
         self.all.contains_key(sid)
     }
@@ -60,14 +60,14 @@ impl Unindexed {
         self.all.is_empty()
     }
 
-    /// Lets an entry wait; `directory`: that of recordings, for one without a file.
+    /// Adds an entry; `directory` is the directory of recordings for an entry without a file.
     pub(super) fn add(&mut self, entry: Entry, directory: &Path) {
         let root = entry.file.as_ref().map_or_else(|| directory.to_owned(), |(root, _)| PathBuf::from(root));
         if self.all.len() >= RECORDINGS_UNINDEXED && !self.all.contains_key(&entry.sid) {
             tracing::error!(call = %entry.call_sid, reason = "recording_failed", "recording {} gets no entry: too many wait", entry.sid);
             return;
         }
-        // One of its beginning may come after that of its end, as another thread hands it over.
+        // The entry of a recording's start may arrive after that of its end, because another thread hands it over.
         let is_older = |known: &Waiting| known.entry.state != State::InProgress && entry.state == State::InProgress;
         if !self.all.get(&entry.sid).is_some_and(is_older) {
             self.all.insert(entry.sid.clone(), Waiting { entry, root, is_kept: false });
@@ -82,16 +82,17 @@ impl Unindexed {
             });
             match kept {
                 Ok(()) => waiting.is_kept = true,
-                // The other files are of the same disk, mostly.
+                // The other files are usually on the same disk.
                 Err(_) => return,
             }
         }
     }
 
-    /// Reads files that an earlier process, or an earlier time, has left; returns one that is none of ours.
+    /// Reads the files left by an earlier process or an earlier configuration; returns the path of one with an unknown
+    /// format.
     ///
     /// # Errors
-    /// Those of the disk.
+    /// Returns the error of the disk.
     pub(super) fn read(&mut self, directory: &Path) -> io::Result<Option<PathBuf>> {
         let folder = match place::unindexed(directory, false) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -103,7 +104,7 @@ impl Unindexed {
             let name = file.file_name();
             let name = name.to_string_lossy();
             let Some(sid) = name.strip_suffix(".json").filter(|sid| place::is_sid(sid)) else {
-                // One that a crash has cut is written again.
+                // A temporary file left by a crash is ignored.
                 if !name.ends_with(".json.new") {
                     foreign = Some(file.path());
                 }
@@ -131,10 +132,10 @@ impl Unindexed {
         Ok(foreign)
     }
 
-    /// Hands each entry to `index`, which puts it into the index, up to `most` and until one is refused.
+    /// Passes up to `most` entries to `index`, which adds them to the index, until one is refused.
     ///
     /// # Errors
-    /// The refusal.
+    /// Returns the refusal.
     pub(super) fn settle(&mut self, most: usize, index: impl Fn(&Entry) -> io::Result<()>) -> io::Result<()> {
         let sids: Vec<String> = self.all.keys().take(most).cloned().collect();
         for sid in sids {

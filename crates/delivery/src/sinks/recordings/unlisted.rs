@@ -1,5 +1,5 @@
-//! Files in the directory of recordings that no entry of the index names: copies, or files whose store is gone. They are counted and named,
-//! and never changed: the edge deletes only files that it has an entry of.
+//! Files in the directory of recordings without an index entry: copies, or files of a lost store. They are counted and
+//! reported, but never changed: the edge deletes only files with an entry.
 
 use std::fs::ReadDir;
 use std::io;
@@ -11,58 +11,58 @@ use trunkgate_system::limits::RECORDINGS_SWEPT_AT_ONCE;
 /// Files without an entry.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Unlisted {
-    /// Number of them.
+    /// Number of files.
     pub files: u64,
-    /// One of them.
+    /// Path of one of the files.
     pub example: Option<PathBuf>,
 }
 
-/// A look through the directory, some files at a time.
+/// Search through the directory in batches of files.
 #[derive(Debug, Default)]
 pub(super) struct Sweep {
     root: PathBuf,
-    /// Folders that are not looked through yet, and the one that is.
+    /// Folders still to be searched, and the current one.
     folders: Vec<PathBuf>,
     open: Option<ReadDir>,
     found: Unlisted,
 }
 
-/// Returns the SID that a path below the directory has in its name.
+/// Returns the SID in the file name of a path.
 pub(super) fn sid_of(path: &str) -> Option<&str> {
     let name = path.rsplit('/').next().unwrap_or(path);
     name.get(..34).filter(|sid| place::is_sid(sid))
 }
 
 impl Sweep {
-    /// Begins a look through a directory.
+    /// Starts a search through a directory.
     pub(super) fn new(root: PathBuf) -> Sweep {
-        // The edge writes nothing by way of a link.
+        // The edge never writes through a symbolic link.
         let is_there = std::fs::symlink_metadata(&root).is_ok_and(|about| about.is_dir());
         let folders = if is_there { vec![root.clone()] } else { Vec::new() };
         Sweep { root, folders, ..Sweep::default() }
     }
 
-    /// Whether it looks through this directory.
+    /// Returns whether the search is in this directory.
     pub(super) fn is_of(&self, directory: &Path) -> bool {
         self.root == directory
     }
 
-    /// Looks at some files, of which `without_entry` returns the paths that the index does not have; it is not called without a path. Returns
-    /// what was found once there are no more.
+    /// Checks a batch of files; `without_entry` returns the paths that the index does not have, and is not called
+    /// without paths. Returns the result when the search is complete.
     ///
     /// # Errors
-    /// Those of `without_entry`.
+    /// Returns the error of `without_entry`.
     pub(super) fn step(
         &mut self,
         without_entry: impl FnOnce(Vec<String>) -> io::Result<Vec<String>>,
     ) -> io::Result<Option<Unlisted>> {
         let files: Vec<String> = std::iter::from_fn(|| self.next()).take(RECORDINGS_SWEPT_AT_ONCE).collect();
         let is_over = files.len() < RECORDINGS_SWEPT_AT_ONCE;
-        // Nothing to look up is no reason to make a store.
+        // An empty batch must not create a store.
         let unnamed = if files.is_empty() { files } else { without_entry(files)? };
         for path in unnamed {
             let path = self.root.join(path);
-            // One that was deleted meanwhile has no entry any more.
+            // A file deleted meanwhile no longer has an entry.
             if std::fs::symlink_metadata(&path).is_ok() {
                 self.found.files += 1;
                 self.found.example.get_or_insert(path);
@@ -71,7 +71,7 @@ impl Sweep {
         Ok(is_over.then(|| std::mem::take(&mut self.found)))
     }
 
-    /// Returns the path of the next file below the directory. Names that begin with a dot are left out, and folders that cannot be read.
+    /// Returns the path of the next file. Names starting with a dot and unreadable folders are skipped.
     fn next(&mut self) -> Option<String> {
         loop {
             let Some(open) = &mut self.open else {

@@ -1,4 +1,4 @@
-//! Waveforms of recordings: levels over the time of the audio, read of the file when they are asked for, and kept for a while.
+//! Waveforms of recordings: audio levels over time, computed on demand and cached.
 
 use std::collections::VecDeque;
 use std::io;
@@ -10,16 +10,16 @@ use super::index::Entry;
 use super::reader::Reader;
 use trunkgate_system::limits::{WAVEFORM_PART_BYTES, WAVEFORM_READ_BYTES, WAVEFORMS_KEPT};
 
-/// Levels over the time of a recording.
+/// Audio levels over the time of a recording.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Waveform {
-    /// Highest levels of equal parts of the audio, 0 to 255, for each channel: the caller's first.
+    /// Peak levels of equal parts of the audio, 0 to 255, per channel; the caller's channel is first.
     pub levels: Vec<Vec<u8>>,
-    /// Whether only parts of the audio were read, as of a very long one.
+    /// True if only samples of a very long recording were read.
     pub is_sampled: bool,
 }
 
-/// Waveforms that were asked for last, by the SIDs of their recordings.
+/// Recently requested waveforms by the SIDs of their recordings.
 #[derive(Debug, Default)]
 pub(super) struct Waveforms(Mutex<VecDeque<(String, Arc<Waveform>)>>);
 
@@ -28,10 +28,10 @@ impl Waveforms {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns that of a recording whose file was opened just now.
+    /// Returns the waveform of a recording that has just been opened.
     ///
     /// # Errors
-    /// Those of the disk.
+    /// Returns the error of the disk.
     pub(super) fn of(&self, entry: &Entry, reader: Reader) -> io::Result<Arc<Waveform>> {
         let known = self.kept().iter().find(|(sid, _)| *sid == entry.sid).map(|(_, known)| Arc::clone(known));
         if let Some(known) = known {
@@ -48,7 +48,7 @@ impl Waveforms {
     }
 }
 
-/// Reads a recording; of WAV audio at most about so many bytes.
+/// Reads a recording; of WAV audio approximately `most` bytes.
 fn read(entry: &Entry, mut reader: Reader, most: u64) -> io::Result<Waveform> {
     let container = if entry.is_opus { Container::Opus } else { Container::Wav };
     let channels = Channels::of(entry.channels).unwrap_or(Channels::Dual);
@@ -80,7 +80,7 @@ fn read(entry: &Entry, mut reader: Reader, most: u64) -> io::Result<Waveform> {
 mod tests {
     use super::*;
 
-    /// A dual WAV file whose caller is loud in its last second, opened.
+    /// Returns an open dual WAV file in which the caller is loud in the last second.
     fn recording(seconds: u64) -> (Entry, Reader) {
         let mut file = tempfile::tempfile().unwrap();
         let header = trunkgate_recording::wav::header(

@@ -1,4 +1,4 @@
-//! The thread that writes: commands in, files out.
+//! Writer thread: commands in, files out.
 
 use std::collections::HashMap;
 use std::fmt::Display;
@@ -14,11 +14,11 @@ use super::shared::Shared;
 use super::{Begin, Command, Entry, Event, Finished, NotBegun, RecordingId, Sound, State, bytes_of, place};
 use trunkgate_system::limits::{RECORDINGS_PAUSE_MILLISECONDS, RECORDINGS_PROBE_MILLISECONDS};
 
-/// How long the thread waits for a command before it looks at what was gathered.
+/// Time to wait for a command before the buffered audio is checked.
 const PAUSE: Duration = Duration::from_millis(RECORDINGS_PAUSE_MILLISECONDS);
 const PROBE: Duration = Duration::from_millis(RECORDINGS_PROBE_MILLISECONDS);
 
-/// The writer.
+/// Writer of recordings.
 #[derive(Debug)]
 pub(super) struct Writer {
     shared: Arc<Shared>,
@@ -35,7 +35,8 @@ impl Writer {
 
     /// Writes until it is stopped.
     pub(super) fn run(mut self, commands: &Receiver<Command>) {
-        // The directory is there before an entry leads to it: without it, nothing would be known of a recording that a crash cuts.
+        // Create the directory before an entry refers to it; otherwise a recording interrupted by a crash would be
+        // unknown.
         self.look(Instant::now());
         loop {
             let command = match commands.recv_timeout(PAUSE) {
@@ -59,7 +60,7 @@ impl Writer {
         all.into_iter().for_each(|id| self.end(id, None, now));
     }
 
-    /// Takes a command; `false`: it was the last.
+    /// Executes a command; returns false for the last one.
     pub(super) fn take(&mut self, command: Command, now: Instant) -> bool {
         match command {
             Command::Begin(begin) => self.begin(&begin),
@@ -94,7 +95,7 @@ impl Writer {
         }
     }
 
-    /// Reports a recording that has not begun as one without audio.
+    /// Reports a recording that could not start as one without audio.
     fn not_begun(&self, begin: &Begin, why: &dyn Display) {
         self.shared.figures.absent.add(1);
         let (error, error_code) = (Some(why.to_string()), Some(TOO_SHORT));
@@ -108,18 +109,18 @@ impl Writer {
         match self.closing.try_send(Box::new(live.end(sound, now))) {
             Ok(()) => {}
             Err(TrySendError::Full(ended) | TrySendError::Disconnected(ended)) => {
-                // Its entry is in the index: it is completed like one of an earlier process.
+                // Its entry is in the index, so it is completed like one of an earlier process.
                 tracing::warn!("recording {} is closed later: too many wait", ended.entry.sid);
                 self.shared.closed(&ended.entry.sid);
             }
         }
     }
 
-    /// Brings gathered audio of recordings that are paused to their files, and tries whether the disk takes any.
+    /// Writes the buffered audio of paused recordings, and checks that the disk accepts recordings.
     fn look(&mut self, now: Instant) {
         self.looked = now;
         self.live.values_mut().for_each(|live| live.flush(now));
-        // While recordings are written, their writes show it.
+        // While recordings are written, their writes serve as the check.
         let is_idle = self.live.is_empty() || self.shared.figures.is_failing();
         if is_idle && self.probed.is_none_or(|at| now.duration_since(at) >= PROBE) {
             self.probed = Some(now);

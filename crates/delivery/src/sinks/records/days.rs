@@ -1,4 +1,4 @@
-//! How many calls have counted with the limits by the day, over restarts: what has changed goes into the store together.
+//! Daily call counts of limits, persistent across restarts; changes are stored in batches.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -17,21 +17,21 @@ use trunkgate_system::clock;
 use trunkgate_system::limits::RECORDS_PAUSE_MILLISECONDS;
 use trunkgate_system::problem::Failure;
 
-/// How long nothing is tried after the store took nothing.
+/// Pause after the store refused a change.
 const PAUSE: Duration = Duration::from_millis(RECORDS_PAUSE_MILLISECONDS);
 
-/// Trunk, limit, day.
+/// Trunk, limit and day.
 type Key = (Arc<str>, String, Date);
 type Counts = BTreeMap<Key, u32>;
 
-/// What is not yet in the store.
+/// Counts with the changes not yet stored.
 pub(super) struct DayCounts {
     store: Store,
-    /// What came since the last time.
+    /// Changes since the last write.
     changed: Counts,
-    /// What is on its way.
+    /// Changes being written.
     under_way: Option<(Counts, Stored)>,
-    /// When the store last took nothing.
+    /// Time of the last refusal by the store.
     refused: Option<Instant>,
     figures: Arc<Figures>,
 }
@@ -43,15 +43,15 @@ impl DayCounts {
         DayCounts { store, changed: Counts::new(), under_way: None, refused: None, figures }
     }
 
-    /// What has counted before. Days that are over are removed; what is wrong is told.
+    /// Reads the stored counts and removes those of past days; failures are logged.
     pub(super) fn read(&self) -> Vec<DayCount> {
-        // None is made where no limit needs it.
+        // Do not create a store if no limit needs it.
         if !self.store.has_any() {
             return Vec::new();
         }
         let today = clock::now().to_zoned(TimeZone::UTC).date();
         let days = [today.yesterday().unwrap_or(today), today, today.tomorrow().unwrap_or(today)];
-        // On a full disk the others stay.
+        // On a full disk old counts remain.
         if let Err(error) = self.store.run_now(move |store| forget_old(store, &days)) {
             tracing::debug!("day counts of days that are over stay: {error}");
         }
@@ -62,24 +62,24 @@ impl DayCounts {
         })
     }
 
-    /// Keeps one.
+    /// Records a count.
     pub(super) fn note(&mut self, one: DayCount) {
         self.changed.insert((one.trunk, one.limit, one.day), one.count);
         self.begin();
     }
 
-    /// Whether something is not yet in the store.
+    /// Returns whether changes are not yet stored.
     pub(super) fn is_behind(&self) -> bool {
         !self.changed.is_empty() || self.under_way.is_some()
     }
 
-    /// Has the store take what has changed, also if it has just taken nothing.
+    /// Writes the changes even right after a refusal.
     pub(super) fn hurry(&mut self) {
         self.refused = None;
         self.begin();
     }
 
-    /// Has the store take what has changed, unless it rests or has enough to do.
+    /// Writes the changes, unless the store paused or is busy.
     pub(super) fn begin(&mut self) {
         let rests = self.refused.is_some_and(|since| since.elapsed() < PAUSE);
         if rests || self.under_way.is_some() || self.changed.is_empty() {
@@ -91,7 +91,7 @@ impl DayCounts {
         self.under_way = Some((counts, Box::pin(stored)));
     }
 
-    /// Waits until what is on its way is in the store, and has it take what came meanwhile.
+    /// Waits for the current write, then writes the changes since.
     pub(super) async fn settle(&mut self) {
         let Some((_, stored)) = &mut self.under_way else { return std::future::pending().await };
         let done = stored.await;
@@ -106,7 +106,7 @@ impl DayCounts {
         self.begin();
     }
 
-    /// Tells how it went, where that is new.
+    /// Logs the result of a write if it differs from the last one.
     fn tell(&self, written: io::Result<()>) {
         match written {
             Ok(()) if self.figures.days.took() => tracing::info!("day counts of limits are stored again"),
@@ -123,7 +123,7 @@ impl DayCounts {
 }
 
 fn write(store: &Connection, counts: &Counts) -> rusqlite::Result<()> {
-    // The store may have been out of reach at the start: of what it has and what has come since, the greater holds.
+    // The store may have been unavailable at the start, so the greater of the stored and the new count applies.
     let mut insert = store.prepare(
         "INSERT INTO day_count (trunk, scope, day, count) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT (trunk, scope, day) DO UPDATE SET count = max(count, excluded.count)",
@@ -134,7 +134,7 @@ fn write(store: &Connection, counts: &Counts) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// It is never another day than yesterday, today or tomorrow of UTC, in whatever zone; or the last one, where the clock is wrong.
+/// The current day in any time zone is yesterday, today or tomorrow in UTC; or the last day, if the clock is wrong.
 const STILL_COUNTS: &str = "(day IN (?1, ?2, ?3) OR day = (SELECT max(day) FROM day_count))";
 
 fn read(store: &Connection, days: &[Date; 3]) -> rusqlite::Result<Vec<DayCount>> {
@@ -194,7 +194,7 @@ mod tests {
         drop(days);
         let mut days = open(directory.path());
         days.read();
-        // It has not been read, by another process then.
+        // The count of another process that was not read.
         days.note(count("all calls", today, 1));
         settle(&mut days);
         drop(days);

@@ -1,4 +1,4 @@
-//! What metrics and `status` tell of call records.
+//! Metrics and `status` problems of call records.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -10,50 +10,50 @@ use trunkgate_system::limits::RECORDS_KEPT;
 use trunkgate_system::problem::{Failure, Harm, Problem, Urgency};
 use trunkgate_system::text::number;
 
-/// How long calls that a crash cut short are a problem.
+/// Time for which calls interrupted by a crash are reported.
 const CUT_SHORT_FOR: Duration = Duration::from_secs(3_600);
 
-/// Of each place that records go to.
+/// Figures of each destination of records.
 #[derive(Debug, Default)]
 pub struct Figures {
-    /// The file.
+    /// Record file.
     pub(crate) file: Sink,
-    /// The URL.
+    /// HTTP receiver.
     pub(crate) url: Sink,
-    /// The store, of records for the URL.
+    /// Store, for records waiting for the receiver.
     pub(super) store: Sink,
-    /// What keeps the day counts of limits.
+    /// Store, for the day counts of limits.
     pub(super) days: Sink,
-    /// Lines of the journal of live calls that could not be read.
+    /// Unreadable lines in the journal of live calls.
     pub damaged: Counter,
-    /// Calls that the process before this one left without an end, and when that was found.
+    /// Number of calls interrupted by the end of the previous process, and the time of their detection.
     pub(super) cut_short: OnceLock<(usize, Instant)>,
-    /// Records that neither the file nor the journal has.
+    /// Records that are in neither the file nor the journal.
     pub(super) only_in_memory: Counter,
 }
 
-/// A place that records go to.
+/// Destination of records.
 #[derive(Debug, Default)]
 pub struct Sink {
-    /// Records are wanted there.
+    /// True if the destination is configured.
     pub(super) used: AtomicBool,
-    /// Attempts that failed.
+    /// Failed attempts.
     pub failures: Counter,
-    /// Records that were given up.
+    /// Records given up.
     pub lost: Counter,
-    /// Records that wait for it.
+    /// Records waiting for the destination.
     pub waiting: Counter,
-    /// Why it does not take records, where it does not.
+    /// Current failure, if any.
     problem: Mutex<Option<Failure>>,
 }
 
 impl Figures {
-    /// Its name in metrics, and its figures.
+    /// Returns the destinations with their names in metrics.
     pub fn all(&self) -> [(&'static str, &Sink); 2] {
         [("file", &self.file), ("url", &self.url)]
     }
 
-    /// A record came when too many waited for the writer.
+    /// Counts a record lost because the writer's queue was full.
     pub(crate) fn overrun(&self) {
         for (_, sink) in self.all().into_iter().filter(|(_, sink)| sink.used.load(Ordering::Relaxed)) {
             sink.failures.add(1);
@@ -61,7 +61,7 @@ impl Figures {
         }
     }
 
-    /// Notes, and logs, that the process before this one ended with so many calls up.
+    /// Records and logs the number of calls interrupted by the end of the previous process.
     pub(super) fn note_cut_short(&self, calls: usize) {
         let _ = self.cut_short.set((calls, Instant::now()));
         let calls = number(calls, "call");
@@ -71,7 +71,8 @@ impl Figures {
         );
     }
 
-    /// Returns how many calls the process before this one had up as it ended without a stop; `None`: none, or it was stopped.
+    /// Returns the number of calls that the previous process had when it ended without a stop; `None` if there were
+    /// none or it was stopped properly.
     pub fn calls_cut_short(&self) -> Option<usize> {
         self.cut_short.get().map(|(calls, _)| *calls)
     }
@@ -93,7 +94,7 @@ impl Figures {
         )
     }
 
-    /// Returns each thing that is wrong.
+    /// Returns all current problems.
     pub fn problems(&self) -> Vec<Problem> {
         let of = |headline: &str, failure: Failure, more: &str| {
             let problem = Problem::new(Harm::Records, headline).shown_by(format!("{failure}{more}"));
@@ -130,7 +131,7 @@ impl Figures {
         problems
     }
 
-    /// Adds that the edge must not be restarted, where records are nowhere but in its memory.
+    /// Adds a warning not to restart the edge if records exist only in its memory.
     fn kept_up(&self, problem: Problem) -> Problem {
         let records = self.only_in_memory.get();
         if records == 0 {
@@ -151,7 +152,7 @@ impl Figures {
 }
 
 impl Sink {
-    /// Returns why it does not take records, with how many wait for it.
+    /// Returns the problem of a destination with the number of waiting records.
     fn told(&self, of: &impl Fn(&str, Failure, &str) -> Problem, headline: &str, limit: &str) -> Vec<Problem> {
         let waiting = self.waiting.get();
         let more = format!("; {waiting} wait{limit}");
@@ -162,13 +163,13 @@ impl Sink {
         self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// It took no record; whether that is new.
+    /// Records a failure; returns whether it is the first one.
     pub(super) fn failed(&self, failure: Failure) -> bool {
         self.failures.add(1);
         self.problem.lock().unwrap_or_else(PoisonError::into_inner).replace(failure).is_none()
     }
 
-    /// It takes records; whether that is new.
+    /// Records a success; returns whether it is the first one after a failure.
     pub(super) fn took(&self) -> bool {
         self.problem.lock().unwrap_or_else(PoisonError::into_inner).take().is_some()
     }

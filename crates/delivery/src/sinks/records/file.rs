@@ -1,5 +1,4 @@
-//! The file of call records: lines added at its end, put aside when it is full or its time is over, made anew when somebody
-//! has moved or removed it.
+//! Call record file: appended lines, rotation by size or time, and reopening after the file was moved or removed.
 
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -16,23 +15,23 @@ use crate::sinks::store::disk::{self, Lines, named};
 use trunkgate_config::{CdrFile, CdrFormat, Keep};
 use trunkgate_system::clock;
 
-/// How the time of a rotation stands in a file's name.
+/// Format of the rotation time in a file name.
 const STAMP: &str = "%Y%m%dT%H%M%SZ";
-/// Its length.
+/// Length of the rotation time in a file name.
 const STAMP_BYTES: usize = 16;
 
-/// The file.
+/// Call record file.
 #[derive(Debug)]
 pub(super) struct RecordsFile {
     settings: CdrFile,
-    /// No other process writes to it: it may be mended and put aside.
+    /// True if no other process writes to the file, so that it may be repaired and rotated.
     alone: bool,
     open: Option<Open>,
     passed: Passed,
 }
 
-/// Time that has certainly passed, by which old files are removed: that of the last record which was there at the start, moved
-/// on by the monotonic clock. A wall clock that jumps ahead, or starts with a wrong date, makes no file old.
+/// Lower bound of the current time, used to remove old files: the time of the last record found at the start, advanced
+/// by the monotonic clock. A wall clock that jumps ahead or starts with a wrong date therefore makes no file old.
 #[derive(Debug, Clone, Copy)]
 struct Passed {
     at: Timestamp,
@@ -40,36 +39,36 @@ struct Passed {
 }
 
 impl Passed {
-    /// Of a file and those that were put aside; where there is none, the wall clock's.
+    /// Returns the time of the latest of a file and its rotated files; the wall clock's time if there are none.
     fn of(path: &Path) -> Passed {
         let written = |path: &Path| {
             let about = std::fs::metadata(path).ok().filter(|about| about.len() > 0)?;
             Timestamp::from_second(about.mtime()).ok()
         };
-        // A file that cannot be listed is named when it is to be removed.
+        // A folder that cannot be listed is reported when old files are removed.
         let aside = aside(path).unwrap_or_default();
         let last = aside.iter().filter_map(|(.., path)| written(path)).chain(written(path)).max();
         Passed { at: last.unwrap_or_else(clock::now), since: Instant::now() }
     }
 
-    /// The latest date that it may be.
+    /// Returns the lower bound of the current time.
     fn now(self) -> Timestamp {
         self.at.saturating_add(self.since.elapsed()).unwrap_or(self.at)
     }
 }
 
-/// It, as it is open.
+/// Open record file.
 #[derive(Debug)]
 struct Open {
     lines: Lines,
     /// Device and inode.
     identity: (u64, u64),
-    /// When it was last written, in units of the rotation.
+    /// Rotation period of the last write.
     period: i64,
 }
 
 impl RecordsFile {
-    /// Returns its directory.
+    /// Returns the directory of the file.
     pub(super) fn directory(&self) -> &Path {
         self.settings.path.parent().unwrap_or(Path::new(""))
     }
@@ -77,19 +76,19 @@ impl RecordsFile {
     /// Opens the file for appending.
     ///
     /// # Errors
-    /// The system's, or that something else is in it.
+    /// Returns the system's error, or an error if the file has other contents.
     pub(super) fn open(settings: CdrFile, alone: bool) -> io::Result<RecordsFile> {
-        // Before the file is made or mended.
+        // Before the file is created or repaired.
         let passed = Passed::of(&settings.path);
         let mut file = RecordsFile { settings: settings.clone(), alone, open: None, passed };
         file.change(settings)?;
         Ok(file)
     }
 
-    /// Opens the file anew, as other settings want it; after an error the old ones hold.
+    /// Reopens the file with new settings; after an error the old ones remain in force.
     ///
     /// # Errors
-    /// The same.
+    /// Returns the same errors as [`RecordsFile::open`].
     pub(super) fn change(&mut self, settings: CdrFile) -> io::Result<()> {
         let old = std::mem::replace(&mut self.settings, settings);
         if old.path != self.settings.path {
@@ -104,12 +103,12 @@ impl RecordsFile {
         opened
     }
 
-    /// Its path.
+    /// Returns the path of the file.
     pub(super) fn path(&self) -> &Path {
         &self.settings.path
     }
 
-    /// Adds a record. One that is not written is not in the file, nor is a part of it.
+    /// Appends a record. After an error no part of it is in the file.
     pub(super) fn write(&mut self, record: &Record, now: Timestamp) -> io::Result<()> {
         let line = match self.settings.format {
             CdrFormat::Jsonl => [&record.json, b"\n".as_slice()].concat(),
@@ -117,7 +116,7 @@ impl RecordsFile {
         };
         let written = self.add(&line, now);
         if written.is_err() {
-            // The next one tries the path again: the disk may have been mounted anew.
+            // The next record reopens the path, because the disk may have been mounted again.
             self.open = None;
         }
         written
@@ -146,8 +145,8 @@ impl RecordsFile {
         Ok(())
     }
 
-    /// Opens the file, and has it end with a whole line. What was put there in another format, or with other columns,
-    /// is put aside.
+    /// Opens the file and makes it end with a complete line. Contents in another format or with other columns are
+    /// rotated first.
     fn reopen(&mut self) -> io::Result<()> {
         self.open = None;
         let path = &self.settings.path;
@@ -168,7 +167,7 @@ impl RecordsFile {
         Err(named(path, &io::Error::new(io::ErrorKind::ResourceBusy, "another program is writing to it")))
     }
 
-    /// The unit of the rotation that a time is in.
+    /// Returns the rotation period that contains a time.
     fn period(&self, now: Timestamp) -> i64 {
         let every = self.settings.rotate_every.map_or(0, |every| every.as_secs());
         i64::try_from(every).ok().filter(|every| *every > 0).map_or(0, |every| now.as_second().div_euclid(every))
@@ -181,7 +180,7 @@ impl RecordsFile {
         self.alone && open.lines.bytes() > head && (full || self.period(now) > open.period)
     }
 
-    /// Puts the file aside under a name with the time; never over another.
+    /// Renames the file to a name with the time, without overwriting another one.
     fn rotate(&self, now: Timestamp) -> io::Result<()> {
         let path = &self.settings.path;
         let stamp = now.strftime(STAMP);
@@ -193,7 +192,7 @@ impl RecordsFile {
         disk::rename(path, &free.ok_or_else(|| io::Error::other("no free name"))?)
     }
 
-    /// Removes what was put aside long enough ago, by the wall clock and by what has certainly passed.
+    /// Removes rotated files that are old by both the wall clock and the lower bound of the time.
     fn forget_old(&self, now: Timestamp) -> io::Result<()> {
         if self.settings.keep == Keep::All || !self.alone {
             return Ok(());
@@ -209,7 +208,7 @@ impl RecordsFile {
     }
 }
 
-/// The files that were put aside: when, the how manieth of that second, and its path; the oldest first.
+/// Returns the rotated files with their time and number within that second, oldest first.
 fn aside(path: &Path) -> io::Result<Vec<(Timestamp, u32, PathBuf)>> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let (stem, ending) = (path.file_stem().unwrap_or_default(), path.extension().unwrap_or_default());
@@ -217,7 +216,7 @@ fn aside(path: &Path) -> io::Result<Vec<(Timestamp, u32, PathBuf)>> {
     for entry in std::fs::read_dir(folder).map_err(|error| named(folder, &error))? {
         let entry = entry?;
         let path = folder.join(entry.file_name());
-        // Nothing but a file is a file of records, whatever its name.
+        // Only a regular file can be a record file.
         if !entry.file_type().is_ok_and(|kind| kind.is_file()) {
             continue;
         }
@@ -241,7 +240,7 @@ fn older(at: Timestamp, time: Duration, now: Timestamp) -> bool {
     u64::try_from(now.duration_since(at).as_secs()).is_ok_and(|age| age > time.as_secs())
 }
 
-/// `cdr.jsonl` and `-x` are `cdr-x.jsonl`.
+/// Returns the path with a suffix before its extension: `cdr.jsonl` and `-x` give `cdr-x.jsonl`.
 fn beside(path: &Path, more: &str) -> PathBuf {
     let mut name = path.file_stem().unwrap_or_default().to_owned();
     name.push(more);
@@ -252,7 +251,7 @@ fn beside(path: &Path, more: &str) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// Whether records of this format may follow what a file holds: CSV of an earlier version has fewer columns.
+/// Returns whether records of this format may be appended to a file; CSV of an earlier version has fewer columns.
 fn fits(file: &mut &std::fs::File, format: CdrFormat) -> io::Result<bool> {
     use std::io::{Read as _, Seek as _};
     file.rewind()?;
@@ -262,14 +261,14 @@ fn fits(file: &mut &std::fs::File, format: CdrFormat) -> io::Result<bool> {
     match start.as_slice() {
         b"" => Ok(true),
         [b'{', ..] => Ok(format == CdrFormat::Jsonl),
-        // Another process may be in the middle of the head.
+        // Another process may be writing the header line.
         start if start.starts_with(b"sid,") => Ok(format == CdrFormat::Csv && head.starts_with(start)),
         _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "it contains other data than call records")),
     }
 }
 
-/// Has a file end with a whole line: a crash may have come in the middle of one. Its call is in the journal, unless
-/// nothing but the line's end is missing.
+/// Makes a file end with a complete line after a crash in the middle of one. Its call is in the journal, unless only
+/// the line end is missing.
 fn mend(lines: &mut Lines) -> io::Result<()> {
     let (start, text) = tail(&mut lines.file().try_clone()?)?;
     let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
@@ -277,7 +276,7 @@ fn mend(lines: &mut Lines) -> io::Result<()> {
     if serde_json::from_slice::<Value>(rest).is_ok_and(|record| record.is_object()) {
         return lines.append(b"\n");
     }
-    // A file without any line, or with one that is longer than any record, is not ours to cut.
+    // A file without any line, or with one longer than any record, is not truncated, because it may not be ours.
     let ours = rest.starts_with(b"{") || rest.starts_with(b"CA") || csv::head().starts_with(rest);
     if ours && (whole > 0 || start == 0) { lines.truncate(start + whole as u64) } else { lines.append(b"\n") }
 }
@@ -295,7 +294,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    /// Each file of a folder with its lines' sids.
+    /// Returns each file of a folder with the SIDs of its lines.
     fn all(folder: &Path) -> Vec<(String, Vec<String>)> {
         let mut found: Vec<_> = std::fs::read_dir(folder)
             .unwrap()
@@ -372,7 +371,7 @@ mod tests {
         let two = [named("cdr-20990102T000000Z.csv", &["sid", "CA1"]), named("cdr.csv", &["sid", "CA2", "CA3"])];
         assert_eq!(all(directory.path()), two);
         drop(file);
-        // The file was last written today: by the clock of 2099 that is long ago.
+        // The file was last written today, long ago by the clock of 2099.
         let mut file = RecordsFile::open(daily, true).unwrap();
         file.passed.at = now("2099-01-04T00:00:01Z");
         file.write(&record("CA4"), now("2099-01-04T00:00:01Z")).unwrap();
@@ -402,16 +401,16 @@ mod tests {
             aside(days);
         }
         std::fs::write(&path, [&record("CA0").json, b"\n".as_slice()].concat()).unwrap();
-        // What is old is removed at the start, and at each rotation.
+        // Old files are removed at the start and at each rotation.
         let mut file = RecordsFile::open(daily.clone(), true).unwrap();
         assert_eq!(names(), 3 + 1);
         file.write(&record("CA1"), on(0)).unwrap();
-        // Twelve years ahead, as a clock without a battery may be, and back again.
+        // Twelve years ahead, like a clock without a battery, and back again.
         for days in [12 * 365, 12 * 365 + 1, 0] {
             file.write(&record("CA2"), on(days)).unwrap();
         }
         assert_eq!(names(), 3 + 1 + 2, "{:?}", all(directory.path()));
-        // Nor does a reload in between, or a start with such a clock, make anything old.
+        // Neither a reload nor a start with such a clock makes a file old.
         file.write(&record("CA3"), on(12 * 365 + 2)).unwrap();
         file.change(daily).unwrap();
         assert_eq!(names(), 3 + 1 + 3, "{:?}", all(directory.path()));
@@ -453,7 +452,7 @@ mod tests {
         assert_eq!(std::fs::read_to_string(aside).unwrap(), earlier);
         let now = std::fs::read(&path).unwrap();
         assert!(now.starts_with(&[csv::head().as_slice(), b"CA2,"].concat()), "{}", String::from_utf8_lossy(&now));
-        // Its own are added to.
+        // The edge's own files are appended to.
         drop(file);
         let mut file = RecordsFile::open(settings(&path, CdrFormat::Csv), true).unwrap();
         file.write(&record("CA3"), Timestamp::now()).unwrap();

@@ -1,9 +1,9 @@
-//! Call records: each in the file exactly once, and at the URL at least once, also where the process is killed. A thread of
-//! their own writes them: a slow disk delays records, never signalling.
+//! Call records: each is in the file exactly once and at the URL at least once, even if the process is killed. A
+//! separate thread writes them: a slow disk delays records, never signalling.
 //!
-//! A call is in the journal from its beginning. Its record goes into the file and, where that is not all that it has to do,
-//! before that into the journal and the store; the call is crossed out of the journal last. What a crash leaves in
-//! the journal is looked for in the files that it may be in, and written where it is not.
+//! A call is in the journal from its start. Its record is written to the file; if the record must also be sent or
+//! stored, it is first written to the journal and the store. Last, the call is removed from the journal. Calls left in
+//! the journal by a crash are searched in the files that may contain them, and written if missing.
 
 pub mod csv;
 mod days;
@@ -28,50 +28,50 @@ use trunkgate_system::clock;
 pub use figures::{Figures, Sink};
 pub use writer::Writer;
 
-/// What the writer is told.
+/// Command to the record writer.
 #[derive(Debug)]
 pub enum ReportOrder {
-    /// A call that has begun, or for which another target is tried after so many.
+    /// A call has started or tries another target, with its number of failovers.
     Standing(Box<CallView>, u32),
-    /// One that has its answer, since when.
+    /// A call was answered, at this time.
     Answered(String, Timestamp),
-    /// A finished call.
+    /// A call has ended.
     Record(Box<CallRecord>),
-    /// A call has counted with a limit by the day.
+    /// A call counted towards a daily limit.
     Counted(DayCount),
-    /// Another configuration, or the same: files are opened anew, they may have been moved away. What came of it is told;
-    /// after an error records go where they went.
+    /// Reopens the files with the current or a new configuration, for example after an external log rotation. After an
+    /// error the old destinations remain in use.
     Reopen {
-        /// Where they are to go.
+        /// Destinations of the records.
         cdr: Box<Cdr>,
-        /// Whether somebody else needs the store.
+        /// True if other parts of the edge need the store.
         needs_store: bool,
-        /// What came of it.
+        /// Receives the result.
         answer: oneshot::Sender<io::Result<()>>,
     },
-    /// That was the last one.
+    /// No further commands follow.
     End,
 }
 
-/// Hands a record to the writer; one too many is lost and counted.
+/// Hands a record to the writer; if the queue is full, the record is lost and counted.
 pub fn hand_over(reports: &mpsc::Sender<ReportOrder>, record: Box<CallRecord>, figures: &Figures) {
     if reports.try_send(ReportOrder::Record(record)).is_err() {
         figures.overrun();
     }
 }
 
-/// Hands a call as it is to the journal, with its failovers. One too many is not in it: a crash would leave it without record, or
-/// without its later targets.
+/// Hands a call in progress to the journal, with its failovers. If the queue is full, the journal lacks the call or its
+/// later targets, which matters only after a crash.
 pub fn hand_over_standing(reports: &mpsc::Sender<ReportOrder>, call: Box<CallView>, failovers: u32) {
     let _ = reports.try_send(ReportOrder::Standing(call, failovers));
 }
 
-/// Tells the journal that a call has its answer now. Of one too many a crash leaves a record without it.
+/// Hands the answer of a call to the journal. If the queue is full, a record written after a crash lacks it.
 pub fn hand_over_answered(reports: &mpsc::Sender<ReportOrder>, sid: &str) {
     let _ = reports.try_send(ReportOrder::Answered(sid.to_owned(), clock::now()));
 }
 
-/// Hands over what has counted with a limit by the day. One too many is not kept: the next one has the sum.
+/// Hands over a count of a daily limit. If the queue is full, the count is skipped, since the next one has the sum.
 pub fn hand_over_counted(reports: &mpsc::Sender<ReportOrder>, count: DayCount) {
     let _ = reports.try_send(ReportOrder::Counted(count));
 }
@@ -85,7 +85,7 @@ pub(crate) mod tests {
     pub(super) use crate::sinks::store::record::tests::{ended, record};
     pub(super) use trunkgate_testing::views::began;
 
-    /// The store of a directory, and nothing of earlier versions.
+    /// Returns a new store in a directory.
     pub(super) fn store(folder: &std::path::Path) -> Store {
         Store::start(trunkgate_config::DataDirectory::of(folder)).unwrap()
     }

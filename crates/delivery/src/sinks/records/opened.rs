@@ -1,4 +1,4 @@
-//! The files of call records: what was opened of them, and what is still missing because its disk cannot be used.
+//! Files of call records: those that are open, and those that are missing because their disk is unusable.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -10,39 +10,39 @@ use super::written::last_sids;
 use crate::sinks::store::journal::{Journal, Left};
 use trunkgate_config::Cdr;
 
-/// What could not be opened at the start because of its disk.
+/// Files that could not be opened at the start because of their disk.
 #[derive(Debug, Default)]
 pub(super) struct Missing {
-    /// The configuration of the file and of the journal.
+    /// Configuration of the missing file and journal.
     pub(super) files: Option<Cdr>,
-    /// When they were tried last.
+    /// Time of the last attempt.
     pub(super) tried: Option<Instant>,
-    /// Whether records of an earlier process may wait in the store for the URL, which are not known.
+    /// True if records of an earlier process may wait in the unreadable store.
     pub(super) is_queue_unread: bool,
 }
 
 impl Missing {
-    /// Whether anything is missing.
+    /// Returns whether anything is missing.
     pub(super) fn is_any(&self) -> bool {
         self.files.is_some() || self.is_queue_unread
     }
 }
 
-/// The files of records, as they were opened.
+/// Opened files of call records.
 pub(super) struct Opened {
     pub(super) file: Option<RecordsFile>,
-    /// `None`: its file system has no locks, or another process has it.
+    /// Journal of live calls; `None` if its file system has no locks or another process uses it.
     pub(super) journal: Option<Journal>,
-    /// Calls that an earlier process has left in the journal, and which of them the file has.
+    /// Calls left in the journal by an earlier process, and those of them that are in the file.
     pub(super) left: Vec<Left>,
     pub(super) written: Option<BTreeSet<String>>,
 }
 
 impl Opened {
-    /// Opens them; `journal`: the path of the journal.
+    /// Opens the files; `journal` is the path of the journal.
     ///
     /// # Errors
-    /// The system's, or that they hold other data.
+    /// Returns the system's error, or an error if the files contain other data.
     pub(super) fn open(cdr: &Cdr, journal: &Path) -> io::Result<Opened> {
         let opened = match Journal::open(journal) {
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Unsupported) => {
@@ -60,7 +60,8 @@ impl Opened {
     }
 }
 
-/// Which of the calls that a crash has left may be in the file; `None`: there is none.
+/// Returns the SIDs at the end of the record file, to be compared with the calls left by a crash; `None` if there is no
+/// file or no such call.
 pub(super) fn written(cdr: &Cdr, left: &[Left]) -> io::Result<Option<BTreeSet<String>>> {
     cdr.file.as_ref().filter(|_| !left.is_empty()).map(|file| last_sids(&file.path)).transpose()
 }

@@ -1,5 +1,5 @@
-//! Brings records that wait to the URL: a few at once while it takes them, one at a time and ever more seldom while it
-//! does not.
+//! Sends waiting records to the URL: several concurrently while it accepts them, one at a time with growing intervals
+//! while it does not.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -22,44 +22,44 @@ use trunkgate_system::backoff::Backoff;
 use trunkgate_system::limits::{CDR_AT_ONCE, CDR_PAUSE_SECONDS, CDR_REFUSALS};
 use trunkgate_system::problem::Failure;
 
-/// File of records that the URL does not take, in the directory of the store.
+/// File for records that the URL permanently rejects, in the directory of the store.
 const REFUSED: &str = "refused.jsonl";
-/// Pauses while the endpoint takes nothing, and of a record that it refuses.
+/// Retry intervals while the endpoint rejects everything, and for a single rejected record.
 const PAUSES: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(CDR_PAUSE_SECONDS));
 
-/// The records that wait and where they go, between whoever fills it and whoever empties it.
+/// Waiting records and their destination, shared by the writer and the sender.
 #[derive(Debug)]
 pub(super) struct Outbox {
     store: Store,
-    /// Records that do not wait any more and could not be removed.
+    /// Finished records that could not be removed from the store.
     unremoved: Arc<Mutex<BTreeSet<Ticket>>>,
     inner: Mutex<Inner>,
-    /// There is something new.
+    /// Signals new work.
     woken: Notify,
 }
 
 #[derive(Debug, Default)]
 struct Inner {
     way: Option<(Queue, Arc<Target>)>,
-    /// Records that are under way, whatever has become of the way since.
+    /// Records under way, including those to a previous destination.
     sending: BTreeSet<Ticket>,
-    /// Counts changes of the way: what was begun before is of no account.
+    /// Number of changes of the destination, used to ignore results of earlier requests.
     version: u64,
-    /// Nothing comes any more.
+    /// True if no further records follow.
     ending: bool,
 }
 
-/// Where records are to go.
+/// Destination of records.
 #[derive(Debug)]
 pub(super) struct Way {
     pub(super) target: Arc<Target>,
-    /// How many bytes of them may wait.
+    /// Maximum total size of the waiting records in bytes.
     pub(super) most_bytes: u64,
-    /// What waits in the store; `None`: it is known.
+    /// Records waiting in the store; `None`: already known.
     pub(super) stored: Option<Vec<Stored>>,
 }
 
-/// Records on their way into the store.
+/// Records being written to the store.
 pub(super) struct Queueing {
     sids: BTreeSet<String>,
     bytes: u64,
@@ -73,23 +73,23 @@ impl std::fmt::Debug for Queueing {
 }
 
 impl Queueing {
-    /// Waits until they are there.
+    /// Waits until the records are stored.
     pub(super) async fn stored(&mut self) -> io::Result<Vec<Stored>> {
         (&mut self.stored).await
     }
 }
 
-/// What is to be sent.
+/// Record to be sent.
 struct Letter {
     ticket: Ticket,
     target: Arc<Target>,
     version: u64,
 }
 
-/// What came of it.
+/// Result of sending a record.
 struct Answer {
     ticket: Ticket,
-    /// `None`: it was not in the store.
+    /// Body of the record; `None`: it was not in the store.
     json: Option<Vec<u8>>,
     version: u64,
     outcome: Result<(), Refusal>,
@@ -105,17 +105,17 @@ impl Outbox {
         Outbox { store, unremoved: Arc::default(), inner: Mutex::default(), woken: Notify::new() }
     }
 
-    /// Works with what waits, where there is a way.
+    /// Runs a function on the queue, if there is a destination.
     pub(super) fn with_queue<T>(&self, work: impl FnOnce(&mut Queue) -> T) -> Option<T> {
         self.lock().way.as_mut().map(|(queue, _)| work(queue))
     }
 
-    /// Has records put into the store. Those that there is no room for need not be brought again: their sids.
+    /// Starts to write records to the store. Returns the SIDs of records that exceed the queue and are dropped.
     pub(super) fn begin(&self, records: Vec<Record>, figures: &Figures) -> (Vec<String>, Queueing) {
         let (mut fits, mut lost) = (Vec::new(), Vec::new());
         for record in records {
             let bytes = record.json.len() as u64;
-            // Without a way they need not be brought either.
+            // Without a destination the records are dropped.
             match self.with_queue(|queue| queue.reserve(bytes)) {
                 Some(true) => fits.push(record),
                 Some(false) => {
@@ -131,7 +131,7 @@ impl Outbox {
         (lost, Queueing { sids, bytes, stored })
     }
 
-    /// Records are in the store, or that failed. Gives those that need not be brought again.
+    /// Handles the result of writing records; returns the SIDs of records that need no further attempt.
     pub(super) fn stored(
         &self,
         queueing: &Queueing,
@@ -155,7 +155,7 @@ impl Outbox {
         }
     }
 
-    /// Notes that the store takes, or gives, no records.
+    /// Records that the store refuses access.
     pub(super) fn refused(&self, error: &io::Error, figures: &Figures) {
         figures.url.failures.add(1);
         if figures.store.failed(Failure::of(error, self.store.directory())) {
@@ -163,7 +163,7 @@ impl Outbox {
         }
     }
 
-    /// Another way from now on; what waits goes along.
+    /// Changes the destination; waiting records are kept.
     pub(super) fn change(&self, way: Option<Way>) {
         let mut inner = self.lock();
         let old = inner.way.take().map(|(queue, _)| queue);
@@ -187,7 +187,7 @@ impl Outbox {
         self.woken.notify_one();
     }
 
-    /// Takes over what the store has of an earlier process, which could not be read before.
+    /// Adds stored records of an earlier process that could not be read at the start.
     pub(super) fn restore(&self, stored: Vec<Stored>) {
         let mut inner = self.lock();
         let Inner { way, sending, .. } = &mut *inner;
@@ -201,12 +201,12 @@ impl Outbox {
         self.woken.notify_one();
     }
 
-    /// Whether there is a way.
+    /// Returns whether there is a destination.
     pub(super) fn has_way(&self) -> bool {
         self.lock().way.is_some()
     }
 
-    /// Nothing comes any more.
+    /// Announces that no further records follow.
     pub(super) fn end(&self) {
         self.lock().ending = true;
         self.woken.notify_one();
@@ -222,10 +222,10 @@ impl Outbox {
         Ok(Letter { ticket, target: Arc::clone(target), version })
     }
 
-    /// A record does not wait any more.
+    /// Removes a finished record.
     fn done(&self, ticket: &Ticket) {
         self.with_queue(|queue| queue.done(ticket));
-        // One that cannot be removed is tried again with the next.
+        // A failed removal is retried with the next one.
         let unremoved = Arc::clone(&self.unremoved);
         let mut ids = std::mem::take(&mut *unremoved.lock().unwrap_or_else(PoisonError::into_inner));
         ids.insert(ticket.clone());
@@ -238,7 +238,7 @@ impl Outbox {
         self.store.submit(Commit::Now, move |store| queue::remove(store, &gone), tell);
     }
 
-    /// Puts a record aside that is never taken, for whoever looks after it.
+    /// Appends a permanently rejected record to a file for the operator.
     fn set_aside(&self, ticket: &Ticket, json: &[u8]) -> io::Result<PathBuf> {
         let path = self.store.directory().join(REFUSED);
         let mut lines = Lines::open(&path)?;
@@ -252,7 +252,7 @@ impl Outbox {
     }
 }
 
-/// One record is lost: there is no room for it.
+/// Counts a record that is dropped because the queue is full.
 fn full(figures: &Figures) {
     figures.url.lost.add(1);
     let kept = "full: the oldest records are kept, new ones are not sent";
@@ -261,18 +261,18 @@ fn full(figures: &Figures) {
     }
 }
 
-/// Sends what is in the outbox, until it ends: then what can be sent at once.
+/// Sends waiting records until the outbox ends; then those that need no pause.
 pub(super) struct Sender {
     outbox: Arc<Outbox>,
     figures: Arc<Figures>,
     under_way: JoinSet<Answer>,
     connections: Vec<Connection>,
-    /// Pauses in a row.
+    /// Number of consecutive pauses.
     failures: u32,
     rests: Option<Instant>,
     delivered: u64,
     version: u64,
-    /// It wants no more.
+    /// True if the endpoint permanently rejects all records (410).
     gone: bool,
 }
 
@@ -320,7 +320,7 @@ impl Sender {
         }
     }
 
-    /// Begins what may begin; gives when to look again.
+    /// Starts due requests; returns the time of the next check.
     fn begin(&mut self, now: Instant) -> Option<Instant> {
         loop {
             let at_once = if self.failures > 0 { 1 } else { CDR_AT_ONCE };
@@ -352,7 +352,7 @@ impl Sender {
         let Answer { ticket, json, version, outcome, connection } = answer;
         self.outbox.lock().sending.remove(&ticket);
         if version != self.outbox.lock().version {
-            // Whoever was asked before a reload: that it was taken counts, and nothing else.
+            // Of the result for an earlier destination only success counts.
             match outcome {
                 Ok(()) => self.outbox.done(&ticket),
                 Err(_) => drop(self.outbox.with_queue(|queue| queue.wake(ticket.id))),
@@ -378,7 +378,7 @@ impl Sender {
         self.tell(&refusal);
         self.gone |= refusal == Refusal::Gone;
         let asked = if let Refusal::Answered(_, later) = refusal { later } else { None };
-        // Those that were under way together failed together.
+        // Concurrent requests that fail together count as one failure.
         if self.rests.is_none_or(|at| at <= now) {
             self.failures = self.failures.saturating_add(1);
             self.rests = Some(now + asked.unwrap_or_default().max(pause(self.failures)));
@@ -391,7 +391,7 @@ impl Sender {
         }
     }
 
-    /// The endpoint takes others and not this one.
+    /// Sets a record aside because the endpoint accepts others but not this one.
     fn set_aside(&mut self, ticket: &Ticket, json: &[u8], refusal: &Refusal) {
         match self.outbox.set_aside(ticket, json) {
             Ok(path) => {
@@ -418,7 +418,7 @@ impl Sender {
     }
 }
 
-/// How long after so many attempts in vain.
+/// Returns the pause after this many failed attempts.
 fn pause(attempts: u32) -> Duration {
     PAUSES.pause(attempts, rand::rngs::SysRng.try_next_u32().unwrap_or_default())
 }
@@ -453,7 +453,7 @@ mod tests {
         Sender::new(outbox, Arc::default())
     }
 
-    /// Brings a record; whether it is in the store.
+    /// Hands over a record; returns whether it was stored.
     fn take(sender: &Sender, sid: &str) -> bool {
         let (lost, mut queueing) = sender.outbox.begin(vec![record(sid)], &sender.figures);
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -462,7 +462,7 @@ mod tests {
         lost.is_empty()
     }
 
-    /// The next record that may be sent at that time, and what comes of it.
+    /// Simulates the result of the next record due at a time; returns its SID.
     fn answer(sender: &mut Sender, at: Instant, outcome: Result<(), Refusal>) -> String {
         let Letter { ticket, version, .. } = sender.outbox.next(at).ok().unwrap();
         let sid = ticket.sid.clone();
@@ -481,7 +481,7 @@ mod tests {
         let mut sender = sender(directory.path());
         let late = Instant::now() + Duration::from_secs(86_400);
         assert!(take(&sender, "CA1"));
-        // While nothing is taken it is the endpoint's fault, however often.
+        // While everything is rejected, the endpoint is at fault and no record is set aside.
         for _ in 0..3 * CDR_REFUSALS {
             assert_eq!(answer(&mut sender, late, bad_request()), "CA1");
         }
@@ -505,7 +505,7 @@ mod tests {
             assert!(take(&sender, &format!("CA{n}")));
         }
         let now = Instant::now();
-        // Four under way together fail together.
+        // Four concurrent requests fail together.
         for _ in 0..CDR_AT_ONCE {
             answer(&mut sender, now, Err(Refusal::Unheard("connection refused".to_owned())));
         }

@@ -1,4 +1,4 @@
-//! One record to the endpoint: a signed POST over a connection that is kept for the next one, and what its answer means.
+//! Delivery of one record to the endpoint: a signed POST over a reusable connection, and the meaning of its response.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +23,7 @@ use trunkgate_system::limits::{
 };
 use trunkgate_system::web;
 
-/// Where records are sent.
+/// Endpoint for records.
 #[derive(Debug)]
 pub(super) struct Target {
     url: Url,
@@ -31,17 +31,17 @@ pub(super) struct Target {
     settings: CdrUrl,
 }
 
-/// A connection that has served a request.
+/// Connection that may serve further requests.
 pub(super) type Connection = SendRequest<Full<Bytes>>;
 
-/// Why a record was not taken.
+/// Reason why a record was not accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// There was no answer.
+    /// No response was received.
     Unheard(String),
-    /// This answer, and how long the endpoint wants to be left alone.
+    /// Status of the response, and its Retry-After.
     Answered(StatusCode, Option<Duration>),
-    /// 410: it wants no more of them.
+    /// 410 Gone: the endpoint wants no further records.
     Gone,
 }
 
@@ -59,10 +59,10 @@ impl std::fmt::Display for Refusal {
 }
 
 impl Target {
-    /// What the configuration says; certificates are read now.
+    /// Creates the endpoint of a configuration, and reads its certificates.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// Returns the configuration error.
     pub(super) fn new(settings: CdrUrl) -> Result<Target, String> {
         let url = Url::parse(&settings.url).map_err(|error| error.to_string())?;
         let trust = match &settings.ca {
@@ -73,7 +73,7 @@ impl Target {
         Ok(Target { url, tls: trust.map(web::trusting).transpose()?, settings })
     }
 
-    /// Its address for messages.
+    /// Returns the address for messages.
     pub(super) fn place(&self) -> &str {
         trunkgate_route::url_place(&self.settings.url)
     }
@@ -91,11 +91,11 @@ impl Target {
         if let Some(token) = &self.settings.token {
             request = request.header(AUTHORIZATION, format!("Bearer {}", token.reveal()));
         }
-        // The library's words could hold a header's value.
+        // The library's error text may contain the value of a header.
         request.body(Full::new(Bytes::from(json))).map_err(|_| "invalid `url` or `token`".to_owned())
     }
 
-    /// Sends a record. Also gives the connection, where it can be used again.
+    /// Sends a record. Also returns the connection, if it is reusable.
     pub(super) async fn post(
         &self,
         kept: Option<Connection>,
@@ -115,7 +115,7 @@ impl Target {
         };
         let status = response.status();
         let later = web::retry_after(response.headers(), CDR_RETRY_AFTER_SECONDS);
-        // The record has its answer: what follows decides about the connection alone.
+        // The record has its response; the rest only decides whether the connection is reusable.
         let is_free = async {
             let whole = web::gather(response, CDR_ANSWER_BYTES).await.is_ok_and(|(_, whole)| whole);
             whole && connection.ready().await.is_ok()
@@ -140,7 +140,7 @@ impl Target {
         {
             return Ok((connection, response));
         }
-        // One that was kept may have been closed meanwhile: that is no failure.
+        // A kept connection may have been closed meanwhile, which is not a failure.
         let connect = timeout(Duration::from_secs(CDR_CONNECT_SECONDS), self.connect());
         let mut connection = connect.await.map_err(|_| format!("no connection within {CDR_CONNECT_SECONDS} s"))??;
         let request = self.request(sid, json, clock::now())?;
@@ -152,7 +152,7 @@ impl Target {
         let tls = || self.tls.clone().ok_or_else(|| "no TLS".to_owned());
         let stream = web::connect(&self.url, tls, CDR_ANSWER_BYTES).await?;
         let (connection, driver) = handshake(TokioIo::new(stream)).await.map_err(|error| web::broken(&error))?;
-        // What goes wrong the request is told as well.
+        // The request reports errors of the connection as well.
         tokio::spawn(async { drop(driver.await) });
         Ok(connection)
     }

@@ -1,4 +1,5 @@
-//! Records on their way to the URL. They stand in the store until it has taken them; here is which they are, and when each may be sent.
+//! Queue of records for the URL. Their bodies are in the store until the URL accepts them; the queue has their ids and
+//! due times.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -7,17 +8,17 @@ use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use crate::sinks::store::Record;
 
-/// What is known of the records that wait, in the order in which they are sent.
+/// Waiting records in sending order.
 #[derive(Debug)]
 pub(super) struct Queue {
     most_bytes: u64,
     waiting: BTreeMap<i64, Waiting>,
     bytes: u64,
-    /// Of records that are on their way into the store.
+    /// Bytes reserved for records being written to the store.
     reserved: u64,
 }
 
-/// A record in the store.
+/// Record in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Stored {
     id: i64,
@@ -25,30 +26,30 @@ pub(super) struct Stored {
     bytes: u64,
 }
 
-/// A record that waits.
+/// Waiting record.
 #[derive(Debug)]
 struct Waiting {
     sid: String,
     bytes: u64,
-    /// It is under way.
+    /// True if the record is under way.
     taken: bool,
-    /// Not before this time.
+    /// Earliest time of the next attempt.
     rests: Option<Instant>,
-    /// How often it was sent in vain.
+    /// Number of failed attempts.
     attempts: u32,
-    /// How often of these it was answered, and how many records had been delivered before the first time.
+    /// Number of failed attempts with a response, and the number of delivered records at the first of them.
     refusals: u32,
     delivered: u64,
 }
 
-/// A record to be sent.
+/// Identifies a record to be sent.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Ticket {
     pub(super) id: i64,
     pub(super) sid: String,
 }
 
-/// What of the store waits.
+/// Reads the waiting records of the store.
 pub(super) fn read(store: &Connection) -> rusqlite::Result<Vec<Stored>> {
     let mut rows = store.prepare("SELECT id, sid, length(json) FROM call_record ORDER BY id")?;
     let stored = |row: &Row<'_>| {
@@ -59,7 +60,7 @@ pub(super) fn read(store: &Connection) -> rusqlite::Result<Vec<Stored>> {
     rows.collect()
 }
 
-/// Puts records into the store; gives those that were not in it.
+/// Writes records to the store; returns those that were not in it.
 pub(super) fn add(store: &Connection, records: &[Record]) -> rusqlite::Result<Vec<Stored>> {
     let mut insert = store.prepare("INSERT OR IGNORE INTO call_record (sid, json) VALUES (?1, ?2)")?;
     let mut added = Vec::new();
@@ -72,15 +73,15 @@ pub(super) fn add(store: &Connection, records: &[Record]) -> rusqlite::Result<Ve
     Ok(added)
 }
 
-/// A record of the store.
+/// Reads the body of a record.
 pub(super) fn json(store: &Connection, ticket: &Ticket) -> rusqlite::Result<Option<Vec<u8>>> {
     let mut found = store.prepare("SELECT json FROM call_record WHERE id = ?1 AND sid = ?2")?;
     found.query_row((ticket.id, &ticket.sid), |row| row.get(0)).optional()
 }
 
-/// Takes records out of the store.
+/// Removes records from the store.
 pub(super) fn remove(store: &Connection, tickets: &BTreeSet<Ticket>) -> rusqlite::Result<()> {
-    // A store that was saved after damage may give a number again.
+    // A store recovered from damage may reuse an id.
     let mut remove = store.prepare("DELETE FROM call_record WHERE id = ?1 AND sid = ?2")?;
     tickets.iter().try_for_each(|ticket| remove.execute((ticket.id, &ticket.sid)).map(drop))
 }
@@ -92,17 +93,17 @@ impl Queue {
         queue
     }
 
-    /// The calls whose records wait.
+    /// Returns the SIDs of the waiting records.
     pub(super) fn sids(&self) -> BTreeSet<String> {
         self.waiting.values().map(|waiting| waiting.sid.clone()).collect()
     }
 
-    /// How many wait.
+    /// Returns the number of waiting records.
     pub(super) fn len(&self) -> usize {
         self.waiting.len()
     }
 
-    /// May hold so many bytes from now on.
+    /// Sets the maximum size in bytes.
     pub(super) fn limit(&mut self, most_bytes: u64) {
         self.most_bytes = most_bytes;
     }
@@ -111,22 +112,22 @@ impl Queue {
         self.most_bytes
     }
 
-    /// Whether there is room for so many bytes more, which is kept for them.
+    /// Reserves room for this many bytes, if available.
     pub(super) fn reserve(&mut self, bytes: u64) -> bool {
         let fits = self.bytes + self.reserved + bytes <= self.most_bytes;
         self.reserved += if fits { bytes } else { 0 };
         fits
     }
 
-    /// What was reserved is in the store, see [`Queue::added`], or will not be.
+    /// Releases a reservation when the records are stored (see [`Queue::added`]) or dropped.
     pub(super) fn release(&mut self, bytes: u64) {
         self.reserved = self.reserved.saturating_sub(bytes);
     }
 
-    /// These are in the store now.
+    /// Adds stored records.
     pub(super) fn added(&mut self, stored: Vec<Stored>) {
         for Stored { id, sid, bytes } in stored {
-            // It may be under way.
+            // The record may be under way.
             if self.waiting.get(&id).is_some_and(|known| known.sid == sid) {
                 continue;
             }
@@ -136,7 +137,7 @@ impl Queue {
         }
     }
 
-    /// The first record that may be sent now; else when one may.
+    /// Returns the first record that is due, else the time at which one will be.
     pub(super) fn next(&mut self, now: Instant) -> Result<Ticket, Option<Instant>> {
         let mut soonest: Option<Instant> = None;
         for (&id, waiting) in self.waiting.iter_mut().filter(|(_, waiting)| !waiting.taken) {
@@ -151,7 +152,7 @@ impl Queue {
         Err(soonest)
     }
 
-    /// A record does not wait any more.
+    /// Removes a finished record.
     pub(super) fn done(&mut self, ticket: &Ticket) {
         if self.waiting.get(&ticket.id).is_some_and(|known| known.sid == ticket.sid)
             && let Some(waiting) = self.waiting.remove(&ticket.id)
@@ -160,15 +161,15 @@ impl Queue {
         }
     }
 
-    /// A record is under way already.
+    /// Marks a record as under way.
     pub(super) fn take(&mut self, ticket: &Ticket) {
         let known = self.waiting.get_mut(&ticket.id).filter(|known| known.sid == ticket.sid);
         known.into_iter().for_each(|known| known.taken = true);
     }
 
-    /// A record was not taken: it rests as long as `pause` says of so many attempts. `answered`: there was an answer, and so
-    /// many records had been delivered. Gives how often it was answered so, and how many others were delivered since the
-    /// first time.
+    /// Returns a rejected record to the queue, to rest for the time that `pause` returns for its number of attempts.
+    /// `answered` is the number of delivered records, if the endpoint responded. Returns the number of rejections with
+    /// a response, and the number of other records delivered since the first one.
     pub(super) fn put_back(
         &mut self,
         id: i64,
@@ -186,14 +187,14 @@ impl Queue {
         (waiting.refusals, delivered.saturating_sub(waiting.delivered))
     }
 
-    /// Whoever answers has changed: all may be sent at once, but for those that are under way.
+    /// Makes all records due after a change of the endpoint, except those under way.
     pub(super) fn wake_all(&mut self) {
         for waiting in self.waiting.values_mut() {
             (waiting.rests, waiting.attempts, waiting.refusals) = (None, 0, 0);
         }
     }
 
-    /// A record was sent to somebody who does not count any more, in vain.
+    /// Makes a record due that was sent in vain to a previous endpoint.
     pub(super) fn wake(&mut self, id: i64) {
         self.waiting.get_mut(&id).into_iter().for_each(|waiting| waiting.taken = false);
     }

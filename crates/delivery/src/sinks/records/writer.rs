@@ -1,5 +1,5 @@
-//! Takes records one after the other and brings each to where it belongs. One that the disk does not take is kept, and tried
-//! again.
+//! Record writer: takes records in order and delivers each to its destinations. A record refused by the disk is kept
+//! and retried.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
@@ -32,38 +32,38 @@ use trunkgate_system::limits::{
 use trunkgate_system::problem::Failure;
 use trunkgate_system::text::number;
 
-/// Lost records whose calls are logged.
+/// Maximum number of lost records with a log entry each.
 const LOST_TOLD: usize = 10;
-/// Journal of live calls where records go to a URL alone, in the directory of the store.
+/// Journal of live calls in the directory of the store, used if records go only to a URL.
 const JOURNAL: &str = "calls.live";
 
-/// How long the file is left alone after it took no record.
+/// Pause after the file refused a record.
 const PAUSE: Duration = Duration::from_millis(RECORDS_PAUSE_MILLISECONDS);
 
-/// Where call records go.
+/// Writer of call records.
 pub struct Writer {
     store: Store,
     file: Option<RecordsFile>,
     outbox: Arc<Outbox>,
     journal: Option<Journal>,
     days: DayCounts,
-    /// The list of the API, which has each call too.
+    /// List of ended calls for the API, which also gets each call.
     calls: Arc<CallList>,
-    /// Records that are not yet where they belong, in their order.
+    /// Records with pending destinations, in order.
     waiting: VecDeque<Waiting>,
     waiting_bytes: usize,
-    /// How many of them wait for the file.
+    /// Number of records waiting for the file.
     file_waits: usize,
-    /// Those of them that are on their way into the store, for the URL.
+    /// Records being written to the store for the URL.
     queueing: Option<Queueing>,
-    /// When the file, and the store, last took no record.
+    /// Times of the last refusal by the file and by the store.
     refused: (Option<Instant>, Option<Instant>),
-    /// What could not be opened at the start, and is tried again.
+    /// Files that could not be opened at the start and are retried.
     missing: Missing,
     figures: Arc<Figures>,
 }
 
-/// A record, and where it still has to go.
+/// Record with its pending destinations.
 #[derive(Debug)]
 struct Waiting {
     record: Record,
@@ -72,11 +72,11 @@ struct Waiting {
 }
 
 impl Writer {
-    /// Opens what the configuration names. Calls that a crash cut short get their records now. What cannot be opened because of its disk
-    /// is opened later, unless it `is_required`; records are kept in memory until then.
+    /// Opens the configured files. Calls interrupted by a crash get their records now. Files that cannot be opened
+    /// because of their disk are retried later, unless `is_required`; until then records are kept in memory.
     ///
     /// # Errors
-    /// The system's, or the store's where records wait in it.
+    /// Returns the system's error, or that of the store if records wait in it.
     pub fn open(cdr: &Cdr, store: Store, calls: Arc<CallList>, is_required: bool) -> io::Result<Writer> {
         let is_fatal = |error: &io::Error| is_required || !may_recover(error);
         let figures = Arc::<Figures>::default();
@@ -117,7 +117,7 @@ impl Writer {
         Ok(writer)
     }
 
-    /// Goes on with files that are open now.
+    /// Continues with opened files.
     fn takes(&mut self, opened: Opened) {
         let Opened { file, journal, left, written } = opened;
         self.missing.files = None;
@@ -127,7 +127,7 @@ impl Writer {
         self.take_up(left, written.as_ref());
     }
 
-    /// Notes that the files cannot be opened.
+    /// Records that the files cannot be opened.
     fn misses(&mut self, error: &io::Error, journal: &Path) {
         self.missing.tried = Some(Instant::now());
         let directory = journal.parent().unwrap_or(Path::new(""));
@@ -141,7 +141,7 @@ impl Writer {
         self.note_use();
     }
 
-    /// Opens the files that could not be opened before, unless that was tried just now.
+    /// Retries the missing files, unless just tried.
     fn find_missing(&mut self) {
         if self.missing.tried.is_none_or(|tried| tried.elapsed() >= PAUSE)
             && let Some(cdr) = self.missing.files.take()
@@ -157,7 +157,7 @@ impl Writer {
         }
     }
 
-    /// Whether records go to a file, though it may not be open yet.
+    /// Returns whether a file is configured, open or not.
     fn has_file(&self) -> bool {
         self.file.is_some() || self.missing.files.as_ref().is_some_and(|cdr| cdr.file.is_some())
     }
@@ -167,13 +167,13 @@ impl Writer {
         self.figures.url.used.store(self.outbox.has_way(), Ordering::Relaxed);
     }
 
-    /// Where records are to be sent from now on.
+    /// Changes the URL destination.
     fn goes(&mut self, way: Option<Way>) {
         self.outbox.change(way);
         self.note_use();
     }
 
-    /// Brings what a crash has left to where it is not yet; `written`: what is in the file.
+    /// Delivers the calls left by a crash to their destinations; `written` has those already in the file.
     fn take_up(&mut self, left: Vec<Left>, written: Option<&BTreeSet<String>>) {
         if left.is_empty() {
             return;
@@ -194,22 +194,22 @@ impl Writer {
         self.flush();
     }
 
-    /// What had counted with limits by the day.
+    /// Returns the stored daily counts of limits.
     pub fn day_counts(&self) -> Vec<DayCount> {
         self.days.read()
     }
 
-    /// Returns the list that has each call too.
+    /// Returns the list of ended calls.
     pub fn calls(&self) -> Arc<CallList> {
         Arc::clone(&self.calls)
     }
 
-    /// What is to be told of it.
+    /// Returns the figures for metrics and `status`.
     pub fn figures(&self) -> Arc<Figures> {
         Arc::clone(&self.figures)
     }
 
-    /// Writes and sends until the end is told.
+    /// Writes and sends until it receives the last command.
     pub async fn serve(mut self, mut orders: mpsc::Receiver<ReportOrder>) {
         let sender = tokio::spawn(Sender::new(Arc::clone(&self.outbox), self.figures()).run());
         let mut retries = interval(PAUSE);
@@ -262,7 +262,7 @@ impl Writer {
         let _ = timeout(farewell, self.finish()).await;
         self.account();
         self.outbox.end();
-        // What is not sent is in the store.
+        // Unsent records are in the store.
         let _ = timeout(farewell, sender).await;
     }
 
@@ -278,7 +278,7 @@ impl Writer {
         }
     }
 
-    /// Brings what is left to where it belongs; what does not get there is in the journal.
+    /// Delivers the remaining records; those that cannot be delivered are in the journal.
     async fn finish(&mut self) {
         self.calls.finish();
         self.refused = (None, None);
@@ -293,7 +293,7 @@ impl Writer {
         }
     }
 
-    /// Says what becomes of the records that are not where they belong.
+    /// Logs the state of the undelivered records.
     fn account(&mut self) {
         if self.waiting.is_empty() {
             return;
@@ -331,10 +331,10 @@ impl Writer {
         if !to_file && !to_url {
             return;
         }
-        // In its order: behind those that the file has not taken.
+        // In order: after those that the file has refused.
         let is_next = self.file_waits == 0;
         if to_file && !to_url && is_next && self.write(&record) {
-            // It has gone where it belongs in one step: the journal need not know more than that.
+            // The record is complete in one step, so the journal only needs its removal.
             return self.cross_out(&record.sid);
         }
         self.note(&record.sid, |journal| journal.close(&record));
@@ -346,14 +346,14 @@ impl Writer {
         self.flush();
     }
 
-    /// Whether the file takes a record.
+    /// Writes a record to the file; returns whether the file accepted it.
     fn write(&mut self, record: &Record) -> bool {
         let is_taken = self.file.as_mut().is_some_and(|file| write(file, record, &self.figures));
         self.refused.0 = (!is_taken).then(Instant::now);
         is_taken
     }
 
-    /// The oldest are kept where not all can be.
+    /// Keeps an undelivered record; if too many are kept, the new one is lost.
     fn keep(&mut self, one: Waiting) {
         if self.waiting.len() >= RECORDS_KEPT || self.waiting_bytes + one.record.json.len() > RECORDS_KEPT_BYTES {
             self.figures.file.lost.add(u64::from(one.to_file));
@@ -366,7 +366,7 @@ impl Writer {
         self.waiting.push_back(one);
     }
 
-    /// Brings what waits to where it belongs, as far as the disk takes it.
+    /// Delivers the waiting records as far as the disk accepts them.
     fn flush(&mut self) {
         let rests = |since: Option<Instant>| since.is_some_and(|since| since.elapsed() < PAUSE);
         if self.queueing.is_none() && !rests(self.refused.1) {
@@ -380,7 +380,7 @@ impl Writer {
                 file_rests = one.to_file;
                 self.refused.0 = file_rests.then(Instant::now);
                 if let (false, true, Some(journal)) = (one.to_file, one.to_url, &mut self.journal) {
-                    // Where that fails a start looks for it in the file.
+                    // If this fails, the next start looks for the record in the file.
                     let _ = journal.file(&one.record.sid);
                 }
             }
@@ -401,7 +401,7 @@ impl Writer {
         }
     }
 
-    /// Has what waits for the URL put into the store.
+    /// Writes records waiting for the URL to the store.
     fn queue(&mut self) {
         let records: Vec<Record> =
             self.waiting.iter().filter(|one| one.to_url).take(STORE_BATCH).map(|one| one.record.clone()).collect();
@@ -413,7 +413,7 @@ impl Writer {
         self.queueing = Some(queueing);
     }
 
-    /// What an earlier process has left in the store for the URL was read, or not.
+    /// Handles the result of reading an earlier process's records for the URL.
     fn restored(&mut self, stored: io::Result<Vec<Stored>>) {
         match stored {
             Ok(stored) => {
@@ -427,7 +427,7 @@ impl Writer {
         }
     }
 
-    /// What was put into the store is there, or not; then what came meanwhile is.
+    /// Handles the result of writing to the store, then writes the records that arrived meanwhile.
     fn stored(&mut self, (queueing, stored): (Queueing, io::Result<Vec<Stored>>)) {
         self.refused.1 = stored.is_err().then(Instant::now);
         if let Some(sids) = self.outbox.stored(&queueing, stored, &self.figures) {
@@ -444,23 +444,23 @@ impl Writer {
         self.note(sid, |journal| journal.end(sid));
     }
 
-    /// Writes into the journal, where there is one.
+    /// Writes to the journal, if there is one.
     fn note(&mut self, sid: &str, write: impl FnOnce(&mut Journal) -> io::Result<()>) {
         if let Some(Err(error)) = self.journal.as_mut().map(write) {
-            // Where the disk is full the file says so, once.
+            // A full disk is reported by the file, once.
             tracing::debug!(call = %sid, reason = "cdr_failed", "journal of live calls not written: {error}");
         }
     }
 
-    /// Opens the files anew; the journal goes along to another path. What can fail comes first: all is changed, or
-    /// nothing is.
+    /// Reopens the files; the journal may move to another path. Steps that can fail come first, so that either
+    /// everything changes or nothing.
     async fn change(&mut self, cdr: &Cdr, needs_store: bool) -> io::Result<()> {
-        // A store that takes nothing already is reported, and no reason against another configuration.
+        // A failing store is already reported, and does not prevent a reload.
         if needs_store && !self.store.health().is_failing() {
             in_time(self.store.run(Commit::Now, |_| Ok(()))).await?;
         }
         let Some(path) = self.journal_path(cdr) else {
-            // Calls of now are not cut short where records are wanted again later.
+            // If records are enabled again later, today's calls must not count as interrupted.
             if let Some(Err(error)) = self.journal.take().map(Journal::forget) {
                 tracing::warn!(reason = "cdr_failed", "the journal of live calls stays: {error}");
             }
@@ -471,7 +471,7 @@ impl Writer {
             return Ok(());
         };
         let way = match &cdr.url {
-            // What waits is known.
+            // The waiting records are already known.
             Some(url) if self.outbox.has_way() => Some(way(url, None)?),
             Some(url) => Some(way(url, Some(in_time(self.store.run(Commit::Now, queue::read)).await?))?),
             None => None,
@@ -494,7 +494,7 @@ impl Writer {
             Some(_) | None => None,
         };
         let written = written(cdr, &left)?;
-        // Beside the same file is the same journal: one of the two fails at most.
+        // The same file has the same journal, so at most one of the two can fail.
         if let (Some(file), Some(settings)) = (kept, &cdr.file) {
             file.change(settings.clone())?;
         }
@@ -513,7 +513,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Has records that wait go where there is a way to.
+    /// Removes destinations that no longer exist from the waiting records.
     fn settle_waiting(&mut self) {
         let (has_file, has_way) = (self.has_file(), self.outbox.has_way());
         for one in &mut self.waiting {
@@ -521,7 +521,8 @@ impl Writer {
         }
     }
 
-    /// Whether files that were missing are named again and cannot be opened now either: a reload need not fail for them.
+    /// Returns whether missing files are configured again and still cannot be opened; then the reload succeeds
+    /// nevertheless.
     fn stays_missing(&mut self, cdr: &Cdr, journal: &Path) -> bool {
         let is_same = self.missing.files.as_ref().is_some_and(|old| self.journal_path(old).as_deref() == Some(journal));
         if !is_same {
@@ -532,7 +533,7 @@ impl Writer {
         self.missing.files.is_some()
     }
 
-    /// Beside the file; without one beside the store.
+    /// Returns the path of the journal: beside the record file, else in the directory of the store.
     fn journal_path(&self, cdr: &Cdr) -> Option<PathBuf> {
         match (&cdr.file, &cdr.url) {
             (Some(file), _) => {
@@ -546,13 +547,13 @@ impl Writer {
     }
 }
 
-/// What the store says, if it does so while calls can wait for their lines in the journal.
+/// Waits for the store, within the time that calls can wait for their journal lines.
 async fn in_time<T>(asked: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     let patience = Duration::from_secs(STORE_PATIENCE_SECONDS);
     timeout(patience, asked).await.unwrap_or_else(|_| Err(io::Error::other("the store does not answer")))
 }
 
-/// Waits until what is on its way into the store is there.
+/// Waits for the records being written to the store.
 async fn next_stored(queueing: &mut Option<Queueing>) -> (Queueing, io::Result<Vec<Stored>>) {
     let stored = match queueing {
         Some(queueing) => queueing.stored().await,
@@ -564,10 +565,10 @@ async fn next_stored(queueing: &mut Option<Queueing>) -> (Queueing, io::Result<V
     }
 }
 
-/// What of the store waits for the URL, as it is being read.
+/// Pending read of the stored records for the URL.
 type Reading = Pin<Box<dyn Future<Output = io::Result<Vec<Stored>>> + Send>>;
 
-/// Waits until it is read.
+/// Waits for the pending read.
 async fn next_read(reading: &mut Option<Reading>) -> io::Result<Vec<Stored>> {
     let read = match reading {
         Some(reading) => reading.await,
@@ -577,7 +578,7 @@ async fn next_read(reading: &mut Option<Reading>) -> io::Result<Vec<Stored>> {
     read
 }
 
-/// Whether the file takes a record; tells it where that changes.
+/// Writes a record to the file; returns whether it was accepted, and logs a change of that state.
 fn write(file: &mut RecordsFile, record: &Record, figures: &Figures) -> bool {
     let Err(error) = file.write(record, clock::now()) else { return true };
     if figures.file.failed(Failure::of(&error, file.directory())) {
@@ -589,7 +590,7 @@ fn write(file: &mut RecordsFile, record: &Record, figures: &Figures) -> bool {
     false
 }
 
-/// The way to the URL, and what waits in the store where that is not known.
+/// Returns the destination of a URL, with the records waiting in the store if unknown.
 fn way(url: &CdrUrl, stored: Option<Vec<Stored>>) -> io::Result<Way> {
     let target = Target::new(url.clone()).map_err(|what| io::Error::other(format!("[cdr] url: {what}")))?;
     Ok(Way { target: Arc::new(target), most_bytes: url.most_waiting, stored })

@@ -1,4 +1,4 @@
-//! What is due in the queue of texts, and why some of it is not sent at all.
+//! Due texts of the queue, and reasons for texts that are not sent.
 
 use std::collections::HashSet;
 
@@ -11,27 +11,27 @@ use super::texts::{Bounds, Doubt, Ended, millis, time};
 use trunkgate_config::permits;
 use trunkgate_system::limits::SMS_DAY_SECONDS;
 
-/// What a request may be made for: nothing to a recipient of whom another text is under way or in doubt, so that what is found
-/// there belongs to that one; and nothing by a service that is not configured.
+/// Condition for texts that may be requested: their service is configured, and no other text to the recipient is under
+/// way or in doubt, so that a message found there belongs to that one.
 pub(super) const FREE: &str = "state IN (1, 3) AND (state = 3 OR NOT EXISTS (
     SELECT 1 FROM sms AS other WHERE other.recipient = sms.recipient AND other.state IN (2, 3)))
     AND (channel = 2 AND :service OR channel <> 2 AND :twilio)";
-/// Texts that wait for a service that is not configured any more.
+/// Condition for texts waiting for a service that is no longer configured.
 const STRANDED: &str = "state IN (1, 3) AND NOT (channel = 2 AND :service OR channel <> 2 AND :twilio)";
 
-/// A row of what is ready.
+/// Row of a due text.
 pub(super) struct Ready {
     pub(super) call: String,
     pub(super) channel: Channel,
     pub(super) message: Message,
     pub(super) tries: u32,
-    /// Time after which it is not sent, if it has one of its own.
+    /// Expiry of this text, if it has its own.
     pub(super) expires: Option<i64>,
     pub(super) created: i64,
     pub(super) doubt: Option<Doubt>,
 }
 
-/// What is due now, the oldest first.
+/// Returns the due texts, oldest first.
 pub(super) fn ready(store: &Connection, now: Timestamp, bounds: &Bounds, most: usize) -> rusqlite::Result<Vec<Ready>> {
     let mut rows = store.prepare(&format!(
         "SELECT call, recipient, sender, body, tries, created, state = 3, asked, doubted, channel, expires FROM sms
@@ -53,7 +53,7 @@ pub(super) fn ready(store: &Connection, now: Timestamp, bounds: &Bounds, most: u
     rows.collect()
 }
 
-/// Texts without a service whose time is over, and how each ends.
+/// Returns expired texts without a service, each with its result.
 pub(super) fn stranded(
     store: &Connection,
     now: Timestamp,
@@ -72,7 +72,7 @@ pub(super) fn stranded(
     rows.query_map(values, |row| Ok((row.get(0)?, ended(row.get(1)?))))?.collect()
 }
 
-/// Returns how many texts wait without a service, and the time of the oldest.
+/// Returns the number of texts without a service, and the time of the oldest.
 pub(super) fn all_stranded(store: &Connection, bounds: &Bounds) -> rusqlite::Result<(u64, Option<Timestamp>)> {
     let mut rows = store.prepare(&format!("SELECT count(*), min(created) FROM sms WHERE {STRANDED}"))?;
     rows.query_row(named_params! { ":twilio": bounds.twilio, ":service": bounds.service }, |row| {
@@ -81,7 +81,7 @@ pub(super) fn all_stranded(store: &Connection, bounds: &Bounds) -> rusqlite::Res
     })
 }
 
-/// Why a text is not sent at all.
+/// Returns the reason why a text is not sent.
 pub(super) fn why_not(
     store: &Connection,
     now: Timestamp,
@@ -90,7 +90,7 @@ pub(super) fn why_not(
 ) -> rusqlite::Result<Option<Ended>> {
     let (channel, recipient) = (text.channel, text.message.to.as_str());
     let is_old = millis(now) - text.created > bounds.expires * 1_000 && bounds.expires > 0;
-    // One that may have been sent is looked up for longer.
+    // A text that may have been sent is looked up beyond its expiry.
     let limit = text.expires.filter(|_| text.doubt.is_none());
     if is_old || limit.is_some_and(|expires| expires < millis(now)) {
         return Ok(Some(Ended::Expired));
@@ -99,7 +99,7 @@ pub(super) fn why_not(
     if out.query_row([recipient], |_| Ok(())).optional()?.is_some() {
         return Ok(Some(Ended::OptedOut));
     }
-    // The recipients of texts that were not requested are bounded by their route; the rest bounds these alone.
+    // Recipients of API messages are limited by `allow_prefixes`; the other limits apply only to texts after calls.
     if channel != Channel::Call {
         return Ok((!permits(&bounds.allow_prefixes, recipient)).then_some(Ended::Refused));
     }
@@ -121,7 +121,7 @@ pub(super) fn why_not(
     Ok(None)
 }
 
-/// Sids of messages to a recipient that belong to calls already.
+/// Returns the SIDs of messages to a recipient that belong to known calls.
 pub(super) fn sids(store: &Connection, recipient: &str) -> rusqlite::Result<HashSet<String>> {
     let mut rows = store.prepare("SELECT sid FROM sms WHERE recipient = ?1 AND sid IS NOT NULL")?;
     let rows = rows.query_map([recipient], |row| row.get(0))?;

@@ -1,5 +1,6 @@
-//! Messages that leave only once the text of their call is kept: whoever has been told that its call rings, or has failed, gets
-//! its text, were the edge killed in that very moment. Nothing else waits for it, and not for long.
+//! SIP messages held until the text of their call is stored, so that a party that received ringing or a failure
+//! response gets its text even if the edge is killed at that moment. Only these messages wait, and only for a short
+//! time.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -11,51 +12,52 @@ use trunkgate_sip::Transmit;
 use super::SmsOrder;
 use trunkgate_system::limits::SMS_HELD_MILLISECONDS;
 
-/// Whoever sends texts could not be told of one.
+/// The text could not be handed over, because the queue is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Untold;
 
-/// The signalling loop's side of the texts.
+/// Signalling loop's handle to the text thread.
 #[derive(Debug)]
 pub struct Desk {
     pub(super) orders: mpsc::Sender<SmsOrder>,
-    /// Number of the last text that is kept.
+    /// Number of the last stored text.
     pub kept: watch::Receiver<u64>,
-    /// Messages that wait for that.
+    /// SIP messages waiting for a stored text.
     pub held: Held,
 }
 
 impl Desk {
-    /// Hands over what a call says of its text; the number of one that is to be kept, which the messages of its call wait for.
+    /// Hands over a command of a call; returns the number of a text to be stored, for which the messages of the call
+    /// wait.
     pub fn hand_over(&mut self, news: SmsNews) -> Result<Option<u64>, Untold> {
         let number = matches!(news, SmsNews::Send(_) | SmsNews::Watch(_)).then(|| self.held.number());
         self.orders.try_send(SmsOrder::News(news, number)).map(|()| number).map_err(|_| Untold)
     }
 }
 
-/// What waits, in the order in which it was held.
+/// Held messages in order.
 #[derive(Debug, Default)]
 pub struct Held {
     waiting: VecDeque<(u64, Instant, Vec<Transmit>)>,
-    /// Number of the last text that was handed over.
+    /// Number of the last text handed over.
     last: u64,
 }
 
 impl Held {
-    /// The number of a text that is handed over now.
+    /// Returns the number for a new text.
     fn number(&mut self) -> u64 {
         self.last += 1;
         self.last
     }
-    /// Holds messages until the text with this number is kept.
+    /// Holds messages until the text with this number is stored.
     pub fn hold(&mut self, now: Instant, number: u64, messages: Vec<Transmit>) {
         self.waiting.push_back((number, now + Duration::from_millis(SMS_HELD_MILLISECONDS), messages));
     }
-    /// When somebody has waited for long enough.
+    /// Returns the time at which the first messages are released at the latest.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.waiting.front().map(|(_, until, _)| *until)
     }
-    /// The next messages that may leave: every text up to `kept` is kept.
+    /// Returns the next messages to be released: all texts up to `kept` are stored.
     pub fn released(&mut self, now: Instant, kept: u64) -> Option<Vec<Transmit>> {
         let (number, until, _) = self.waiting.front()?;
         if *number > kept && *until > now {

@@ -1,4 +1,4 @@
-//! Messages of the API in the store: sent ones, received ones, and the states that they reach.
+//! Messages of the API in the store: sent and received ones, with their states.
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
@@ -10,30 +10,30 @@ use trunkgate_system::limits::{
     MESSAGE_LOOP_SECONDS, MESSAGE_REPLIES, MESSAGES_KEPT, MESSAGES_KEPT_SECONDS, MESSAGES_QUEUED,
 };
 
-/// Error of a message whose failure nothing explains: Twilio's "unknown error".
+/// Error code of a message that failed for an unknown reason: Twilio's "unknown error".
 const UNKNOWN_ERROR: u32 = 30_008;
-/// Error of a message that could not be sent in time: Twilio's "validity period expired".
+/// Error code of an expired message: Twilio's "validity period expired".
 const EXPIRED: u32 = 30_036;
-/// Error of a message to a recipient that has opted out.
+/// Error code of a message to a recipient that opted out.
 const OPTED_OUT: u32 = 21_610;
-/// Error of a reply beyond those that may be sent in a while: Twilio's "SMS send rate limit exceeded".
+/// Error code of a reply beyond the loop limit: Twilio's "SMS send rate limit exceeded".
 const LOOP: u32 = 14_107;
 
 /// Origin of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
-    /// A sender outside.
+    /// Message received from outside.
     Inbound = 0,
-    /// A request.
+    /// Message sent by an API request.
     Api = 1,
-    /// The reply to one from outside.
+    /// Reply to a received message.
     Reply = 2,
 }
 
 impl Direction {
     const ALL: [Direction; 3] = [Direction::Inbound, Direction::Api, Direction::Reply];
 
-    /// Twilio's word.
+    /// Returns the name used by Twilio.
     pub const fn as_str(self) -> &'static str {
         match self {
             Direction::Inbound => "inbound",
@@ -46,17 +46,17 @@ impl Direction {
 /// State of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
-    /// Of a message to the edge; nothing else comes of it.
+    /// Received by the edge; a final state.
     Received,
-    /// Waits for its turn.
+    /// Waiting to be sent.
     Queued,
-    /// Taken by the service that sends it.
+    /// Accepted by the sending service.
     Sent,
-    /// Confirmed by the recipient's carrier.
+    /// Delivery confirmed by the recipient's carrier.
     Delivered,
-    /// Refused by the recipient's carrier.
+    /// Rejected by the recipient's carrier.
     Undelivered,
-    /// Not taken by the service that sends it.
+    /// Rejected by the sending service.
     Failed,
 }
 
@@ -64,7 +64,7 @@ impl Status {
     const ALL: [Status; 6] =
         [Status::Received, Status::Queued, Status::Sent, Status::Delivered, Status::Undelivered, Status::Failed];
 
-    /// Twilio's word.
+    /// Returns the name used by Twilio.
     pub const fn as_str(self) -> &'static str {
         match self {
             Status::Received => "received",
@@ -76,7 +76,7 @@ impl Status {
         }
     }
 
-    /// Finds a state by Twilio's word; what is between the others is none of its own.
+    /// Returns the state for a name used by Twilio; intermediate states map to the preceding one.
     pub fn of(word: &str) -> Option<Status> {
         match word {
             "accepted" | "sending" => Some(Status::Queued),
@@ -85,7 +85,7 @@ impl Status {
         }
     }
 
-    /// Place on the way of a message; it goes forwards only.
+    /// Returns the position in the order of states; a message only advances.
     const fn rank(self) -> u8 {
         match self {
             Status::Queued => 0,
@@ -95,30 +95,30 @@ impl Status {
     }
 }
 
-/// A message.
+/// Message of the API.
 #[derive(Clone, PartialEq, Eq)]
 pub struct KeptMessage {
     /// SID of the message.
     pub sid: String,
     /// Direction of the message.
     pub direction: Direction,
-    /// E.164; `None` where a messaging service chooses it.
+    /// Sender in E.164; `None` if a messaging service selects it.
     pub from: Option<String>,
-    /// SID of that service.
+    /// SID of the messaging service.
     pub service: Option<String>,
-    /// E.164.
+    /// Recipient in E.164.
     pub to: String,
     /// Text of the message.
     pub body: String,
     /// Status of the message.
     pub status: Status,
-    /// Twilio's error code.
+    /// Error code of Twilio.
     pub error: Option<u32>,
-    /// Receiver of its states.
+    /// Receiver of status callbacks.
     pub callback: Option<String>,
-    /// Time at which it was queued or came in.
+    /// Time at which it was queued or received.
     pub created: Timestamp,
-    /// Time at which it was taken by the service.
+    /// Time at which the service accepted it.
     pub sent: Option<Timestamp>,
     /// Time of the last change.
     pub updated: Timestamp,
@@ -145,46 +145,46 @@ impl KeptMessage {
         })
     }
 
-    /// Place in a list, whose first is the greatest.
+    /// Returns the sort key in lists, in descending order.
     pub fn order(&self) -> String {
         format!("{:015}{}", millis(self.created), self.sid)
     }
 
-    /// Sender as the queue has it: a number or a messaging service.
+    /// Returns the sender for the queue: a number or a messaging service.
     fn sender(&self) -> &str {
         self.from.as_deref().or(self.service.as_deref()).unwrap_or_default()
     }
 }
 
-/// Columns in the order in which [`KeptMessage::of`] reads them.
+/// Columns in the order read by [`KeptMessage::of`].
 const COLUMNS: &str =
     "sid, direction, sender, service, recipient, body, status, error, callback, created, sent, updated";
 
-/// Conditions of a list.
+/// Filter for a list.
 #[derive(Debug, Clone, Default)]
 pub struct MessageFilter {
-    /// Recipient.
+    /// Recipient to match.
     pub to: Option<String>,
-    /// Sender.
+    /// Sender to match.
     pub from: Option<String>,
-    /// When it was sent: first and last moment.
+    /// Range of the sending time, inclusive.
     pub sent: Option<(Timestamp, Timestamp)>,
-    /// Place of the entry that the page begins behind.
+    /// Sort key of the message that precedes the page.
     pub behind: Option<String>,
 }
 
-/// What came of queueing a message; where it is not queued, nothing is kept.
+/// Result of queueing a message. A message that is not queued is not stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Queued {
-    /// It waits for its turn.
+    /// The message was queued.
     Done,
-    /// Its recipient has opted out.
+    /// The recipient has opted out.
     OptedOut,
-    /// Too many wait.
+    /// The queue is full.
     Full,
 }
 
-/// Keeps a message and has it wait for its turn; it is not sent later than `expires`.
+/// Stores a message and queues it, to be sent before `expires`.
 pub fn queue(
     store: &Connection,
     message: &KeptMessage,
@@ -194,7 +194,7 @@ pub fn queue(
     queue_among(store, message, (channel, expires), MESSAGES_QUEUED)
 }
 
-/// Does so where fewer than `most` wait.
+/// Queues a message if fewer than `most` wait.
 fn queue_among(
     store: &Connection,
     message: &KeptMessage,
@@ -247,7 +247,7 @@ pub fn find(store: &Connection, sid: &str) -> rusqlite::Result<Option<KeptMessag
     store.prepare(&select)?.query_row([sid], KeptMessage::of).optional()
 }
 
-/// Lists messages, the newest first.
+/// Returns a page of messages, newest first.
 pub fn list(store: &Connection, filter: &MessageFilter, most: usize) -> rusqlite::Result<Vec<KeptMessage>> {
     let behind = filter.behind.as_deref().and_then(|key| key.split_at_checked(15));
     let (created, sid) = behind.map_or((i64::MAX, ""), |(created, sid)| (created.parse().unwrap_or(0), sid));
@@ -271,18 +271,18 @@ pub fn list(store: &Connection, filter: &MessageFilter, most: usize) -> rusqlite
     rows.query_map(values, KeptMessage::of)?.collect()
 }
 
-/// A message to the edge whose webhook is still to be requested.
+/// Received message with a pending webhook request.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Inbound {
     /// Row in the store.
     pub id: i64,
-    /// The message.
+    /// Received message.
     pub message: KeptMessage,
-    /// Wish that its text expresses, in Twilio's word.
+    /// Opt-out keyword in its text, as named by Twilio.
     pub opt_out: Option<String>,
 }
 
-/// Keeps a message to the edge, by the SID that its service gave it. `false`: it came before.
+/// Stores a received message with the SID of its service. Returns false for a duplicate.
 pub fn receive(
     store: &Connection,
     message: &KeptMessage,
@@ -302,18 +302,18 @@ pub fn receive(
     Ok(true)
 }
 
-/// Place of such a message in the store.
+/// Position of a received message in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
     /// Row in the store.
     pub id: i64,
     /// Number of the sender.
     pub sender: String,
-    /// Number that it was sent to.
+    /// Number that received it.
     pub number: String,
 }
 
-/// Returns places behind one, in order.
+/// Returns positions after a given one, in order.
 pub fn places(store: &Connection, behind: i64, most: usize) -> rusqlite::Result<Vec<Place>> {
     let mut rows = store.prepare(
         "SELECT waiting.id, coalesce(waiting.sender, ''), coalesce(message.recipient, '')
@@ -324,7 +324,7 @@ pub fn places(store: &Connection, behind: i64, most: usize) -> rusqlite::Result<
     rows.query_map(params![behind, i64::try_from(most).unwrap_or(i64::MAX)], place)?.collect()
 }
 
-/// Finds the message at a place; `None`: it was deleted, or its webhook has been requested.
+/// Returns the message at a position; `None` if it was deleted or its webhook has been requested.
 pub fn inbound(store: &Connection, id: i64) -> rusqlite::Result<Option<Inbound>> {
     let mut found = store.prepare("SELECT message, opt_out FROM message_inbound WHERE id = ?1")?;
     let found = found.query_row([id], |row| Ok((row.get::<_, String>(0)?, row.get(1)?))).optional()?;
@@ -339,15 +339,15 @@ pub fn inbound(store: &Connection, id: i64) -> rusqlite::Result<Option<Inbound>>
 /// Replies that were not queued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Withheld {
-    /// Their recipients opted out.
+    /// Replies to recipients that opted out.
     pub opted_out: usize,
-    /// There were too many to their recipients; they have failed.
+    /// Replies beyond the loop limit; stored as failed.
     pub looped: usize,
-    /// Too many messages wait.
+    /// Replies dropped because the queue was full.
     pub full: usize,
 }
 
-/// Notes that the webhook of a message is done with, and queues its replies.
+/// Completes the webhook of a message and queues its replies.
 pub fn settle_inbound(
     store: &Connection,
     id: i64,
@@ -373,7 +373,8 @@ pub fn settle_inbound(
     Ok(withheld)
 }
 
-/// Whether a reply is one too many from its number to its recipient, as where two programs answer each other.
+/// Returns whether a reply exceeds the loop limit for its sender and recipient, which prevents two programs from
+/// answering each other endlessly.
 fn is_loop(store: &Connection, reply: &KeptMessage) -> rusqlite::Result<bool> {
     let since = millis(reply.created) - MESSAGE_LOOP_SECONDS * 1_000;
     let mut replies = store.prepare(
@@ -385,19 +386,19 @@ fn is_loop(store: &Connection, reply: &KeptMessage) -> rusqlite::Result<bool> {
     Ok(count >= MESSAGE_REPLIES)
 }
 
-/// What came of a request to delete a message.
+/// Result of deleting a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Removed {
-    /// It is done.
+    /// The message was deleted.
     Done,
-    /// There is no such message.
+    /// The message does not exist.
     #[default]
     Unknown,
-    /// It is still on its way.
+    /// The message is still being sent.
     UnderWay,
 }
 
-/// Removes a message that is no longer on its way to the service that sends it.
+/// Deletes a message that is no longer waiting to be sent.
 pub fn remove(store: &Connection, sid: &str) -> rusqlite::Result<Removed> {
     match find(store, sid)? {
         None => Ok(Removed::Unknown),
@@ -410,16 +411,16 @@ pub fn remove(store: &Connection, sid: &str) -> rusqlite::Result<Removed> {
     }
 }
 
-/// State that a message has reached.
+/// State reported for a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reached {
     /// Status of the message.
     pub status: Status,
-    /// Twilio's error code.
+    /// Error code of Twilio.
     pub error: Option<u32>,
 }
 
-/// Notes what a service reports of a message, by its SID or by the service's. `false`: there is no such message.
+/// Stores a state reported by a service, by our or the service's SID. Returns false for an unknown message.
 pub fn report(store: &Connection, now: Timestamp, sid: &str, reached: Reached) -> rusqlite::Result<bool> {
     let mut found = store.prepare("SELECT sid FROM message WHERE sid = ?1 OR provider = ?1")?;
     let found: Option<String> = found.query_row([sid], |row| row.get(0)).optional()?;
@@ -428,7 +429,7 @@ pub fn report(store: &Connection, now: Timestamp, sid: &str, reached: Reached) -
     Ok(true)
 }
 
-/// Notes how the queue is done with a message: nothing where it was a text of another kind.
+/// Stores the result of a queued message; ignores texts of another kind.
 pub(super) fn ended(
     store: &Connection,
     now: Timestamp,
@@ -450,14 +451,14 @@ pub(super) fn ended(
     advance(store, now, sid, reached)
 }
 
-/// Has a message reach a state, and its receiver hear of it: each state once, forwards only.
+/// Advances a message to a state and queues the status callback; each state once, only forwards.
 fn advance(store: &Connection, now: Timestamp, sid: &str, reached: Reached) -> rusqlite::Result<()> {
     let Some(message) = find(store, sid)? else { return Ok(()) };
     if reached.status.rank() <= message.status.rank() {
         return Ok(());
     }
     let (status, error) = (reached.status.as_str(), reached.error.or(message.error));
-    // A service that reports a delivery has sent it, whatever came of the answer to the request.
+    // A service that reports a delivery has sent the message, whatever its response to the request was.
     let sent = if reached.status == Status::Failed { None } else { Some(millis(now)) };
     store
         .prepare("UPDATE message SET status = ?2, error = ?3, sent = coalesce(sent, ?4), updated = ?5 WHERE sid = ?1")?
@@ -465,7 +466,7 @@ fn advance(store: &Connection, now: Timestamp, sid: &str, reached: Reached) -> r
     if message.callback.is_some() { reports::add(store, now, sid, (status, error)) } else { Ok(()) }
 }
 
-/// Forgets old messages, and the oldest of too many.
+/// Removes old messages, and the oldest ones beyond the limit.
 pub(super) fn forget(store: &Connection, now: Timestamp) -> rusqlite::Result<()> {
     let before = millis(now) - MESSAGES_KEPT_SECONDS * 1_000;
     store.execute("DELETE FROM message WHERE created < ?1 AND status <> 'queued'", [before])?;
@@ -505,7 +506,7 @@ mod tests {
         }
     }
 
-    /// Runs something on a store with three messages that wait.
+    /// Runs a function on a store with three waiting messages.
     fn on_store<T: Send + 'static>(work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static) -> T {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::start(DataDirectory::of(directory.path())).unwrap();

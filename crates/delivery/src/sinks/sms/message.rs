@@ -1,8 +1,8 @@
-//! Requests to Twilio's Messages and what their answers mean.
+//! Requests to Twilio's Messages resource, and the meaning of their responses.
 //!
-//! Sending a text is not idempotent there, and has no key that would make it so (Twilio, error 20500): after silence or a 5xx
-//! nobody knows whether it was taken. So it is looked up before it is sent again: a message to the same recipient, with the
-//! same text, made since, whose sid belongs to no other call.
+//! Sending is not idempotent there, and has no idempotency key (Twilio, error 20500): without a response, or after 5xx,
+//! it is unknown whether a message was accepted. It is therefore looked up before it is sent again: a message to the
+//! same recipient with the same text, created since, with a SID that belongs to no other call.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -24,12 +24,12 @@ use trunkgate_config::{Sms, is_service};
 use trunkgate_system::limits::{SMS_COMPLAINT_CHARACTERS, SMS_LISTED, SMS_RETRY_AFTER_SECONDS};
 pub(crate) use trunkgate_system::web::{self, Answer, Fault};
 
-/// A message cannot be sent to somebody who has answered STOP: Twilio's own list.
+/// Twilio's error code for a recipient on its own opt-out list (STOP).
 const OPTED_OUT: u32 = 21_610;
-/// How far Twilio's clock and ours may differ, in seconds.
+/// Maximum difference between Twilio's clock and ours, in seconds.
 const CLOCKS_SECONDS: i64 = 300;
 
-/// A message that is to be sent.
+/// Message to be sent.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Message {
     pub(super) to: String,
@@ -37,31 +37,31 @@ pub(super) struct Message {
     pub(super) body: String,
 }
 
-/// What came of sending one.
+/// Result of sending a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Posted {
-    /// It was taken, and has this sid.
+    /// Accepted, with this SID.
     Taken(String),
-    /// It was not taken, and may be sent again after this time at the earliest.
+    /// Not accepted; may be sent again after this time.
     Later(Duration, String),
-    /// Nobody knows.
+    /// Unknown.
     Doubtful(String),
-    /// It will not be taken; whether the recipient has opted out at Twilio, and the error code.
+    /// Permanently rejected; `opted_out` is true if the recipient is on Twilio's opt-out list.
     Refused { opted_out: bool, code: Option<u32>, why: String },
 }
 
-/// What came of looking one up.
+/// Result of looking up a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Looked {
-    /// It had been taken, and has this sid.
+    /// Found, with this SID.
     Found(String),
     /// It had not.
     Absent,
-    /// Nobody knows.
+    /// Unknown.
     Doubtful(String),
 }
 
-/// The request that sends a message, and where to; Twilio reports to `status_url` what becomes of it.
+/// Returns the request that sends a message, and its URL; Twilio sends status callbacks to `status_url`.
 pub(super) fn post(
     settings: &Sms,
     message: &Message,
@@ -79,7 +79,7 @@ pub(super) fn post(
     Ok((url, request))
 }
 
-/// The request that looks for the messages to a recipient, and where to.
+/// Returns the request that lists the messages to a recipient, and its URL.
 pub(super) fn look(settings: &Sms, message: &Message) -> Result<(Url, Request<Full<Bytes>>), String> {
     let mut url = messages(settings)?;
     {
@@ -109,13 +109,13 @@ fn request(settings: &Sms, method: Method, url: &Url, form: Option<String>) -> R
     if form.is_some() {
         request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded");
     }
-    // The library's words could hold a header's value.
+    // The library's error text may contain the value of a header.
     request
         .body(Full::new(Bytes::from(form.unwrap_or_default())))
         .map_err(|_| "`base_url` or `account_sid` fits into no request".to_owned())
 }
 
-/// The parts of an error that we read.
+/// Fields of an error response.
 #[derive(Debug, Default, Deserialize)]
 struct Complaint {
     #[serde(default)]
@@ -124,7 +124,7 @@ struct Complaint {
     message: Option<String>,
 }
 
-/// A message of Twilio's, as far as it is read.
+/// Fields of a message in Twilio's list.
 #[derive(Debug, Deserialize)]
 struct Listed {
     sid: String,
@@ -143,7 +143,7 @@ struct List {
     messages: Vec<Listed>,
 }
 
-/// What an answer to [`post`] means.
+/// Returns the meaning of the response to [`post`].
 pub(super) fn judge_post(answer: &Result<Answer, Fault>) -> Posted {
     let answer = match answer {
         Ok(answer) => answer,
@@ -154,7 +154,7 @@ pub(super) fn judge_post(answer: &Result<Answer, Fault>) -> Posted {
     match status {
         200..=299 => match serde_json::from_slice::<Listed>(&answer.body) {
             Ok(made) if is_sid(&made.sid) => Posted::Taken(made.sid),
-            // Not Twilio's word: whoever said it may have passed the request on.
+            // Not a response of Twilio: the server that sent it may have forwarded the request.
             Ok(_) | Err(_) => Posted::Doubtful(format!("answered {status} without a message")),
         },
         429 => {
@@ -169,7 +169,8 @@ pub(super) fn judge_post(answer: &Result<Answer, Fault>) -> Posted {
     }
 }
 
-/// What an answer to [`look`] means: `since` is when the message was first sent, `known` are the sids of other calls'.
+/// Returns the meaning of the response to [`look`]: `since` is the time of the first attempt, `known` has the SIDs of
+/// other calls.
 pub(super) fn judge_look(
     answer: &Result<Answer, Fault>,
     message: &Message,
@@ -198,14 +199,15 @@ pub(super) fn judge_look(
     found.map_or(Looked::Absent, |found| Looked::Found(found.sid))
 }
 
-/// Whether a listed text is ours: a trial account puts words before it, and smart encoding changes other signs than letters.
+/// Returns whether a listed text is ours. A trial account prepends words, and smart encoding replaces characters other
+/// than letters.
 fn is_text(listed: &str, ours: &str) -> bool {
     let letters = |text: &str| text.chars().filter(char::is_ascii_alphanumeric).collect::<String>();
     let plain = letters(ours);
     listed.ends_with(ours) || (!plain.is_empty() && letters(listed).ends_with(&plain))
 }
 
-/// Whether a message was made then or later; one without a date may have been.
+/// Returns whether a message was created at or after a time; true if its date is unknown.
 fn is_since(date: Option<&str>, since: Timestamp) -> bool {
     static PARSER: DateTimeParser = DateTimeParser::new();
     let made = date.and_then(|date| PARSER.parse_timestamp(date).ok());
@@ -216,7 +218,8 @@ fn is_sid(sid: &str) -> bool {
     sid.len() == 34 && sid.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
-/// Twilio's code, and what was answered in words that hold no number: its own often repeat the recipient's.
+/// Returns Twilio's error code, and its message with all digits masked, because it often contains the recipient's
+/// number.
 pub(super) fn complaint(answer: &Answer) -> (Option<u32>, String) {
     let status = answer.status.as_u16();
     let Complaint { code, message } = serde_json::from_slice(&answer.body).unwrap_or_default();

@@ -1,4 +1,5 @@
-//! Text messages after unanswered calls, and those of the API: a thread of its own keeps them in the store and has a service send each once.
+//! Text messages after unanswered calls, and messages of the API. A separate thread stores them and sends each once
+//! through a service.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -42,62 +43,63 @@ use trunkgate_system::limits;
 use trunkgate_system::problem::{Failure, Harm, Problem};
 pub use trunkgate_system::web::{self, Answer, Fault};
 
-/// What the thread is told.
+/// Command to the text thread.
 #[derive(Debug)]
 pub enum SmsOrder {
-    /// By a call; a text that is to be kept has a number, and whoever waits is told once all up to it are kept.
+    /// Command of a call. A text to be stored has a number; waiting messages are released when all texts up to it are
+    /// stored.
     News(SmsNews, Option<u64>),
-    /// By a new configuration; where no service is left to send, what waits is kept.
+    /// New configuration; without a service the waiting texts are kept.
     Settings(Box<Outlets>),
-    /// A message of the API waits.
+    /// A message of the API was queued.
     Queued,
-    /// A recipient opted out of text messages, or wants them again; reported once it is stored.
+    /// A recipient opted out of text messages or in again; confirmed when stored.
     Opt {
-        /// E.164.
+        /// Recipient in E.164.
         recipient: String,
-        /// Whether none.
+        /// True for an opt-out, false for an opt-in.
         out: bool,
-        /// Whether it is kept.
+        /// Receives true if the change was stored.
         kept: oneshot::Sender<bool>,
     },
-    /// Nothing more comes.
+    /// No further commands follow.
     Stop,
 }
 
-/// What is counted of texts.
+/// Counters of texts.
 #[derive(Debug, Default)]
 pub struct SmsCounters {
     ended: [Counter; Ended::ALL.len()],
-    /// Requests that have to be made again.
+    /// Repeated requests.
     pub(crate) retried: Counter,
-    /// Texts that could not be kept: written by the thread.
+    /// Texts that could not be stored; written by the text thread.
     unkept: Counter,
-    /// The same, where the thread could not even be told.
+    /// Texts lost because the queue to the text thread was full.
     pub untold: Counter,
-    /// Texts that wait.
+    /// Waiting texts.
     queued: AtomicU64,
-    /// Those of them that have no service.
+    /// Waiting texts without a configured service.
     stranded: AtomicU64,
-    /// When the call of the oldest of them ended, in seconds since 1970.
+    /// Time in seconds since 1970 at which the call of the oldest waiting text ended.
     oldest: AtomicU64,
-    /// What went wrong last, until a text is taken.
+    /// Last failure, until a text is accepted.
     problem: Mutex<Option<Failure>>,
-    /// Wakes the task that reports the status of messages.
+    /// Wakes the task that sends status callbacks.
     pub wake: Notify,
 }
 
 impl SmsCounters {
-    /// How texts have ended, by result.
+    /// Returns the number of texts by result.
     pub fn results(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let ended = Ended::ALL.iter().zip(&self.ended).map(|(ended, counter)| (ended.as_str(), counter.get()));
         let lost = self.unkept.get() + self.untold.get();
         ended.chain([("retried", self.retried.get()), ("lost", lost)])
     }
-    /// Texts that wait.
+    /// Returns the number of waiting texts.
     pub fn queued(&self) -> u64 {
         self.queued.load(Ordering::Relaxed)
     }
-    /// Returns what is wrong now.
+    /// Returns the current problem.
     pub fn problem_now(&self, now: Timestamp) -> Option<Problem> {
         let problem = self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let seconds = u64::try_from(now.as_second()).unwrap_or(0);
@@ -126,7 +128,7 @@ impl SmsCounters {
     }
 }
 
-/// Begins the way from calls to the thread: for whoever wants to tell it something, for the signalling loop, for the thread.
+/// Creates the channels to the text thread: for commands, for the signalling loop, and for the thread.
 pub fn desk() -> (mpsc::Sender<SmsOrder>, Desk, SmsThread) {
     let (orders, orders_in) = mpsc::channel(limits::SMS_ORDERS);
     let (kept_in, kept) = watch::channel(0);
@@ -134,10 +136,10 @@ pub fn desk() -> (mpsc::Sender<SmsOrder>, Desk, SmsThread) {
     (orders, desk, SmsThread { orders: orders_in, kept: kept_in })
 }
 
-/// Adds a text to the trace of a call, by its sid.
+/// Adds a text to the trace of a call, by its SID.
 pub(crate) type Note = Box<dyn Fn(&str, String) + Send>;
 
-/// What the thread is told by, before it has begun.
+/// Receiving ends of the text thread before it starts.
 #[derive(Debug)]
 pub struct SmsThread {
     orders: mpsc::Receiver<SmsOrder>,
@@ -148,7 +150,7 @@ impl SmsThread {
     /// Starts the thread.
     ///
     /// # Errors
-    /// The system's.
+    /// Returns the system's error.
     pub fn start(
         self,
         store: Store,
@@ -157,7 +159,7 @@ impl SmsThread {
         counters: Arc<SmsCounters>,
         note: Note,
     ) -> io::Result<JoinHandle<()>> {
-        // A full disk keeps no call waiting: it is tried again.
+        // A full disk delays no call: the step is retried.
         let taken_up = settings.is_any().then(|| store.run_now(|store| texts::take_up(store, clock::now())));
         let is_open = matches!(taken_up, Some(Ok(())));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -179,13 +181,13 @@ impl SmsThread {
         };
         std::thread::Builder::new().name("sms".into()).spawn(move || {
             runtime.block_on(sender.run(orders));
-            // A name may still be looked up.
+            // A DNS lookup may still be in progress.
             runtime.shutdown_background();
         })
     }
 }
 
-/// What a request came to.
+/// Result of a request.
 enum Done {
     Posted(Posted),
     Looked(Looked, Doubt),
@@ -193,22 +195,22 @@ enum Done {
 
 struct Sender {
     store: Store,
-    /// What an earlier process had begun is taken up: nothing is sent before.
+    /// True when the texts of an earlier process have been recovered; nothing is sent before.
     is_open: bool,
-    /// When the store last took nothing.
+    /// Time of the last refusal by the store.
     refused: Option<Instant>,
     settings: Outlets,
-    /// Calls that were answered, which the store does not know yet: their texts are not to be sent.
+    /// Answered calls not yet known to the store; their texts must not be sent.
     unheard: Vec<SmsNews>,
-    /// What has become of texts, which the store does not know yet.
+    /// Results of texts not yet known to the store.
     unsettled: Vec<(String, Step)>,
     note: Note,
     kept: watch::Sender<u64>,
     counters: Arc<SmsCounters>,
     full_numbers: bool,
-    /// The calls of the texts that a request is under way for.
+    /// Calls with a request under way.
     under_way: BTreeSet<String>,
-    /// Time of the oldest text that waits for a service which is not configured.
+    /// Time of the oldest text waiting for a service that is not configured.
     stranded_since: Option<Timestamp>,
     requests: JoinSet<(Job, Done)>,
 }
@@ -229,7 +231,7 @@ impl Sender {
                 _ = forget.tick() => self.forget().await,
             }
         }
-        // What is under way may still be answered; what is not is looked up at the next start.
+        // Requests under way may still complete; the others are looked up at the next start.
         let farewell = Duration::from_secs(limits::FAREWELL_SECONDS);
         let _ = tokio::time::timeout(farewell, async {
             while let Some(done) = self.requests.join_next().await {
@@ -239,7 +241,7 @@ impl Sender {
         .await;
     }
 
-    /// Takes in what has been said, all of it in one go. `false`: that was the end.
+    /// Handles all available commands as a batch. Returns false after the last command.
     async fn obey(&mut self, first: Option<SmsOrder>, orders: &mut mpsc::Receiver<SmsOrder>) -> bool {
         let (mut news, mut last) = (Vec::new(), None);
         let mut next = first;
@@ -264,14 +266,14 @@ impl Sender {
         if !news.is_empty() {
             self.take_in(news).await;
         }
-        // What cannot be kept is not waited for either.
+        // Messages do not wait for a text that cannot be stored.
         if let Some(last) = last {
             self.kept.send_replace(last);
         }
         go_on
     }
 
-    /// Has the store take what calls have said.
+    /// Stores the commands of calls.
     async fn take_in(&mut self, news: Vec<SmsNews>) {
         let news: Vec<SmsNews> = self.unheard.drain(..).chain(news).collect();
         let texts = news.iter().filter(|news| matches!(news, SmsNews::Send(_))).count();
@@ -284,13 +286,13 @@ impl Sender {
             Err(io::Error::other("the store cannot be used"))
         };
         if !self.has_kept(done, texts) {
-            // An answered call must get no text after a restart.
+            // An answered call must not get a text after a restart.
             self.unheard = forget;
         }
         self.tell_queue().await;
     }
 
-    /// Repeats what the store has not taken.
+    /// Repeats changes refused by the store.
     async fn catch_up(&mut self) {
         let pause = Duration::from_secs(limits::SMS_STORE_PAUSE_SECONDS);
         if self.refused.is_some_and(|since| since.elapsed() < pause) {
@@ -305,7 +307,8 @@ impl Sender {
         }
     }
 
-    /// Whether the file has taken something; if not, so many texts are lost.
+    /// Handles the result of a store operation; returns whether it succeeded. After a failure `texts` texts count as
+    /// lost.
     fn has_kept(&mut self, done: io::Result<()>, texts: u64) -> bool {
         let Err(error) = done else {
             if self.refused.take().is_some() {
@@ -327,9 +330,9 @@ impl Sender {
         self.look_for_stranded().await;
     }
 
-    /// Takes up what an earlier process had begun, once.
+    /// Recovers the texts of an earlier process, once.
     async fn take_up(&mut self) {
-        // Without a service what waits expires all the same.
+        // Without a service the waiting texts expire nevertheless.
         if self.has_any() && !self.is_open {
             let done = self.store.run(Commit::Now, |store| texts::take_up(store, clock::now())).await;
             self.is_open = self.has_kept(done, 0);
@@ -337,7 +340,7 @@ impl Sender {
         }
     }
 
-    /// Notes which texts have no service.
+    /// Updates the texts without a service.
     async fn look_for_stranded(&mut self) {
         if !self.is_open {
             return;
@@ -350,7 +353,7 @@ impl Sender {
         self.tell_queue().await;
     }
 
-    /// Ends texts without a service once their time is over; returns when the next one is.
+    /// Ends expired texts without a service; returns the time until the next one expires.
     async fn expire_stranded(&mut self, now: Timestamp) -> Option<Duration> {
         let bounds = self.bounds();
         let after = Duration::from_secs(u64::try_from(bounds.expires).unwrap_or(0));
@@ -369,7 +372,7 @@ impl Sender {
         Some(left + Duration::from_secs(1))
     }
 
-    /// Whether there may be texts.
+    /// Returns whether texts are possible: a service is configured or a store exists.
     fn has_any(&self) -> bool {
         self.settings.is_any() || self.store.has_any()
     }
@@ -387,7 +390,7 @@ impl Sender {
         }
     }
 
-    /// Bounds of texts; those of messages are the same without limits of a day.
+    /// Returns the limits of texts after calls; API messages have no daily limits.
     fn bounds(&self) -> Bounds {
         let (twilio, service) = (self.settings.twilio.as_ref(), self.settings.service.is_some());
         let expires = twilio.map_or(limits::MESSAGE_EXPIRES_SECONDS, |twilio| twilio.expires.as_secs());
@@ -401,7 +404,7 @@ impl Sender {
         }
     }
 
-    /// Begins the requests that are due; until when nothing else is, where anything is.
+    /// Starts due requests; returns the time until the next one is due.
     async fn send_due(&mut self) -> Option<Duration> {
         self.catch_up().await;
         if !self.has_any() {
@@ -443,13 +446,13 @@ impl Sender {
         let next = self.store.run(Commit::Now, move |store| texts::next_due(store, &bounds, &under_way)).await;
         let pause = next.ok().flatten().map(|next| {
             let pause = Duration::try_from(next.duration_since(clock::now())).unwrap_or(Duration::ZERO);
-            // One that is due already waits for another to the same recipient.
+            // A text that is due already waits for another one to the same recipient.
             pause.max(Duration::from_millis(limits::SMS_PAUSE_MILLISECONDS))
         });
         pause.into_iter().chain(expiry).min()
     }
 
-    /// Notes what requests came to: this one's, and what else is there.
+    /// Handles the result of a request and all further available ones.
     async fn settle(&mut self, first: Option<(Job, Done)>) {
         let now = clock::now();
         let mut steps = Vec::new();
@@ -462,7 +465,7 @@ impl Sender {
         self.settle_steps(steps).await;
     }
 
-    /// Notes what has become of texts, and of those whose step could not be noted before. Until then a request counts as under way.
+    /// Stores the results of texts, including those refused before. Until stored, a request counts as under way.
     async fn settle_steps(&mut self, steps: Vec<(String, Step)>) {
         self.unsettled.extend(steps);
         let (now, steps) = (clock::now(), self.unsettled.clone());
@@ -476,7 +479,7 @@ impl Sender {
         }
     }
 
-    /// What follows from a request's end.
+    /// Returns the next step of a text after a request.
     fn step(&self, now: Timestamp, job: &Job, done: Done) -> Step {
         let to = if self.full_numbers { job.message.to.clone() } else { mask(&job.message.to) };
         let (call, failures) = (&job.call, job.tries + 1);
@@ -512,7 +515,7 @@ impl Sender {
             }
             Done::Looked(Looked::Absent, doubt) => {
                 let settled = doubt.since + Duration::from_secs(limits::SMS_SETTLE_SECONDS);
-                // What was given up may be taken still, and the list may be behind.
+                // An abandoned request may still be accepted, and Twilio's list may lag behind.
                 if now < settled { Step::LookUp(settled, job.tries) } else { Step::Again(now, job.tries) }
             }
             Done::Looked(Looked::Doubtful(why), _) => {
@@ -540,7 +543,7 @@ impl Sender {
         self.note(call, text);
     }
 
-    /// Adds to the call's trace; where the loop has too much to do, the log alone has it.
+    /// Adds a text to the call's trace; if the signalling loop is overloaded, it is only logged.
     fn note(&self, call: &str, text: String) {
         (self.note)(call, text);
     }
@@ -553,7 +556,7 @@ impl Sender {
     }
 }
 
-/// Until a request that has failed so often is made again.
+/// Returns the pause after this many failures.
 fn pause(failures: u32) -> Duration {
     const BACKOFF: Backoff = Backoff::new(
         Duration::from_millis(limits::SMS_BACKOFF_FIRST_MILLISECONDS),
@@ -569,7 +572,7 @@ async fn sleep(pause: Option<Duration>) {
     }
 }
 
-/// Makes the request that a text needs next.
+/// Makes the next request for a text.
 async fn ask(outlets: Outlets, job: Job) -> (Job, Done) {
     let done = match (job.channel, &outlets.twilio, &outlets.service) {
         (Channel::Service, _, Some(service)) => {
@@ -600,7 +603,7 @@ async fn ask_twilio(twilio: &Sms, outlets: &Outlets, job: &Job) -> Done {
     }
 }
 
-/// Sends a request, if one could be made.
+/// Sends a request, if it could be built.
 async fn answer(
     within: Duration,
     request: Result<(Url, hyper::Request<http_body_util::Full<hyper::body::Bytes>>), String>,

@@ -1,19 +1,19 @@
-//! What a message to us says of whether its sender wants texts: the keywords that Twilio acts upon as well.
+//! Opt-out keywords in received messages, those that Twilio recognises too.
 
 use trunkgate_config::Replies;
 
-/// What somebody wants.
+/// Intent of an opt-out keyword.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wish {
-    /// No texts any more.
+    /// Stop text messages.
     Stop,
-    /// Texts again.
+    /// Resume text messages.
     Start,
-    /// To know who we are.
+    /// Get information about the sender.
     Help,
 }
 
-/// Words for each; only a message of one of them alone counts.
+/// Keywords; only a message that consists of one keyword counts.
 const WORDS: [(Wish, &[&str]); 3] = [
     (Wish::Stop, &["STOP", "STOPALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT", "REVOKE", "OPTOUT", "ARRET", "ARRETE"]),
     (Wish::Start, &["START", "YES", "UNSTOP"]),
@@ -21,7 +21,7 @@ const WORDS: [(Wish, &[&str]); 3] = [
 ];
 
 impl Wish {
-    /// Twilio's word: `OptOutType`.
+    /// Returns the name used by Twilio in `OptOutType`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Wish::Stop => "STOP",
@@ -30,7 +30,7 @@ impl Wish {
         }
     }
 
-    /// Of a message's text; `kind` is Twilio's own judgement (`OptOutType`), where it has one.
+    /// Returns the intent of a message; `kind` is Twilio's classification (`OptOutType`), if available.
     pub fn of(body: &str, kind: Option<&str>) -> Option<Wish> {
         let judged = match kind {
             Some("STOP") => Some(Wish::Stop),
@@ -46,7 +46,7 @@ impl Wish {
     }
 }
 
-/// Returns the TwiML that answers a sender who wants this; an empty answer sends nothing.
+/// Returns the TwiML reply to a message with this intent; an empty document sends nothing.
 pub fn reply_document(replies: &Replies, wish: Option<Wish>) -> String {
     let text = match wish {
         Some(Wish::Stop) => replies.stop.as_deref(),
@@ -58,7 +58,7 @@ pub fn reply_document(replies: &Replies, wish: Option<Wish>) -> String {
     format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?><Response>{message}</Response>")
 }
 
-/// Text as it stands in XML.
+/// Escapes a text for XML.
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

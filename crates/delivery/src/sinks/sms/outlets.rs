@@ -1,4 +1,4 @@
-//! Services that send texts: the account of `[twilio]`, and that of `[messages]`.
+//! Services that send texts: the accounts of `[twilio]` and `[messages]`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,22 +15,22 @@ use trunkgate_config::{Config, Messages, Sms};
 use trunkgate_system::limits::SMS_RETRY_AFTER_SECONDS;
 pub use trunkgate_system::web::{self, Answer, Fault};
 
-/// Path by which services report what becomes of messages.
+/// Path for status callbacks of services.
 pub const STATUS_PATH: &str = "/sms/status";
 
-/// Way of a text.
+/// Service and kind of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Channel {
-    /// A text after a call, through Twilio.
+    /// Text after a call, through Twilio.
     Call = 0,
-    /// A message of the API, through Twilio.
+    /// API message, through Twilio.
     Twilio = 1,
-    /// The same, through the service of `[messages]`.
+    /// API message, through the service of `[messages]`.
     Service = 2,
 }
 
 impl Channel {
-    /// Reads it as it is stored.
+    /// Parses the stored value.
     pub(super) fn of(stored: u8) -> Channel {
         match stored {
             1 => Channel::Twilio,
@@ -40,20 +40,20 @@ impl Channel {
     }
 }
 
-/// Services that are configured.
+/// Configured services.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Outlets {
     pub(crate) twilio: Option<Arc<Sms>>,
-    /// One with a `url`.
+    /// Service of `[messages]` with a `url`.
     pub(crate) service: Option<Arc<Messages>>,
-    /// URL by which they report what becomes of messages.
+    /// URL for status callbacks.
     pub(crate) status_url: Option<String>,
-    /// Prefixes of numbers that messages go to; empty: any.
+    /// Allowed prefixes of recipients; empty: any.
     pub(crate) allow_prefixes: Vec<String>,
 }
 
 impl Outlets {
-    /// Returns those of a configuration.
+    /// Returns the services of a configuration.
     pub fn of(config: &Config) -> Outlets {
         let base = config.http.public_url.as_deref().map(|url| trunkgate_route::url_place(url).trim_end_matches('/'));
         Outlets {
@@ -64,12 +64,12 @@ impl Outlets {
         }
     }
 
-    /// Whether there is any.
+    /// Returns whether a service is configured.
     pub fn is_any(&self) -> bool {
         self.twilio.is_some() || self.service.is_some()
     }
 
-    /// Returns the way of a message of the API; a messaging service is Twilio's.
+    /// Returns the channel of an API message; a messaging service requires Twilio.
     pub fn channel(&self, has_messaging_service: bool) -> Option<Channel> {
         match (self.service.is_some() && !has_messaging_service, self.twilio.is_some()) {
             (true, _) => Some(Channel::Service),
@@ -79,7 +79,7 @@ impl Outlets {
     }
 }
 
-/// The request that has the service send a message.
+/// Returns the request to the service of `[messages]` that sends a message.
 pub(super) fn post(
     settings: &Messages,
     sid: &str,
@@ -101,12 +101,13 @@ pub(super) fn post(
     if let Some(token) = &settings.token {
         request = request.header(AUTHORIZATION, format!("Bearer {}", token.reveal()));
     }
-    // The library's words could hold a header's value.
+    // The library's error text may contain the value of a header.
     let request = request.body(Full::new(Bytes::from(form.finish())));
     Ok((url, request.map_err(|_| "`url` or `token` fits into no request".to_owned())?))
 }
 
-/// What the service's answer means. It knows each message by its SID, so a request whose end is unknown is made again.
+/// Returns the meaning of the service's response. The service recognises each message by its SID, so a request with an
+/// unknown result is repeated.
 pub(super) fn judge(sid: &str, answer: &Result<Answer, Fault>) -> Posted {
     let answer = match answer {
         Ok(answer) => answer,

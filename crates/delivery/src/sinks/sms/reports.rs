@@ -1,5 +1,5 @@
-//! States of messages that their receivers are still to hear of, in the store: each is written with the change of the message, so that
-//! none is lost with the process, and leaves when it is made a callback in the same change.
+//! Pending status callbacks of messages in the store. Each is written in one transaction with the state of the message,
+//! so that none is lost, and removed in one transaction with the creation of its callback.
 
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
@@ -7,31 +7,31 @@ use rusqlite::{Connection, params};
 use super::kept::{KeptMessage, find};
 use super::texts::{millis, time};
 
-/// Request that a reply wants to be made once its message is queued.
+/// Request of a reply's `action`, made when its message is queued.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Action {
-    /// Address of the request.
+    /// URL of the request.
     pub url: String,
-    /// Whether it is a GET; else it is a POST.
+    /// True for GET, false for POST.
     pub is_get: bool,
 }
 
-/// A state that a receiver is still to hear of.
+/// Status to be reported to a receiver.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StatusReport {
-    /// The message.
+    /// Message with this status.
     pub message: KeptMessage,
     /// Status to report.
     pub status: String,
-    /// Twilio's error code.
+    /// Error code of Twilio.
     pub error: Option<u32>,
     /// Time of the change.
     pub created: Timestamp,
-    /// Request that is made instead of one to the message's own receiver.
+    /// Request made instead of the message's own status callback.
     pub action: Option<Action>,
 }
 
-/// Has the receiver of a message hear that it has reached a state.
+/// Adds a status callback for a message.
 pub(super) fn add(
     store: &Connection,
     now: Timestamp,
@@ -43,7 +43,7 @@ pub(super) fn add(
     add.execute(params![sid, status, error, millis(now)]).map(drop)
 }
 
-/// Has the `action` of a reply hear that its message is queued.
+/// Adds the request for the `action` of a reply with a queued message.
 pub(super) fn add_action(store: &Connection, message: &KeptMessage, action: &Action) -> rusqlite::Result<()> {
     let mut add = store.prepare(
         "INSERT INTO message_report (message, status, created, url, is_get) VALUES (?1, 'queued', ?2, ?3, ?4)",
@@ -51,15 +51,15 @@ pub(super) fn add_action(store: &Connection, message: &KeptMessage, action: &Act
     add.execute(params![message.sid, millis(message.created), action.url, action.is_get]).map(drop)
 }
 
-/// Reports that were removed from the store.
+/// Reports removed from the store.
 pub struct Taken {
-    /// Those of messages that were not deleted meanwhile, in order.
+    /// Reports of messages that still exist, in order.
     pub reports: Vec<StatusReport>,
-    /// How many were removed.
+    /// Number of removed reports.
     pub count: usize,
 }
 
-/// Removes the oldest reports.
+/// Removes and returns the oldest reports.
 pub fn take(store: &Connection, most: usize) -> rusqlite::Result<Taken> {
     let mut rows = store.prepare(
         "DELETE FROM message_report WHERE id IN (SELECT id FROM message_report ORDER BY id LIMIT ?1)

@@ -1,13 +1,13 @@
-//! Segments of a text: how many short messages the network makes of it (3GPP TS 23.038, TS 23.040).
+//! Number of short messages needed for a text (3GPP TS 23.038, TS 23.040).
 
 /// Characters of the GSM 7-bit alphabet.
 const GSM: &str = "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà";
-/// Characters that it writes with an escape before them.
+/// Characters of the GSM extension table, which need an escape character.
 const ESCAPED: &str = "\u{c}^{}\\[~]|€";
 
-/// Returns the number of segments; of an empty text one.
+/// Returns the number of segments; one for an empty text.
 pub fn segments(text: &str) -> usize {
-    // (in one segment, in each of several, width of each character)
+    // (size of a single segment, size of each of several, width of each character)
     let gsm: Option<Vec<usize>> = text.chars().map(septets).collect();
     let (alone, each, widths) = match gsm {
         Some(widths) => (160, 153, widths),
@@ -16,7 +16,7 @@ pub fn segments(text: &str) -> usize {
     if widths.iter().sum::<usize>() <= alone {
         return 1;
     }
-    // No character is divided.
+    // A character is never split.
     let (mut count, mut used) = (1, 0);
     for width in widths {
         if used + width > each {

@@ -1,5 +1,5 @@
-//! The queue of texts and the list of those who want none, in the store. What is under way is written down before it leaves, so
-//! that after a crash at any moment each text is either still to be sent, or sent, or to be looked up first.
+//! Queue of texts and list of opt-outs in the store. Each request is recorded before it is sent, so that after a crash
+//! at any moment a text is either pending, sent, or must be looked up first.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -13,47 +13,47 @@ use super::message::Message;
 use super::outlets::Channel;
 use trunkgate_system::limits::{SMS_BATCH, SMS_KEPT_SECONDS};
 
-/// Error of a message to a region that is not permitted any more.
+/// Error code of a message to a region that is no longer permitted.
 const NOT_PERMITTED: u32 = 21_408;
 
-/// Where a text stands.
+/// State of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// Its call is still under way.
+    /// Its call is still in progress.
     Watched = 0,
-    /// To be sent.
+    /// Waiting to be sent.
     Due = 1,
     /// A request that sends it is under way.
     Asked = 2,
-    /// Nobody knows whether it was taken: to be looked up.
+    /// Unknown whether accepted; must be looked up.
     Doubtful = 3,
-    /// Over.
+    /// Finished.
     Done = 4,
 }
 
-/// How a text ended.
+/// Result of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ended {
-    /// Twilio has taken it.
+    /// Accepted by Twilio.
     Sent,
-    /// Twilio will not take it.
+    /// Rejected by Twilio.
     Refused,
-    /// Its recipient wants none.
+    /// The recipient has opted out.
     OptedOut,
-    /// Its recipient, or everybody together, has had as many as there may be in a day.
+    /// The daily limit per recipient or in total is reached.
     Limited,
-    /// It would come too late.
+    /// Expired before it was sent.
     Expired,
-    /// Nobody knows whether it was taken, and it would come too late.
+    /// Expired while it was unknown whether it had been accepted.
     Unknown,
 }
 
 impl Ended {
-    /// Each of them.
+    /// All results.
     pub(crate) const ALL: [Ended; 6] =
         [Ended::Sent, Ended::Refused, Ended::OptedOut, Ended::Limited, Ended::Expired, Ended::Unknown];
 
-    /// As in metrics.
+    /// Returns the label in metrics.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Ended::Sent => "sent",
@@ -66,67 +66,67 @@ impl Ended {
     }
 }
 
-/// Whether a text was taken is not known.
+/// Times of a text for which acceptance is unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Doubt {
-    /// When it was first sent.
+    /// Time of the first attempt.
     pub(super) sent: Timestamp,
-    /// When the last request that sent it was given up.
+    /// Time at which the last attempt was abandoned.
     pub(super) since: Timestamp,
 }
 
-/// What comes next of a text.
+/// Next request for a text.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Job {
     pub(super) call: String,
     pub(super) channel: Channel,
     pub(super) message: Message,
-    /// Requests that have failed so far.
+    /// Number of failed requests.
     pub(super) tries: u32,
-    /// It may have been taken, and has to be looked up.
+    /// Times of the attempts, if the text may have been accepted and must be looked up.
     pub(super) look: Option<Doubt>,
-    /// Sids of other messages to the same recipient.
+    /// SIDs of other messages to the same recipient.
     pub(super) known: HashSet<String>,
 }
 
-/// Calls whose texts are over without a request, and how.
+/// Calls with texts that ended without a request, with the results.
 pub(super) type Over = Vec<(String, Ended)>;
 
-/// What has become of a text.
+/// Next step of a text after a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Step {
-    /// It is over; with the sid of the message, where there is one, and with the error code, where there is one.
+    /// The text has ended, with the SID of the message and the error code, if known.
     End(Ended, Option<String>, Option<u32>),
-    /// It is to be sent again at this time, after so many failures.
+    /// Send again at this time, after this many failures.
     Again(Timestamp, u32),
-    /// It may have been taken now, and is to be looked up at this time; after so many failures.
+    /// The text may have been accepted; look it up at this time, after this many failures.
     Doubt(Timestamp, u32),
-    /// It is to be looked up once more at this time, after so many failures.
+    /// Look up once more at this time, after this many failures.
     LookUp(Timestamp, u32),
 }
 
-/// What bounds the texts of a day.
+/// Limits of texts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Bounds {
-    /// For one recipient; 0: none.
+    /// Maximum number per recipient and day; 0: no limit.
     pub(super) per_recipient: u32,
-    /// For all; 0: none.
+    /// Maximum number per day; 0: no limit.
     pub(super) per_day: u32,
-    /// In seconds after the call.
+    /// Expiry in seconds after the call.
     pub(super) expires: i64,
-    /// Whether Twilio sends.
+    /// True if Twilio is configured.
     pub(super) twilio: bool,
-    /// Whether the service of `[messages]` does.
+    /// True if the service of `[messages]` is configured.
     pub(super) service: bool,
-    /// Prefixes of numbers that messages of the API go to; empty: any.
+    /// Allowed prefixes of recipients of API messages; empty: any.
     pub(super) allow_prefixes: Vec<String>,
 }
 
-/// What waits.
+/// Waiting texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Queue {
     pub(super) texts: u64,
-    /// When the call of the oldest one ended.
+    /// Time at which the call of the oldest text ended.
     pub(super) oldest: Option<Timestamp>,
 }
 
@@ -138,7 +138,7 @@ pub(super) fn time(millis: i64) -> Timestamp {
     Timestamp::from_millisecond(millis).unwrap_or_default()
 }
 
-/// Texts of calls that were cut short are due now, and those that were being sent are to be looked up.
+/// Recovers texts after a restart: those of interrupted calls become due, and those being sent must be looked up.
 pub(super) fn take_up(store: &Connection, now: Timestamp) -> rusqlite::Result<()> {
     let cut_short = (State::Due as i64, millis(now), State::Watched as i64);
     store.execute("UPDATE sms SET state = ?1, due = ?2 WHERE state = ?3", cut_short)?;
@@ -146,7 +146,7 @@ pub(super) fn take_up(store: &Connection, now: Timestamp) -> rusqlite::Result<()
     store.execute("UPDATE sms SET state = ?1, due = ?2, doubted = ?2 WHERE state = ?3", under_way).map(drop)
 }
 
-/// Takes in what calls have said.
+/// Stores the commands of calls.
 pub(super) fn take_in(store: &Connection, now: Timestamp, all: &[SmsNews]) -> rusqlite::Result<()> {
     let keep = |sms: &Sms, state: State| {
         store
@@ -169,8 +169,8 @@ pub(super) fn take_in(store: &Connection, now: Timestamp, all: &[SmsNews]) -> ru
     Ok(())
 }
 
-/// What is due, `most` at once and none of those `under_way`. Those that are sent are noted as such; those that are over
-/// without a request are ended and told as well.
+/// Returns up to `most` due texts without those `under_way`. Records those to be sent, and ends and returns those that
+/// need no request.
 pub(super) fn due(
     store: &Connection,
     now: Timestamp,
@@ -191,7 +191,7 @@ pub(super) fn due(
         let why_not = why_not(store, now, bounds, &text)?;
         let Ready { call, channel, message, tries, doubt, .. } = text;
         let ended = match why_not {
-            // What may have been taken is looked up for as long as it is of use.
+            // A text that may have been accepted is looked up as long as the result is useful.
             Some(Ended::Expired) if doubt.is_some() => Some(Ended::Unknown),
             Some(_) if doubt.is_some() => None,
             other => other,
@@ -214,7 +214,7 @@ pub(super) fn due(
     Ok((jobs, over))
 }
 
-/// Notes what has become of texts.
+/// Stores the next steps of texts.
 pub(super) fn settle(store: &Connection, now: Timestamp, all: &[(String, Step)]) -> rusqlite::Result<()> {
     for (call, step) in all {
         let (state, due, doubted, tries) = match step {
@@ -235,7 +235,7 @@ pub(super) fn settle(store: &Connection, now: Timestamp, all: &[(String, Step)])
     Ok(())
 }
 
-/// When the next text is due of those that are not `under_way`.
+/// Returns the time at which the next text not `under_way` is due.
 pub(super) fn next_due(
     store: &Connection,
     bounds: &Bounds,
@@ -253,7 +253,7 @@ pub(super) fn next_due(
     Ok(None)
 }
 
-/// Ends texts without a service whose time is over.
+/// Ends expired texts without a service.
 pub(super) fn expire(store: &Connection, now: Timestamp, bounds: &Bounds) -> rusqlite::Result<Over> {
     let over = stranded(store, now, bounds, SMS_BATCH)?;
     for (call, ended) in &over {
@@ -262,7 +262,7 @@ pub(super) fn expire(store: &Connection, now: Timestamp, bounds: &Bounds) -> rus
     Ok(over)
 }
 
-/// What waits.
+/// Returns the waiting texts.
 pub(super) fn queue(store: &Connection) -> rusqlite::Result<Queue> {
     store.prepare("SELECT count(*), min(created) FROM sms WHERE state IN (1, 2, 3)")?.query_row([], |row| {
         let (texts, oldest): (i64, Option<i64>) = (row.get(0)?, row.get(1)?);
@@ -270,7 +270,7 @@ pub(super) fn queue(store: &Connection) -> rusqlite::Result<Queue> {
     })
 }
 
-/// Notes that a recipient opted out of text messages, or wants them again.
+/// Stores that a recipient opted out of text messages or in again.
 pub(super) fn opt(store: &Connection, now: Timestamp, recipient: &str, out: bool) -> rusqlite::Result<()> {
     let done = match out {
         true => store
@@ -280,14 +280,14 @@ pub(super) fn opt(store: &Connection, now: Timestamp, recipient: &str, out: bool
     done.map(drop)
 }
 
-/// Forgets the texts of days that no bound looks at any more.
+/// Removes texts of days that no limit considers any more.
 pub(super) fn forget(store: &Connection, now: Timestamp) -> rusqlite::Result<()> {
     let before = millis(now) - SMS_KEPT_SECONDS * 1_000;
     store.execute("DELETE FROM sms WHERE state = ?1 AND created < ?2", params![State::Done as i64, before])?;
     kept::forget(store, now)
 }
 
-/// A text is over: what it said is nobody's business any more.
+/// Ends a text and deletes its contents for privacy.
 fn end(
     store: &Connection,
     now: Timestamp,
@@ -327,7 +327,7 @@ mod tests {
         Timestamp::from_second(1_800_000_000 + seconds).unwrap()
     }
 
-    /// Calls, whether they are looked up, and those that are over.
+    /// Calls with their lookup flags, and those that ended.
     type Told = (Vec<(String, bool)>, Over);
 
     struct Rig {
@@ -344,7 +344,7 @@ mod tests {
             store.run_now(move |store| take_up(store, at(now))).unwrap();
             Rig { directory, store }
         }
-        /// As after a SIGKILL.
+        /// Restarts the store like after a SIGKILL.
         fn restart(self, now: i64) -> Rig {
             let Rig { directory, store } = self;
             drop(store);
@@ -397,7 +397,7 @@ mod tests {
         rig.take_in(0, vec![SmsNews::Watch(sms("CA1", "+1")), SmsNews::Watch(sms("CA2", "+2"))]);
         assert_eq!(rig.due(0), (vec![], vec![]), "their calls are under way");
         rig.take_in(1, vec![SmsNews::Forget("CA2".into())]);
-        // Killed in the middle of the first call, and when its text is under way.
+        // Killed during the first call, and while its text is under way.
         let rig = rig.restart(2);
         assert_eq!(rig.due(2), only("CA1", false));
         let rig = rig.restart(3);
@@ -439,7 +439,7 @@ mod tests {
             rig.settle(0, call, Step::End(Ended::Sent, None, None));
         }
         assert_eq!(rig.due(1), (vec![], vec![("CA3".to_owned(), Ended::Limited)]));
-        // A day later there may be more, unless somebody has said STOP.
+        // A day later more texts are allowed, unless the recipient has opted out.
         let day = SMS_DAY_SECONDS;
         rig.opt(day, true);
         rig.opt(day, true);

@@ -1,17 +1,16 @@
-//! Calls that have ended, in the store: written, listed, found and removed. The list that the edge keeps of them is
-//! [`CallList`](crate::sinks::calls::CallList).
+//! Table of ended calls in the store. The edge's list of them is [`CallList`](crate::sinks::calls::CallList).
 
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-/// A call as it is written.
+/// Call in its stored form.
 #[derive(Debug, Clone)]
 pub(crate) struct StoredCall {
     pub(crate) sid: String,
-    /// Its beginning, as the record has it.
+    /// Start of the call, formatted as in the record.
     pub(crate) started: String,
-    /// Its end, in milliseconds since 1970.
+    /// End of the call in milliseconds since 1970.
     pub(crate) ended: i64,
     pub(crate) caller: String,
     pub(crate) called: String,
@@ -21,19 +20,19 @@ pub(crate) struct StoredCall {
     pub(crate) record: Arc<[u8]>,
 }
 
-/// Sorts behind every date and every SID.
+/// Text that sorts after every date and every SID.
 const LAST: &str = "~";
 
-/// Conditions for a part of the list, the newest first.
+/// Filter for a page of the list, newest first.
 #[derive(Debug, Clone)]
 pub struct Part {
-    /// Calls that ended before are over their time, in milliseconds since 1970.
+    /// Earliest end of a retained call, in milliseconds since 1970.
     pub ended_since: i64,
-    /// Beginning and SID of the call that the part is behind.
+    /// Start and SID of the call that precedes the page.
     pub behind: (String, String),
-    /// The list ends with calls that began at this time.
+    /// Earliest start of the listed calls.
     pub since: String,
-    /// Caller's number.
+    /// Number of the caller.
     pub caller: Option<String>,
     /// Called number.
     pub called: Option<String>,
@@ -47,16 +46,16 @@ impl Default for Part {
 }
 
 impl Part {
-    /// Begins with calls that began at a time, or before.
+    /// Restricts the page to calls that started at this time or before.
     pub fn until(self, started: &str) -> Part {
         Part { behind: (started.to_owned(), LAST.to_owned()), ..self }
     }
 }
 
-/// A call as it is read: beginning, SID, record.
+/// Call as read: start, SID and record.
 pub(crate) type Listed = (String, String, Vec<u8>);
 
-/// Writes calls, but for those that a request has removed; one that is there already is replaced.
+/// Writes calls except those removed by a request; an existing one is replaced.
 pub(crate) fn add(store: &Connection, calls: &[StoredCall]) -> rusqlite::Result<()> {
     let mut call = store.prepare(
         "INSERT OR REPLACE INTO call (sid, started, ended, caller, called, record)
@@ -72,7 +71,7 @@ pub(crate) fn add(store: &Connection, calls: &[StoredCall]) -> rusqlite::Result<
     Ok(())
 }
 
-/// Reads a part of the list, `most` calls at most.
+/// Reads a page of the list with at most `most` calls.
 pub(crate) fn part(store: &Connection, part: &Part, most: usize) -> rusqlite::Result<Vec<Listed>> {
     let mut rows = store.prepare(
         "SELECT started, sid, record FROM call
@@ -95,8 +94,8 @@ pub(crate) fn find(store: &Connection, sid: &str, ended_since: i64) -> rusqlite:
     found.query_row((sid, ended_since), |row| row.get(0)).optional()
 }
 
-/// Removes a call with the calls of its parties, as a request at this time wants it, in milliseconds since 1970: it does not come back
-/// with a record that is still under way, nor with one that the journal of live calls has. Returns whether it was there.
+/// Removes a call and the calls of its parties for a request at this time (milliseconds since 1970). A record that is
+/// still pending, or in the journal of live calls, does not add the call again. Returns whether the call existed.
 pub(crate) fn remove(store: &Connection, sid: &str, now: i64) -> rusqlite::Result<bool> {
     store.prepare("INSERT OR REPLACE INTO call_removed (sid, removed) VALUES (?1, ?2)")?.execute((sid, now))?;
     delete(store, sid)
@@ -107,7 +106,7 @@ fn delete(store: &Connection, sid: &str) -> rusqlite::Result<bool> {
     Ok(store.prepare("DELETE FROM call WHERE sid = ?1")?.execute([sid])? > 0)
 }
 
-/// Removes calls that ended before a time, and the oldest of those beyond `most`: `at_once` at most. Returns how many.
+/// Removes calls that ended before a time, and the oldest ones beyond `most`; at most `at_once`. Returns their number.
 pub(crate) fn prune(store: &Connection, ended_before: i64, most: usize, at_once: usize) -> rusqlite::Result<usize> {
     store.prepare("DELETE FROM call_removed WHERE removed < ?1")?.execute([ended_before])?;
     let count: i64 = store.query_row("SELECT count(*) FROM call", [], |row| row.get(0))?;
@@ -187,7 +186,7 @@ mod tests {
         let remove = |now: i64| store.run_now(move |file| remove(file, "CA4", now)).unwrap();
         assert!(remove(2000) && !remove(2000));
         assert_eq!((found("CA4"), found("CP4"), found("unknown")), (None, None, None));
-        // Its record may come again, until it would be over its time.
+        // The record may be added again until the call has expired.
         let again = |pruned_before: i64| {
             store.run_now(move |file| prune(file, pruned_before, 100, 0).and_then(|_| add(file, &[call(4)]))).unwrap();
             (found("CA4").is_some(), found("CP4").is_some())

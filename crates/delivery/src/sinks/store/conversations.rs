@@ -1,5 +1,5 @@
-//! Cookies of conversations: those that webhooks of messages from one sender to one number have set. Their values are
-//! secrets: the file is its owner's alone, and nothing shows them.
+//! Cookies of conversations, set by webhooks for messages from one sender to one number. Their values are secrets: the
+//! file is readable by its owner only, and cookies are never displayed.
 
 use std::sync::Arc;
 
@@ -13,19 +13,18 @@ use trunkgate_system::limits::{MESSAGE_COOKIE_JARS, MESSAGE_COOKIE_SECONDS};
 pub struct StoredJar {
     /// Sender of the messages.
     pub from: String,
-    /// Number that they are for.
+    /// Number that receives the messages.
     pub to: String,
-    /// Time when a webhook has set one last, in milliseconds since 1970.
+    /// Time of the last Set-Cookie, in milliseconds since 1970.
     pub set_at: i64,
-    /// The cookies.
+    /// Cookies of the conversation.
     pub jar: Arc<CookieJar>,
 }
 
-/// Writes the cookies of a conversation in the place of earlier ones. Removes those that are over, and the oldest where
-/// there are too many.
+/// Replaces the cookies of a conversation. Removes expired conversations, and the oldest ones beyond the limit.
 ///
 /// # Errors
-/// Those of the store.
+/// Returns the error of the store.
 pub fn put(store: &Connection, stored: &StoredJar) -> rusqlite::Result<()> {
     let json = serde_json::to_string(&*stored.jar);
     let json = json.map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
@@ -41,24 +40,24 @@ pub fn put(store: &Connection, stored: &StoredJar) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Removes the cookies of conversations that are over.
+/// Removes the cookies of expired conversations.
 ///
 /// # Errors
-/// Those of the store.
+/// Returns the error of the store.
 pub fn remove_expired(store: &Connection, now: i64) -> rusqlite::Result<()> {
     store.execute("DELETE FROM conversation_jar WHERE set_at <= ?1", [expired_by(now)]).map(drop)
 }
 
-/// Reads the cookies of all conversations that are not over, the oldest first.
+/// Reads the cookies of all conversations that have not expired, oldest first.
 ///
 /// # Errors
-/// Those of the store.
+/// Returns the error of the store.
 pub fn all(store: &Connection, now: i64) -> rusqlite::Result<Vec<StoredJar>> {
     let select = "SELECT sender, number, set_at, jar FROM conversation_jar WHERE set_at > ?1 ORDER BY set_at, rowid";
     let mut rows = store.prepare(select)?;
     let read = rows.query_map([expired_by(now)], |row| {
         let json: String = row.get(3)?;
-        // Damage may read as anything: such a conversation begins without cookies.
+        // An unreadable conversation starts without cookies.
         let jar = serde_json::from_str(&json).ok().map(Arc::new);
         let (from, to, set_at) = (row.get(0)?, row.get(1)?, row.get(2)?);
         Ok(jar.map(|jar| StoredJar { from, to, set_at, jar }))
@@ -66,7 +65,7 @@ pub fn all(store: &Connection, now: i64) -> rusqlite::Result<Vec<StoredJar>> {
     Ok(read.collect::<rusqlite::Result<Vec<_>>>()?.into_iter().flatten().collect())
 }
 
-/// Returns the time up to which cookies that were set last are over now.
+/// Returns the time of the last Set-Cookie up to which a conversation has expired.
 fn expired_by(now: i64) -> i64 {
     now.saturating_sub(i64::try_from(MESSAGE_COOKIE_SECONDS.saturating_mul(1_000)).unwrap_or(i64::MAX))
 }
@@ -105,7 +104,7 @@ mod tests {
         let kept = [stored("+2", "two", START + 1), stored("+1", "next", START + 2)];
         assert_eq!(all(&store, START + 2).unwrap(), kept);
         assert_eq!(all(&store, START + 1 + LIFETIME).unwrap(), kept[1..]);
-        // A clock that was set back ends none.
+        // Setting the clock back expires nothing.
         assert_eq!(all(&store, 0).unwrap(), kept);
         let count = || store.query_row("SELECT count(*) FROM conversation_jar", [], |row| row.get(0));
         remove_expired(&store, START + LIFETIME).unwrap();

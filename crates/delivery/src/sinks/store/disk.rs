@@ -1,5 +1,5 @@
-//! What changes files that have to survive a crash: every such step goes through here, so that a test can crash, or the
-//! disk be full, at each of them.
+//! Changes of files that must survive a crash. Every step is made here, so that a test can simulate a crash or a full
+//! disk at each of them.
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Write as _};
@@ -9,46 +9,45 @@ use std::time::Duration;
 
 use trunkgate_system::files;
 
-/// A file that is written line by line at its end. A line that did not fit is taken back, so that the next one stands
-/// alone.
+/// File that is appended line by line. A partially written line is removed, so that the next one starts on a new line.
 #[derive(Debug)]
 pub(crate) struct Lines {
     file: File,
     bytes: u64,
-    /// Part of a line stands at its end and could not be taken back.
+    /// True if a partial line could not be removed.
     torn: bool,
 }
 
 impl Lines {
-    /// Goes on at the end of `file`, which was opened for appending.
+    /// Continues at the end of `file`, which was opened for appending.
     pub(crate) fn of(file: File) -> io::Result<Lines> {
         let bytes = file.metadata()?.len();
         Ok(Lines { file, bytes, torn: false })
     }
 
-    /// Opens or makes a file.
+    /// Opens or creates a file.
     pub(crate) fn open(path: &Path) -> io::Result<Lines> {
         step(Step::Open)?;
         let file = files::append(path, files::CALL_DATA);
         Lines::of(file.map_err(|error| named(path, &error))?)
     }
 
-    /// The file itself, for what is read of it.
+    /// Returns the file, for reading.
     pub(crate) fn file(&self) -> &File {
         &self.file
     }
 
-    /// Its length.
+    /// Returns the length in bytes.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Takes over a length that somebody else has changed.
+    /// Sets the length after the file was changed elsewhere.
     pub(crate) fn set_bytes(&mut self, bytes: u64) {
         self.bytes = bytes;
     }
 
-    /// Adds a line, its end included, in one write.
+    /// Appends a line, including its line end, in one write.
     pub(crate) fn append(&mut self, line: &[u8]) -> io::Result<()> {
         if self.torn {
             self.write(b"\n")?;
@@ -73,7 +72,7 @@ impl Lines {
         }
     }
 
-    /// Leaves so much of it.
+    /// Truncates the file to this length.
     pub(crate) fn truncate(&mut self, bytes: u64) -> io::Result<()> {
         step(Step::Truncate)?;
         self.file.set_len(bytes)?;
@@ -83,13 +82,13 @@ impl Lines {
     }
 }
 
-/// Whether a name still leads to the file that is written.
+/// Returns whether a path still refers to the open file.
 pub(crate) fn is_there(path: &Path, lines: &Lines) -> bool {
     let (Ok(named), Ok(open)) = (std::fs::metadata(path), lines.file().metadata()) else { return false };
     (named.dev(), named.ino()) == (open.dev(), open.ino())
 }
 
-/// Writes bytes at a place of a file; returns how many of them it has taken, at least one.
+/// Writes bytes at an offset; returns the number of bytes written, at least one.
 pub(crate) fn write_at(file: &File, bytes: &[u8], place: u64) -> io::Result<usize> {
     #[cfg(test)]
     let bytes = tests::fitting(file, bytes, place)?;
@@ -99,7 +98,7 @@ pub(crate) fn write_at(file: &File, bytes: &[u8], place: u64) -> io::Result<usiz
     }
 }
 
-/// Writes all bytes at a place of a file; after an error some of them may be there.
+/// Writes all bytes at an offset; after an error some of them may have been written.
 pub(crate) fn write_all_at(file: &File, mut bytes: &[u8], mut place: u64) -> io::Result<()> {
     while !bytes.is_empty() {
         let taken = write_at(file, bytes, place)?;
@@ -109,14 +108,14 @@ pub(crate) fn write_all_at(file: &File, mut bytes: &[u8], mut place: u64) -> io:
     Ok(())
 }
 
-/// Opens a file that no other process holds.
+/// Opens a file and locks it against other processes.
 pub(crate) fn locked(path: &Path) -> io::Result<Lines> {
     let lines = Lines::open(path)?;
     lock(lines.file()).map_err(|error| named(path, &error))?;
     Ok(lines)
 }
 
-/// Writes a file anew. It takes the place of the old one at once: a crash leaves one of the two.
+/// Replaces a file atomically by a new one: a crash leaves the old or the new contents.
 pub(crate) fn rewritten(path: &Path, text: &[u8]) -> io::Result<Lines> {
     let mut new = path.as_os_str().to_owned();
     new.push(".new");
@@ -128,12 +127,12 @@ pub(crate) fn rewritten(path: &Path, text: &[u8]) -> io::Result<Lines> {
     Ok(lines)
 }
 
-/// How often a lock is tried, and how long after each time.
+/// Number of attempts to lock a file, and the pause between them.
 const LOCK_ATTEMPTS: u32 = 20;
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
-/// Makes a file this process's alone, as long as it is open. One that is just ending, or starting a program, may have it
-/// for a moment.
+/// Locks a file while it is open. A process that is just ending or starting a program may hold the lock for a moment,
+/// so the attempt is repeated.
 pub(crate) fn lock(file: &File) -> io::Result<()> {
     for _ in 1..LOCK_ATTEMPTS {
         match file.try_lock() {
@@ -144,28 +143,28 @@ pub(crate) fn lock(file: &File) -> io::Result<()> {
     file.try_lock().map_err(io::Error::from)
 }
 
-/// Gives a damaged file a second name, `NAME.damaged`, in the place of an earlier one: at most one is kept. The file has to be
-/// replaced then, and not changed.
+/// Links a damaged file to a second name, `NAME.damaged`, replacing an earlier one. The original must then be replaced,
+/// not changed.
 pub(crate) fn keep_damaged(path: &Path) -> io::Result<PathBuf> {
     let mut kept = path.as_os_str().to_owned();
     kept.push(".damaged");
     let kept = PathBuf::from(kept);
     remove(&kept)?;
     step(Step::Rename)?;
-    // Not every file system has links.
+    // Some file systems have no hard links.
     std::fs::hard_link(path, &kept)
         .or_else(|_| std::fs::copy(path, &kept).map(drop))
         .map_err(|error| named(&kept, &error))?;
     Ok(kept)
 }
 
-/// Gives a file another name.
+/// Renames a file.
 pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     step(Step::Rename)?;
     std::fs::rename(from, to).map_err(|error| named(from, &error))
 }
 
-/// Takes a file away; one that is not there is no error.
+/// Removes a file; a missing file is not an error.
 pub(crate) fn remove(path: &Path) -> io::Result<()> {
     step(Step::Remove)?;
     match std::fs::remove_file(path) {
@@ -174,12 +173,12 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// The error with the file's name before it.
+/// Returns an error with the file's name.
 pub(crate) fn named(path: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
-/// Checks that files of a directory may be opened for changes.
+/// Checks that files in a directory may be opened for changes.
 #[cfg(not(test))]
 #[expect(clippy::unnecessary_wraps, reason = "in tests the disk may be read-only")]
 pub(super) fn writable(_: &Path) -> io::Result<()> {
@@ -189,7 +188,7 @@ pub(super) fn writable(_: &Path) -> io::Result<()> {
 #[cfg(test)]
 pub(super) use tests::writable;
 
-/// What is about to be done.
+/// Step that is about to be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
     Open,
@@ -197,7 +196,7 @@ pub(crate) enum Step {
     Truncate,
     Rename,
     Remove,
-    /// Of the store.
+    /// Change of the store.
     Change,
 }
 
@@ -210,7 +209,7 @@ pub(super) fn step(_: Step) -> io::Result<()> {
 #[cfg(test)]
 pub(super) use tests::step;
 
-/// A disk that fails when a test says so.
+/// Disk that fails on a test's request.
 #[cfg(test)]
 pub(crate) mod tests {
     use std::cell::Cell;
@@ -220,20 +219,20 @@ pub(crate) mod tests {
     use super::*;
 
     thread_local! {
-        /// Steps until the crash, and how much of what is being written then gets there, of 4.
+        /// Number of steps until the crash, and the quarters of the current write that are completed.
         static CRASH: Cell<Option<(u32, usize)>> = const { Cell::new(None) };
-        /// Bytes until the disk is full.
+        /// Number of bytes until the disk is full.
         static ROOM: Cell<Option<usize>> = const { Cell::new(None) };
-        /// How much of a write that failed is left behind.
+        /// Number of bytes that a failed write leaves behind.
         static PART: Cell<usize> = const { Cell::new(0) };
-        /// The store takes no change.
+        /// True if the store refuses changes.
         static REFUSES: Cell<bool> = const { Cell::new(false) };
     }
 
-    /// Directories on a disk that is read-only.
+    /// Directories on a read-only disk.
     static READ_ONLY: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
-    /// The process was killed.
+    /// Panic payload of a simulated kill.
     struct Crash;
 
     /// Makes the disk of a directory read-only, or writable again, for all threads.
@@ -250,7 +249,8 @@ pub(crate) mod tests {
         }
     }
 
-    /// Lets the process die at the step of this number, `quarters` of the bytes written; whether it came so far.
+    /// Simulates a kill at the step with this number, with `quarters` of the write completed; returns whether that step
+    /// was reached.
     pub(crate) fn crash_at(number: u32, quarters: usize, work: impl FnOnce()) -> bool {
         CRASH.set(Some((number, quarters)));
         let outcome = catch_unwind(AssertUnwindSafe(work));
@@ -262,12 +262,12 @@ pub(crate) mod tests {
         }
     }
 
-    /// Room for so many bytes; `None`: enough for all.
+    /// Sets the room on the disk in bytes; `None`: unlimited.
     pub(crate) fn set_room(bytes: Option<usize>) {
         ROOM.set(bytes);
     }
 
-    /// Has the store take no change of this thread, as on a full disk.
+    /// Makes the store refuse changes of this thread, as on a full disk.
     pub(crate) fn refuse_changes(refuse: bool) {
         REFUSES.set(refuse);
     }
@@ -298,7 +298,7 @@ pub(crate) mod tests {
         Ok(())
     }
 
-    /// The part of a write at a place that there is room for; what a file has already takes none.
+    /// Returns the part of a write that fits on the disk; overwriting existing bytes needs no room.
     pub(in crate::sinks::store::disk) fn fitting<'a>(file: &File, bytes: &'a [u8], place: u64) -> io::Result<&'a [u8]> {
         let Some(room) = ROOM.get() else { return Ok(bytes) };
         let had = (file.metadata()?.len().saturating_sub(place) as usize).min(bytes.len());
@@ -310,7 +310,7 @@ pub(crate) mod tests {
         Ok(&bytes[..fits])
     }
 
-    /// What a write that failed got onto the disk.
+    /// Writes the part that a failed write leaves on the disk.
     pub(in crate::sinks::store::disk) fn leave_part(file: &mut File, bytes: &[u8]) {
         let part = PART.replace(0);
         file.write_all(&bytes[..part]).unwrap();

@@ -1,4 +1,4 @@
-//! The file of the store: who may have it, which version its tables are, and what is done with one that is damaged.
+//! Database file of the store: locking, schema versions, and recovery from damage.
 
 use std::ffi::OsString;
 use std::io;
@@ -15,15 +15,15 @@ use super::disk::{self, named};
 use trunkgate_config::DataDirectory;
 use trunkgate_system::files;
 
-/// Its name.
+/// Name of the file.
 pub(super) const NAME: &str = "trunkgate.db";
-/// What tells it from databases of others: `TGst`.
+/// Application id that identifies our databases: `TGst`.
 const APPLICATION: i64 = 0x5447_7374;
-/// Tables of version 1.
+/// Schema of version 1.
 pub(crate) const SCHEMA: &str = include_str!("schema.sql");
-/// Steps that each make one later version of the one before: the first makes version 2.
+/// Migrations, each to the next version; the first one leads to version 2.
 const MIGRATIONS: [&str; 0] = [];
-/// What is saved of a damaged file, and by which columns it is read forwards and backwards.
+/// Tables recovered from a damaged file, with the columns by which they are read forwards and backwards.
 const TABLES: [(&str, &str); 18] = [
     ("sms", "rowid"),
     ("opted_out", "recipient"),
@@ -45,10 +45,10 @@ const TABLES: [(&str, &str); 18] = [
     ("conversation_jar", "rowid"),
 ];
 
-/// Opens the file, or makes it where there is none, and keeps it: no other process has it meanwhile. Entries of a damaged file that can be
-/// read are saved, and the second value describes the damage. `is_suspect`: the file was found damaged while it was used.
+/// Opens or creates the file and locks it against other processes. The readable rows of a damaged file are recovered;
+/// the second value then describes the damage. `is_suspect` is true if damage was found while the file was in use.
 pub(super) fn open(data: &DataDirectory, is_suspect: bool) -> io::Result<(Connection, Option<String>)> {
-    // No more than the directory itself is made: where something is misspelt, that is told and nothing is left behind.
+    // Create only the directory itself, so that a misspelt path is reported and leaves nothing behind.
     match std::fs::DirBuilder::new().mode(0o700).create(&data.directory) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(named(&data.directory, &error)),
         Ok(()) | Err(_) => {}
@@ -56,7 +56,7 @@ pub(super) fn open(data: &DataDirectory, is_suspect: bool) -> io::Result<(Connec
     disk::writable(&data.directory)?;
     let path = data.directory.join(NAME);
     let new = with_ending(&path, ".new");
-    // Saving was cut short: before the damaged file was put aside, or after that.
+    // The recovery was interrupted before or after the damaged file was set aside.
     if path.exists() {
         if ["-wal", "-shm", ""].iter().any(|ending| with_ending(&new, ending).exists()) {
             remove_all(&new)?;
@@ -82,7 +82,7 @@ pub(super) fn open(data: &DataDirectory, is_suspect: bool) -> io::Result<(Connec
     }
 }
 
-/// Whether something is there that [`open`] reads, or may be: the directory, or the one above it, cannot be looked at.
+/// Returns whether a file for [`open`] exists, or may exist because the directory or its parent cannot be examined.
 pub(super) fn has_any(data: &DataDirectory) -> bool {
     if !can_be_made(&data.directory) {
         return true;
@@ -91,7 +91,7 @@ pub(super) fn has_any(data: &DataDirectory) -> bool {
     [&path, &with_ending(&path, ".new")].iter().any(|path| std::fs::symlink_metadata(path).is_ok())
 }
 
-/// Whether a directory is there, or may be made as a new one.
+/// Returns whether a directory exists or may be created.
 fn can_be_made(directory: &Path) -> bool {
     let is_absent = match std::fs::metadata(directory) {
         Ok(_) => return true,
@@ -101,11 +101,12 @@ fn can_be_made(directory: &Path) -> bool {
     is_absent && parent.is_none_or(Path::exists)
 }
 
-/// Opens the file for reading alone, with what its log has, where its disk takes no changes. Nothing is written, and no lock is held.
+/// Opens the file read-only, including its log, on a disk that accepts no changes. Nothing is written and no lock is
+/// taken.
 pub(super) fn open_read_only(data: &DataDirectory) -> io::Result<Connection> {
     let path = std::path::absolute(data.directory.join(NAME))?;
     files::open_regular(&path).map_err(|error| named(&path, &error))?;
-    // Without a log the file never changes, and needs none. One with a log is read as by its only user: nothing shares memory with others.
+    // A file without a log never changes. A file with a log is read like by its only user, without shared memory.
     let log = with_ending(&path, "-wal");
     let has_log = std::fs::metadata(&log).is_ok_and(|about| about.len() > 0);
     let how = if has_log { "vfs=unix-none" } else { "immutable=1" };
@@ -126,7 +127,7 @@ pub(super) fn open_read_only(data: &DataDirectory) -> io::Result<Connection> {
         .map_err(|error| named(&path, &error))
 }
 
-/// Writes a path as part of an address of SQLite's.
+/// Encodes a path for an SQLite URI.
 fn in_address(path: &Path) -> String {
     let bytes = path.as_os_str().as_bytes().iter();
     bytes.fold(String::new(), |mut address, byte| {
@@ -138,13 +139,13 @@ fn in_address(path: &Path) -> String {
     })
 }
 
-/// Opens a file that is whole. One of another version, or with other data, is refused and stays as it is.
+/// Opens an intact file. A file of another version, or with other data, is rejected and stays unchanged.
 fn open_sound(path: &Path, migrations: &[&str]) -> io::Result<Connection> {
-    // It has numbers and texts; SQLite gives its other files the same rights.
+    // It contains numbers and texts; SQLite gives its other files the same mode.
     files::append(path, files::SECRET).map_err(|error| named(path, &error))?;
     let opened = || -> rusqlite::Result<io::Result<Connection>> {
         let mut file = alone(path)?;
-        // The log of a file that is refused stays beside it.
+        // The log of a rejected file stays beside it.
         file.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         let tables = Tables::read(&file)?;
         if let Err(error) = tables.check(newest(migrations)) {
@@ -157,7 +158,7 @@ fn open_sound(path: &Path, migrations: &[&str]) -> io::Result<Connection> {
         file.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
         file.pragma_update(None, "journal_mode", "WAL")?;
         file.pragma_update(None, "synchronous", "FULL")?;
-        // Neither free pages nor, see `Commit::Wiped`, the log keep data that were removed.
+        // Neither free pages nor the log (see `Commit::Wiped`) keep removed data.
         file.pragma_update(None, "secure_delete", true)?;
         migrate(&mut file, tables, migrations)?;
         Ok(Ok(file))
@@ -165,11 +166,11 @@ fn open_sound(path: &Path, migrations: &[&str]) -> io::Result<Connection> {
     opened().map_err(|error| words(&error)).flatten().map_err(|error| named(path, &error))
 }
 
-/// Opens a database that no other process gets meanwhile.
+/// Opens a database with an exclusive lock.
 fn alone(path: &Path) -> rusqlite::Result<Connection> {
     let file = Connection::open(path)?;
     file.busy_timeout(Duration::ZERO)?;
-    // Before the journal's mode: without memory that processes share.
+    // Set before the journal mode, so that no memory is shared between processes.
     file.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
     Ok(file)
 }
@@ -177,11 +178,11 @@ fn alone(path: &Path) -> rusqlite::Result<Connection> {
 /// Tables of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Tables {
-    /// The file has none.
+    /// The file has no tables.
     Absent,
-    /// Those of a store, of this version.
+    /// The tables of a store of this version.
     Version(i64),
-    /// Those of another program.
+    /// The tables of another program.
     Foreign,
 }
 
@@ -196,7 +197,7 @@ impl Tables {
         })
     }
 
-    /// Checks that they can be brought to version `newest`.
+    /// Checks that the tables can be migrated to version `newest`.
     fn check(self, newest: i64) -> io::Result<()> {
         let what = match self {
             Tables::Absent => return Ok(()),
@@ -211,12 +212,12 @@ impl Tables {
     }
 }
 
-/// Returns the version that migrations lead to.
+/// Returns the version after all migrations.
 fn newest(migrations: &[&str]) -> i64 {
     i64::try_from(migrations.len()).map_or(i64::MAX, |steps| steps.saturating_add(1))
 }
 
-/// Brings tables to the newest version, in one transaction.
+/// Migrates the tables to the newest version, in one transaction.
 fn migrate(file: &mut Connection, tables: Tables, migrations: &[&str]) -> rusqlite::Result<()> {
     let has_steps = match tables {
         Tables::Version(version) if version == newest(migrations) => return Ok(()),
@@ -232,7 +233,7 @@ fn migrate(file: &mut Connection, tables: Tables, migrations: &[&str]) -> rusqli
     to.commit()
 }
 
-/// Puts what can be read of a damaged file into a new one, which takes its place; how many rows that were.
+/// Copies the readable rows of a damaged file into a new one, which replaces it; returns their number.
 fn save(path: &Path, new: &Path) -> io::Result<usize> {
     remove_all(new)?;
     let to = open_sound(new, &MIGRATIONS)?;
@@ -243,13 +244,13 @@ fn save(path: &Path, new: &Path) -> io::Result<usize> {
         for (table, order) in TABLES {
             let copied = copy_table(&from, &to, table, order)?;
             match copied.stopped_by {
-                // Somebody else has it just now: it is not damaged.
+                // Another process uses the file, so it is not damaged.
                 Some(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => return Err(error),
                 Some(_) | None => rows += copied.rows,
             }
         }
         to.execute_batch("COMMIT")?;
-        // All of it into the file itself, without a log: a log does not go along under another name.
+        // Write everything into the file itself, because a log does not follow a renamed file.
         let mode: String = to.query_row("PRAGMA journal_mode = DELETE", [], |row| row.get(0))?;
         Ok((rows, mode))
     };
@@ -260,7 +261,7 @@ fn save(path: &Path, new: &Path) -> io::Result<usize> {
     to.close().map_err(|(_, error)| words(&error))?;
     let kept = with_ending(path, ".damaged");
     remove_all(&kept)?;
-    // The log first: beside the new file it would be taken for the new file's.
+    // Move the log first: beside the new file it would be taken for the new file's log.
     for ending in ["-wal", ""] {
         let from = with_ending(path, ending);
         if from.exists() {
@@ -272,15 +273,15 @@ fn save(path: &Path, new: &Path) -> io::Result<usize> {
     Ok(rows)
 }
 
-/// What came of a table that was copied.
+/// Result of copying a table.
 struct Copied {
-    /// Rows that are new in the other.
+    /// Number of rows added to the new file.
     rows: usize,
-    /// Why not all could be read.
+    /// Error that stopped the copy.
     stopped_by: Option<rusqlite::Error>,
 }
 
-/// Copies the rows of a table that can be read, from both ends. A table that is not there has none.
+/// Copies the readable rows of a table from both ends; a missing table has none.
 fn copy_table(from: &Connection, to: &Connection, table: &str, order: &str) -> rusqlite::Result<Copied> {
     let mut copied = Copied { rows: 0, stopped_by: None };
     for direction in ["ASC", "DESC"] {
@@ -292,7 +293,7 @@ fn copy_table(from: &Connection, to: &Connection, table: &str, order: &str) -> r
     Ok(copied)
 }
 
-/// Copies in one direction until a row cannot be read, and gives why. The outer error is that of the database copied to.
+/// Copies in one direction until a row cannot be read; returns the reason. The outer error is that of the new database.
 fn copy_rows(
     from: &Connection,
     to: &Connection,
@@ -322,14 +323,14 @@ fn copy_rows(
         };
         match insert.execute(params_from_iter(values)) {
             Ok(rows) => *copied += rows,
-            // Damage may read as anything; what no table takes is none of ours.
+            // Damaged data may be arbitrary; a row that violates a constraint is not ours.
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {}
             Err(error) => return Err(error),
         }
     }
 }
 
-/// The same path with more behind it.
+/// Returns a path with a suffix.
 fn with_ending(path: &Path, ending: &str) -> PathBuf {
     let mut name: OsString = path.as_os_str().to_owned();
     name.push(ending);
@@ -341,7 +342,7 @@ fn remove_all(path: &Path) -> io::Result<()> {
     ["-wal", "-shm", ""].iter().try_for_each(|ending| disk::remove(&with_ending(path, ending)))
 }
 
-/// Whether an error is of the file or its disk, and not of one change.
+/// Returns whether an error concerns the file or its disk, rather than one change.
 pub(super) fn is_of_disk(error: &rusqlite::Error) -> bool {
     use ErrorCode::{
         CannotOpen, DatabaseBusy, DatabaseCorrupt, DiskFull, NotADatabase, PermissionDenied, ReadOnly, SystemIoFailure,
@@ -360,7 +361,7 @@ pub(super) fn is_of_disk(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code().is_some_and(|code| of_disk.contains(&code))
 }
 
-/// SQLite's error in words; damage has a kind of its own.
+/// Converts an SQLite error; damage gets its own kind.
 pub(super) fn words(error: &rusqlite::Error) -> io::Error {
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy) => io::Error::new(io::ErrorKind::ResourceBusy, "another process uses it"),
@@ -400,7 +401,7 @@ mod tests {
                 .to_string()
                 .contains("of version 3, and this trunkgate reads version 2")
         );
-        // A new store is made by the same steps.
+        // A new store is created by the same steps.
         let new = open_sound(&directory.path().join("new.db"), &steps).unwrap();
         assert_eq!(Tables::read(&new).unwrap(), Tables::Version(3));
     }

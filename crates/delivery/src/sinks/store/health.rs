@@ -1,4 +1,4 @@
-//! Whether the store takes changes, for `status` and metrics.
+//! State of the store's writes, for `status` and metrics.
 
 use std::io;
 use std::path::Path;
@@ -10,17 +10,17 @@ use trunkgate_media::counters::Counter;
 use super::file::NAME;
 use trunkgate_system::problem::{Failure, Harm, Problem};
 
-/// State of a store; clones are of the same one and do not keep it open.
+/// State of a store; clones share it and do not keep the store open.
 #[derive(Debug, Clone, Default)]
 pub struct Health(Arc<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// Damage of the file when it was opened, in a sentence.
+    /// Damage found when the file was opened, in a sentence.
     damage: Mutex<Option<String>>,
-    /// Refusal of the latest change; `None`: it was made.
+    /// Failure of the latest change; `None`: it succeeded.
     refusal: Mutex<Option<Failure>>,
-    /// Whether there is one, for those who wait for its end.
+    /// True while changes are refused, for tasks that wait for recovery.
     is_failing: watch::Sender<bool>,
     refused: Counter,
 }
@@ -30,13 +30,13 @@ impl Health {
         *self.0.damage.lock().unwrap_or_else(PoisonError::into_inner) = Some(what);
     }
 
-    /// Returns what was wrong with the file when it was opened.
+    /// Returns the damage found when the file was opened.
     #[cfg(test)]
     pub(crate) fn damage(&self) -> Option<String> {
         self.0.damage.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Notes that changes were refused.
+    /// Records that changes were refused.
     pub(super) fn refused(&self, error: &io::Error, directory: &Path) {
         self.0.refused.add(1);
         let path = directory.join(NAME);
@@ -54,7 +54,7 @@ impl Health {
         self.0.is_failing.send_replace(true);
     }
 
-    /// Notes that a change was made.
+    /// Records that a change succeeded.
     pub(super) fn took(&self) {
         if self.0.refusal.lock().unwrap_or_else(PoisonError::into_inner).take().is_some() {
             self.0.is_failing.send_replace(false);
@@ -62,23 +62,23 @@ impl Health {
         }
     }
 
-    /// Waits until the store takes changes.
+    /// Waits until the store accepts changes.
     pub async fn writable(&self) {
-        // Its sender is this one's own.
+        // The sender belongs to this value, so the channel cannot be closed.
         let _ = self.0.is_failing.subscribe().wait_for(|is_failing| !is_failing).await;
     }
 
-    /// Whether changes are refused.
+    /// Returns whether changes are refused.
     pub fn is_failing(&self) -> bool {
         self.0.refusal.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
-    /// Returns how often changes were refused.
+    /// Returns the number of refused changes.
     pub fn refused_changes(&self) -> u64 {
         self.0.refused.get()
     }
 
-    /// Returns each thing that is wrong with it.
+    /// Returns all current problems.
     pub fn problems(&self) -> Vec<Problem> {
         let refusal = self.0.refusal.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let refusal = refusal.map(|failure| {

@@ -1,6 +1,7 @@
-//! The journal of live calls: a call is written when it begins, when it is answered, whole when another target is tried for it,
-//! again with its record where that does not get where it belongs at once, and crossed out when it is there. So one that a crash cut short
-//! still gets its one record, at the next start. The time of the file's last change tells until when this process lived.
+//! Journal of live calls. A call is written when it starts, when it is answered, whenever another target is tried, and
+//! with its record if that cannot be delivered at once; it is removed after delivery. A call interrupted by a crash
+//! therefore still gets its record at the next start. The modification time of the file shows until when the process
+//! lived.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read as _};
@@ -18,22 +19,22 @@ use super::live::LiveLines;
 use trunkgate_system::clock;
 use trunkgate_system::limits;
 
-/// A journal; another process with the same file is kept out by a lock.
+/// Journal, locked against other processes.
 #[derive(Debug)]
 pub(crate) struct Journal {
     path: PathBuf,
     lines: Lines,
-    /// The lines of calls that have not been crossed out.
+    /// Lines of the live calls.
     live: LiveLines,
-    /// Lines in the file.
+    /// Number of lines in the file.
     count: usize,
-    /// The file lacks what is in memory: since then, it could not be written.
+    /// Time since which the file could not be written and lacks data in memory.
     behind: Option<Instant>,
-    /// The calls whose last lines it lacks.
+    /// Calls with a last line that is not in the file.
     unsaved: BTreeSet<String>,
-    /// When it was last seen where it belongs.
+    /// Time of the last check that the file still has its name.
     seen: Option<Instant>,
-    /// When its time was last set.
+    /// Time of the last update of the modification time.
     touched: Option<Instant>,
     /// Lines that could not be read when it was opened.
     damaged: usize,

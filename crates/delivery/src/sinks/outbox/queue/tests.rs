@@ -1,4 +1,4 @@
-//! Orders and times of rows, as a table of cases and under any order of events.
+//! Order and times of rows: a table of cases, and arbitrary event orders.
 
 use std::time::Duration;
 
@@ -251,8 +251,8 @@ fn a_receiver_is_left_alone_for_as_long_as_it_asks() {
 proptest::proptest! {
     #![proptest_config(proptest::test_runner::Config::with_cases(64))]
 
-    /// In any order of events: rows of a line are sent one at a time and in order, a host has no more under way than it may, each row is
-    /// delivered or given up, and nothing of it is left.
+    /// In any order of events, rows of a line are sent one at a time and in order, a host never exceeds its limit, each
+    /// row is delivered or given up, and no state remains.
     #[test]
     fn every_row_ends_once_and_lines_stay_in_order(
         rows in proptest::collection::vec((0..6_u8, 0..3_u8), 1..60),

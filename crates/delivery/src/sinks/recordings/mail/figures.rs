@@ -1,4 +1,4 @@
-//! Figures of e-mails, and what `status` says of them.
+//! Counters of e-mails, and their problems in `status`.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -10,24 +10,24 @@ use trunkgate_system::limits::MAIL_SECONDS;
 use trunkgate_system::problem::{Harm, Problem};
 use trunkgate_system::text::number;
 
-/// Figures of all e-mails since the start.
+/// Counters of all e-mails since the start.
 #[derive(Debug, Default)]
 pub struct MailFigures {
-    /// E-mails that wait for the server.
+    /// E-mails waiting for the server.
     pub waiting: Counter,
-    /// E-mails that the server has taken.
+    /// E-mails accepted by the server.
     pub sent: Counter,
-    /// E-mails that were given up.
+    /// E-mails given up.
     pub failed: Counter,
-    /// Attempts that are repeated.
+    /// Retried attempts.
     pub retried: Counter,
-    /// Attempts to send one.
+    /// State of the attempts.
     pub(super) attempts: Attempts,
-    /// Number of e-mails that were given up lately, and the last of them.
+    /// Number of recently given-up e-mails, and the last of them.
     given_up: Mutex<Option<(u64, Failed)>>,
 }
 
-/// Returns what would help against what the server said, or against having no answer.
+/// Returns the fix for a response of the server, or for a missing response.
 fn fix_of(what: &str) -> &'static str {
     let known = [
         (
@@ -53,7 +53,7 @@ impl MailFigures {
         self.given_up.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes what the store has.
+    /// Updates the counters from the store.
     pub(super) fn seen(&self, waiting: &Waiting) {
         self.waiting.set(waiting.all);
         *self.given_up() = waiting.last_failed.clone().map(|last| (waiting.failed, last));
@@ -62,7 +62,7 @@ impl MailFigures {
         }
     }
 
-    /// Notes that an attempt has failed and is repeated.
+    /// Records a failed attempt that will be retried.
     pub(super) fn refused(&self, what: String) {
         self.retried.add(1);
         if self.attempts.refused(what.clone()) {
@@ -70,14 +70,14 @@ impl MailFigures {
         }
     }
 
-    /// Notes that the server has taken an e-mail, or has refused one alone.
+    /// Records that the server accepted an e-mail, or rejected only this one.
     pub(super) fn answered(&self) {
         if self.attempts.answered() {
             tracing::info!("the mail server takes e-mail again");
         }
     }
 
-    /// Returns each thing that is wrong.
+    /// Returns all current problems.
     pub(crate) fn problems(&self) -> Vec<Problem> {
         let waiting = number(usize::try_from(self.waiting.get()).unwrap_or(usize::MAX), "e-mail");
         let silent = |seconds| {

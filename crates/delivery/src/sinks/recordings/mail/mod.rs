@@ -1,5 +1,5 @@
-//! E-mail about messages in mailboxes, a kind of the outbox. A row is written in one change with the entry of the message, so a crash loses
-//! none; an attempt that it has cut is repeated, with the same Message-ID.
+//! E-mail about voicemail messages, a kind of the outbox. A row is written in one transaction with the entry of the
+//! message, so a crash loses none; an attempt interrupted by a crash is repeated with the same Message-ID.
 
 mod figures;
 mod table;
@@ -42,19 +42,19 @@ use text::Text;
 
 /// Name of the kind in the store.
 pub(super) const NAME: &str = "mail";
-/// The mail server takes e-mail to all addresses: one turn among hosts.
+/// Host name in the queue: the mail server serves all recipients, so there is only one.
 const HOST: &str = "mail";
 
 /// Times of attempts.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pace {
-    /// Longest time of one attempt.
+    /// Maximum duration of an attempt.
     within: Duration,
-    /// Time after which `status` says that an attempt has not ended.
+    /// Duration of an attempt after which `status` reports it.
     patience: Duration,
-    /// Pauses after failures.
+    /// Intervals between retries.
     backoff: Backoff,
-    /// Time after which an e-mail is given up.
+    /// Age at which an e-mail is given up.
     tried: Duration,
 }
 
@@ -70,13 +70,13 @@ impl Default for Pace {
     }
 }
 
-/// Returns the address that a URL of a receiver leads to, where it is one of e-mail.
+/// Returns the e-mail address of a receiver's URL, if it is a `mailto:` URL.
 pub(super) fn address(url: &str) -> Option<&str> {
     url.strip_prefix(Mailbox::MAILTO)
 }
 
-/// Returns the row of the e-mail about a message that is complete, where there is to be one. One with a text under way waits for that, but not
-/// for long.
+/// Returns the row of the e-mail about a complete message, if one is to be sent. An e-mail waits for a pending
+/// transcription for a limited time.
 pub(super) fn wanted(entry: &Entry, awaits_text: bool) -> Option<Row> {
     let message = entry.message.as_ref().filter(|_| entry.state == State::Completed)?;
     let recipient = address(&entry.receiver.as_ref()?.url)?;
@@ -96,12 +96,12 @@ pub(super) fn wanted(entry: &Entry, awaits_text: bool) -> Option<Row> {
     Some(Row { head, body: String::new() })
 }
 
-/// Sender of e-mails.
+/// Outbox kind of e-mails.
 #[derive(Debug)]
 pub(super) struct Mailer {
     shared: Arc<Shared>,
     pace: Pace,
-    /// The last change of the store, or the last look at it, failed.
+    /// True if the last access to the store failed.
     is_unstored: AtomicBool,
 }
 
@@ -110,7 +110,7 @@ impl Mailer {
         Mailer { shared, pace, is_unstored: AtomicBool::new(false) }
     }
 
-    /// Sends until it is stopped; attempts that are under way then are repeated by the next start.
+    /// Sends until it is stopped; interrupted attempts are repeated after the next start.
     pub(super) async fn keep(self) {
         let (store, wake) = (self.shared.store.clone(), Arc::clone(&self.shared.mailing));
         Worker::new(store, self).keep(Intake::Woken(wake)).await;
@@ -204,7 +204,7 @@ impl Kind for Mailer {
     }
 }
 
-/// Returns words of the server without numbers of parties, and without the password, as it is and as it was sent.
+/// Returns the server's text without phone numbers and without the password, in plain or encoded form.
 fn hidden(what: &str, settings: &Mail) -> String {
     let Some((user, password)) = settings.login() else { return without_call_data(what) };
     let plain = STANDARD.encode(format!("\0{user}\0{password}"));
@@ -215,7 +215,7 @@ fn hidden(what: &str, settings: &Mail) -> String {
 /// Connects to the mail server and logs in, as for an e-mail.
 ///
 /// # Errors
-/// Why not, in words without credentials.
+/// Returns the reason without credentials.
 pub async fn reach(settings: &Mail) -> Result<(), String> {
     let session = connected(settings).await.map_err(|what| hidden(&what, settings))?;
     let _ = timeout(Duration::from_secs(MAIL_QUIT_SECONDS), session.quit()).await;
@@ -247,7 +247,8 @@ async fn tls(settings: &Mail) -> Result<Arc<ClientConfig>, String> {
     }
 }
 
-/// Returns the e-mail about a message, with its audio unless that is longer than ours or the server's limit; `None`: it was deleted.
+/// Returns the e-mail about a message; its audio is left out if it exceeds our or the server's limit. `None`: the
+/// message was deleted.
 fn written(
     shared: &Shared,
     recording: &str,
@@ -274,7 +275,7 @@ fn written(
     Ok(Some(Text { entry: &entry, from, to, url: &url, said: said.as_deref(), audio }.written()))
 }
 
-/// Returns the beginning of what was said in a message, where that is known and can be opened.
+/// Returns the beginning of a message's transcription, if available and readable.
 fn said(shared: &Shared, recording: &str) -> io::Result<Option<String>> {
     let part = transcription::Part { recording: Some(recording.to_owned()), ..transcription::Part::default() };
     let Some(one) = transcription::list(shared, part, 1)?.pop() else { return Ok(None) };

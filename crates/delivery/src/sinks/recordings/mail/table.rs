@@ -1,36 +1,36 @@
-//! E-mails in the outbox, as `status` shows them: those that wait, and those that were given up lately.
+//! Waiting and recently given-up e-mails in the outbox, for `status`.
 
 use rusqlite::{Connection, OptionalExtension as _, Row};
 use trunkgate_system::limits::MAIL_FAILED_SECONDS;
 
 use super::NAME;
 
-/// Time for which an e-mail that was given up is kept.
+/// Time for which a given-up e-mail is kept.
 pub(super) const FAILED_MILLISECONDS: i64 = MAIL_FAILED_SECONDS.cast_signed() * 1000;
 
-/// An e-mail that was given up.
+/// E-mail that was given up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::sinks::recordings) struct Failed {
     /// Name of the mailbox.
     pub(super) mailbox: String,
-    /// Attempts that have failed.
+    /// Number of failed attempts.
     pub(super) attempts: u32,
-    /// Why the last one has failed.
+    /// Error of the last attempt.
     pub(super) error: Option<String>,
 }
 
-/// E-mails of the store.
+/// Counts of e-mails in the store.
 #[derive(Debug, Default)]
 pub(in crate::sinks::recordings) struct Waiting {
-    /// How many wait.
+    /// Number of waiting e-mails.
     pub(super) all: u64,
-    /// How many were given up lately.
+    /// Number of recently given-up e-mails.
     pub(super) failed: u64,
-    /// The last of those.
+    /// Last given-up e-mail.
     pub(super) last_failed: Option<Failed>,
 }
 
-/// Counts those that wait; forgets those that were given up before a time.
+/// Counts waiting e-mails, and removes those given up before a time.
 pub(super) fn waiting(store: &Connection, failed_since: i64) -> rusqlite::Result<Waiting> {
     store.execute("DELETE FROM outbox WHERE kind = ?1 AND given_up < ?2", (NAME, failed_since))?;
     let counted = "SELECT count(*) - count(given_up), count(given_up) FROM outbox WHERE kind = ?1";

@@ -1,4 +1,4 @@
-//! E-mail through servers that take it, refuse it, and are not there.
+//! Tests of e-mail with accepting, rejecting and unreachable servers.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
@@ -19,14 +19,14 @@ use trunkgate_testing::until::until;
 const MESSAGE: &str = "RE0123456789abcdef0123456789abcdef";
 const MOST: Duration = Duration::from_secs(30);
 
-/// Replies of a server to one connection, from its greeting on; a message counts as one line.
+/// Replies of a server on one connection, starting with its greeting; a message counts as one line.
 type Replies = &'static [&'static str];
 
 const OK: &str = "250 ok\r\n";
 const HELLO: &str = "250-mail.example.com\r\n250 AUTH PLAIN\r\n";
 const TAKEN: Replies = &["220 hi\r\n", HELLO, "235 in\r\n", OK, OK, "354 go\r\n", OK, "221 bye\r\n"];
 
-/// A server that has these replies for one connection after the other, and passes on which messages it has taken.
+/// Runs a server with these replies, one list per connection; returns the accepted messages.
 fn serve(listener: TcpListener, connections: Vec<Replies>) -> Receiver<String> {
     let (taken, all) = channel();
     std::thread::spawn(move || {
@@ -63,7 +63,7 @@ const PACE: Pace = Pace {
     tried: Duration::from_secs(600),
 };
 
-/// E-mails of the store.
+/// E-mails in the store.
 #[derive(Debug)]
 struct Rows {
     due: Vec<table::Failed>,
@@ -72,7 +72,7 @@ struct Rows {
     last_failed: Option<table::Failed>,
 }
 
-/// A message in a mailbox of a store.
+/// Voicemail message in a store.
 struct Bench {
     folder: tempfile::TempDir,
     shared: Arc<Shared>,
@@ -119,7 +119,7 @@ impl Bench {
         }));
     }
 
-    /// Completes a message of these samples.
+    /// Completes a message with these samples.
     fn record(&self, samples: &[i16]) {
         let started = "2026-11-25T12:00:00Z".parse().unwrap();
         let place = Place::new(&self.folder.path().join("recordings"), MESSAGE, started, (Container::Wav, false));
@@ -221,7 +221,7 @@ fn refusals_for_now_are_repeated_and_shown() {
         taken.recv_timeout(MOST).unwrap();
         let row = bench.once("it is repeated", |row| row.due.first().is_some_and(|one| one.attempts >= 1));
         let expected = format!("127.0.0.1:{port}: {expected}");
-        // The server is gone now, so later attempts fail otherwise.
+        // The server has stopped, so later attempts fail differently.
         let first = row.due[0].error.clone().unwrap();
         assert!(first == expected || first.contains("cannot be reached"), "{first}");
         let shown = bench.problems();
@@ -279,7 +279,7 @@ fn a_recipient_that_is_refused_is_given_up_until_the_address_takes_e_mail() {
     );
     assert_eq!(bench.problems(), [expected]);
     assert_eq!(bench.shared.figures.mails.failed.get(), 1);
-    // The next message to the same address is taken.
+    // The next message to the same address is accepted.
     let other = |store: &Connection| {
         let columns = "line, host, place, share, created, due, attempts, error, given_up, body";
         store.execute(

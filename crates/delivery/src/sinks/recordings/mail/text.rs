@@ -1,4 +1,4 @@
-//! An e-mail about a message in a mailbox: header, text, and the audio as an attachment (RFC 5322, RFC 2045). All of it is ASCII.
+//! E-mail about a voicemail message: header, text, and the audio as an attachment (RFC 5322, RFC 2045), all in ASCII.
 
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
@@ -14,17 +14,17 @@ use crate::sinks::recordings::index::Entry;
 use trunkgate_system::limits::MAIL_TEXT_BYTES;
 use trunkgate_system::terminal::harmless;
 
-/// Characters of a number in the subject.
+/// Maximum number of characters of a phone number in the subject.
 const NUMBER_CHARACTERS: usize = 64;
-/// Bytes of a text that one encoded word of a header has (RFC 2047 §2: 75 characters).
+/// Maximum number of bytes in one encoded word of a header (RFC 2047 §2: 75 characters).
 const WORD_BYTES: usize = 45;
-/// Bytes that one line of base64 has: 76 characters (RFC 2045 §6.8).
+/// Number of bytes in one base64 line: 76 characters (RFC 2045 §6.8).
 const LINE_BYTES: usize = 57;
 
-/// What an e-mail is made of.
+/// Contents of an e-mail.
 #[derive(Debug)]
 pub(super) struct Text<'a> {
-    /// The message.
+    /// Voicemail message.
     pub(super) entry: &'a Entry,
     /// Address of the sender.
     pub(super) from: &'a str,
@@ -32,16 +32,16 @@ pub(super) struct Text<'a> {
     pub(super) to: &'a str,
     /// URL of the audio.
     pub(super) url: &'a str,
-    /// What was said, where that is known.
+    /// Transcription, if available.
     pub(super) said: Option<&'a str>,
-    /// Audio that is attached; `Err`: why there is none.
+    /// Attached audio, or the reason why there is none.
     pub(super) audio: Result<&'a [u8], &'a str>,
 }
 
 impl Text<'_> {
-    /// Returns the bytes that an e-mail has at most with so much audio.
+    /// Returns the maximum size of an e-mail with this much audio.
     pub(super) const fn bytes_with(audio: u64) -> u64 {
-        // Of 78 bytes in a line two are its end; headers are short.
+        // A line has 78 bytes including its end; headers are short.
         (audio + MAIL_TEXT_BYTES as u64) / LINE_BYTES as u64 * 78 + 16_384
     }
 
@@ -50,7 +50,7 @@ impl Text<'_> {
         format!("{}.{}", self.entry.sid, if self.entry.is_opus { "opus" } else { "wav" })
     }
 
-    /// Returns where the audio is: an address of this machine alone would be of no use to the reader.
+    /// Returns the location of the audio for the reader; a loopback URL would be useless.
     fn place(&self) -> String {
         let url = Url::parse(self.url).ok();
         let host = url.as_ref().and_then(Url::host_str).unwrap_or_default();
@@ -61,7 +61,7 @@ impl Text<'_> {
         }
     }
 
-    /// Returns length, numbers and place of the message, in lines.
+    /// Returns length, phone numbers and location of the message, one per line.
     fn body(&self) -> String {
         let Entry { sid, started, milliseconds, message, .. } = self.entry;
         let (mailbox, from, to) = message
@@ -81,7 +81,7 @@ impl Text<'_> {
             let _ = write!(body, "{name}: {value}\r\n");
         }
         if let Some(said) = self.said {
-            // A service that transcribes repeats what a caller has it say.
+            // The transcription may contain anything that a caller says.
             let said = harmless(said).lines().collect::<Vec<_>>().join("\r\n");
             let _ = write!(body, "\r\n{said}\r\n");
         }
@@ -91,14 +91,14 @@ impl Text<'_> {
         body
     }
 
-    /// Returns the e-mail.
+    /// Returns the complete e-mail.
     pub(super) fn written(&self) -> Vec<u8> {
         let Text { entry, from, to, audio, .. } = self;
         let caller = entry.message.as_ref().map_or("", |message| message.from.as_str());
         let mailbox = entry.message.as_ref().map_or("", |message| message.mailbox.as_str());
         let caller = plain(if caller.is_empty() { "unknown" } else { caller }, NUMBER_CHARACTERS);
         let subject = format!("Voicemail {mailbox}: {caller}, {}", length(entry.milliseconds));
-        // The time of the message, so that each attempt is the same e-mail.
+        // The time of the message makes every attempt the same e-mail.
         let sent = Duration::from_millis(u64::try_from(entry.updated).unwrap_or(0));
         let domain = from.rsplit_once('@').map_or("localhost", |(_, domain)| domain);
         let boundary = format!("=_{}", entry.sid);
@@ -134,13 +134,13 @@ impl Text<'_> {
     }
 }
 
-/// Returns a length in minutes and seconds.
+/// Formats a duration as minutes and seconds.
 fn length(milliseconds: u64) -> String {
     let seconds = recorded_seconds(milliseconds);
     format!("{}:{:02}", seconds / 60, seconds % 60)
 }
 
-/// Writes bytes as lines of base64.
+/// Writes bytes as base64 lines.
 fn lines(to: &mut String, bytes: &[u8]) {
     for part in bytes.chunks(LINE_BYTES) {
         STANDARD.encode_string(part, to);
@@ -148,9 +148,9 @@ fn lines(to: &mut String, bytes: &[u8]) {
     }
 }
 
-/// Returns a text as the value of a header: in encoded words where it is not ASCII (RFC 2047).
+/// Returns a text as a header value, with encoded words if it is not ASCII (RFC 2047).
 fn header(text: &str) -> String {
-    // A caller's own encoded word would be decoded by mail programs.
+    // Mail programs would decode an encoded word supplied by a caller.
     if text.is_ascii() && !text.contains("=?") {
         return text.to_owned();
     }

@@ -1,4 +1,4 @@
-//! Deletion of recordings that are over their time while the wall clock is wrong.
+//! Tests of the deletion of expired recordings while the wall clock is wrong.
 
 use std::time::Duration;
 

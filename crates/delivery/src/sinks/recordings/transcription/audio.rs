@@ -1,4 +1,4 @@
-//! Audio of a recording as the service gets it.
+//! Audio of a recording in the form sent to the transcription service.
 
 use std::io;
 
@@ -9,10 +9,10 @@ use crate::sinks::recordings::index::Entry;
 use crate::sinks::recordings::reader::Reader;
 use trunkgate_system::limits::TRANSCRIPTION_AUDIO_BYTES;
 
-/// Bytes that are read at once: whole frames of both channels.
+/// Number of bytes read at once, a multiple of a frame with both channels.
 const PART_BYTES: usize = 64 << 10;
 
-/// A file for the service.
+/// Audio file for the service.
 #[derive(Debug)]
 pub(super) struct Audio {
     pub(super) bytes: Vec<u8>,
@@ -20,10 +20,10 @@ pub(super) struct Audio {
     pub(super) media_type: &'static str,
 }
 
-/// Reads a recording. Both channels of a WAV file are summed into one; an Opus file stays as it is.
+/// Reads a recording. Both channels of a WAV file are mixed; an Opus file is not changed.
 ///
 /// # Errors
-/// The disk's; [`io::ErrorKind::FileTooLarge`] for one that the service is not sent.
+/// Returns the error of the disk, or [`io::ErrorKind::FileTooLarge`] if the file is too large for the service.
 pub(super) fn read(entry: &Entry, reader: &mut Reader) -> io::Result<Audio> {
     let is_mixed = !entry.is_opus && entry.channels == 2;
     let length = if is_mixed { HEADER_BYTES + reader.bytes().saturating_sub(HEADER_BYTES) / 2 } else { reader.bytes() };

@@ -1,4 +1,5 @@
-//! One request to the service: OpenAI's `/audio/transcriptions`, an upload of a form with the audio. The key is in no message of ours.
+//! Request to the transcription service: upload of a form with the audio to OpenAI's `/audio/transcriptions`. The key
+//! never appears in messages.
 
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use trunkgate_system::cover::{covered, without_call_data};
 use trunkgate_system::limits::{COMPLAINT_BYTES, TRANSCRIPTION_ANSWER_BYTES, TRANSCRIPTION_RETRY_AFTER_SECONDS};
 use trunkgate_system::web;
 
-/// Answers that are about this audio and not about the service: the request is not repeated.
+/// Statuses that concern this audio, not the service: the request is not repeated.
 const OF_AUDIO: [StatusCode; 4] = [
     StatusCode::BAD_REQUEST,
     StatusCode::PAYLOAD_TOO_LARGE,
@@ -28,16 +29,16 @@ const OF_AUDIO: [StatusCode; 4] = [
 /// Reason why there is no text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum NoText {
-    /// The request is repeated, not before this time has passed.
+    /// Temporary failure: the request is repeated after this time at the earliest.
     Yet(String, Option<Duration>),
-    /// There will be none.
+    /// Permanent failure.
     Ever(String),
 }
 
-/// Asks for the text of a recording.
+/// Requests the text of a recording.
 ///
 /// # Errors
-/// Why there is none.
+/// Returns the reason why there is none.
 pub(super) async fn ask(settings: &Transcription, audio: Audio, within: Duration) -> Result<String, NoText> {
     let named = |what: &str| {
         format!(
@@ -88,7 +89,7 @@ fn request(settings: &Transcription, url: &Url, audio: Audio) -> Result<Request<
         request = request.header(AUTHORIZATION, format!("Bearer {}", token.reveal()));
     }
     let body = form(settings, audio, &boundary);
-    // The library's words could hold a header's value.
+    // The library's error text may contain the value of a header.
     request.body(Full::new(Bytes::from(body))).map_err(|_| "invalid `url` or `token`".to_owned())
 }
 

@@ -1,4 +1,4 @@
-//! Figures of transcriptions, and what `status` says of them.
+//! Counters of transcriptions, and their problems in `status`.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -10,20 +10,20 @@ use trunkgate_system::limits::TRANSCRIPTION_SECONDS;
 use trunkgate_system::problem::{Harm, Problem};
 use trunkgate_system::text::number;
 
-/// Figures of all transcriptions since the start.
+/// Counters of all transcriptions since the start.
 #[derive(Debug, Default)]
 pub struct TranscriptionFigures {
-    /// Transcriptions that wait for the service.
+    /// Transcriptions waiting for the service.
     pub waiting: Counter,
     /// Transcriptions with a text.
     pub completed: Counter,
-    /// Transcriptions that are given up.
+    /// Transcriptions given up.
     pub failed: Counter,
-    /// Requests that are repeated.
+    /// Repeated requests.
     pub retried: Counter,
-    /// Requests to the service.
+    /// State of the requests.
     pub(super) attempts: Attempts,
-    /// Number of transcriptions that were given up lately, and the last of them.
+    /// Number of recently given-up transcriptions, and the last of them.
     given_up: Mutex<Option<(u64, Transcription)>>,
 }
 
@@ -32,13 +32,13 @@ impl TranscriptionFigures {
         self.given_up.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes what the store has.
+    /// Updates the counters from the store.
     pub(super) fn seen(&self, waiting: &Waiting) {
         self.waiting.set(waiting.all);
         *self.given_up() = waiting.last_failed.clone().map(|last| (waiting.failed, last));
     }
 
-    /// Notes that a request has failed and is repeated.
+    /// Records a failed request that will be repeated.
     pub(super) fn refused(&self, what: String) {
         self.retried.add(1);
         if self.attempts.refused(what.clone()) {
@@ -46,14 +46,14 @@ impl TranscriptionFigures {
         }
     }
 
-    /// Notes that the service answers.
+    /// Records that the service responds.
     pub(super) fn answered(&self) {
         if self.attempts.answered() {
             tracing::info!("recordings are transcribed again");
         }
     }
 
-    /// Returns each thing that is wrong.
+    /// Returns all current problems.
     pub(crate) fn problems(&self) -> Vec<Problem> {
         let waiting = usize::try_from(self.waiting.get()).unwrap_or(usize::MAX);
         let waiting = format!("{} {}", number(waiting, "transcription"), if waiting == 1 { "waits" } else { "wait" });
@@ -78,7 +78,7 @@ impl TranscriptionFigures {
     }
 }
 
-/// Returns what would help against an answer of the service, or against having none.
+/// Returns the fix for a response of the service, or for a missing response.
 fn fix_of(what: &str) -> String {
     let status = what.split_once("answered ").and_then(|(_, said)| said.get(..3)?.parse::<u16>().ok());
     match status {

@@ -1,5 +1,5 @@
-//! Transcription of recordings: a task that sends the audio of completed recordings to a service and stores the texts. Transcriptions
-//! that wait are in the store, so a crash loses none; a request that it has cut is repeated.
+//! Transcription of recordings: a task sends the audio of completed recordings to a service and stores the texts.
+//! Pending transcriptions are in the store, so a crash loses none; an interrupted request is repeated.
 
 mod audio;
 mod endpoint;
@@ -37,19 +37,19 @@ pub use table::{Part, Transcription};
 use endpoint::NoText;
 use table::{State, Stored, Waiting};
 
-/// Longest time between two looks at the store.
+/// Maximum time between two reads of the store.
 const LOOK: Duration = Duration::from_secs(60);
 
 /// Times of requests.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pace {
-    /// Longest time of one request.
+    /// Maximum duration of a request.
     pub(super) within: Duration,
-    /// Time without an answer after which `status` says so, unless the recording is longer.
+    /// Time without a response after which `status` reports it, unless the recording is longer.
     pub(super) patience: Duration,
-    /// Pauses after failures.
+    /// Intervals between retries.
     pub(super) backoff: Backoff,
-    /// Time after which a transcription is given up.
+    /// Age at which a transcription is given up.
     pub(super) tried: Duration,
 }
 
@@ -65,10 +65,10 @@ impl Default for Pace {
     }
 }
 
-/// Returns the transcription of a recording that is complete, where there is to be one.
+/// Returns the pending transcription of a complete recording, if it is to be transcribed.
 ///
 /// # Errors
-/// The system's, where it has no random numbers.
+/// Returns the system's error if random numbers are unavailable.
 pub(super) fn wanted(entry: &Entry, settings: Option<&config::Transcription>) -> io::Result<Option<Transcription>> {
     let Some(settings) = settings.filter(|_| entry.state == super::State::Completed) else { return Ok(None) };
     if entry.transcription.is_none() && !settings.all {
@@ -91,24 +91,24 @@ pub(super) fn wanted(entry: &Entry, settings: Option<&config::Transcription>) ->
     }))
 }
 
-/// Reads a part of the list.
+/// Reads a page of the list.
 pub(super) fn list(shared: &Shared, part: Part, most: usize) -> io::Result<Vec<Transcription>> {
     shared.change(move |store| table::list(store, &part, most))
 }
 
-/// Reads one.
+/// Reads a transcription.
 pub(super) fn find(shared: &Shared, sid: &str) -> io::Result<Option<Transcription>> {
     let sid = sid.to_owned();
     shared.change(move |store| table::find(store, &sid))
 }
 
-/// Deletes one; whether it was there.
+/// Deletes a transcription; returns whether it existed.
 pub(super) fn delete(shared: &Shared, sid: &str) -> io::Result<bool> {
     let sid = sid.to_owned();
     shared.change(move |store| table::delete(store, &sid))
 }
 
-/// Requester of texts.
+/// Task that requests the texts.
 #[derive(Debug)]
 pub(super) struct Transcriber {
     shared: Arc<Shared>,
@@ -120,7 +120,7 @@ impl Transcriber {
         Transcriber { shared, pace }
     }
 
-    /// Transcribes until it is stopped; requests that are under way then are repeated by the next start.
+    /// Transcribes until it is stopped; interrupted requests are repeated after the next start.
     pub(super) async fn keep(self) {
         let mut under_way = UnderWay::new(TRANSCRIPTIONS_AT_ONCE);
         while !self.shared.transcribing.is_stopped() {
@@ -133,12 +133,12 @@ impl Transcriber {
         }
     }
 
-    /// Begins requests that are due, as many as may be under way; returns when to look again.
+    /// Starts due requests up to the concurrency limit; returns the time until the next check.
     async fn begin(&self, under_way: &mut UnderWay) -> Duration {
         let settings = self.shared.settings().and_then(|settings| settings.transcription.clone());
         let Some(settings) = settings.filter(|_| self.shared.store.has_any()) else { return LOOK };
         let now = clock::now().as_millisecond();
-        // Those that are under way are due as well.
+        // Requests under way are also due.
         let most = TRANSCRIPTIONS_AT_ONCE;
         let failed_since = now.saturating_sub(milliseconds(Duration::from_secs(TRANSCRIPTION_FAILED_SECONDS)));
         let read = move |store: &rusqlite::Connection| table::waiting(store, now, failed_since, most);
@@ -165,7 +165,7 @@ fn milliseconds(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// Makes one request, and stores what it has led to.
+/// Makes one request and stores the result.
 async fn transcribe(shared: Arc<Shared>, settings: Arc<config::Transcription>, pace: Pace, one: Transcription) {
     let recording = one.recording.clone();
     let read = on_disk(&shared, move |shared| Ok(audio_of(shared, &recording))).await;
@@ -183,7 +183,7 @@ async fn transcribe(shared: Arc<Shared>, settings: Arc<config::Transcription>, p
     let sid = one.sid.clone();
     let stored = on_disk(&shared, move |shared| conclude(shared, pace, one, result)).await;
     if let Err(error) = stored {
-        // It waits still, and the request is repeated.
+        // The transcription is still pending, and the request is repeated.
         tracing::error!(reason = "transcription_failed", "transcription {sid} is not stored: {error}");
         tokio::time::sleep(pace.backoff.pause(1, u32::MAX)).await;
     }
@@ -208,7 +208,8 @@ fn audio_of(shared: &Shared, recording: &str) -> Result<audio::Audio, NoText> {
     })
 }
 
-/// Stores the text, or when the request is repeated, or that there is none. A transcription that was deleted meanwhile stays so.
+/// Stores the text, the time of the next request, or the permanent failure. A transcription deleted meanwhile stays
+/// deleted.
 fn conclude(shared: &Shared, pace: Pace, one: Transcription, result: Result<String, NoText>) -> io::Result<()> {
     let now = clock::now().as_millisecond();
     let figures = &shared.figures.transcriptions;
@@ -270,7 +271,7 @@ fn conclude(shared: &Shared, pace: Pace, one: Transcription, result: Result<Stri
     Ok(())
 }
 
-/// Returns the callbacks of a transcription that has ended: to its own receiver, and to that of every recording.
+/// Returns the callbacks of an ended transcription: to its own receiver, and to the receiver of all recordings.
 fn reports(shared: &Shared, one: &Transcription, text: Option<&str>) -> Vec<Callback> {
     let links = shared.reports.links();
     let text = text.map(|text| cut(text, TRANSCRIPTION_REPORT_BYTES));
@@ -284,12 +285,12 @@ fn reports(shared: &Shared, one: &Transcription, text: Option<&str>) -> Vec<Call
     links.receivers(own.as_ref()).map(callback).collect()
 }
 
-/// Returns the beginning of a text, of so many bytes at most.
+/// Returns the first `most` bytes of a text, rounded down to a character boundary.
 fn cut(text: &str, most: usize) -> &str {
     text.get(..text.floor_char_boundary(most)).unwrap_or(text)
 }
 
-/// Returns a text as it is stored: encrypted where there is a key.
+/// Returns the stored form of a text: encrypted if a key is configured.
 fn sealed(text: &str, key: Option<&Identities>) -> io::Result<Stored> {
     let Some(by) = drawn::encryption(key)? else { return Ok(Stored::Plain(text.to_owned())) };
     let mut bytes = Vec::new();
@@ -300,10 +301,10 @@ fn sealed(text: &str, key: Option<&Identities>) -> io::Result<Stored> {
     Ok(Stored::Sealed(bytes))
 }
 
-/// Opens the text of a transcription; `None`: there is none.
+/// Returns the text of a transcription, if any.
 ///
 /// # Errors
-/// It does not open with the identities of `key`.
+/// Returns an error if the text cannot be decrypted with the identities of `key`.
 pub(super) fn opened(one: &Transcription, key: Option<&Identities>) -> Result<Option<String>, NotOpened> {
     let sealed = match &one.text {
         None => return Ok(None),

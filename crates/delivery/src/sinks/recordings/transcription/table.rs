@@ -1,23 +1,23 @@
-//! Transcriptions in the store.
+//! Table of transcriptions in the store.
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use trunkgate_call::TranscriptionRequest;
 
-/// State of a transcription, by the names that Twilio gives them.
+/// State of a transcription, named as in Twilio's API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// The service has not answered yet.
+    /// The service has not responded yet.
     InProgress,
-    /// There is a text.
+    /// The text is available.
     Completed,
-    /// There is none, and there will be none.
+    /// Permanent failure: there will be no text.
     Failed,
 }
 
 impl State {
     const ALL: [State; 3] = [State::InProgress, State::Completed, State::Failed];
 
-    /// Returns its name.
+    /// Returns the name in Twilio's API.
     pub const fn as_str(self) -> &'static str {
         match self {
             State::InProgress => "in-progress",
@@ -27,26 +27,26 @@ impl State {
     }
 }
 
-/// Text as it is stored.
+/// Text as stored.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) enum Stored {
-    /// In clear.
+    /// Unencrypted text.
     Plain(String),
-    /// As a file of age.
+    /// Text encrypted with age.
     Sealed(Vec<u8>),
 }
 
-/// Without the text, which callers have said.
+/// Omits the text, which is private speech.
 impl std::fmt::Debug for Stored {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(if matches!(self, Stored::Plain(_)) { "Plain(…)" } else { "Sealed(…)" })
     }
 }
 
-/// A transcription as the store has it.
+/// Transcription as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transcription {
-    /// `TR` + 32 hex.
+    /// SID, `TR` and 32 hex digits.
     pub sid: String,
     /// SID of the recording.
     pub recording: String,
@@ -54,27 +54,27 @@ pub struct Transcription {
     pub(crate) call: String,
     /// State of the transcription.
     pub state: State,
-    /// When it was asked for, in milliseconds since 1970.
+    /// Time of the request for the transcription, in milliseconds since 1970.
     pub created: i64,
     /// Time of the last change, in milliseconds since 1970.
     pub updated: i64,
-    /// Length of the recording.
+    /// Length of the recording in milliseconds.
     pub milliseconds: u64,
-    /// Requests that have failed.
+    /// Number of failed requests.
     pub(super) attempts: u32,
     /// Time of the next request, in milliseconds since 1970.
     pub(super) due: i64,
     pub(super) text: Option<Stored>,
-    /// Why the last request has failed.
+    /// Error of the last request.
     pub error: Option<String>,
-    /// The request of the recording; `None`: every recording is transcribed.
+    /// Transcription request of the recording; `None`: every recording is transcribed.
     pub(super) asked: Option<TranscriptionRequest>,
 }
 
-/// Conditions for a part of the list, the newest first.
+/// Filter for a page of the list, newest first.
 #[derive(Debug, Clone, Default)]
 pub struct Part {
-    /// Time and SID of the transcription that the part is behind.
+    /// Time and SID of the transcription that precedes the page.
     pub behind: Option<(i64, String)>,
     /// SID of the recording.
     pub recording: Option<String>,
@@ -107,21 +107,21 @@ fn transcription(row: &Row<'_>) -> rusqlite::Result<Transcription> {
     })
 }
 
-/// Enters a new one.
+/// Inserts a transcription.
 pub(in crate::sinks::recordings) fn add(store: &Connection, new: &Transcription) -> rusqlite::Result<()> {
     let mut add = store.prepare(
         "INSERT INTO transcription (sid, recording, call, state, created, updated, milliseconds, due, asked)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
     )?;
     let milliseconds = i64::try_from(new.milliseconds).unwrap_or(i64::MAX);
-    // An object of texts and flags always becomes JSON.
+    // Serialising texts and flags to JSON cannot fail.
     let asked = new.asked.as_ref().and_then(|asked| serde_json::to_string(asked).ok());
     let Transcription { sid, recording, call, state, created, updated, due, .. } = new;
     add.execute(params![sid, recording, call, state.as_str(), created, updated, milliseconds, due, asked])?;
     Ok(())
 }
 
-/// Writes what a request has led to; whether it is still there, and waits for that.
+/// Stores the result of a request; returns whether the transcription still exists and is pending.
 pub(super) fn update(store: &Connection, changed: &Transcription) -> rusqlite::Result<bool> {
     let mut update = store.prepare(
         "UPDATE transcription SET state = ?2, updated = ?3, attempts = ?4, due = ?5, text = ?6, is_encrypted = ?7, error = ?8
@@ -137,13 +137,13 @@ pub(super) fn update(store: &Connection, changed: &Transcription) -> rusqlite::R
     Ok(update.execute(values)? > 0)
 }
 
-/// Reads one.
+/// Reads a transcription.
 pub(super) fn find(store: &Connection, sid: &str) -> rusqlite::Result<Option<Transcription>> {
     let mut found = store.prepare(&format!("SELECT {COLUMNS} FROM transcription WHERE sid = ?1"))?;
     found.query_row([sid], transcription).optional()
 }
 
-/// Reads a part of the list, `most` at most.
+/// Reads a page of the list with at most `most` entries.
 pub(super) fn list(store: &Connection, part: &Part, most: usize) -> rusqlite::Result<Vec<Transcription>> {
     let mut rows = store.prepare(&format!(
         "SELECT {COLUMNS} FROM transcription
@@ -155,22 +155,22 @@ pub(super) fn list(store: &Connection, part: &Part, most: usize) -> rusqlite::Re
     rows.query_map(params![created, sid, part.recording, most], transcription)?.collect()
 }
 
-/// Transcriptions that wait.
+/// Pending transcriptions.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
-    /// Those whose request is due, the oldest first.
+    /// Due transcriptions, oldest first.
     pub(super) due: Vec<Transcription>,
-    /// Time of the next request after these.
+    /// Time of the next request after the due ones.
     pub(super) next: Option<i64>,
-    /// How many wait.
+    /// Number of pending transcriptions.
     pub(super) all: u64,
-    /// How many were given up lately.
+    /// Number of recently given-up transcriptions.
     pub(super) failed: u64,
-    /// The last of those.
+    /// Last given-up transcription.
     pub(super) last_failed: Option<Transcription>,
 }
 
-/// Reads those that wait, `most` of the due ones, and those that were given up since a time.
+/// Reads pending transcriptions, at most `most` due ones, and those given up since a time.
 pub(super) fn waiting(store: &Connection, now: i64, failed_since: i64, most: usize) -> rusqlite::Result<Waiting> {
     let mut rows = store.prepare(&format!(
         "SELECT {COLUMNS} FROM transcription WHERE state = 'in-progress' AND due <= ?1 ORDER BY due, created, sid LIMIT ?2"
@@ -195,12 +195,12 @@ pub(super) fn waiting(store: &Connection, now: i64, failed_since: i64, most: usi
     Ok(Waiting { due, next, all, failed, last_failed })
 }
 
-/// Deletes one; whether it was there.
+/// Deletes a transcription; returns whether it existed.
 pub(super) fn delete(store: &Connection, sid: &str) -> rusqlite::Result<bool> {
     Ok(store.execute("DELETE FROM transcription WHERE sid = ?1", [sid])? > 0)
 }
 
-/// Deletes those of a recording.
+/// Deletes the transcriptions of a recording.
 pub(in crate::sinks::recordings) fn delete_of(store: &Connection, recording: &str) -> rusqlite::Result<()> {
     store.execute("DELETE FROM transcription WHERE recording = ?1", [recording]).map(drop)
 }

@@ -1,4 +1,4 @@
-//! Transcription against services that answer well, badly, late and not at all.
+//! Tests of transcription with services that respond correctly, with errors, late or not at all.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -19,7 +19,7 @@ const RECORDING: &str = "RE0123456789abcdef0123456789abcdef";
 const TEXT: &str = r#"{"text":" Good morning, Jörg. "}"#;
 const MOST: Duration = Duration::from_secs(30);
 
-/// A service that answers each request as the next text says; an empty one closes the connection, `hang` leaves it open.
+/// Service that responds to each request with the next text; an empty one closes the connection, `hang` leaves it open.
 struct Endpoint {
     url: String,
     requests: Receiver<Vec<u8>>,
@@ -73,7 +73,7 @@ impl Endpoint {
     }
 }
 
-/// A completed recording in a store.
+/// Completed recording in a store.
 struct Bench {
     folder: tempfile::TempDir,
     shared: Arc<Shared>,
@@ -118,7 +118,7 @@ impl Bench {
         Bench { folder, shared }
     }
 
-    /// Completes a recording of three frames of samples that asks for its transcription.
+    /// Completes a recording with three frames of samples and a requested transcription.
     fn record(&self, channels: Channels) {
         let started = "2026-11-25T12:00:00Z".parse().unwrap();
         let place = Place::new(&self.folder.path().join("recordings"), RECORDING, started, (Container::Wav, false));
@@ -162,7 +162,7 @@ impl Bench {
         list(&self.shared, Part::default(), 9).unwrap().remove(0)
     }
 
-    /// Transcribes until the transcription is over.
+    /// Transcribes until the transcription has ended.
     fn over(&self) -> Transcription {
         let thread = self.start();
         let one = self.once(|one| one.state != State::InProgress);
@@ -175,7 +175,7 @@ impl Bench {
         until("the transcription is so", || Some(self.one()).filter(&is_so))
     }
 
-    /// Lists URL and parameters of the callbacks in the store.
+    /// Returns URL and parameters of the callbacks in the store.
     fn callbacks(&self) -> Vec<(String, String)> {
         let read = |store: &rusqlite::Connection| {
             let mut found = store.prepare(
@@ -265,7 +265,7 @@ fn what_the_service_cannot_do_now_is_repeated() {
             assert!(at != 1 || failed.due - failed.updated >= 1000, "Retry-After");
             assert!(at != 3 || why.contains("redirections are not followed"), "{why}");
             let is_silent = bench.callbacks().is_empty();
-            // It may have been repeated meanwhile.
+            // The request may have been repeated meanwhile.
             assert!(is_silent || bench.once(|_| true).state != State::InProgress);
         }
         let one = bench.once(|one| one.state != State::InProgress);
@@ -288,7 +288,7 @@ fn audio_that_the_service_refuses_has_failed() {
         "{one:?}"
     );
     assert!(bench.callbacks()[0].1.contains("[\"TranscriptionStatus\",\"failed\"]"));
-    // The figures follow the store.
+    // The counters follow the store.
     bench.once(|_| bench.shared.figures.transcriptions.failed.get() > 0);
     assert_eq!((bench.retried(), bench.shared.figures.transcriptions.failed.get()), (0, 1));
     let problems = || bench.shared.figures.transcriptions.problems().into_iter().map(|one| one.to_string());

@@ -1,4 +1,4 @@
-//! Records through the writer: each gets where it belongs once, whatever the disk does.
+//! Tests of the writer: each record reaches its destinations once, whatever errors the disk has.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,7 +9,7 @@ use crate::sinks::store::disk::{self, tests::crash_at, tests::set_room};
 use trunkgate_config::{CdrFile, CdrFormat, Keep};
 use trunkgate_system::limits::RECORDS_SEARCHED_BYTES;
 
-/// With the store in a folder beside the file.
+/// Opens a writer with the store in a folder beside the file.
 fn open(cdr: &Cdr) -> io::Result<Writer> {
     let path = &cdr.file.as_ref().unwrap().path;
     let store = store(&path.with_file_name("store"));
@@ -17,7 +17,7 @@ fn open(cdr: &Cdr) -> io::Result<Writer> {
     Writer::open(cdr, store, Arc::new(calls), true)
 }
 
-/// Waits until nothing is on its way into the store.
+/// Waits until no write to the store is pending.
 fn settle(writer: &mut Writer) {
     run(async {
         while writer.queueing.is_some() {
@@ -31,7 +31,7 @@ fn run<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(work)
 }
 
-/// How many wait for the URL.
+/// Returns the number of records waiting for the URL.
 fn waiting(writer: &Writer) -> Option<usize> {
     writer.outbox.with_queue(|queue| queue.len())
 }
@@ -50,7 +50,7 @@ fn cdr(path: &Path, format: CdrFormat) -> Cdr {
     Cdr { file: Some(file), url: Some(url) }
 }
 
-/// How often each call stands in the files of a folder.
+/// Counts the occurrences of each call in the files of a folder.
 fn counts(folder: &Path) -> BTreeMap<String, u32> {
     let mut counts = BTreeMap::new();
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -70,7 +70,7 @@ fn counts(folder: &Path) -> BTreeMap<String, u32> {
     counts
 }
 
-/// Calls of which some overlap.
+/// Writes overlapping calls.
 fn work(writer: &mut Writer, begun: &mut Vec<String>) {
     for n in 0..9 {
         let sid = format!("CA{n}");
@@ -85,8 +85,8 @@ fn work(writer: &mut Writer, begun: &mut Vec<String>) {
     }
 }
 
-/// The process dies at every step that changes a file, nothing, half or all of what it writes gets there, and it dies
-/// again at every step of the next start.
+/// Kills the process at every step that changes a file, with nothing, half or all of the data written, and again at
+/// every step of the next start.
 #[test]
 fn one_record_a_call_wherever_the_process_is_killed() {
     let mut crashes = 0;
@@ -170,7 +170,7 @@ fn what_waits_at_the_end_is_lost_only_where_the_journal_takes_it_neither() {
     let cdr = Cdr { url: None, ..cdr(&path, CdrFormat::Jsonl) };
     let mut writer = open(&cdr).unwrap();
     let figures = writer.figures();
-    // A folder is in the place of the file: the journal has the first one; then the disk is full.
+    // With a folder in place of the file, the journal has the first record; then the disk is full.
     std::fs::remove_file(&path).unwrap();
     std::fs::create_dir(&path).unwrap();
     writer.take(record("CA0"));
@@ -197,7 +197,7 @@ fn what_was_kept_when_the_process_died_is_in_the_journal() {
     std::fs::create_dir(path.parent().unwrap()).unwrap();
     let cdr = cdr(&path, CdrFormat::Jsonl);
     let mut writer = open(&cdr).unwrap();
-    // A folder takes the place of the file.
+    // A folder replaces the file.
     std::fs::remove_file(&path).unwrap();
     std::fs::create_dir(&path).unwrap();
     writer.take(record("CA1"));
@@ -271,7 +271,7 @@ fn what_the_file_has_is_not_written_again_however_much_came_behind_it() {
     cdr.file.as_mut().unwrap().rotate_bytes = None;
     let mut writer = open(&cdr).unwrap();
     disk::tests::refuse_changes(true);
-    // More than a start looks through.
+    // More records than a start searches.
     let many = 2 * RECORDS_SEARCHED_BYTES as usize / record("CA1").json.len();
     assert!(many < RECORDS_KEPT);
     for n in 0..many {
