@@ -1,5 +1,5 @@
-//! Credentials: which party shows which to whom, what a proxy makes of that, and what must never be seen: a trunk's
-//! credentials at another.
+//! Digest credentials: which party must show which to whom, proxies that ask on behalf of a trunk, and leaks of one
+//! trunk's credentials to another.
 
 use std::net::SocketAddr;
 
@@ -10,7 +10,7 @@ use trunkgate_route::Trunk;
 use crate::options::{Asked, Options, Sabotage, Trust};
 use crate::places::owner;
 
-/// The users by which the edge is known at its trunks begin so.
+/// Prefix of the edge's user names at its trunks.
 const OURS: &str = "edge-at-";
 
 fn asked(trust: &Trust, name: &str) -> (Asked, Asked) {
@@ -18,7 +18,7 @@ fn asked(trust: &Trust, name: &str) -> (Asked, Asked) {
         "carrier" => 0,
         "a" => 1,
         "b" => 2,
-        // Who registers here has to show credentials.
+        // A phone that registers must show credentials.
         _ if trust.of_phones[0] == Asked::Wrong => return (Asked::Nothing, Asked::Wrong),
         _ => return (Asked::Nothing, Asked::Right),
     };
@@ -29,7 +29,7 @@ fn password(name: &str, asked: Asked) -> String {
     if asked == Asked::Wrong { "guessed".to_owned() } else { format!("secret of {name}") }
 }
 
-/// What a trunk is configured with.
+/// Returns a trunk with its credentials.
 pub(crate) fn of_trunk(options: &Options, trunk: Trunk) -> Trunk {
     let (of_edge, of_phone) = asked(&options.trust, &trunk.name);
     let shown_at =
@@ -46,7 +46,7 @@ pub(crate) fn of_trunk(options: &Options, trunk: Trunk) -> Trunk {
     }
 }
 
-/// The same of the phone there.
+/// Sets the credentials of the trunk's phone.
 pub(crate) fn of_phone(options: &Options, name: &str, config: &mut PhoneConfig) {
     let (of_edge, of_phone) = asked(&options.trust, name);
     let credentials =
@@ -59,7 +59,7 @@ pub(crate) fn of_phone(options: &Options, name: &str, config: &mut PhoneConfig) 
     }
 }
 
-/// Whether a message of the edge shows the credentials of one trunk to another.
+/// Returns an error if a message of the edge shows credentials of one trunk to another.
 pub(crate) fn leak(to: SocketAddr, bytes: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(bytes);
     let user = format!("username=\"{OURS}");
@@ -68,7 +68,7 @@ pub(crate) fn leak(to: SocketAddr, bytes: &[u8]) -> Option<String> {
     foreign.next().map(|name| format!("credentials of trunk {name} go to {to}"))
 }
 
-/// A message of the first trunk as its proxy passes it on.
+/// Returns a message of the first trunk as passed on by its proxy.
 pub(crate) fn from_behind_proxy(bytes: Bytes) -> Bytes {
     replaced(
         bytes,
@@ -76,7 +76,7 @@ pub(crate) fn from_behind_proxy(bytes: Bytes) -> Bytes {
     )
 }
 
-/// A message to it.
+/// Returns a message to the first trunk as passed on by its proxy.
 pub(crate) fn to_behind_proxy(bytes: Bytes) -> Bytes {
     replaced(bytes, &[("\r\nProxy-Authorization:", "\r\nAuthorization:")])
 }
@@ -90,12 +90,12 @@ fn replaced(bytes: Bytes, pairs: &[(&str, &str)]) -> Bytes {
     }
 }
 
-/// Whether it asks for credentials.
+/// Returns whether a message is a challenge.
 pub(crate) fn is_challenge(bytes: &[u8]) -> bool {
     bytes.starts_with(b"SIP/2.0 401") || bytes.starts_with(b"SIP/2.0 407")
 }
 
-/// What the registrar asks for.
+/// Returns the credentials that the registrar requires.
 pub(crate) fn of_registrar(options: &Options) -> Option<trunkgate_sip::Credentials> {
     let username = format!("{OURS}a");
     let password = password("a", Asked::Right);

@@ -1,9 +1,10 @@
-//! The real core between scripted phones over a seeded network, on virtual time: a failure is one number that anybody
-//! can replay.
+//! Simulation of the real core between scripted phones on virtual time over a seeded network: a failure is reproduced
+//! by its seed.
 //!
-//! A [`World`] holds one edge (a real `call::Gateway` and real `media::Session`s), a carrier, two trunks and a phone that
-//! registers (`phone::Phone`s), a registrar, scripted agents, strangers, a name service, and the network between them. [`World::step`] jumps to the next thing that happens and
-//! does it; after each step the invariants of [`world`] hold, and at the end nothing is left of any call.
+//! A [`World`] has one edge (a real `call::Gateway` and real `media::Session`s), a carrier, two trunks and a phone
+//! that registers (`phone::Phone`s), a registrar, scripted agents, unknown sources, DNS, and the network between
+//! them. [`World::step`] advances to the next event and handles it. The invariants of [`world`] hold after each step;
+//! at the end no state of any call is left.
 
 mod credentials;
 pub mod edge;
@@ -24,12 +25,13 @@ pub use world::{Failure, World};
 /// Runs one seed from start to end.
 ///
 /// # Errors
-/// The first invariant that did not hold, with the seed, its options and the last events.
+/// The first violated invariant, with the seed, its options and the last events.
 pub fn run(start: std::time::Instant, options: Options) -> Result<Summary, Box<Failure>> {
     World::new(start, options).run()
 }
 
-/// Runs seeds one after the other; the failures, and what all runs came to. `whole_log`: a failure has all events of its run.
+/// Runs seeds one after the other. Returns the failures and the sum of all summaries. `whole_log`: a failure includes
+/// all events of its run.
 pub fn run_all(
     start: std::time::Instant,
     seeds: impl Iterator<Item = u64>,

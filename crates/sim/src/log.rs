@@ -1,13 +1,13 @@
-//! What happened, in order: the last lines for whoever reads a failure, and a hash of all for comparing two runs.
+//! Event log: the last lines for the analysis of a failure, and a hash of all lines to compare runs.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::time::Instant;
 
-/// Lines kept for a failure.
+/// Number of lines kept for a failure.
 pub(crate) const TAIL_LINES: usize = 160;
 
-/// The log of one run.
+/// Log of one run.
 #[derive(Debug)]
 pub struct Log {
     start: Instant,
@@ -18,7 +18,7 @@ pub struct Log {
 }
 
 impl Log {
-    /// An empty log; times count from `start`. `is_whole`: it keeps all lines, not the last ones alone.
+    /// Returns an empty log with times relative to `start`. `is_whole`: all lines are kept.
     pub fn new(start: Instant, is_whole: bool) -> Log {
         let kept = if is_whole { usize::MAX } else { TAIL_LINES };
         Log { start, tail: VecDeque::with_capacity(TAIL_LINES), hash: 0xcbf2_9ce4_8422_2325, lines: 0, kept }
@@ -36,30 +36,30 @@ impl Log {
         self.tail.push_back(line);
     }
 
-    /// Adds bytes that are not worth a line.
+    /// Adds bytes to the hash, without a line.
     pub fn mix(&mut self, bytes: &[u8]) {
         for byte in bytes {
             self.hash = (self.hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
         }
     }
 
-    /// Hash of all that was added (FNV-1a).
+    /// Returns the FNV-1a hash of all lines and bytes.
     pub fn hash(&self) -> u64 {
         self.hash
     }
 
-    /// Lines in all.
+    /// Returns the total number of lines.
     pub fn lines(&self) -> u64 {
         self.lines
     }
 
-    /// The last lines.
+    /// Returns the last lines.
     pub fn tail(&self) -> Vec<String> {
         self.tail.iter().cloned().collect()
     }
 }
 
-/// A SIP message in one line: its first line and its Call-ID.
+/// Returns a SIP message as one line: start line, Call-ID and CSeq.
 pub fn describe(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let mut lines = text.lines();

@@ -1,7 +1,7 @@
-//! `cargo run -p trunkgate-sim --release -- [--seed N] [--seeds M] [--sabotage]`: runs seeds on all cores and prints the
-//! outcome: of a failure the last events, and all of them where there is one seed alone. With `--sabotage` the edge misses each BYE,
-//! and seeds must fail. `--seed N --record FILE` runs one seed, writes the inputs and outputs of its gateway to a file as text, and gives
-//! the inputs to a new gateway, whose outputs must be the same.
+//! `cargo run -p trunkgate-sim --release -- [--seed N] [--seeds M] [--sabotage]`: runs seeds on all cores and prints
+//! the results: the last events of each failure, or all events for a single seed. With `--sabotage` the edge misses
+//! each BYE, and seeds must fail. `--seed N --record FILE` runs one seed, writes the inputs and outputs of its
+//! gateway to a file as text, and replays the inputs on a new gateway, which must produce the same outputs.
 #![allow(clippy::disallowed_methods)] // the program has to give the world a moment to begin with
 
 use std::io::Write as _;
@@ -44,7 +44,7 @@ fn main() -> ExitCode {
     if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Runs a world, writes the tape of its gateway, and plays it in a new one.
+/// Runs a world, writes the tape of its gateway, and replays it.
 fn recorded(world: World, file: &Path) -> ExitCode {
     let (result, tape) = world.record();
     let run = result.map(|summary| format!("{summary:?}")).map_err(|failure| failure.to_string());

@@ -1,40 +1,40 @@
-//! The network: loses, delays, doubles and reorders datagrams by a seed; streams lose nothing.
+//! Seeded network: loses, delays, duplicates and reorders datagrams; streams lose nothing.
 
 use std::time::{Duration, Instant};
 
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha12Rng;
 
-/// How the network is at the moment.
+/// Network conditions.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Weather {
-    /// Share of datagrams that never arrive.
+    /// Share of datagrams lost.
     pub loss: f64,
-    /// Share that arrives twice.
+    /// Share of datagrams duplicated.
     pub duplicate: f64,
-    /// Share that is overtaken by later ones.
+    /// Share of datagrams overtaken by later ones.
     pub reorder: f64,
-    /// Shortest way, in microseconds.
+    /// Minimum delay, in microseconds.
     pub delay_us: u64,
-    /// How much longer a way may be, in microseconds.
+    /// Maximum additional delay, in microseconds.
     pub spread_us: u64,
 }
 
 impl Weather {
-    /// A quiet network: nothing lost, 1 ms.
+    /// Ideal conditions: no loss, a delay of 1 ms.
     pub const CALM: Weather = Weather { loss: 0.0, duplicate: 0.0, reorder: 0.0, delay_us: 1000, spread_us: 0 };
 }
 
-/// What a packet is, for what may happen to it.
+/// Delivery guarantee of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Carriage {
-    /// Anything may happen to it.
+    /// May be lost, duplicated and reordered.
     Datagram,
     /// Arrives once, in order.
     Stream,
 }
 
-/// The network's dice and present weather.
+/// Random generator and current conditions of the network.
 #[derive(Debug)]
 pub struct Net {
     rng: ChaCha12Rng,
@@ -43,32 +43,32 @@ pub struct Net {
 }
 
 impl Net {
-    /// A network whose ordinary weather is `fair`.
+    /// Returns a network with `fair` as its normal conditions.
     pub fn new(seed: u64, fair: Weather) -> Net {
         Net { rng: ChaCha12Rng::seed_from_u64(seed), weather: fair, fair }
     }
 
-    /// Changes the weather.
+    /// Changes the conditions.
     pub fn set(&mut self, weather: Weather) {
         self.weather = weather;
     }
 
-    /// Back to the ordinary weather.
+    /// Restores the normal conditions.
     pub fn clear(&mut self) {
         self.weather = self.fair;
     }
 
-    /// From now on nothing goes wrong.
+    /// Makes the conditions ideal from now on.
     pub(crate) fn heal(&mut self) {
         self.fair = Weather::CALM;
         self.weather = Weather::CALM;
     }
 
-    /// When the copies of a packet sent now arrive: none, one or two.
+    /// Returns the arrival times of a packet sent now: none, one or two.
     pub fn arrivals(&mut self, now: Instant, carriage: Carriage) -> Vec<Instant> {
         let weather = self.weather;
         if carriage == Carriage::Stream {
-            // A fixed way keeps a stream in order.
+            // A constant delay keeps a stream in order.
             return vec![now + Duration::from_micros(weather.delay_us)];
         }
         let copies = if self.rng.random_bool(weather.loss) {

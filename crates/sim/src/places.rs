@@ -12,9 +12,9 @@ pub const TRUNK_A: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(203, 0,
 pub(crate) const TRUNK_B: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 20)), 5060);
 /// The second trunk's second phone.
 pub(crate) const TRUNK_B2: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 21)), 5060);
-/// An address of the second trunk at which nobody is.
+/// An address of the second trunk without a host.
 pub const DEAD: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 29)), 5060);
-/// A phone that registers with the edge, at first.
+/// Initial address of the phone that registers with the edge.
 pub(crate) const MOBILE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 40)), 5060);
 /// The first trunk's registrar.
 pub const REGISTRAR: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 15)), 5060);
@@ -22,38 +22,38 @@ pub const REGISTRAR: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(203, 
 pub(crate) const REGISTRAR_HOST: &str = "registrar.example";
 /// A recording server.
 pub(crate) const VAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 50)), 5060);
-/// Numbers that lead to the phone that registers.
+/// Prefix of numbers routed to the phone that registers.
 pub(crate) const REGISTERED: &str = "+1666";
-/// Numbers that ring at both trunks at once.
+/// Prefix of numbers that ring at both trunks at once.
 pub const TOGETHER: &str = "+1313";
-/// Numbers that lead to both trunks.
+/// Prefix of numbers routed to both trunks.
 pub const OUT: &str = "+1212";
 /// Address of an unknown source.
 pub const STRANGER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 66)), 5060);
-/// The name by which the second trunk can be reached without being named.
+/// Host name of the second trunk for bare URIs.
 pub const FAR_HOST: &str = "far.example";
-/// Numbers that lead to [`FAR_HOST`].
+/// Prefix of numbers routed to [`FAR_HOST`].
 pub const ELSEWHERE: &str = "+1999";
-/// Numbers that lead to an agent first.
+/// Prefix of numbers routed to an agent first.
 pub(crate) const AGENTS: &str = "+1777";
-/// Numbers that lead to an application first.
+/// Prefix of numbers routed to an application first.
 pub(crate) const APPS: &str = "+1444";
-/// Numbers of calls that an agent listens to.
+/// Prefix of numbers with an agent that listens.
 pub(crate) const FORKED: &str = "+12125551";
-/// The agent that has few.
+/// Name of the agent with limited sessions.
 pub(crate) const DESK: &str = "desk";
-/// Position of the carrier among the seats.
+/// Seat of the carrier.
 pub(crate) const CARRIER_SEAT: usize = 0;
-/// Position of the first trunk.
+/// Seat of the first trunk.
 pub(crate) const TRUNK_A_SEAT: usize = 1;
-/// Position of the second trunk.
+/// Seat of the second trunk.
 pub(crate) const TRUNK_B_SEAT: usize = 2;
-/// Position of its second phone.
+/// Seat of the second trunk's second phone.
 pub(crate) const TRUNK_B2_SEAT: usize = 3;
-/// Position of the phone that registers.
+/// Seat of the phone that registers.
 pub(crate) const MOBILE_SEAT: usize = 4;
 
-/// Returns the trunk that an address belongs to.
+/// Returns the trunk to which an address belongs.
 pub(crate) fn owner(address: SocketAddr) -> Option<&'static str> {
     let known =
         [(CARRIER, "carrier"), (TRUNK_A, "a"), (REGISTRAR, "a"), (TRUNK_B, "b"), (TRUNK_B2, "b"), (MOBILE, "mobile")];

@@ -1,7 +1,7 @@
-//! A proxy before the second trunk that forks (RFC 3261 §16): an INVITE reaches both of its phones, each answers under its own
-//! tag, and what the edge hears is every provisional answer, every 2xx, and of refusals the best one once all have refused.
-//! One that has refused after an early dialog is told of by 199 (RFC 6228). Who has not answered when another one does is
-//! withdrawn, and that now and then too late.
+//! Forking proxy before the second trunk (RFC 3261 §16). An INVITE reaches both phones of the trunk, and each answers
+//! with its own tag. The edge receives every provisional response, every 2xx, and the best rejection once all phones
+//! have rejected. A rejection after an early dialog is reported by 199 (RFC 6228). Phones that have not answered when
+//! another one does are cancelled, sometimes too late.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,50 +14,50 @@ use trunkgate_sip::{Flow, Transport};
 use crate::options::{Options, Sabotage};
 use crate::places::{EDGE, TRUNK_B_SEAT, TRUNK_B2_SEAT};
 
-/// The proxy.
+/// State of the proxy.
 #[derive(Debug)]
 pub(crate) struct Proxy {
     rng: ChaCha12Rng,
-    /// Whether the seed has one.
+    /// Whether the seed has a forking proxy.
     is_there: bool,
-    /// Whether it loses the second 2xx of a fork.
+    /// Whether the second 2xx of a fork is lost.
     loses_second: bool,
-    /// INVITEs that went to both, by Call-ID and branch.
+    /// Forked INVITEs by Call-ID and branch.
     forked: BTreeMap<String, Forked>,
-    /// INVITEs forked.
+    /// Number of forked INVITEs.
     forks: u64,
-    /// INVITEs that both phones have answered.
+    /// Number of INVITEs that both phones have answered.
     answered_twice: u64,
 }
 
-/// An INVITE that went to both phones.
+/// A forked INVITE.
 #[derive(Debug)]
 struct Forked {
     invite: Bytes,
     flow: Flow,
-    /// Who has given no final answer.
+    /// Seats without a final response.
     open: Vec<usize>,
-    /// Who has an early dialog.
+    /// Seats with an early dialog.
     early: Vec<usize>,
     answered: u32,
     best: Option<(u16, Bytes)>,
 }
 
-/// What becomes of a phone's answer.
+/// Treatment of a phone's message by the proxy.
 #[derive(Debug)]
 pub(crate) enum Passing {
-    /// It goes on.
+    /// Forwards the message.
     On,
-    /// It is kept.
+    /// Drops the message.
     Kept,
-    /// This goes on in its place.
+    /// Forwards this message instead.
     Instead(Bytes),
-    /// It goes on, and so long afterwards a CANCEL reaches the other seats.
+    /// Forwards the message, and later cancels the other seats.
     Withdraws { others: Vec<usize>, flow: Flow, cancel: Bytes, late: Duration },
 }
 
 impl Proxy {
-    /// Makes the proxy of a seed's options.
+    /// Returns the proxy of a seed's options.
     pub(crate) fn new(options: &Options) -> Proxy {
         Proxy {
             rng: ChaCha12Rng::seed_from_u64(options.seed ^ 0x666f_726b_666f_726b),
@@ -69,7 +69,7 @@ impl Proxy {
         }
     }
 
-    /// Returns the other seat that a message of the edge goes to as well.
+    /// Returns the other seat that also receives a message of the edge.
     pub(crate) fn forks_to(&mut self, at: usize, flow: Flow, bytes: &Bytes) -> Option<usize> {
         let forks = self.is_there && at == TRUNK_B_SEAT && flow.transport == Transport::Udp;
         let text = String::from_utf8_lossy(bytes);
@@ -88,7 +88,7 @@ impl Proxy {
         self.forked.contains_key(&key).then_some(TRUNK_B2_SEAT)
     }
 
-    /// Judges what a seat's phone sends.
+    /// Decides about a message of a seat's phone.
     pub(crate) fn pass(&mut self, at: usize, bytes: &Bytes) -> Passing {
         let text = String::from_utf8_lossy(bytes);
         if !text.starts_with("SIP/2.0 ") || !value(&text, "CSeq").ends_with(" INVITE") {
@@ -102,7 +102,7 @@ impl Proxy {
                 forked.early.push(at);
                 return Passing::On;
             }
-            // A repetition.
+            // A retransmission.
             200..=299 if !forked.open.contains(&at) && !self.loses_second => {
                 return Passing::On;
             }
@@ -131,31 +131,31 @@ impl Proxy {
         }
     }
 
-    /// Returns how many INVITEs were forked, and how many were answered twice.
+    /// Returns the number of forked INVITEs, and of those answered twice.
     pub(crate) fn counts(&self) -> (u64, u64) {
         (self.forks, self.answered_twice)
     }
 
-    /// Reports whether a call has been forked.
+    /// Returns whether a call was forked.
     pub(crate) fn has_forked(&self, call_id: &[u8]) -> bool {
         let name = String::from_utf8_lossy(call_id);
         self.forked.keys().any(|key| key.split(' ').next() == Some(&*name))
     }
 }
 
-/// The first value of a header.
+/// Returns the first value of a header.
 fn value<'a>(text: &'a str, name: &str) -> &'a str {
     let named = |line: &&str| line.split_once(':').is_some_and(|(found, _)| found.trim().eq_ignore_ascii_case(name));
     text.lines().find(named).and_then(|line| line.split_once(':')).map_or("", |(_, value)| value.trim())
 }
 
-/// Call-ID and branch.
+/// Returns Call-ID and branch of a message.
 fn key(text: &str) -> String {
     let branch = value(text, "Via").split(';').find_map(|part| part.strip_prefix("branch=")).unwrap_or_default();
     format!("{} {branch}", value(text, "Call-ID"))
 }
 
-/// The CANCEL of an INVITE (RFC 3261 §9.1).
+/// Returns the CANCEL of an INVITE (RFC 3261 §9.1).
 fn cancel_of(invite: &str) -> Bytes {
     let uri = invite.split(' ').nth(1).unwrap_or_default();
     let number = value(invite, "CSeq").split(' ').next().unwrap_or_default();
@@ -167,7 +167,7 @@ fn cancel_of(invite: &str) -> Bytes {
     .into()
 }
 
-/// 199 in the dialog of a refusal.
+/// Returns a 199 for the early dialog of a rejection.
 fn terminated(refusal: &str) -> Bytes {
     let [via, from, to, call_id, cseq] = ["Via", "From", "To", "Call-ID", "CSeq"].map(|name| value(refusal, name));
     format!(

@@ -1,4 +1,4 @@
-//! A registrar of the first trunk's: what the edge registers with, and how it is treated there.
+//! Registrar of the first trunk, with which the edge registers.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -11,32 +11,32 @@ use trunkgate_sip::{
 
 use crate::places::{EDGE, REGISTRAR};
 
-/// The least time that it takes a binding for, in seconds, where it is strict.
+/// Minimum lifetime of a binding when the registrar is strict, in seconds.
 const LEAST_SECONDS: u32 = 120;
 
-/// How a REGISTER is treated.
+/// Behaviour of the registrar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mood {
-    /// It is bound.
+    /// Accepts each REGISTER.
     Good,
-    /// 423 where it asks for a short time, else it is bound.
+    /// Rejects short lifetimes with 423, and accepts others.
     Strict,
-    /// This code, with Retry-After.
+    /// Rejects with this code and Retry-After.
     Refusing(u16),
-    /// Nothing is said.
+    /// Does not respond.
     Silent,
 }
 
-/// The registrar.
+/// State of the registrar.
 #[derive(Debug)]
 pub(crate) struct Registrar {
     endpoint: Endpoint,
-    /// Until when each Contact is bound.
+    /// Expiry of each Contact's binding.
     bindings: BTreeMap<String, Instant>,
 }
 
 impl Registrar {
-    /// Without bindings; who registers shows these credentials.
+    /// Returns a registrar without bindings that requires these credentials.
     pub(crate) fn new(asks: Option<Credentials>) -> Registrar {
         let config = EndpointConfig {
             identity: Identity { edge: 99, generation: 0, shard: 0 },
@@ -51,12 +51,12 @@ impl Registrar {
         Registrar { endpoint, bindings: BTreeMap::new() }
     }
 
-    /// Contacts that are bound now.
+    /// Returns the number of current bindings.
     pub(crate) fn bound(&self, now: Instant) -> usize {
         self.bindings.values().filter(|until| **until > now).count()
     }
 
-    /// Takes a message; what it answers.
+    /// Handles a message. Returns the responses.
     pub(crate) fn receive(&mut self, now: Instant, bytes: Bytes, mood: Mood) -> Vec<Bytes> {
         self.endpoint.handle_timeout(now);
         let flow = Flow { transport: Transport::Udp, listener: ListenerId(0), remote: EDGE, connection: None };

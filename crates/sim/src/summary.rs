@@ -1,92 +1,92 @@
-//! What a run came to, in figures: that it simulated what was meant.
+//! Statistics of a run, which show that the simulation covered its scenarios.
 
 use std::ops::AddAssign;
 
-/// What a run came to.
+/// Statistics of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Summary {
-    /// Steps made.
+    /// Steps simulated.
     pub steps: u64,
     /// Hash of the event log.
     pub hash: u64,
-    /// Calls that phones placed.
+    /// Calls placed by phones.
     pub placed: u64,
-    /// Calls answered, as the phones that placed them saw it.
+    /// Answered calls, as seen by the calling phones.
     pub answered: u64,
     /// Call records.
     pub records: u64,
-    /// RTP packets heard by phones.
+    /// RTP packets received by phones.
     pub heard: u64,
-    /// Of them, those that were encrypted.
+    /// SRTP packets received by phones.
     pub secure: u64,
     /// Restarts of the edge.
     pub restarts: u64,
-    /// RTP packets of calls that an agent talks in.
+    /// RTP packets of the edge in calls with an agent.
     pub spoken: u64,
-    /// Listeners that came in mid-call.
+    /// Listeners added in mid-call.
     pub forks: u64,
-    /// Sessions with the recording server that it agreed to, or refused in so many words.
+    /// Recording sessions that the server accepted or explicitly rejected.
     pub vaulted: u64,
-    /// Recordings that were begun by requests.
+    /// Recordings begun by the API.
     pub recordings: u64,
-    /// Calls that were given another document.
+    /// Calls redirected to another document.
     pub redirects: u64,
-    /// Parties that were given a document and a call of their own.
+    /// Parties moved to their own call with a document.
     pub detached: u64,
-    /// Calls that were requested over HTTP.
+    /// Calls requested by the API.
     pub requested: u64,
-    /// Times that a call went on without the agent or target that it had.
+    /// Failovers to the next agent or target.
     pub failovers: u64,
-    /// Requests that were asked for credentials, either way.
+    /// Requests challenged for credentials, in either direction.
     pub challenged: u64,
-    /// REGISTERs that were bound, either way.
+    /// Accepted REGISTERs, in either direction.
     pub registered: u64,
-    /// Answers to OPTIONS of the edge.
+    /// Responses to OPTIONS of the edge.
     pub healthy: u64,
-    /// INVITEs that went by TCP for their length.
+    /// INVITEs sent over TCP because of their length.
     pub oversize: u64,
-    /// Callers that got in line for an agent.
+    /// Callers queued for an agent.
     pub waited: u64,
-    /// Calls in which a provisional answer was acknowledged, of each phone in them.
+    /// Calls of phones with an acknowledged provisional response (PRACK).
     pub pracked: u64,
-    /// Times that a session was begun anew, as phones saw it.
+    /// Session refreshes, as seen by phones.
     pub refreshed: u64,
-    /// Calls of phones that went deaf, with an interval agreed on.
+    /// Calls of deaf phones with a session timer.
     pub deserted: u64,
-    /// Calls that ended because nobody refreshed their session.
+    /// Calls that ended because their session expired.
     pub expired: u64,
-    /// REFERs that were taken.
+    /// Accepted REFERs.
     pub transfers: u64,
-    /// REFERs whose phone heard that they led to somebody.
+    /// REFERs reported to the phone as successful.
     pub transferred: u64,
-    /// Calls that a phone sent elsewhere.
+    /// Calls redirected by a phone.
     pub redirected: u64,
-    /// INVITEs that went to two phones.
+    /// INVITEs forked to two phones.
     pub forked: u64,
-    /// Of them, those that both answered.
+    /// Forked INVITEs answered by both phones.
     pub answered_twice: u64,
-    /// UPDATEs with an offer, before an answer.
+    /// UPDATEs with an offer before the answer.
     pub changed_early: u64,
     /// Requests of phones in answered calls.
     pub said: u64,
     /// Calls that both sides ended at once.
     pub both_hung_up: u64,
-    /// Messages to an address at which nobody is.
+    /// Messages to an address without a host.
     pub to_nobody: u64,
-    /// Documents that an application was asked for.
+    /// Documents requested from an application.
     pub documents: u64,
-    /// Reports that it got.
+    /// Callbacks received by the application.
     pub reports: u64,
-    /// Events of conferences that were reported.
+    /// Callbacks about conferences.
     pub conferred: u64,
-    /// Recognisers that were asked for.
+    /// Recogniser sessions requested.
     pub recognitions: u64,
-    /// Warm transfers that began by requests.
+    /// Warm transfers begun by the API.
     pub warm: u64,
 }
 
 impl AddAssign for Summary {
-    /// The sum of two runs; hashes of different runs say nothing together.
+    /// Adds the statistics of another run; the combined hash has no meaning.
     fn add_assign(&mut self, other: Summary) {
         self.hash ^= other.hash;
         self.steps += other.steps;

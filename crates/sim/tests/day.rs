@@ -1,5 +1,5 @@
-//! A day of virtual time: calls that are held for 24 hours by refreshes of their sessions (RFC 4028), whoever makes them, take
-//! no more at its end than after its first hour, and leave nothing behind.
+//! A day of virtual time: calls held for 24 hours by session refreshes (RFC 4028), by either party, use no more
+//! memory at the end than after the first hour, and leave no state behind.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // a test's time has to begin somewhere
 
 use std::collections::VecDeque;
@@ -17,10 +17,10 @@ const HOUR: Duration = Duration::from_secs(3600);
 const CALLER: usize = 0;
 const CALLEE: usize = 1;
 
-/// A message on its way: to the edge, or to a phone.
+/// A message in transit: to the edge or to a phone.
 type Sent = (Option<usize>, SocketAddr, Bytes);
 
-/// The edge between two phones, over a network that takes no time and loses nothing.
+/// The edge between two phones, over a network without delay and loss.
 struct Day {
     start: Instant,
     now: Instant,
@@ -68,12 +68,12 @@ impl Day {
             dial.talk = talk.clone();
             self.phones[CALLER].dial(self.now, dial).unwrap();
             self.settle();
-            // Calls begin a while apart, as they do.
+            // Calls begin a while apart, as in practice.
             self.run_to(self.now + Duration::from_millis(1370));
         }
     }
 
-    /// Until nobody has anything to say any more.
+    /// Runs until no messages are in transit.
     fn settle(&mut self) {
         loop {
             while let Some(output) = self.edge.gateway.poll_output() {
@@ -144,7 +144,7 @@ impl Day {
         self.now = end;
     }
 
-    /// What the edge holds: live calls, dialogs, ports, sessions, and how long its memory is when it is written down.
+    /// Returns the state of the edge: live calls, dialogs, ports and sessions, and the size of its snapshot.
     fn held(&mut self, hours: u32) -> ([usize; 4], usize) {
         self.run_to(self.start + HOUR * hours);
         self.edge.gateway.check_invariants().unwrap();
@@ -154,7 +154,7 @@ impl Day {
         ([self.edge.gateway.live_calls(), dialogs, ports, self.edge.sessions.len()], written)
     }
 
-    /// Holds so many calls for a day and ends them.
+    /// Holds `calls` calls for a day and ends them.
     fn run(seconds: [u16; 2], sessions: [Option<Sessions>; 2], calls: u16) {
         let mut day = Day::new(seconds, sessions, calls);
         day.dial(calls);

@@ -1,4 +1,4 @@
-//! A tape of a run plays in a new gateway: what a gateway does follows from its inputs alone.
+//! Replay of a run's tape on a new gateway: a gateway is determined by its inputs.
 #![allow(clippy::disallowed_methods, clippy::panic)] // a test's time has to begin somewhere
 
 use std::time::Instant;

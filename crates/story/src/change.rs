@@ -23,7 +23,7 @@ pub enum Happening {
     CallEnded,
     /// A side of an answered call sends no media.
     MediaOneWay,
-    /// This machine refuses to send packets of a call to a side.
+    /// Packets of a call to a side that this machine refuses to send.
     MediaUnsent,
     /// A side of an answered call uses a codec that was not negotiated.
     MediaMismatch,

@@ -61,7 +61,7 @@ pub enum Cause {
     OurAddress(IpAddr),
     /// The side only echoed keep-alive packets: it waits for audio.
     Echoed,
-    /// Nothing was received, and there is no other evidence.
+    /// No packets were received, and there is no other evidence.
     Nothing,
     /// No common codec: the call lost its target.
     Codecs,
@@ -71,7 +71,7 @@ pub enum Cause {
     Silence,
     /// Packets have stopped.
     Ceased,
-    /// This machine dropped received packets.
+    /// Received packets that this machine dropped.
     Unread,
     /// Packets are lost on the path.
     Loss,
@@ -241,9 +241,9 @@ pub struct Side<'a> {
     pub name: &'a str,
     /// Name of its section in the configuration; empty for a bare URI.
     pub trunk: &'a str,
-    /// Its session description.
+    /// Session description of the side.
     pub remote: &'a RemoteSpec,
-    /// Its packet counters.
+    /// Packet counters of the side.
     pub counters: &'a EndCounters,
     /// Source address of its SIP messages.
     pub signalling: IpAddr,
@@ -552,7 +552,7 @@ impl Side<'_> {
         self.found(Cause::Silence, text, fix)
     }
 
-    /// Nothing was received since the previous check, but packets had come before.
+    /// Returns a diagnosis if packets had come before, but none since the previous check.
     fn ceased(&self) -> Option<Diagnosis> {
         let ((before, ago), heard) = (self.before?, self.heard());
         if heard == 0 || heard != before.heard || !self.is_wanted {

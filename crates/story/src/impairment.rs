@@ -12,9 +12,9 @@ use crate::quality::score;
 /// Direction of a stream, as seen by the edge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
-    /// From the remote party to the edge.
+    /// Received from the remote party.
     Received,
-    /// From the edge to the remote party, by the remote party's RTCP reports.
+    /// Sent to the remote party, as reported by its RTCP.
     Sent,
 }
 

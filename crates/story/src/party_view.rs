@@ -405,7 +405,7 @@ pub struct FaultView {
     /// Time of the last affected call, if kept.
     #[serde(skip)]
     pub at: Option<Instant>,
-    /// For silent sides: number of calls in which the other side was silent too, by its name.
+    /// Number of calls in which the other side was silent too, by its name; for silent sides only.
     #[serde(skip)]
     pub both: Vec<(String, u64)>,
 }

@@ -1,4 +1,4 @@
-//! Figures of audio, which workers write and the gateway reads without an input: a tape has them as they were before each input.
+//! Audio statistics that workers write and the gateway reads directly: a tape records their values before each input.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -6,30 +6,30 @@ use std::sync::Arc;
 use trunkgate_media::Command;
 use trunkgate_media::counters::{AgentQueue, Counter, DropReason, EndCounters, LegTurns, LossRuns, Turn, Waiting};
 
-/// Figures that the gateway shares with the worker of an end.
+/// Statistics shared by the gateway and the worker of an end.
 #[derive(Debug)]
 pub(super) struct SharedFigures {
     counters: Arc<EndCounters>,
     queue: Option<Arc<AgentQueue>>,
     turns: Option<Arc<LegTurns>>,
-    /// What a tape has of them.
+    /// Values last recorded on a tape.
     taped: Option<Box<Figures>>,
 }
 
-/// Values of figures.
+/// Values of the statistics.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Figures {
     gauges: Vec<u64>,
     lost_in_a_row: LossRuns,
     dropped: [u64; DropReason::COUNT],
     stranger: Option<SocketAddr>,
-    /// Audio that waits for an agent or its caller: now, and at most.
+    /// Queued audio for an agent and for its caller: current and maximum.
     waiting: [(u64, u64); 2],
     turns: Vec<Turn>,
 }
 
 impl SharedFigures {
-    /// Returns those of an end that a command adds.
+    /// Returns the statistics of an end that a command adds.
     pub(super) fn of(command: &Command) -> Option<SharedFigures> {
         if let Command::AddEnd { spec, .. } = command {
             return Some(SharedFigures { counters: Arc::clone(&spec.counters), queue: None, turns: None, taped: None });
@@ -68,7 +68,8 @@ impl SharedFigures {
         self.queue.as_ref().map(|queue| [&queue.unheard, &queue.unsent])
     }
 
-    /// Returns the values where they have changed since the last time. Figures that nothing else has any more are not looked at.
+    /// Returns the values if they have changed since the last call. Statistics that only the tape still holds are
+    /// skipped.
     pub(super) fn changed(&mut self) -> Option<Figures> {
         if Arc::strong_count(&self.counters) == 1 {
             return None;
@@ -88,7 +89,7 @@ impl SharedFigures {
         Some(values)
     }
 
-    /// Sets the values, as a worker does.
+    /// Sets the values, as a worker would.
     pub(super) fn set(&self, values: &Figures) {
         self.gauges().into_iter().zip(&values.gauges).for_each(|(gauge, value)| gauge.set(*value));
         self.counters.lost_in_a_row.set(&values.lost_in_a_row);

@@ -1,7 +1,7 @@
-//! The edge under test: a real gateway, real media sessions, and a table of ports that stands for their sockets.
+//! The edge under test: a real gateway, real media sessions, and a table of ports in place of sockets.
 //!
-//! This room holds the edge's own side: its configuration (`table`), its sockets to agents (`sockets`) and who talks with
-//! which agent (`talking`). What is done to it is in `world`.
+//! This module has the state of the edge: configuration (`table`), WebSockets to agents (`sockets`), and callers of
+//! each agent (`talking`). Actions on the edge are in `world`.
 
 mod figures;
 mod recorded;
@@ -37,34 +37,34 @@ const FIRST_PORT: u16 = 20_000;
 /// A media event on its way to the gateway.
 pub type Told = (MediaId, Event);
 
-/// The edge.
+/// The edge under test.
 #[derive(Debug)]
 pub struct Edge {
     /// The gateway.
     pub gateway: TapedGateway,
     /// Media sessions by id.
     pub sessions: BTreeMap<MediaId, Session>,
-    /// Bound addresses: RTP and RTCP.
+    /// Bound addresses: session, end, and whether the port is for RTCP.
     pub ports: BTreeMap<SocketAddr, (MediaId, EndId, bool)>,
-    /// Media events not yet told to the gateway.
+    /// Media events not yet delivered to the gateway.
     pub told: VecDeque<Told>,
-    /// Sockets to agents.
+    /// WebSockets to agents.
     pub sockets: Sockets,
-    /// Mixers of conferences.
+    /// Conference mixers.
     pub(crate) node: Node,
-    /// Whether their next tick is planned.
+    /// Whether the next tick of the mixers is scheduled.
     pub(crate) is_mixing: bool,
-    /// Callers with agents.
+    /// Callers that talk with agents.
     pub(crate) talking: Talking,
-    /// What was recorded.
+    /// Recorded audio.
     pub(crate) recorded: Recordings,
-    /// Recorders, and their recordings.
+    /// Recorders and their recordings.
     recorders: BTreeMap<(MediaId, EndId), RecordingId>,
-    /// Sessions that an agent or a tone talks in, or has: the voices in them are the edge's own.
+    /// Sessions with an agent or a tone: their audio comes from the edge, not from a phone.
     talked: BTreeSet<MediaId>,
-    /// Sessions that outlived a restart and wait for the new gateway to speak of them.
+    /// Sessions kept over a restart until the new gateway claims them.
     kept: BTreeMap<MediaId, Session>,
-    /// Ports that belong to some other process.
+    /// Ports used by another process.
     squatted: BTreeSet<SocketAddr>,
     buffer: PacketBuf,
     config: GatewayConfig,
@@ -73,14 +73,14 @@ pub struct Edge {
 }
 
 impl Edge {
-    /// Puts other settings in force.
+    /// Applies changed settings.
     pub(crate) fn configure(&mut self, now: Instant, change: impl FnOnce(&mut Settings)) {
         let mut settings = self.gateway.settings();
         change(&mut settings);
         self.gateway.handle_input(now, Input::Configure(Box::new(settings)));
     }
 
-    /// An edge without calls.
+    /// Returns an edge without calls.
     pub fn new(start: Instant, options: &Options) -> Edge {
         let mut seed = [0u8; 32];
         for (at, byte) in seed.iter_mut().zip(options.seed.to_le_bytes().iter().cycle()) {
@@ -121,7 +121,7 @@ impl Edge {
         }
     }
 
-    /// What a worker does with a command.
+    /// Carries out a command of the gateway, as a worker would.
     pub fn command(&mut self, now: Instant, id: MediaId, command: Command) {
         match &command {
             Command::Open { idle_timeout_ms, .. } => {
@@ -132,7 +132,7 @@ impl Edge {
                 self.sessions.insert(id, session);
             }
             Command::AddEnd { end, spec } if self.ports.get(&spec.bind) == Some(&(id, *end, false)) => {
-                // It outlived a restart, sockets and all.
+                // The end was kept over a restart, with its sockets.
                 self.told.push_back((id, Event::Bound { end: *end }));
                 return;
             }
@@ -188,7 +188,7 @@ impl Edge {
                     self.recorded.pause(*recording, *pause);
                 }
             }
-            // After a restart a tone may play without an agent before it.
+            // After a restart a tone may play without a preceding agent.
             Command::AddPlayer { .. } => {
                 self.talked.insert(id);
             }
@@ -211,7 +211,7 @@ impl Edge {
         self.serve(now, id);
     }
 
-    /// What a worker does with a packet: where it leaves and what it is then.
+    /// Delivers a packet to its session. Returns the packet that leaves because of it.
     pub fn packet(&mut self, now: Instant, to: SocketAddr, from: SocketAddr, bytes: &[u8]) -> Option<Left> {
         let (id, end, rtcp) = *self.ports.get(&to)?;
         let session = self.sessions.get_mut(&id)?;
@@ -239,7 +239,7 @@ impl Edge {
         left
     }
 
-    /// Something happens on an agent's socket.
+    /// Applies an action to an agent's WebSocket.
     pub(crate) fn agent(&mut self, now: Instant, socket: Socket, act: AgentAct) {
         if let Some(session) = self.sessions.get_mut(&socket.0) {
             self.sockets.act(now, socket, act, session);
@@ -247,7 +247,7 @@ impl Edge {
         self.serve(now, socket.0);
     }
 
-    /// Some other process binds a port, counted from the first media port, or leaves it.
+    /// Binds or releases a port for another process; `port` counts from the first media port.
     pub(crate) fn squat(&mut self, port: u16, taken: bool) {
         let address = SocketAddr::new(EDGE.ip(), FIRST_PORT + port);
         if taken {
@@ -257,7 +257,7 @@ impl Edge {
         }
     }
 
-    /// Lets sessions look for silence, and speak; what leaves.
+    /// Runs the timers of all sessions. Returns the packets that leave.
     pub fn sweep(&mut self, now: Instant) -> Vec<Left> {
         let mut left = Vec::new();
         let ids: Vec<MediaId> = self.sessions.keys().copied().collect();
@@ -276,16 +276,16 @@ impl Edge {
         left
     }
 
-    /// When the next session wants to look.
+    /// Returns the time of the next session timer.
     pub(crate) fn next_sweep(&self) -> Option<Instant> {
         self.sessions.values().filter_map(Session::poll_timeout).min()
     }
 
-    /// Ends this process and starts another from its snapshot, as plain data through JSON. With `keep_media` the
-    /// sessions and their sockets outlive it, as in a take-over; else they are made anew.
+    /// Ends the process and starts another from its snapshot, as plain data through JSON. With `keep_media` the
+    /// sessions and their sockets survive, as in a take-over; otherwise they are created again.
     ///
     /// # Errors
-    /// What could not be written or read.
+    /// A snapshot could not be written or read.
     pub fn restart(&mut self, now: Instant, table: Arc<Table>, keep_media: bool) -> Result<(), String> {
         let sessions: Vec<SessionSnapshot> =
             self.sessions.values().map(|s| through_json(&s.snapshot())).collect::<Result<_, _>>()?;
@@ -316,7 +316,7 @@ impl Edge {
         Ok(())
     }
 
-    /// Closes what outlived a restart and belongs to no call of the new gateway; once it has said all it restored.
+    /// Closes kept sessions that belong to no call of the new gateway, once it has restored all calls.
     pub(crate) fn forget_kept(&mut self) {
         for (id, _) in std::mem::take(&mut self.kept) {
             self.ports.retain(|_, owner| owner.0 != id);
@@ -340,7 +340,7 @@ impl Edge {
         }
     }
 
-    /// Serves a session's agents, and takes what it has to tell.
+    /// Serves the agents of a session, and collects its outputs.
     fn serve(&mut self, now: Instant, id: MediaId) {
         if let Some(session) = self.sessions.get_mut(&id) {
             self.sockets.serve(now, session);
@@ -352,13 +352,13 @@ impl Edge {
 /// A packet that leaves a media socket.
 #[derive(Debug)]
 pub struct Left {
-    /// The socket.
+    /// Source address.
     pub from: SocketAddr,
-    /// Where it goes.
+    /// Destination address.
     pub to: SocketAddr,
-    /// The packet.
+    /// Bytes of the packet.
     pub bytes: Vec<u8>,
-    /// It leaves a session that an agent talks in: its voice is nobody's that a phone could know.
+    /// Whether its session has an agent or a tone, so that the audio cannot be attributed to a phone.
     pub spoken: bool,
 }
 

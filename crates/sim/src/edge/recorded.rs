@@ -1,49 +1,49 @@
-//! What sessions hand over of recordings, judged as it comes: blocks follow each other, nothing is missing at the end, and a recording is as
-//! long as it took.
+//! Checks of recorded audio as it arrives: blocks are contiguous, none is missing at the end, and the length matches
+//! the time.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
 use trunkgate_media::{Recorded, RecordingId, RecordingPause};
 
-/// Frames that may be missing at the end of a recording: what the last packets' gaps keep back.
+/// Frames that may be missing at the end of a recording, because the last packets are still in the jitter buffer.
 const FRAMES_BEHIND: u64 = 6;
-/// Frames by which one may be longer: packets that come before their time, by 100 ms at most.
+/// Frames by which a recording may be longer: packets arrive up to 100 ms early.
 const FRAMES_AHEAD: u64 = 5;
 
-/// One recording.
+/// State of one recording.
 #[derive(Debug)]
 struct Recording {
     began: Instant,
     frames: u64,
-    /// Whether a pause was cut out of it.
+    /// Whether a pause was cut out of the recording.
     is_cut: bool,
 }
 
-/// The recordings of an edge.
+/// Recordings of an edge.
 #[derive(Debug, Default)]
 pub(crate) struct Recordings {
     open: BTreeMap<RecordingId, Recording>,
-    /// Those that have ended, with their frames.
+    /// Ended recordings with their frames.
     pub(crate) finished: VecDeque<(RecordingId, u64)>,
-    /// The first thing that was wrong.
+    /// First fault found.
     pub(crate) fault: Option<String>,
 }
 
 impl Recordings {
-    /// A recording begins.
+    /// Begins a recording.
     pub(crate) fn begin(&mut self, now: Instant, id: RecordingId) {
         self.open.insert(id, Recording { began: now, frames: 0, is_cut: false });
     }
 
-    /// A recording pauses, or goes on.
+    /// Pauses or resumes a recording.
     pub(crate) fn pause(&mut self, id: RecordingId, pause: Option<RecordingPause>) {
         if let Some(recording) = self.open.get_mut(&id) {
             recording.is_cut |= pause == Some(RecordingPause::Cut);
         }
     }
 
-    /// Takes what a session hands over.
+    /// Checks a piece that a session delivers.
     pub(crate) fn take(&mut self, now: Instant, id: RecordingId, piece: Recorded<'_>) {
         let Some(recording) = self.open.get_mut(&id) else { return self.fail(id, "is not begun, or has ended") };
         match piece {
@@ -68,12 +68,12 @@ impl Recordings {
         }
     }
 
-    /// The process is another one: what was recorded is cut off.
+    /// Forgets all recordings after a restart, which cuts them off.
     pub(crate) fn forget(&mut self) {
         self.open.clear();
     }
 
-    /// Returns how many have not ended.
+    /// Returns the number of recordings that have not ended.
     pub(crate) fn open(&self) -> usize {
         self.open.len()
     }

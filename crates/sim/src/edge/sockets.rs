@@ -1,4 +1,4 @@
-//! The edge's sockets to agents. The conversation behind one is the session's own; what happens on it is in `world`.
+//! WebSockets of the edge to agents. The media session handles the protocol; actions on a socket are in `world`.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
@@ -6,59 +6,59 @@ use std::time::Instant;
 use trunkgate_media::agent::{Loss, Transmit};
 use trunkgate_media::{AgentInput, EndId, MediaId, Session};
 
-/// An agent's socket.
+/// Identifier of an agent's WebSocket.
 pub(crate) type Socket = (MediaId, EndId);
 
-/// What an agent does.
+/// Action of an agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AgentAct {
-    /// Its socket opens.
+    /// Opens the WebSocket.
     Opens,
-    /// It cannot be opened, or breaks.
+    /// Refuses or breaks the connection.
     Fails(Loss),
-    /// It closes with a code.
+    /// Closes the WebSocket with a code.
     Closes(u16),
-    /// It says this.
+    /// Sends a text message.
     Says(&'static str),
-    /// It answers no ping from now on.
+    /// Stops answering pings.
     GoesDeaf,
 }
 
-/// The edge's sockets to agents.
+/// WebSockets of the edge to agents.
 #[derive(Debug, Default)]
 pub struct Sockets {
-    /// Those that the edge has asked for and nobody has decided about.
+    /// Requested WebSockets of agents, still without a script.
     pub(crate) asked: VecDeque<Socket>,
-    /// The same of recognisers.
+    /// Requested WebSockets of recognisers, still without a script.
     pub(crate) asked_recognisers: VecDeque<Socket>,
-    /// Those that are alive, and whether pings are answered.
+    /// Live WebSockets, and whether each answers pings.
     live: BTreeMap<Socket, bool>,
 }
 
 impl Sockets {
-    /// The edge wants a socket opened.
+    /// Notes that the edge requests a WebSocket.
     pub(crate) fn ask(&mut self, id: MediaId, end: EndId) {
         self.live.insert((id, end), true);
         self.asked.push_back((id, end));
     }
 
-    /// The edge wants the socket of a recogniser opened.
+    /// Notes that the edge requests a WebSocket of a recogniser.
     pub(crate) fn ask_recogniser(&mut self, id: MediaId, end: EndId) {
         self.live.insert((id, end), true);
         self.asked_recognisers.push_back((id, end));
     }
 
-    /// Nothing is left of a session, or of all.
+    /// Forgets the WebSockets of a session; `None`: all of them.
     pub(crate) fn forget(&mut self, id: Option<MediaId>) {
         self.live.retain(|socket, _| id.is_some_and(|id| socket.0 != id));
     }
 
-    /// Sockets that are not dropped yet.
+    /// Returns the number of live WebSockets.
     pub(crate) fn live(&self) -> usize {
         self.live.len()
     }
 
-    /// What happens on a socket, told to its session; one that is gone is past it.
+    /// Delivers an action to its session, if the WebSocket is live.
     pub(crate) fn act(&mut self, now: Instant, (id, end): Socket, act: AgentAct, session: &mut Session) {
         let Some(hears) = self.live.get_mut(&(id, end)) else { return };
         let input = match act {
@@ -74,7 +74,7 @@ impl Sockets {
         session.handle_agent(now, end, input);
     }
 
-    /// Takes what a session wants to write, answers its pings, and drops sockets that are done with.
+    /// Takes messages of a session to its agents, answers its pings, and drops finished WebSockets.
     pub(crate) fn serve(&mut self, now: Instant, session: &mut Session) {
         let id = session.id();
         let mine = self.live.range((id, EndId(0))..=(id, EndId(u16::MAX)));

@@ -1,4 +1,4 @@
-//! The edge's configuration: its addresses, trunks, agents and routes.
+//! Configuration of the edge: addresses, trunks, agents and routes.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,12 +19,12 @@ use crate::places::{
     TRUNK_A, TRUNK_B, TRUNK_B2, VAULT,
 };
 
-/// For how long the edge registers, in seconds.
+/// Lifetime of the edge's registration, in seconds.
 const REGISTERED_SECONDS: u64 = 60;
-/// Octets beyond which an INVITE is too long for a datagram: each one is.
+/// Maximum size of an INVITE over UDP, in octets: every INVITE is longer.
 const DATAGRAM_BYTES: usize = 500;
 
-/// Our addresses.
+/// Returns the addresses of the edge.
 pub(crate) fn addressing() -> Addressing {
     let listener = |id, transport| ListenerSpec {
         id: ListenerId(id),
@@ -42,13 +42,13 @@ pub(crate) fn addressing() -> Addressing {
     }
 }
 
-/// A trunk with one peer.
+/// Returns a trunk with one peer.
 fn trunk(options: &Options, name: &str, address: SocketAddr, transport: Transport, srtp: Srtp) -> Trunk {
     let at = ["carrier", "a", "b"].iter().position(|known| *known == name);
     let hold_ends_here = at.is_some_and(|at| options.holds_end_here[at]);
     let trunk = Trunk {
         hold: if hold_ends_here { HoldMode::Local } else { HoldMode::Relay },
-        // A phone takes what is no voice for damage.
+        // A phone considers anything that is no voice as damaged audio.
         hold_music: Some(Arc::from([0xff_u8; 160])),
         peers: vec![Peer { priority: 10, weight: 10, ..Peer::at(address.ip(), None, transport) }],
         accept_from: vec![IpNet::from(address.ip())],
@@ -65,7 +65,7 @@ fn trunk(options: &Options, name: &str, address: SocketAddr, transport: Transpor
     credentials::of_trunk(options, trunk)
 }
 
-/// Where the second trunk's name leads.
+/// Returns the servers behind the second trunk's name.
 fn servers_of_b(options: &Options) -> Vec<Server> {
     let transport = if options.tcp_trunk == 2 { Transport::Tcp } else { Transport::Udp };
     let at = |priority, at: SocketAddr| Server {
@@ -83,7 +83,7 @@ fn servers_of_b(options: &Options) -> Vec<Server> {
     dead.into_iter().chain((!lost).then(|| at(10, TRUNK_B))).chain(second).collect()
 }
 
-/// The second trunk: by a name.
+/// Returns the second trunk, which has a host name.
 fn second_trunk(options: &Options, srtp: Srtp) -> Trunk {
     let servers = servers_of_b(options);
     let transport = servers.first().map_or(Transport::Udp, |server| server.transport);
@@ -98,7 +98,7 @@ fn second_trunk(options: &Options, srtp: Srtp) -> Trunk {
     }
 }
 
-/// The first trunk, with which the edge may register.
+/// Returns the first trunk, with which the edge may register.
 fn first_trunk(options: &Options, quiet: bool, transport: Transport, srtp: Srtp) -> Trunk {
     let register = Register {
         uri: format!("sip:{REGISTRAR_HOST}"),
@@ -122,8 +122,8 @@ fn route(name: &str, from: &[&str], to: &str, connect: Vec<TargetSpec>) -> Route
     }
 }
 
-/// An agent that says goodbye and is asked again, one that goes on when it closes and has a caller for so long, and one
-/// that listens.
+/// Returns the agents: one with a goodbye and retries, one that fails over when it closes and has a maximum call
+/// time, and one that listens.
 fn agents(options: &Options, version: u32) -> Vec<Agent> {
     let agent = |name: &str| Agent::at(name, &format!("ws://10.0.0.9/{name}"));
     let goodbye = Some(Arc::from([0xff_u8; 8000]));
@@ -152,7 +152,7 @@ fn agents(options: &Options, version: u32) -> Vec<Agent> {
     options.few.is_there(version).then_some(desk).into_iter().chain(others).collect()
 }
 
-/// The application, whose numbers go to both trunks in turn.
+/// Returns the application, which calls numbers at both trunks in turn.
 fn application() -> App {
     let document = AppDocument::Url { url: "http://10.0.0.9/voice".into(), method: WebhookMethod::Post };
     let mut app = App::new("ivr", document);
@@ -160,7 +160,7 @@ fn application() -> App {
     app
 }
 
-/// The recording server, which calls may need.
+/// Returns the recording server, which calls may require.
 fn vault(options: &Options) -> Trunk {
     let at =
         |address: SocketAddr, priority| Peer { priority, weight: 10, ..Peer::at(address.ip(), None, Transport::Udp) };
@@ -174,7 +174,7 @@ fn vault(options: &Options) -> Trunk {
     }
 }
 
-/// The configuration; an odd `version` has the second trunk only, a `quiet` one has nothing that goes on by itself.
+/// Returns the configuration. An odd `version` lacks the first trunk; a `quiet` one has no activity without calls.
 pub fn table(options: &Options, version: u32, quiet: bool) -> Arc<Table> {
     let over = |trunk: u8| if options.tcp_trunk == trunk { Transport::Tcp } else { Transport::Udp };
     let [carrier, a, b] = options.srtp.map(|(edge, _)| edge);

@@ -1,33 +1,33 @@
-//! What the workers know of who talks with which agent.
+//! Callers that talk with each agent, as known from worker commands.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use trunkgate_media::{EndId, MediaId};
 
-/// What the workers know of who talks with whom.
+/// Ends of agents by session.
 #[derive(Debug, Default)]
 pub(crate) struct Talking {
     ends: BTreeMap<(MediaId, EndId), String>,
 }
 
 impl Talking {
-    /// The edge wants an agent's socket for a caller.
+    /// Notes that the edge adds an agent to a session.
     pub(crate) fn begins(&mut self, id: MediaId, end: EndId, url: &str) {
         let name = url.rsplit('/').next().unwrap_or_default();
         self.ends.insert((id, end), name.to_owned());
     }
 
-    /// It wants it no longer.
+    /// Notes that the edge removes an end.
     pub(crate) fn ends(&mut self, id: MediaId, end: EndId) {
         self.ends.remove(&(id, end));
     }
 
-    /// It wants none of a session's, or of all.
+    /// Forgets the agents of a session; `None`: all of them.
     pub(crate) fn forget(&mut self, id: Option<MediaId>) {
         self.ends.retain(|(of, _), _| id.is_some_and(|id| *of != id));
     }
 
-    /// Returns those who talk with an agent.
+    /// Returns the sessions and ends of an agent.
     pub(crate) fn with(&self, agent: &str) -> BTreeSet<(MediaId, EndId)> {
         self.ends.iter().filter(|(_, name)| **name == *agent).map(|(at, _)| *at).collect()
     }

@@ -1,7 +1,7 @@
-//! The gateway of a run, and the tape of all that goes into it and comes out of it.
+//! Gateway of a run, and a tape of its inputs and outputs.
 //!
-//! A tape plays in a new gateway without the world around it: what a gateway does follows from its inputs, and from the figures of audio
-//! that workers share with it.
+//! A tape can be replayed by a new gateway without the simulated world, because a gateway is determined by its inputs
+//! and by the audio statistics that workers share with it.
 
 use std::fmt;
 use std::ops::Deref;
@@ -19,27 +19,27 @@ use super::figures::{Figures, SharedFigures};
 use super::table::addressing;
 use super::through_json;
 
-/// URL that is notified of every recording.
+/// URL notified of every recording.
 pub(crate) const NOTIFIED: &str = "https://app.example/recordings";
 
-/// An input of a gateway, as plain data.
+/// Input of a gateway as plain data.
 #[derive(Debug, Clone)]
 pub enum TapedInput {
-    /// The gateway begins, or ends and another one takes its calls from its snapshot.
+    /// Start of a gateway, or restart from its snapshot.
     Begin(Box<(GatewayConfig, Arc<Table>)>),
-    /// A change from outside.
+    /// An event from outside.
     Input(Box<Input>),
-    /// Something is due.
+    /// A timeout.
     Timeout,
     /// A change of a call.
     Call(CallControl),
     /// A change of a call's listeners.
     Fork(ForkControl),
-    /// A recording begins.
+    /// A request to begin a recording.
     Record(RecordingStart),
     /// A change of a recording.
     Recording(RecordingControl),
-    /// A requested call.
+    /// A request to place a call.
     Request(Box<CallRequest>),
 }
 
@@ -73,11 +73,11 @@ impl From<CallRequest> for TapedInput {
     }
 }
 
-/// What stands on a tape.
+/// Entry of a tape.
 #[derive(Debug)]
 enum Entry {
     Input(Instant, Box<TapedInput>),
-    /// Figures of the end that was added as this one, counted from 0.
+    /// Statistics of an end, numbered from 0 in order of addition.
     Figures(usize, Box<Figures>),
     Output(String),
 }
@@ -99,7 +99,7 @@ impl Tape {
         })
     }
 
-    /// Gives the inputs to a new gateway, and compares its outputs with those of the tape.
+    /// Replays the inputs on a new gateway, and compares its outputs with those of the tape.
     ///
     /// # Errors
     /// The first difference.
@@ -133,7 +133,7 @@ impl Tape {
     }
 }
 
-/// Each input with its time from the beginning, and each output.
+/// Formats each input with its time since the start, and each output.
 impl fmt::Display for Tape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut began = None;
@@ -151,7 +151,7 @@ impl fmt::Display for Tape {
     }
 }
 
-/// Returns an output in full: what its `Debug` leaves out for the sake of logs, too.
+/// Returns the full text of an output, including fields that its `Debug` omits.
 fn text_of(output: &Output) -> String {
     let more = if let Output::App(question) = output
         && let AppWanted::Document(request) = &question.wanted
@@ -167,12 +167,12 @@ fn text_of(output: &Output) -> String {
     format!("{output:?} {more}")
 }
 
-/// A gateway that is changed by data alone, which a tape may take down. All else of it can be read.
+/// A gateway changed only by plain data, which a tape may record; read access is unrestricted.
 #[derive(Debug)]
 pub struct TapedGateway {
     gateway: Gateway,
     tape: Option<Tape>,
-    /// Figures of all ends that were added while the tape runs.
+    /// Statistics of all ends added while the tape records.
     shared: Vec<SharedFigures>,
 }
 
@@ -185,14 +185,14 @@ impl Deref for TapedGateway {
 }
 
 impl TapedGateway {
-    /// Creates a gateway without calls; `taped`: whether a tape takes its inputs and outputs down.
+    /// Returns a gateway without calls; `taped`: whether a tape records its inputs and outputs.
     pub(crate) fn new(now: Instant, config: GatewayConfig, table: Arc<Table>, taped: bool) -> TapedGateway {
         let begun = || TapedInput::Begin(Box::new((config.clone(), Arc::clone(&table))));
         let tape = taped.then(|| Tape(vec![Entry::Input(now, Box::new(begun()))]));
         TapedGateway { gateway: recognising(now, Gateway::new(config, table, addressing())), tape, shared: Vec::new() }
     }
 
-    /// Returns the tape, which ends here.
+    /// Ends and returns the tape.
     pub(crate) fn take_tape(&mut self) -> Option<Tape> {
         self.tape.take()
     }
@@ -224,7 +224,7 @@ impl TapedGateway {
         let _ = self.change(now, control);
     }
 
-    /// Ends the gateway and begins another one from its snapshot, as plain data through JSON.
+    /// Ends the gateway and starts another from its snapshot, as plain data through JSON.
     ///
     /// # Errors
     /// The snapshot could not be written or read.
@@ -236,19 +236,19 @@ impl TapedGateway {
         Ok(())
     }
 
-    /// Takes a change from outside.
+    /// Handles an event from outside.
     pub fn handle_input(&mut self, now: Instant, input: Input) {
         self.note(now, || TapedInput::Input(Box::new(input.clone())));
         self.gateway.handle_input(now, input);
     }
 
-    /// Does what is due.
+    /// Handles a timeout.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.note(now, || TapedInput::Timeout);
         self.gateway.handle_timeout(now);
     }
 
-    /// Makes a change, and returns its answer.
+    /// Makes a change. Returns its answer.
     pub(crate) fn change<C: GatewayControl + Into<TapedInput>>(&mut self, now: Instant, control: C) -> C::Answer {
         self.note(now, || control.clone().into());
         control.apply(&mut self.gateway, now)
@@ -267,7 +267,7 @@ impl TapedGateway {
     }
 }
 
-/// A gateway that records, with a recogniser, which a few calls at once may use.
+/// Returns a gateway with a recording writer and a recogniser for a few concurrent calls.
 fn recognising(now: Instant, mut gateway: Gateway) -> Gateway {
     let recogniser = RecogniserSpec {
         url: "ws://10.0.0.9/recognise".to_owned(),

@@ -1,32 +1,32 @@
-//! Provisional answers that are acknowledged (RFC 3262): which phones know them, and who never sends the PRACK that it owes.
+//! Reliable provisional responses (RFC 3262): which phones support them, and which never send the PRACK.
 
 use rand::RngExt as _;
 use rand_chacha::ChaCha12Rng;
 
 use super::{Options, Sabotage};
 
-/// What each phone does about them, in the order of their seats.
+/// Behaviour of each phone, in the order of seats.
 #[derive(Debug, Clone, Copy)]
 pub struct Early {
-    /// Whether it knows them.
+    /// Whether the phone supports reliable provisional responses.
     pub knows: [bool; 5],
-    /// Whether its PRACKs never leave it.
+    /// Whether PRACKs of the phone are lost.
     pub withholds: [bool; 5],
 }
 
 impl Early {
-    /// What a seed says.
+    /// Draws the behaviour for a seed.
     pub(crate) fn draw(rng: &mut ChaCha12Rng) -> Early {
         Early { knows: [(); 5].map(|()| rng.random_bool(0.5)), withholds: [(); 5].map(|()| rng.random_bool(0.05)) }
     }
 }
 
-/// Whether the phone of a seat knows reliable provisional answers.
+/// Returns whether the phone of a seat supports reliable provisional responses.
 pub(crate) fn knows(options: &Options, seat: usize) -> bool {
     options.early.knows.get(seat).is_some_and(|knows| *knows)
 }
 
-/// Whether what the phone of a seat says is a PRACK that never arrives.
+/// Returns whether a message of a seat's phone is a PRACK that is lost.
 pub(crate) fn is_withheld(options: &Options, seat: usize, bytes: &[u8]) -> bool {
     let withholds = options.early.withholds.get(seat).is_some_and(|withholds| *withholds);
     (withholds || options.sabotage == Sabotage::PracksAreLost) && bytes.starts_with(b"PRACK ")

@@ -1,4 +1,4 @@
-//! Sessions of an agent: how many a seed allows, and who may wait for one.
+//! Limits of an agent's sessions and of its queue.
 
 use std::time::Duration;
 
@@ -6,21 +6,21 @@ use rand::RngExt as _;
 use rand_chacha::ChaCha12Rng;
 use trunkgate_route::{AnswerTime, Queue};
 
-/// What an agent may have, of each version of the configuration.
+/// Limits of an agent, for even and odd versions of the configuration.
 #[derive(Debug, Clone, Copy)]
 pub struct Few {
-    /// Sessions; 0: any number.
+    /// Maximum sessions; 0: unlimited.
     pub sessions: [u32; 2],
-    /// Who may wait.
+    /// Queue for the agent.
     pub queue: [Option<Queue>; 2],
-    /// When callers are answered.
+    /// Time at which callers are answered.
     pub answer: AnswerTime,
-    /// Whether the odd versions have no such agent at all.
+    /// Whether odd versions lack the agent.
     pub goes: bool,
 }
 
 impl Few {
-    /// What a seed allows.
+    /// Draws the limits for a seed.
     pub(crate) fn draw(rng: &mut ChaCha12Rng) -> Few {
         let mut queue = || {
             let size = rng.random_range(0..4);
@@ -37,18 +37,18 @@ impl Few {
         }
     }
 
-    /// Whether most calls are for that agent.
+    /// Returns whether most calls go to this agent.
     pub(crate) fn is_wanted(&self) -> bool {
         self.sessions != [0, 0] && self.queue.iter().any(Option::is_some)
     }
 
-    /// Those of a version.
+    /// Returns the limits of a version.
     pub(crate) fn of(&self, version: u32) -> (u32, Option<Queue>) {
         let at = usize::from(!version.is_multiple_of(2));
         (self.sessions.get(at).copied().unwrap_or_default(), self.queue.get(at).copied().flatten())
     }
 
-    /// Sessions that may begin: one that pauses before its next stream keeps its session over a reload.
+    /// Returns the maximum of sessions that may begin: a session between two streams survives a reload.
     pub(crate) fn most(&self, version: u32) -> u32 {
         match self.sessions {
             sessions if sessions.contains(&0) && version > 0 => 0,
@@ -57,7 +57,7 @@ impl Few {
         }
     }
 
-    /// Whether there is the agent.
+    /// Returns whether a version has the agent.
     pub(crate) fn is_there(&self, version: u32) -> bool {
         !self.goes || version.is_multiple_of(2)
     }

@@ -1,7 +1,7 @@
-//! What a seed decides before the first event: how many calls, what weather, what goes wrong.
+//! Options drawn from a seed before the first event: number of calls, network conditions and faults.
 //!
-//! This room draws: reliable provisional responses (`early`), an agent's sessions (`few`), session timers (`sessions`) and
-//! transfers (`transfers`). What happens by it is in `world`.
+//! The submodules draw reliable provisional responses (`early`), limits of an agent (`few`), session timers
+//! (`sessions`) and transfers (`transfers`). Their effects are in `world`.
 
 pub mod early;
 pub mod few;
@@ -23,78 +23,78 @@ use few::Few;
 use sessions::Kept;
 use transfers::Transfers;
 
-/// A fault put in on purpose, to show that the invariants see it.
+/// Deliberate fault that the invariants must detect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Sabotage {
-    /// None.
+    /// No fault.
     #[default]
     Nothing,
-    /// Phones never end a call, neither by script nor by patience.
+    /// Phones never end a call, neither by script nor by timeout.
     PhonesNeverEnd,
-    /// The edge never sees a BYE or the answer to one of its own.
+    /// The edge misses each BYE and each response to its own BYEs.
     EdgeMissesByes,
-    /// The edge's media changes one bit of each packet.
+    /// The edge changes one bit of each media packet.
     EdgeHarmsAudio,
-    /// The edge answers whoever speaks to it.
+    /// The edge answers unknown sources.
     EdgeAnswersStrangers,
-    /// Media workers never tell that an end or a session is closed.
+    /// Media workers never report closed ends and sessions.
     PortsAreLost,
     /// The edge shows the first trunk's credentials to the second.
     CredentialsLeak,
-    /// The name service knows only dead addresses of the second trunk.
+    /// DNS has only dead addresses of the second trunk.
     AddressesAreLost,
-    /// No PRACK of a phone ever leaves it.
+    /// Every PRACK of a phone is lost.
     PracksAreLost,
-    /// Phones that are to hear no SIP any more do.
+    /// Phones that must be deaf to SIP receive it.
     DeafPhonesHear,
-    /// The edge sees no refresh of a phone.
+    /// The edge misses each session refresh of a phone.
     RefreshesAreLost,
-    /// Phones hear nothing of the transfers that they ask for.
+    /// Phones receive no NOTIFY about their transfers.
     NewsAreLost,
-    /// The edge sees no 2xx of a fork but the first.
+    /// The edge receives only the first 2xx of a forked INVITE.
     SecondAnswersAreLost,
 }
 
-/// Whether one side has to show credentials to the other, and what it shows.
+/// Credentials that one side requires and the other shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asked {
-    /// Nothing is asked for.
+    /// None required.
     Nothing,
-    /// They are right.
+    /// Required and shown.
     Right,
-    /// The password is wrong.
+    /// Required, but shown with a wrong password.
     Wrong,
 }
 
-/// What a long INVITE to the second trunk goes by.
+/// Transport of a long INVITE to the second trunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Oversize {
-    /// UDP, as any other.
+    /// UDP, like any other INVITE.
     Never,
-    /// TCP, which the phone there takes.
+    /// TCP, which the phone accepts.
     Taken,
-    /// TCP, which it refuses.
+    /// TCP, which the phone refuses.
     Refused,
-    /// TCP, into which nobody ever says anything.
+    /// TCP, which the phone accepts without ever responding.
     Silent,
 }
 
-/// Signalling with trunks: who asks whom for what, by what ways.
+/// Signalling with trunks: credentials, addresses, transport and registration.
 #[derive(Debug, Clone, Copy)]
 pub struct Trust {
-    /// What the carrier and each trunk ask of the edge.
+    /// Credentials that the carrier and each trunk require from the edge.
     pub of_edge: [Asked; 3],
-    /// What the edge asks of them.
+    /// Credentials that the edge requires from them.
     pub of_phones: [Asked; 3],
-    /// Whether the first trunk stands behind a proxy that asks in its stead: 407 instead of 401.
+    /// Whether a proxy before the first trunk asks for credentials: 407 instead of 401.
     pub by_proxy: bool,
-    /// Whether the second trunk's name leads to a dead address first.
+    /// Whether the second trunk's name resolves to a dead address first.
     pub dead_first: bool,
-    /// Whether its name leads to a second phone as well.
+    /// Whether the second trunk's name also resolves to a second phone.
     pub two_phones: bool,
-    /// Long INVITEs to it.
+    /// Transport of long INVITEs to the second trunk.
     pub oversize: Oversize,
-    /// Between two OPTIONS to each address; zero: none.
+    /// Interval of OPTIONS to each address; zero: none.
     pub options_interval: Duration,
     /// Whether the edge registers with the first trunk.
     pub registers: bool,
@@ -124,60 +124,60 @@ impl Trust {
     }
 }
 
-/// All that a seed decides at the start.
+/// Options of a seed.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The seed.
     pub seed: u64,
-    /// Calls to be placed.
+    /// Number of calls that phones place.
     pub calls: u32,
-    /// The network's ordinary weather.
+    /// Normal conditions of the network.
     pub weather: Weather,
-    /// How long actions go on; after it the network is healed and time runs on.
+    /// Period of actions, after which the network becomes ideal and time continues.
     pub busy: Duration,
-    /// Further actions: restarts, reloads, storms, garbage, deaths.
+    /// Number of other actions: restarts, reloads, network faults, garbage, dead peers.
     pub disturbances: u32,
-    /// Which trunk is spoken to over TCP: 0 none, 1 the first, 2 the second.
+    /// Trunk that is reached over TCP: 0 none, 1 the first, 2 the second.
     pub tcp_trunk: u8,
-    /// Whether a peer may die for good.
+    /// Whether a peer may die permanently.
     pub deaths: bool,
     /// Whether the edge may be restarted from a snapshot.
     pub restarts: bool,
-    /// The edge's media idle timeout.
+    /// Media idle timeout of the edge.
     pub idle_timeout: Duration,
-    /// Media ports of the edge, in pairs.
+    /// Number of media port pairs of the edge.
     pub port_pairs: u16,
-    /// Of the carrier and each trunk, what the edge does about SRTP and what the phone there does.
+    /// SRTP settings of the edge and of the phone, for the carrier and each trunk.
     pub srtp: [(Srtp, Srtp); 3],
     /// Signalling with trunks.
     pub trust: Trust,
-    /// Sessions of an agent.
+    /// Limits of an agent.
     pub few: Few,
-    /// Of the carrier and each trunk, whether a hold by it ends at the edge.
+    /// Whether the edge handles a hold locally, for the carrier and each trunk.
     pub holds_end_here: [bool; 3],
-    /// Reliable provisional answers.
+    /// Reliable provisional responses.
     pub early: Early,
     /// Session timers.
     pub sessions: Kept,
     /// Transfers.
     pub transfers: Transfers,
-    /// Whether the second trunk stands behind a proxy that forks.
+    /// Whether a forking proxy precedes the second trunk.
     pub forks: bool,
-    /// Whether phones send calls elsewhere, to each other and to nobody.
+    /// Whether phones redirect calls, to each other and to dead addresses.
     pub redirects: bool,
     /// Whether there is an application.
     pub apps: bool,
     /// Whether there is a recording server.
     pub siprec: bool,
-    /// A fault put in on purpose.
+    /// Deliberate fault.
     pub sabotage: Sabotage,
-    /// Whether a failure has all events of the run, not the last ones alone.
+    /// Whether a failure includes all events of the run.
     pub whole_log: bool,
-    /// Whether all that goes into the gateway and comes out of it is taken down.
+    /// Whether inputs and outputs of the gateway are recorded.
     pub taped: bool,
 }
 
-/// Whose calls can be set up, one way or the other.
+/// Pairs of settings (edge, phone) with which calls succeed.
 const SRTP: [(Srtp, Srtp); 8] = [
     (Srtp::Off, Srtp::Off),
     (Srtp::Off, Srtp::Off),
@@ -190,7 +190,7 @@ const SRTP: [(Srtp, Srtp); 8] = [
 ];
 
 impl Options {
-    /// The options of a seed.
+    /// Returns the options of a seed.
     pub fn of_seed(seed: u64) -> Options {
         let mut rng = ChaCha12Rng::seed_from_u64(seed ^ 0x6f70_7469_6f6e_7321);
         let rough = rng.random_bool(0.6);

@@ -1,4 +1,4 @@
-//! Session timers (RFC 4028): which phones keep them and how.
+//! Session timers (RFC 4028) of the edge and of phones.
 
 use std::time::Duration;
 
@@ -6,21 +6,21 @@ use rand::RngExt as _;
 use rand_chacha::ChaCha12Rng;
 use trunkgate_phone::Sessions;
 
-/// What a seed says of sessions.
+/// Session timers drawn from a seed.
 #[derive(Debug, Clone, Copy)]
 pub struct Kept {
     /// `session_expires` of the carrier and each trunk, in seconds.
     pub by_edge: [u16; 3],
-    /// How each phone keeps its own, in the order of their seats.
+    /// Session timers of each phone, in the order of seats.
     pub by_phones: [Option<Sessions>; 5],
-    /// How many times as long as else calls last.
+    /// Factor by which calls last longer than usual.
     pub stretch: u32,
-    /// A phone of which no SIP comes from some moment on and which none reaches, while it talks on.
+    /// A phone that neither sends nor receives SIP from some time on, while its media continues.
     pub deaf: Option<(usize, Duration)>,
 }
 
 impl Kept {
-    /// What a seed says.
+    /// Draws the session timers for a seed.
     pub(crate) fn draw(rng: &mut ChaCha12Rng, busy: Duration) -> Kept {
         let phone = |rng: &mut ChaCha12Rng| {
             let sessions = Sessions {
@@ -39,13 +39,13 @@ impl Kept {
             deaf: rng.random_bool(0.2).then(|| (rng.random_range(0..4usize), busy.mul_f64(rng.random()))),
         };
         if kept.deaf.is_some() {
-            // Its calls have to end within the run, also one whose two sides it is.
+            // Its calls must end within the run, even if both sides are this phone.
             kept.by_edge = kept.by_edge.map(|seconds| seconds.min(300));
         }
         kept
     }
 
-    /// Whether a phone says that it refreshes, and never does.
+    /// Returns whether a phone promises refreshes but never sends them.
     pub(crate) fn is_forgotten(&self) -> bool {
         self.by_phones.iter().flatten().any(|sessions| sessions.forgets)
     }

@@ -1,21 +1,21 @@
-//! Transfers by REFER (RFC 3515): what trunks may do, and what phones do with one.
+//! Transfers by REFER (RFC 3515): permissions of trunks, and behaviour of phones.
 
 use rand::RngExt as _;
 use rand_chacha::ChaCha12Rng;
 use trunkgate_phone::Referred;
 use trunkgate_route::ReferMode;
 
-/// What a seed says of transfers.
+/// Transfer settings drawn from a seed.
 #[derive(Debug, Clone, Copy)]
 pub struct Transfers {
-    /// What the edge does with a REFER of the carrier and of each trunk.
+    /// Treatment of a REFER by the edge, for the carrier and each trunk.
     pub modes: [ReferMode; 3],
-    /// What each phone does with one, in the order of their seats.
+    /// Treatment of a REFER by each phone, in the order of seats.
     pub phones: [Referred; 5],
 }
 
 impl Transfers {
-    /// What a seed says.
+    /// Draws the transfer settings for a seed.
     pub(crate) fn draw(rng: &mut ChaCha12Rng) -> Transfers {
         let mode = |rng: &mut ChaCha12Rng| match rng.random_range(0..10) {
             0..6 => ReferMode::Local,

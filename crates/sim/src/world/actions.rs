@@ -1,4 +1,4 @@
-//! What the seed lets happen: calls of all kinds, and what disturbs them.
+//! Actions of a seed: calls of all kinds, and disturbances.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -22,67 +22,67 @@ use crate::places::{
     TOGETHER, TRUNK_A, TRUNK_A_SEAT, TRUNK_B, TRUNK_B_SEAT, TRUNK_B2,
 };
 
-/// Something that happens to the world from outside.
+/// An action on the world.
 #[derive(Debug)]
 pub(crate) enum Action {
     /// A phone places a call.
     Dial(usize, Box<Dial>),
-    /// A stranger speaks to the edge's SIP port.
+    /// An unknown source sends to the edge's SIP port.
     Stranger(Bytes),
-    /// A stranger sends RTP to a media port.
+    /// An unknown source sends RTP to the media ports.
     StrangerRtp,
-    /// A known party sends what is no SIP.
+    /// A known party sends data that is not SIP.
     Noise(usize, Bytes),
-    /// A known party sends a request of its own that belongs to no call.
+    /// A known party sends an OPTIONS outside any call.
     Options(usize),
-    /// A new limit of calls at once.
+    /// The limit of concurrent calls changes.
     Limit(u32),
-    /// Some other process takes a media port, or gives it back.
+    /// Another process takes or releases a media port.
     Squat(u16, bool),
-    /// A new configuration.
+    /// The configuration is reloaded.
     Reload,
-    /// Bad weather.
+    /// The network conditions become bad.
     Storm(Weather),
-    /// Ordinary weather again.
+    /// The network conditions become normal.
     Calm,
-    /// A phone is gone for good.
+    /// A phone dies permanently.
     Die(usize),
-    /// A phone cannot be reached.
+    /// A phone becomes unreachable.
     Cut(usize),
-    /// It can again.
+    /// A phone becomes reachable again.
     Mend(usize),
-    /// The edge is restarted from a snapshot; its media sessions outlive it, or not.
+    /// The edge is restarted from a snapshot, with or without its media sessions.
     Restart { keep_media: bool },
-    /// An operator's wish.
+    /// An operator's command.
     Control(Wish),
-    /// What is asked of one call.
+    /// A request about one call.
     Ask(Asked),
-    /// A call is requested over HTTP.
+    /// A call is requested by the API.
     Originate { call: u32, wanted: Wanted, digits: bool },
-    /// Something that is said in an answered call.
+    /// A phone sends a request within an answered call.
     Say(Said),
-    /// A phone hears and says no SIP any more, and talks on.
+    /// A phone neither sends nor receives SIP any more, while its media continues.
     Deafen(usize),
-    /// A leg has to be over.
+    /// A leg must have ended by now.
     ExpectOver(String),
-    /// The phone that registers does so by this port, for so many seconds.
+    /// The phone that registers does so from this port, for this number of seconds.
     Register { port: u16, seconds: u32 },
-    /// Nothing more is done; the network is healed.
+    /// Actions end, and the network becomes ideal.
     Heal,
-    /// What the edge does by itself is taken out of its configuration.
+    /// Activity without calls is removed from the edge's configuration.
     Quiet,
 }
 
-/// What an operator may do.
+/// Command of an operator.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Wish {
-    /// Hang up some live call.
+    /// Hangs up a live call.
     Hangup,
-    /// No new calls.
+    /// Rejects new calls.
     Drain,
-    /// New calls again.
+    /// Accepts new calls again.
     Resume,
-    /// All calls end.
+    /// Ends all calls.
     EndAll,
 }
 
@@ -120,7 +120,7 @@ impl fmt::Display for Action {
     }
 }
 
-/// Puts all that the seed lets happen into the queue.
+/// Schedules all actions of a seed.
 pub(crate) fn plan(world: &mut World) {
     let busy = world.options.busy;
     let mut elsewhere = ChaCha12Rng::seed_from_u64(world.options.seed ^ 0x7265_6469_7265_6374);
@@ -164,7 +164,7 @@ pub(crate) fn plan(world: &mut World) {
     world.at(end + RECOVERY, Happening::Act(Action::Quiet));
 }
 
-/// A phone that is sometimes called from another port than before: behind a NAT, or in another network.
+/// Schedules registrations of a phone that changes its port at times, as behind a NAT or in another network.
 fn register_now_and_then(world: &mut World, busy: Duration) {
     for _ in 0..world.rng.random_range(1..5) {
         let at = random_moment(world, busy.mul_f64(0.8));
@@ -200,7 +200,8 @@ fn random_answer(world: &mut World) -> Answer {
     Answer { manner, talk: random_talk(world) }
 }
 
-/// To one to three places, of which some are peers of trunks; nobody's own is left out, so that calls go in circles.
+/// Returns a redirection to one to three places, some of them peers of trunks; a phone's own address is included, so
+/// that loops occur.
 fn random_redirect(rng: &mut ChaCha12Rng) -> Manner {
     const PLACES: [SocketAddr; 7] = [TRUNK_A, TRUNK_A, TRUNK_B, TRUNK_B2, CARRIER, DEAD, STRANGER];
     let mut place = |share| rng.random_bool(share).then(|| PLACES[rng.random_range(0..PLACES.len())]);
@@ -221,7 +222,7 @@ fn random_talk(world: &mut World) -> Talk {
             talk.resume_after = Some(millis(world, 1000, 12_000));
         }
     }
-    // Silence from some moment on: the edge's idle timeout has to end such a call.
+    // Silence from some time on: the edge's idle timeout must end such a call.
     if world.rng.random_bool(0.2) {
         talk.frames = Some(world.rng.random_range(0..40));
     }
@@ -302,7 +303,7 @@ fn disturb(world: &mut World, busy: Duration) {
     }
 }
 
-/// OPTIONS of a trunk that looks whether we are there.
+/// Returns an OPTIONS of a trunk that checks the edge.
 fn options_request(from: SocketAddr, n: u32) -> Bytes {
     format!(
         "OPTIONS sip:{EDGE} SIP/2.0\r\nVia: SIP/2.0/UDP {from};branch=z9hG4bK{n};rport\r\nMax-Forwards: 70\r\n\
@@ -317,7 +318,7 @@ fn random_noise(world: &mut World) -> Bytes {
     (0..len).map(|_| world.rng.random::<u8>()).collect::<Vec<u8>>().into()
 }
 
-/// What scanners send.
+/// Returns a message as sent by scanners.
 fn random_sip(world: &mut World) -> Bytes {
     let method = ["INVITE", "OPTIONS", "REGISTER", "BYE", "ACK", "CANCEL"][world.rng.random_range(0..6usize)];
     let n: u32 = world.rng.random();
@@ -334,7 +335,7 @@ fn random_sip(world: &mut World) -> Bytes {
     }
 }
 
-/// Does it.
+/// Carries out an action.
 pub(crate) fn act(world: &mut World, action: Action) {
     let now = world.now;
     world.rough |= matches!(
@@ -356,7 +357,7 @@ pub(crate) fn act(world: &mut World, action: Action) {
             world.edge.gateway.handle_input(now, Input::Received { flow, bytes });
         }
         Action::StrangerRtp => {
-            // To every port that is open, in a voice that nobody has.
+            // To every open port, with a voice of no phone.
             let packet = Bytes::copy_from_slice(&Voice::new(world.rng.random(), Codec::Pcmu).packet(0, 0));
             let open: Vec<_> = world.edge.ports.keys().copied().collect();
             for port in open {
@@ -400,7 +401,7 @@ pub(crate) fn act(world: &mut World, action: Action) {
         Action::ExpectOver(call_id) => sessions::expect_over(world, &call_id),
         Action::Register { port, seconds } => {
             let Some(seat) = world.seats.get_mut(MOBILE_SEAT).filter(|seat| !seat.dead) else { return };
-            // What was under way by the port before finds nobody.
+            // Packets in transit to the previous port are lost.
             world.rough |= seat.address.port() != port;
             seat.address.set_port(port);
             let flow = Flow { transport: Transport::Udp, listener: ListenerId(0), remote: EDGE, connection: None };

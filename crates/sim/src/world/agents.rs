@@ -1,4 +1,4 @@
-//! Scripted agents: what the seed lets happen on a socket that the edge wants opened.
+//! Scripted agents: the events on a WebSocket that the edge requests.
 
 use std::time::Duration;
 
@@ -8,17 +8,18 @@ use trunkgate_media::agent::Loss;
 use super::{Happening, World};
 use crate::edge::AgentAct;
 
-/// In one seed of so many, agents are down more often than not: enough for the edge to skip them.
+/// One seed in this many has mostly unreachable agents, so that the edge skips them.
 const DOWN_IN: u64 = 8;
 
-/// Warm transfers: connected when the target answers, after the whisper where it is no machine, or by a digit, which no phone presses.
+/// Warm transfers: connected at the answer, after the whisper if no machine answers, or by a digit, which no phone
+/// presses.
 const WARM: [&str; 3] = [
     r#"{"event":"transfer","target":"trunk:b","warm":{}}"#,
     r#"{"event":"transfer","target":"trunk:b","warm":{"whisper":{"file":"a.wav"},"detection":true}}"#,
     r#"{"event":"transfer","target":"trunk:b","warm":{"whisper":{"text":"a caller"},"accept":"1","wait":2}}"#,
 ];
 
-/// Decides what becomes of each socket that the edge has asked for.
+/// Schedules the events of each WebSocket that the edge has requested.
 pub(crate) fn decide(world: &mut World) {
     while let Some(socket) = world.edge.sockets.asked.pop_front() {
         let (first, later) = script(world);
@@ -31,14 +32,14 @@ pub(crate) fn decide(world: &mut World) {
     }
 }
 
-/// What happens on a new socket, and what later.
+/// Returns the first event on a new WebSocket, and a later one.
 fn script(world: &mut World) -> (Option<AgentAct>, Option<AgentAct>) {
     let opens = Some(AgentAct::Opens);
     match world.rng.random_range(0..100) {
         0..70 if world.options.seed.is_multiple_of(DOWN_IN) => (Some(AgentAct::Fails(Loss::Unreachable)), None),
         0..8 => (Some(AgentAct::Fails(Loss::Unreachable)), None),
         8..14 => (Some(AgentAct::Fails(Loss::Status(404))), None),
-        // Never open: the stream's own time-out.
+        // Never open: the stream's own timeout.
         14..20 => (None, None),
         20..34 => (opens, Some(AgentAct::Fails(Loss::Reset))),
         34..42 => (opens, Some(AgentAct::Closes(1011))),

@@ -1,4 +1,5 @@
-//! An application that talks to callers: its documents and sounds, which come late or not at all, and the reports that it gets.
+//! Application for callers: its documents and sounds, which may be late or missing, and the callbacks that it
+//! receives.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -11,37 +12,38 @@ use super::conferences::Reported;
 use super::{Happening, World};
 use crate::places::TRUNK_B;
 
-/// A question of the edge: how often the edge had been restarted by then, for it counts its questions from the start, and its id.
+/// Identifier of a query: number of restarts at that time, since the edge counts its queries from each start, and
+/// query id.
 pub(crate) type Question = (u64, QueryId);
 
-/// What the application knows.
+/// State of the application.
 #[derive(Debug)]
 pub(crate) struct Apps {
     rng: ChaCha12Rng,
-    /// Reports by the sid of their call: how many came, and whether its end was one of them.
+    /// Callbacks by call SID: their number, and whether the end was reported.
     reports: BTreeMap<String, (u64, bool)>,
-    /// Questions that have no answer yet.
+    /// Queries without a response.
     open: BTreeSet<Question>,
-    /// What is reported of conferences.
+    /// Callbacks about conferences.
     conferences: Reported,
 }
 
 impl Apps {
-    /// The application of a seed.
+    /// Returns the application of a seed.
     pub(crate) fn new(seed: u64) -> Apps {
         let rng = ChaCha12Rng::seed_from_u64(seed ^ 0x7477_696d_6c21);
         Apps { rng, reports: BTreeMap::new(), open: BTreeSet::new(), conferences: Reported::default() }
     }
 
-    /// Whether a call goes to the application instead.
+    /// Draws whether a call goes to the application.
     pub(crate) fn takes_call(&mut self) -> bool {
         self.rng.random_bool(0.6)
     }
 
-    /// Takes a report of a dialled party.
+    /// Checks a callback about a dialled party.
     ///
     /// # Errors
-    /// It is out of turn, or comes after the end.
+    /// The callback is out of order, or follows the end.
     fn report(&mut self, request: &DocumentRequest) -> Result<(), String> {
         let value = |name| parameter(request, name).unwrap_or_default();
         let (sid, number, status) = (value("CallSid"), value("SequenceNumber"), value("CallStatus"));
@@ -56,18 +58,18 @@ impl Apps {
         Ok(())
     }
 
-    /// Checks that the end of each party's call was reported, and that of each conference.
+    /// Checks that the end of each party's call and of each conference was reported.
     pub(super) fn check(world: &World) -> Result<(), String> {
         if world.summary.restarts == 0 {
             world.apps.conferences.check()?;
         }
-        // A restart forgets parties that ring.
+        // A restart forgets ringing parties.
         let left = world.apps.reports.iter().find(|(_, (_, is_over))| world.summary.restarts == 0 && !is_over);
         left.map_or(Ok(()), |(sid, (count, _))| Err(format!("the end of {sid} was not reported, {count} reports were")))
     }
 }
 
-/// Takes what the edge asks of the application, or tells it.
+/// Handles a query of the edge, or a notification without a response.
 pub(crate) fn asked(world: &mut World, question: AppQuestion) {
     let AppQuestion { query, wanted, .. } = question;
     if let AppWanted::Document(request) = &wanted
@@ -95,7 +97,7 @@ pub(crate) fn asked(world: &mut World, question: AppQuestion) {
         },
     };
     match &answer {
-        // Of its samples only the count is of interest.
+        // Only the length of a sound is logged.
         AppAnswer::Sound { sound, .. } => {
             world.log.line(world.now, format_args!("app     ? {query:?} Sound of {}", sound.len()));
         }
@@ -111,7 +113,7 @@ pub(crate) fn asked(world: &mut World, question: AppQuestion) {
     world.at(world.now + after, Happening::Answered(question, Box::new(answer)));
 }
 
-/// Takes a callback.
+/// Handles a callback.
 pub(crate) fn called_back(world: &mut World, AppCallback { request, .. }: &AppCallback) {
     log_report(world, request);
     if let Err(what) = world.recordings.reported(request) {
@@ -135,7 +137,7 @@ fn log_report(world: &mut World, request: &DocumentRequest) {
     world.log.line(world.now, format_args!("app     ← {} {:?}", request.purpose, parameter(request, "CallStatus")));
 }
 
-/// Gives the edge an answer, once.
+/// Delivers a response to the edge, at most once.
 pub(crate) fn answer(world: &mut World, question: Question, answer: Box<AppAnswer>) {
     let (asked_by, query) = question;
     if world.apps.open.remove(&question) && asked_by == world.summary.restarts {
@@ -152,7 +154,7 @@ pub(super) fn parameter<'r>(request: &'r DocumentRequest, name: &str) -> Option<
     request.parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
 }
 
-/// What is answered to a request for a document.
+/// Returns the response to a request for a document.
 fn document(world: &mut World, request: &DocumentRequest) -> AppAnswer {
     let is_whisper = parameter(request, "Direction") == Some("outbound-dial");
     let to = parameter(request, "To").unwrap_or_default().to_owned();
@@ -164,7 +166,7 @@ fn document(world: &mut World, request: &DocumentRequest) -> AppAnswer {
         8..10 => ("application/json", "{}".to_owned()),
         10..13 => ("text/plain", "goodbye".to_owned()),
         13..16 => ("audio/wav", String::new()),
-        // At last every document ends.
+        // In the end every document ends the call.
         _ if is_healed => ("text/xml", "<Response/>".to_owned()),
         _ if is_whisper => ("text/xml", format!("<Response>{}</Response>", whisper(rng))),
         _ => {
@@ -177,7 +179,7 @@ fn document(world: &mut World, request: &DocumentRequest) -> AppAnswer {
     AppAnswer::Document { url: None, content_type, body: body.into_bytes(), told: "200".to_owned() }
 }
 
-/// The document of a called party.
+/// Returns a document for a callee.
 fn whisper(rng: &mut ChaCha12Rng) -> &'static str {
     [
         "",
@@ -190,7 +192,7 @@ fn whisper(rng: &mut ChaCha12Rng) -> &'static str {
     ][rng.random_range(0..7usize)]
 }
 
-/// One verb of a caller's document; parties are called by the number that the caller called.
+/// Returns a verb for a caller's document; parties are called at the caller's number, so that audio can be matched.
 fn verb(rng: &mut ChaCha12Rng, to: &str) -> String {
     let action = ["", " action='/after'"][rng.random_range(0..2usize)];
     match rng.random_range(0..100) {
@@ -212,7 +214,7 @@ fn verb(rng: &mut ChaCha12Rng, to: &str) -> String {
     }
 }
 
-/// A conference of one of two names, which ends soon.
+/// Returns a Dial to one of two conferences, which ends soon.
 fn conference(rng: &mut ChaCha12Rng, action: &str) -> String {
     let limit = rng.random_range(5..40);
     let mut attributes =
@@ -236,7 +238,7 @@ fn conference(rng: &mut ChaCha12Rng, action: &str) -> String {
     format!("<Dial{action}{star} timeLimit='{limit}'><Conference{attributes}>{name}</Conference></Dial>")
 }
 
-/// A place in a queue whose document is asked for, so that it ends once documents do, or a caller of it.
+/// Returns an Enqueue with a wait document, which ends the wait once documents end, or a Dial to a queue.
 fn queue(rng: &mut ChaCha12Rng, action: &str) -> String {
     let name = ["one", "two"][rng.random_range(0..2usize)];
     if rng.random_bool(0.5) {

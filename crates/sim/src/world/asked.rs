@@ -1,5 +1,5 @@
-//! What is asked of calls from beside SIP, in no order and at any moment: listeners come and go, callers of agents are
-//! sent on, keys pressed. Much of it comes too early or too late, and is refused.
+//! API requests about calls, at any time: listeners, transfers, redirections and digits. Many come too early or too
+//! late and are rejected.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,38 +19,38 @@ use super::{Happening, World};
 use crate::edge::TapedGateway;
 use crate::places::APPS;
 
-/// The place of reports of a requested call.
+/// URL for callbacks of a requested call.
 const REPORTS: &str = "https://app.example/status";
-/// The place of another one.
+/// URL of another document.
 const PLACE: &str = "https://app.example/moved";
 
-/// Something that is asked of a call.
+/// Request about a call.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Asked {
-    /// Somebody is to listen: to one side or both.
+    /// A listener is added to one side or both.
     Fork(TrackSet),
-    /// A listener, some route's or one that was asked for, is to go.
+    /// A listener, of a route or requested, is removed.
     Unfork,
-    /// The caller is to go elsewhere, at once or once somebody answers there.
+    /// The caller is transferred, at once or after an answer.
     Transfer(&'static str),
-    /// The same once a party there accepts, which hears a whisper.
+    /// The caller is transferred after a callee has heard a whisper and accepted.
     WarmTransfer,
-    /// The application that has the call is to go on with another document.
+    /// The call's application continues with another document.
     Redirect,
-    /// The party that was connected last is to go on in a call of its own, with a document.
+    /// The last connected party continues in its own call with a document.
     Detach,
-    /// Keys are to be pressed.
+    /// DTMF digits are sent.
     Press,
-    /// The call of one of its parties is to end.
+    /// The call of a party is ended.
     EndParty,
 }
 
-/// What a requested call connects its party with.
+/// Target to which a requested call connects its party.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Wanted {
-    /// An application that the request makes.
+    /// An application made by the request.
     Document,
-    /// The application of the configuration.
+    /// The configured application.
     App,
     /// Another party.
     Party,
@@ -58,9 +58,9 @@ pub(crate) enum Wanted {
     Agent,
 }
 
-/// Puts calls that are requested over HTTP into the queue.
+/// Schedules calls requested by the API.
 pub(crate) fn plan_requests(world: &mut World, within: Duration) {
-    // A generator of its own: what else a seed lets happen stays the same.
+    // A separate generator keeps other actions of a seed unchanged.
     let mut rng = ChaCha12Rng::seed_from_u64(world.options.seed ^ 0x0072_6571_7565_7374);
     for call in 0..rng.random_range(0..4) {
         let wanted = [Wanted::Document, Wanted::App, Wanted::Party, Wanted::Agent][rng.random_range(0..4usize)];
@@ -73,7 +73,8 @@ fn trunk(name: &str) -> TargetSpec {
     TargetSpec::Trunk { name: name.to_owned(), number: None, weight: None }
 }
 
-/// A document for the call of a number, at which another party may be as well: who is heard in a call was called by its number.
+/// Returns a document for the call to a number that may also dial another party at that number: voices in a call are
+/// matched by number.
 fn document(number: &str) -> String {
     format!("<Response><Say>hello</Say><Gather timeout='3'/><Dial>{number}</Dial></Response>")
 }
@@ -118,7 +119,7 @@ pub(crate) fn originate(world: &mut World, call: u32, wanted: Wanted, digits: bo
     world.summary.requested += u64::from(begun.is_ok());
 }
 
-/// Puts what is asked of calls into the queue.
+/// Schedules requests about calls.
 pub(crate) fn plan(world: &mut World, within: Duration) {
     for _ in 0..world.rng.random_range(0..12) {
         let asked = match world.rng.random_range(0..10) {
@@ -137,7 +138,7 @@ pub(crate) fn plan(world: &mut World, within: Duration) {
     }
 }
 
-/// Puts warm transfers into the queue; drawn apart from all else.
+/// Schedules warm transfers, drawn from a separate generator.
 pub(crate) fn plan_warm(world: &mut World, within: Duration) {
     let mut rng = ChaCha12Rng::seed_from_u64(world.options.seed ^ 0x7761_726d);
     for _ in 0..rng.random_range(0..5) {
@@ -146,7 +147,7 @@ pub(crate) fn plan_warm(world: &mut World, within: Duration) {
     }
 }
 
-/// Puts documents for connected parties into the queue; drawn apart from all else.
+/// Schedules documents for connected parties, drawn from a separate generator.
 pub(crate) fn plan_detached(world: &mut World, within: Duration) {
     let mut rng = ChaCha12Rng::seed_from_u64(world.options.seed ^ 0x6465_7461_6368);
     for _ in 0..rng.random_range(0..8) {
@@ -155,18 +156,18 @@ pub(crate) fn plan_detached(world: &mut World, within: Duration) {
     }
 }
 
-/// Asks it of some call.
+/// Makes a request about a random call.
 pub(crate) fn ask(world: &mut World, asked: Asked) {
     let now = world.now;
     let mut calls = world.edge.gateway.calls(now);
     let heard = |state: &str| matches!(state, "answered" | "held" | "transferring");
-    // Now and then one that rings or is over.
+    // Sometimes a ringing or ended one.
     if calls.iter().any(|call| heard(call.state)) && world.rng.random_bool(0.8) {
         calls.retain(|call| heard(call.state));
     }
     let at = world.rng.random_range(0..calls.len().max(1));
     let Some(call) = calls.get(at) else { return };
-    // Between two phones digits stand in the audio, which their judges follow frame by frame.
+    // Between two phones, digits would be in the audio, which their judges check frame by frame.
     let may_press = call.legs.iter().filter(|leg| leg.kind == "sip" && leg.state == "answered").count() < 2;
     let (call, number, legs) = (call.sid.clone(), call.to.clone(), call.legs.clone());
     let named = world.rng.random_bool(0.5);

@@ -1,4 +1,4 @@
-//! What must hold after each step, and what must be left at the end: nothing.
+//! Invariants after each step and at the end, when no state may be left.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -13,16 +13,16 @@ use super::{World, registrations, sessions};
 use crate::options::Options;
 use crate::places::{AGENTS, APPS, ELSEWHERE};
 
-/// An invariant that did not hold: all that is needed to see it again.
+/// A violated invariant, with the information to reproduce it.
 #[derive(Debug, Clone)]
 pub struct Failure {
-    /// The seed's options.
+    /// Options of the seed.
     pub options: Options,
-    /// What is wrong.
+    /// Violated invariant.
     pub what: String,
-    /// When, in virtual seconds from the start.
+    /// Virtual time since the start, in seconds.
     pub at_s: f64,
-    /// The last events.
+    /// Last events.
     pub tail: Vec<String>,
 }
 
@@ -37,18 +37,18 @@ impl fmt::Display for Failure {
     }
 }
 
-/// A pool of fewer pairs does not rotate in earnest.
+/// Minimum number of port pairs with effective rotation.
 const ROTATING_PAIRS: u16 = 16;
-/// A voice that said so many frames must have been heard.
+/// Frames sent from which a voice must have been heard.
 const ENOUGH_FRAMES: u64 = 8;
-/// Frames that may be on their way while a call begins, changes or ends.
+/// Frames that may be in transit while a call begins, changes or ends.
 const STRAY_FRAMES: u64 = 4;
 
 fn is_elsewhere(callee: &PhoneCall, caller: &PhoneCall) -> bool {
     callee.called().is_empty() && caller.called().starts_with(ELSEWHERE)
 }
 
-/// Reports a failure of the world with its last events.
+/// Returns a failure with the last events of the world.
 pub(super) fn failed(world: &World, what: String) -> Failure {
     Failure {
         options: world.options.clone(),
@@ -58,7 +58,7 @@ pub(super) fn failed(world: &World, what: String) -> Failure {
     }
 }
 
-/// Checks after each step what the phones have heard.
+/// Checks after each step the audio received by phones.
 pub(super) fn audio(world: &World) -> Result<(), String> {
     for seat in &world.seats {
         let damaged = seat.phone.calls().find(|call| call.judge().damaged() + call.judge().not_rtp() > 0);
@@ -70,7 +70,7 @@ pub(super) fn audio(world: &World) -> Result<(), String> {
     Ok(())
 }
 
-/// Checks what must be left at the end: nothing.
+/// Checks at the end that no state is left.
 pub(super) fn end(world: &World, end: Instant) -> Result<(), String> {
     let gateway = &world.edge.gateway;
     if let Some(call) = gateway.calls(world.now).into_iter().find(|call| call.state != "ended") {
@@ -131,7 +131,8 @@ fn phones(world: &World) -> Result<(), String> {
     Ok(())
 }
 
-/// Where nothing was lost, the edge ends each leg that it began: no phone is left ringing or talking to nobody.
+/// Checks that, without network faults, the edge ends each leg that it began: no phone is left ringing or alone in a
+/// call.
 fn patience(world: &World) -> Result<(), String> {
     if world.rough {
         return Ok(());
@@ -156,16 +157,16 @@ fn records(world: &World) -> Result<(), String> {
     if unique.len() != world.records.len() {
         return Err(format!("{} records of {} calls", world.records.len(), unique.len()));
     }
-    // What a restart forgot while it rang has none; the shell's journal sees to that.
+    // A call forgotten by a restart while ringing has no record; the shell's journal handles that.
     let left = world.began.iter().find(|sid| world.summary.restarts == 0 && !unique.contains(sid));
     if let Some(sid) = left {
         return Err(format!("call {sid} has begun and has no record"));
     }
-    // A restart forgets what was counted before it.
+    // A restart resets the counters.
     if world.summary.restarts == 0 {
         let counted: u64 = world.edge.gateway.metrics().calls.values().sum();
         let (shown, records) = (world.edge.gateway.calls(world.now).len(), world.records.len());
-        // What a limit refuses is counted, and not recorded.
+        // A call refused by a limit is counted, but not recorded.
         if shown != records || counted < records as u64 || (!world.limited && counted != records as u64) {
             return Err(format!("{records} records, {shown} calls shown, {counted} counted"));
         }
@@ -173,19 +174,20 @@ fn records(world: &World) -> Result<(), String> {
     Ok(())
 }
 
-/// Whoever is heard in a call belongs to it: the same number was called.
+/// Checks that each voice heard in a call belongs to it: the same number was called.
 fn voices(world: &World) -> Result<(), String> {
     let calls = || world.seats.iter().flat_map(|seat| seat.phone.calls());
     let speakers: BTreeMap<u32, &PhoneCall> = calls().map(|call| (call.ssrc(), call)).collect();
-    // What a restart forgot while it rang may speak into the port of a later call with the same trunk, and so be
-    // taken for its far end: nobody told it that it is over. So may a phone that heard no BYE.
+    // A phone in a call that a restart forgot while ringing may send to the port of a later call with the same trunk,
+    // and be taken for its remote party, because it was never notified of the end. The same holds for a phone that
+    // missed a BYE.
     let is_forgotten = |call: &PhoneCall| {
         let ended_alone = matches!(call.ending(), Some(Ending::AckMissing | Ending::GaveUp));
         let untold = world.summary.restarts > 0 || world.seats.iter().any(|seat| seat.deaf);
         untold && ended_alone
     };
-    // With almost no ports a freed one is used again at once, and whoever has not heard of the end of its call yet
-    // (no ACK came, or the BYE was lost) still speaks into it. An ordinary pool rotates.
+    // With few ports, a freed one is reused at once, and a phone that has not noticed the end of its call (missing
+    // ACK, lost BYE) still sends to it. A normal pool rotates.
     if world.options.port_pairs < ROTATING_PAIRS {
         return Ok(());
     }
@@ -193,7 +195,7 @@ fn voices(world: &World) -> Result<(), String> {
         for verdict in call.judge().verdicts() {
             match speakers.get(&verdict.ssrc) {
                 Some(speaker) if speaker.called() == call.called() => {}
-                // A target that is a bare URI is asked for by that URI, which has no user part.
+                // A target that is a bare URI is called by that URI, which has no user part.
                 Some(speaker) if is_elsewhere(speaker, call) || is_elsewhere(call, speaker) => {}
                 Some(speaker) if is_forgotten(speaker) || is_forgotten(call) => {}
                 Some(speaker) => {
@@ -206,7 +208,7 @@ fn voices(world: &World) -> Result<(), String> {
     Ok(())
 }
 
-/// How many phones spoke before the answer in calls to a number.
+/// Returns the number of phones with early media in calls to a number.
 fn speaks_early(world: &World, called: &str) -> usize {
     let calls = world.seats.iter().flat_map(|seat| seat.phone.calls());
     calls
@@ -215,30 +217,30 @@ fn speaks_early(world: &World, called: &str) -> usize {
         .count()
 }
 
-/// Where nothing was lost, whoever was answered was heard.
+/// Checks that, without network faults, each answered phone was heard.
 fn heard(world: &World) -> Result<(), String> {
     if world.rough {
         return Ok(());
     }
-    // A late 200 finds nobody; early media finds nobody where the caller has not said where it wants it.
+    // Media after a late 200 reaches no phone, nor does early media to a caller without an early offer.
     let talked = |call: &&PhoneCall| {
         call.answered_at().is_some() && !call.never_acks() && !matches!(call.manner(), Some(Manner::Late { .. }))
     };
     let unheard = |callee: &PhoneCall, caller: &PhoneCall| {
         matches!(callee.manner(), Some(Manner::Early { .. })) && !caller.has_early_offer()
     };
-    // Whoever transfers a call, or is transferred, talks with others before and after it.
+    // A party of a transfer talks with others before and after it.
     let transferred = transferred(world);
-    // Of the forks of one call the first that answers is heard.
+    // In a forked call only the first phone that answers is heard.
     let stays = |call: &&PhoneCall| !transferred.contains(call.called()) && !world.proxy.has_forked(call.call_id());
     let calls = || world.seats.iter().flat_map(|seat| seat.phone.calls()).filter(talked).filter(stays);
     for (from, to) in calls().flat_map(|from| calls().map(move |to| (from, to))) {
-        // What an agent's call says to a phone is not taken there, nor what is said to an application.
+        // Phones do not accept audio of a call with an agent or an application.
         if from.called().starts_with(AGENTS) || from.called().starts_with(APPS) {
             continue;
         }
-        // Who is on hold by the edge alone has not been told, and talks on: before the answer, where it cannot be asked, too; so
-        // does who asks for an offer while held.
+        // A phone held only by the edge is not notified and continues to send, as does one that is held before the
+        // answer and one that asks for an offer while held.
         let (held, asked) = (from.has_held() || to.has_held(), from.has_asked() || to.has_asked());
         let early = [from, to].iter().any(|call| matches!(call.manner(), Some(Manner::Early { .. })));
         if held && (asked || early || world.options.holds_end_here.contains(&true)) {
@@ -247,11 +249,11 @@ fn heard(world: &World) -> Result<(), String> {
         if from.is_outgoing() == to.is_outgoing() || from.called() != to.called() || unheard(from, to) {
             continue;
         }
-        // Of several that speak before the answer one alone is heard.
+        // Of several phones with early media only one is heard.
         if early && !from.is_outgoing() && speaks_early(world, from.called()) > 1 {
             continue;
         }
-        // Of several that ring together another one may have been heard before one answered.
+        // Of several ringing phones, another may have been heard before one answered.
         let ears = world.seats.iter().flat_map(|seat| seat.phone.calls()).filter(|call| call.called() == to.called());
         let verdicts = ears.flat_map(|call| call.judge().verdicts());
         let heard: u64 = verdicts.filter(|v| v.ssrc == from.ssrc()).map(|v| v.packets).sum();

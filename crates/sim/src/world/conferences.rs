@@ -1,4 +1,5 @@
-//! The mixers of conferences, which tick every 20 ms of virtual time while there is a conference; and what is reported of conferences.
+//! Conference mixers, which tick every 20 ms of virtual time while there is a conference, and callbacks about
+//! conferences.
 
 use std::collections::BTreeMap;
 
@@ -9,25 +10,25 @@ use trunkgate_media::conference::limits::FRAME;
 use super::apps::parameter;
 use super::{Happening, World};
 
-/// What is reported of one conference.
+/// Callbacks about one conference.
 #[derive(Debug, Default)]
 struct Told {
-    /// Number of its last report.
+    /// Number of the last callback.
     number: u64,
-    /// Parties that are there.
+    /// Current number of participants.
     there: i64,
     is_over: bool,
 }
 
-/// Conferences by their SIDs, as their reports tell of them.
+/// Conferences by SID, as known from callbacks.
 #[derive(Debug, Default)]
 pub(super) struct Reported(BTreeMap<String, Told>);
 
 impl Reported {
-    /// Takes a report.
+    /// Checks a callback.
     ///
     /// # Errors
-    /// It is out of turn, or comes after the end.
+    /// The callback is out of order, or follows the end.
     pub(super) fn take(&mut self, request: &DocumentRequest) -> Result<(), String> {
         let value = |name| parameter(request, name).unwrap_or_default();
         let (sid, number, event) = (value("ConferenceSid"), value("SequenceNumber"), value("StatusCallbackEvent"));
@@ -45,10 +46,10 @@ impl Reported {
         Ok(())
     }
 
-    /// Checks that each has ended, without parties.
+    /// Checks that each conference has ended without participants.
     ///
     /// # Errors
-    /// One has not.
+    /// A conference has not ended.
     pub(super) fn check(&self) -> Result<(), String> {
         let left = self.0.iter().find(|(_, told)| !told.is_over || told.there != 0);
         left.map_or(Ok(()), |(sid, told)| Err(format!("conference {sid} has not ended: {told:?}")))
@@ -56,7 +57,7 @@ impl Reported {
 }
 
 impl World {
-    /// Gives the mixers a command; with the first party their ticks begin.
+    /// Sends a command to the mixers; ticks begin with the first participant.
     pub(super) fn mixer_told(&mut self, command: NodeCommand) {
         self.log.line(self.now, format_args!("mixer   {}", name_of(&command)));
         self.edge.node.handle_input(command);

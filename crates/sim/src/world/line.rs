@@ -1,4 +1,4 @@
-//! Agents with few sessions: no caller gets one more, waits in vain or is overtaken.
+//! Agents with limited sessions: no session exceeds the limit, no caller waits without need or is overtaken.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -9,24 +9,24 @@ use crate::edge::Edge;
 use crate::options::Options;
 use crate::places::DESK;
 
-/// What was so after the step before.
+/// State after the previous step.
 #[derive(Debug, Default)]
 pub(crate) struct Before {
     talking: BTreeSet<(MediaId, EndId)>,
     line: Vec<String>,
-    /// Calls that have had the agent.
+    /// Calls that have had a session with the agent.
     had: BTreeSet<String>,
 }
 
 impl Before {
-    /// A restart puts those who wait in line anew.
+    /// Forgets the state before a restart, after which queued callers wait again.
     pub(crate) fn forget(&mut self) {
         self.talking.clear();
         self.line.clear();
     }
 
-    /// Checks after each step that no session is one too many and that no caller was overtaken. Returns how many callers
-    /// have begun to wait.
+    /// Checks after each step that sessions do not exceed the limit and that no caller was overtaken. Returns the
+    /// number of newly queued callers.
     pub(crate) fn check(&mut self, now: Instant, options: &Options, version: u32, edge: &Edge) -> Result<u64, String> {
         let most = options.few.most(version);
         let talking = edge.talking.with(DESK);
@@ -51,7 +51,7 @@ impl Before {
     }
 }
 
-/// That nobody came in front of those who wait still, but for who had the agent before.
+/// Checks that no caller overtook a waiting one, except callers that had a session before.
 fn overtaken(
     before: &[String],
     now: &[String],

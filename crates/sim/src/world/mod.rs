@@ -1,8 +1,8 @@
-//! All that there is: the edge, the phones, the network, the clock.
+//! The world of a seed: edge, phones, network and clock.
 //!
-//! This room holds what happens to the world and what must hold in it: actions of the seed (`actions`, `asked`, `within`,
-//! `agents`, `apps`, `sessions`, `transfers`) and the invariants (`check`, `line`, `registrations`). The parts of the world have
-//! rooms and files of their own, which know nothing of it.
+//! This module has the actions of a seed (`actions`, `asked`, `within`, `agents`, `apps`, `sessions`, `transfers`)
+//! and the invariants (`check`, `line`, `registrations`). The parts of the world are in their own modules, which do
+//! not import this one.
 
 mod actions;
 mod agents;
@@ -47,66 +47,66 @@ use actions::Action;
 
 pub use check::Failure;
 
-/// Media addresses of one phone.
+/// Number of media addresses of a phone.
 const PHONE_PORTS: u16 = 32;
-/// Time between two frames of a phone: sparse, since a simulation has many calls to get through.
+/// Interval between frames of a phone: long, since a simulation has many calls.
 const FRAME_INTERVAL: Duration = Duration::from_millis(250);
-/// From a worker to signalling or back.
+/// Delay between a worker and signalling.
 const THREAD_HOP: Duration = Duration::from_micros(50);
-/// How long time runs on after the last action.
+/// Time that the simulation continues after the last action.
 pub(crate) const AFTERMATH: Duration = Duration::from_secs(600);
-/// How long after the network is healed everything that the edge does by itself has to be in order again.
+/// Time after the network has become ideal until all activity of the edge must be in order again.
 pub(crate) const RECOVERY: Duration = Duration::from_secs(400);
-/// Steps without the clock moving after which something spins.
+/// Maximum steps without an advance of the clock; more indicate a busy loop.
 pub(crate) const STEPS_AT_ONCE: u32 = 20_000;
 
-/// Something on its way.
+/// A scheduled event.
 #[derive(Debug)]
 pub(crate) enum Happening {
-    /// A SIP message that arrives at the edge.
+    /// A SIP message arrives at the edge.
     ToEdge(Flow, Bytes),
-    /// A SIP message that arrives at a phone.
+    /// A SIP message arrives at a phone.
     ToPhone(usize, Flow, Bytes),
-    /// The edge is told that a stream is lost.
+    /// The edge learns that a stream is lost.
     Lost(Flow),
-    /// An RTP packet.
+    /// An RTP packet arrives.
     Rtp { from: SocketAddr, to: SocketAddr, bytes: Bytes },
-    /// Something happens on an agent's socket.
+    /// An event on an agent's WebSocket.
     Agent(Socket, AgentAct),
-    /// Media events wait for the gateway.
+    /// Media events are delivered to the gateway.
     Told,
-    /// The mixers of conferences tick.
+    /// The conference mixers tick.
     Mix,
-    /// A name was looked up.
+    /// A DNS query is answered.
     Resolved(QueryId, Vec<Server>),
-    /// The application answers a question.
+    /// The application responds to a query.
     Answered(apps::Question, Box<AppAnswer>),
-    /// A SIP message that arrives at the registrar.
+    /// A SIP message arrives at the registrar.
     ToRegistrar(Bytes),
-    /// A SIP message that arrives at the recording server.
+    /// A SIP message arrives at the recording server.
     ToVault(Bytes),
-    /// Something is asked of a call's recordings.
+    /// A request about the recordings of a call.
     Record,
-    /// A recording's file is complete.
+    /// The file of a recording is complete.
     Recorded(Box<RecordingDone>),
-    /// Something the seed planned.
+    /// An action of the seed.
     Act(Action),
 }
 
-/// A phone and its standing in the world.
+/// A phone and its connectivity.
 #[derive(Debug)]
 pub struct Seat {
     /// The phone.
     pub phone: Phone,
-    /// Its SIP address.
+    /// SIP address of the phone.
     pub address: SocketAddr,
-    /// How the edge and it speak.
+    /// Transport between the edge and the phone.
     pub transport: Transport,
-    /// Nothing comes from it or reaches it, for good.
+    /// Whether the phone is unreachable permanently.
     pub dead: bool,
-    /// Nothing comes from it or reaches it, for now.
+    /// Whether the phone is unreachable temporarily.
     pub cut: bool,
-    /// No SIP comes from it or reaches it, for good.
+    /// Whether SIP to and from the phone is lost permanently.
     pub deaf: bool,
 }
 
@@ -123,26 +123,26 @@ pub struct World {
     pub(crate) log: Log,
     pub(crate) queue: BTreeMap<(Instant, u64), Happening>,
     pub(crate) queued: u64,
-    /// Sids of calls that have begun.
+    /// SIDs of calls that have begun.
     pub(crate) began: BTreeSet<String>,
-    /// Sids of call records, in order.
+    /// SIDs of call records, in order.
     pub(crate) records: Vec<String>,
     pub(crate) summary: Summary,
     pub(crate) table_version: u32,
     pub(crate) failure: Option<String>,
-    /// Something was lost on the way, or somebody forgot: a phone may have to end a call by its own patience.
+    /// Whether packets were lost or a phone omitted a message, so that phones may end calls by timeout.
     pub(crate) rough: bool,
-    /// Calls were refused by a limit.
+    /// Whether calls were refused by a limit.
     pub(crate) limited: bool,
-    /// Nothing more goes wrong.
+    /// Whether the network is ideal for the rest of the run.
     pub(crate) healed: bool,
-    /// Numbers of the carrier's calls that ended because nobody was reached, and why.
+    /// Called numbers, and reasons, of the carrier's calls that reached no phone.
     pub(crate) unreached: Vec<(String, &'static str)>,
-    /// Calls that ended because their session was over.
+    /// Calls that ended because their session expired.
     pub(crate) expired: Vec<String>,
-    /// Numbers of calls that an operator has sent elsewhere.
+    /// Numbers of calls that an operator has transferred or redirected.
     pub(crate) sent_elsewhere: BTreeSet<String>,
-    /// Provisional answers that were sent reliably.
+    /// Reliable provisional responses sent.
     pub(crate) provisionals: BTreeSet<String>,
     pub(crate) proxy: Proxy,
     pub(crate) registrar: Registrar,
@@ -153,10 +153,10 @@ pub struct World {
     steps_at_once: u32,
 }
 
-/// Why a call ends that reached nobody.
+/// Reasons of calls that reached no phone.
 const NOBODY: [&str; 3] = ["no_response", "unreachable", "name_not_found"];
 impl World {
-    /// The world of `options`, before its first event.
+    /// Returns the world of `options` before its first event.
     pub fn new(start: Instant, options: Options) -> World {
         let over = |trunk: u8| if options.tcp_trunk == trunk { Transport::Tcp } else { Transport::Udp };
         let seats = [
@@ -210,15 +210,16 @@ impl World {
         world
     }
 
-    /// Runs to the end and judges it.
+    /// Runs to the end and checks the invariants.
     ///
     /// # Errors
-    /// The first invariant that did not hold.
+    /// The first violated invariant.
     pub fn run(mut self) -> Result<Summary, Box<Failure>> {
         self.run_to_end()
     }
 
-    /// Runs to the end and judges it, and returns the tape of its gateway, which is empty unless [`Options::taped`] is set.
+    /// Runs to the end and checks the invariants. Also returns the tape of its gateway, which is empty unless
+    /// [`Options::taped`] is set.
     pub fn record(mut self) -> (Result<Summary, Box<Failure>>, Tape) {
         let result = self.run_to_end();
         (result, self.edge.gateway.take_tape().unwrap_or_default())
@@ -242,10 +243,10 @@ impl World {
         Ok(self.summary)
     }
 
-    /// Jumps to the next thing that happens up to `end` and does it; `false` where there is none.
+    /// Advances to the next event up to `end` and handles it. Returns `false` if there is none.
     ///
     /// # Errors
-    /// An invariant that does not hold, in words.
+    /// A violated invariant, in plain text.
     pub fn step(&mut self, end: Instant) -> Result<bool, String> {
         let queue = self.queue.keys().next().map(|(at, _)| *at);
         let gateway = self.edge.gateway.poll_timeout().map(|(at, _)| at);
@@ -290,7 +291,7 @@ impl World {
         Ok(true)
     }
 
-    /// Checks what must hold after each step.
+    /// Checks the invariants of each step.
     fn check_step(&mut self) -> Result<(), String> {
         if let Some(failure) = self.failure.take() {
             return Err(failure);
@@ -301,12 +302,12 @@ impl World {
         check::audio(self)
     }
 
-    /// The gateway, for a world that is driven by hand.
+    /// Returns the edge, for worlds driven step by step.
     pub fn edge(&self) -> &Edge {
         &self.edge
     }
 
-    /// The phones: carrier, first trunk, second trunk.
+    /// Returns the phones: carrier, first trunk, second trunk and others, in the order of seats.
     pub fn seats(&self) -> &[Seat] {
         &self.seats
     }
@@ -382,7 +383,8 @@ impl World {
         }
     }
 
-    /// RTP of a call that an agent talks in: no phone could tell whose voice it is, so it only must go to one.
+    /// Checks RTP of a call with an agent: the voice cannot be attributed to a phone, so that only the destination is
+    /// checked.
     fn edge_speaks(&mut self, left: &Left) {
         self.log.mix(&left.bytes);
         self.summary.spoken += 1;
@@ -391,7 +393,7 @@ impl World {
         }
     }
 
-    /// Puts an RTP packet on its way.
+    /// Sends an RTP packet.
     pub(crate) fn send_rtp(&mut self, from: SocketAddr, to: SocketAddr, bytes: Bytes) {
         if from.ip() == EDGE.ip() && !self.is_known(to) {
             self.fail(format!("RTP of the edge goes to {to}, which is nobody"));
@@ -428,7 +430,7 @@ impl World {
                 Output::App(question) => apps::asked(self, *question),
                 Output::Recording(begun) => self.recordings.begun(&begun),
                 Output::Callback(callback) => apps::called_back(self, &callback),
-                // Its answer is on its way already: the edge leaves it.
+                // Its response is already scheduled; the edge ignores it.
                 Output::AppGivenUp(_)
                 | Output::Registered(_)
                 | Output::Sms(_)
@@ -460,7 +462,7 @@ impl World {
         }
     }
 
-    /// Bytes of the edge on their way; to nobody but phones.
+    /// Sends bytes of the edge; only phones and servers may receive them.
     pub(crate) fn edge_sends(&mut self, flow: Flow, bytes: Bytes) {
         let seat = match flow.connection {
             Some(connection) => usize::try_from(connection.0).ok().filter(|at| *at < self.seats.len()),
@@ -500,7 +502,7 @@ impl World {
             return;
         }
         if carriage == Carriage::Stream && (unreachable || refused) {
-            // A refused or reset connection; a dead host on UDP only stays silent.
+            // A refused or reset connection; a dead host is merely silent over UDP.
             self.at(self.now + Duration::from_millis(3), Happening::Lost(flow));
             return;
         }
@@ -540,7 +542,7 @@ impl World {
                     }
                 }
                 trunkgate_phone::Output::Event(event) => self.heard_of(at, event),
-                // These phones make no reports, and nobody listens in.
+                // These phones send no RTCP, and their audio is not monitored.
                 trunkgate_phone::Output::Rtcp { .. } | trunkgate_phone::Output::Heard { .. } => {}
             }
         }
@@ -552,7 +554,7 @@ impl World {
             Passing::On => bytes,
             Passing::Instead(other) => other,
             Passing::Kept => return,
-            // The other one is withdrawn; at once, or when it is too late.
+            // The other phone is cancelled, at once or too late.
             Passing::Withdraws { others, flow, cancel, late } => {
                 for other in others {
                     self.at(self.now + late, Happening::ToPhone(other, flow, cancel.clone()));
@@ -562,7 +564,7 @@ impl World {
         };
         let (carriage, listener, remote, connection) = match transport {
             Transport::Udp => (Carriage::Datagram, 0, address, None),
-            // A connection that the phone opened: from a port of its own.
+            // A connection opened by the phone, from its own port.
             Transport::Tcp | Transport::Tls => {
                 let from = SocketAddr::new(address.ip(), 40_000);
                 (Carriage::Stream, 1, from, Some(ConnectionId(at as u64)))
@@ -592,8 +594,8 @@ impl World {
         self.log.line(self.now, format_args!("{:7} {event:?}", seat.phone.config().name));
     }
 
-    /// Where nothing was lost, a provisional answer goes out once: its PRACK comes before it would be repeated. An INVITE that
-    /// comes twice is answered twice.
+    /// Checks that, without network faults, a reliable provisional response is sent once: its PRACK arrives before a
+    /// retransmission. A duplicated INVITE is answered twice.
     pub(crate) fn note_provisional(&mut self, seat: usize, bytes: &[u8]) {
         let owes = self.options.early.withholds.get(seat) == Some(&false);
         let twice = self.options.weather.duplicate > 0.0;
@@ -609,7 +611,7 @@ impl World {
         self.provisionals.insert(name);
     }
 
-    /// Looks at what the edge sends: whose credentials go where, and what there is to count.
+    /// Inspects a message of the edge for leaked credentials, and counts it.
     pub(crate) fn note_sent(&mut self, flow: Flow, bytes: &[u8]) {
         if let Some(leak) = credentials::leak(flow.remote, bytes) {
             self.fail(leak);
@@ -620,7 +622,7 @@ impl World {
         self.summary.registered += u64::from(bytes.starts_with(b"SIP/2.0 200") && is_of_register(bytes));
     }
 
-    /// A message arrives at the recording server.
+    /// Handles a message that arrives at the recording server.
     fn is_recorded(&mut self, bytes: &[u8]) {
         self.log.line(self.now, format_args!("vault   ← {}", describe(bytes)));
         self.summary.vaulted += u64::from(bytes.starts_with(b"ACK "));
@@ -632,7 +634,7 @@ impl World {
         }
     }
 
-    /// A message arrives at the registrar, which is of changing mood until all is well.
+    /// Handles a message that arrives at the registrar, which behaves randomly until the network is ideal.
     pub(crate) fn registers(&mut self, bytes: Bytes) {
         let mood = match self.rng.random_range(0..100) {
             _ if self.healed => Mood::Good,
@@ -653,7 +655,7 @@ impl World {
         }
     }
 
-    /// The name service, which knows most of what it is asked for.
+    /// Answers a DNS query; some queries fail.
     pub(crate) fn look_up(&mut self, query: QueryId, host: &str) {
         let at = |at: SocketAddr| Server {
             transport: Transport::Udp,

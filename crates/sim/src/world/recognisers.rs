@@ -1,4 +1,4 @@
-//! Scripted recognisers of callers' speech. Their chance is their own, so that nothing else of a seed's world shifts by them.
+//! Scripted speech recognisers. They have their own random generator, so that other events of a seed stay unchanged.
 
 use std::time::Duration;
 
@@ -9,9 +9,9 @@ use trunkgate_media::agent::Loss;
 use super::{Happening, World};
 use crate::edge::AgentAct;
 
-/// In one seed of so many, Gathers take speech.
+/// One seed in this many has Gathers with speech.
 const SPEECH_IN: u64 = 2;
-/// What becomes a Gather of speech in such a seed.
+/// Verbs that become a Gather with speech in such a seed.
 const ASKS: [&str; 2] =
     ["<Gather numDigits='1' timeout='3'><Say>press a key</Say></Gather>", "<Say loop='2'>hello</Say>"];
 const OF_SPEECH: [&str; 3] = [
@@ -24,7 +24,7 @@ const PARTIAL: &str = r#"{"type":"transcription","is_final":false,"alternatives"
 const FINAL: &str =
     r#"{"type":"transcription","is_final":true,"alternatives":[{"transcript":"Put me through.","confidence":0.9}]}"#;
 
-/// The recognisers of a seed.
+/// Recognisers of a seed.
 #[derive(Debug)]
 pub(crate) struct Recognisers {
     rng: ChaCha12Rng,
@@ -32,12 +32,12 @@ pub(crate) struct Recognisers {
 }
 
 impl Recognisers {
-    /// Those of a seed.
+    /// Returns the recognisers of a seed.
     pub(crate) fn new(seed: u64) -> Recognisers {
         Recognisers { rng: ChaCha12Rng::seed_from_u64(seed ^ 0x6173_7221), is_used: seed.is_multiple_of(SPEECH_IN) }
     }
 
-    /// Has the Gathers of a document take speech, now and then.
+    /// Replaces a verb of a document by a Gather with speech, at random.
     pub(crate) fn speaking(&mut self, document: String) -> String {
         let asks = ASKS.iter().find(|asks| document.contains(**asks)).filter(|_| self.is_used);
         let Some(asks) = asks else { return document };
@@ -46,7 +46,7 @@ impl Recognisers {
     }
 }
 
-/// Decides what becomes of each recogniser that the edge has asked for.
+/// Schedules the events of each recogniser that the edge has requested.
 pub(crate) fn decide(world: &mut World) {
     while let Some(socket) = world.edge.sockets.asked_recognisers.pop_front() {
         world.summary.recognitions += 1;

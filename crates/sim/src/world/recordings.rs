@@ -1,4 +1,5 @@
-//! Recordings of calls, begun and changed by requests and by documents, and what is reported of them. Their chance is their own, so that nothing else of a seed's world shifts by them.
+//! Recordings of calls, begun and changed by API requests and documents, and their callbacks. They have their own
+//! random generator, so that other events of a seed stay unchanged.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -16,35 +17,35 @@ use super::apps::parameter;
 use super::{Happening, World};
 use crate::edge::NOTIFIED;
 
-/// In one seed of so many, calls are recorded.
+/// One seed in this many has recorded calls.
 const RECORDED_IN: u64 = 3;
-/// Requests in such a seed.
+/// Number of requests in such a seed.
 const REQUESTS: u32 = 24;
 
-/// Verbs that record, in the place of a prompt.
+/// Verbs that record, used in place of a prompt.
 const RECORDS: [&str; 4] = [
     "<Record timeout='3' maxLength='20' action='/recorded'/>",
     "<Record playBeep='false' finishOnKey='1' recordingStatusCallback='/recording'/>",
     "<Record trim='do-not-trim' action='/recorded'/>",
     "<Start><Recording track='inbound'/></Start>",
 ];
-/// Prompts that they take the place of.
+/// Prompts that they replace.
 const PROMPTS: [&str; 2] = ["<Play>/music.wav</Play>", "<Say loop='2'>hello</Say>"];
-/// What records a Dial.
+/// Values of `record` of a Dial.
 const DIALS: [&str; 4] = ["record-from-answer", "record-from-ringing", "record-from-answer-dual", "do-not-record"];
 
-/// Chance of requests for recordings, and the recordings that have begun.
+/// Random generator for recordings, and the recordings begun.
 #[derive(Debug)]
 pub(crate) struct Requests {
     rng: ChaCha12Rng,
     is_used: bool,
     begun: BTreeSet<String>,
-    /// Those whose beginning was reported.
+    /// Recordings with a reported beginning.
     reported: BTreeSet<String>,
 }
 
 impl Requests {
-    /// Those of a seed.
+    /// Returns the recordings of a seed.
     pub(crate) fn new(seed: u64) -> Requests {
         Requests {
             rng: ChaCha12Rng::seed_from_u64(seed ^ 0x7265_636f_7264),
@@ -54,7 +55,7 @@ impl Requests {
         }
     }
 
-    /// Has a document record its caller or its parties, now and then.
+    /// Adds a recording to a document, at random.
     pub(crate) fn recorded(&mut self, document: String) -> String {
         if !self.is_used {
             return document;
@@ -71,21 +72,21 @@ impl Requests {
         }
     }
 
-    /// Returns the recording of a call that a request begins, now and then.
+    /// Returns a recording for a call of the API, at random.
     pub(crate) fn of_requested(&mut self) -> Option<RecordingRequest> {
         let is_recorded = self.is_used && self.rng.random_bool(0.3);
         is_recorded.then(|| RecordingRequest::new(RecordingSource::OutboundApi, Channels::Mono))
     }
 
-    /// A recording has begun.
+    /// Notes that a recording has begun.
     pub(crate) fn begun(&mut self, begun: &RecordingBegun) {
         self.begun.insert(begun.sid.clone());
     }
 
-    /// Takes a request of a program.
+    /// Checks a request of a program.
     ///
     /// # Errors
-    /// It names a recording that there is not, or says less than it should of one.
+    /// The request names an unknown recording, or lacks data about one.
     pub(crate) fn requested(&self, request: &DocumentRequest) -> Result<(), String> {
         let value = |name| parameter(request, name);
         let (sid, url) = (value("RecordingSid"), value("RecordingUrl"));
@@ -100,10 +101,10 @@ impl Requests {
         }
     }
 
-    /// Takes a callback.
+    /// Checks a callback.
     ///
     /// # Errors
-    /// It reports a beginning twice to the receiver of all recordings.
+    /// The beginning of a recording was reported twice to the receiver of all recordings.
     pub(crate) fn reported(&mut self, request: &DocumentRequest) -> Result<(), String> {
         let is_of_all = request.place == AppPlace::Url(NOTIFIED.to_owned());
         let Some(sid) = parameter(request, "RecordingSid").filter(|_| request.purpose == "recording" && is_of_all)
@@ -123,7 +124,7 @@ impl Requests {
     }
 }
 
-/// Puts a seed's requests into the queue.
+/// Schedules the requests of a seed.
 pub(crate) fn plan(world: &mut World) {
     if !world.options.seed.is_multiple_of(RECORDED_IN) {
         return;
@@ -134,7 +135,7 @@ pub(crate) fn plan(world: &mut World) {
     }
 }
 
-/// Asks it of some answered call.
+/// Makes a request about the recordings of a random answered call.
 pub(crate) fn ask(world: &mut World) {
     let now = world.now;
     let mut calls = world.edge.gateway.calls(now);
@@ -159,11 +160,11 @@ pub(crate) fn ask(world: &mut World) {
             return;
         }
     };
-    // Most have none.
+    // Most calls have no recording.
     let _ = gateway.change(now, RecordingControl { sid: call.sid.clone(), recording: None, change });
 }
 
-/// Tells the gateway of recordings whose files are complete, as a writer does some time later.
+/// Schedules the completion of recorded files, as by a writer after some time.
 pub(crate) fn finish(world: &mut World) {
     while let Some((id, frames)) = world.edge.recorded.finished.pop_front() {
         let error = world.recordings.rng.random_bool(0.1).then(|| "no space left on device".to_owned());
@@ -176,7 +177,7 @@ pub(crate) fn finish(world: &mut World) {
     }
 }
 
-/// Tells the gateway so.
+/// Reports a completed file to the gateway.
 pub(crate) fn done(world: &mut World, done: Box<RecordingDone>) {
     world.edge.gateway.handle_input(world.now, Input::Recorded(done));
 }

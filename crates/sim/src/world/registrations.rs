@@ -1,4 +1,4 @@
-//! Registrations: what must hold of them, and which addresses a call that reached nobody was tried at.
+//! Invariants of registrations, and of the addresses tried for calls that reached no phone.
 
 use trunkgate_phone::{Manner, PhoneCall};
 
@@ -7,7 +7,7 @@ use super::transfers::transferred;
 use crate::options::Asked;
 use crate::places::{FORKED, OUT, TRUNK_A_SEAT, TRUNK_B_SEAT, TRUNK_B2_SEAT};
 
-/// Whether the edge is registered, long after everything went well again.
+/// Checks that the edge is registered, long after the network has become ideal.
 pub(crate) fn registered(world: &World) -> Result<(), String> {
     let trust = &world.options.trust;
     let has_first = world.table_version.is_multiple_of(2);
@@ -23,7 +23,7 @@ pub(crate) fn registered(world: &World) -> Result<(), String> {
     Ok(())
 }
 
-/// What is left of registrations at the end.
+/// Checks that no registrations are left at the end.
 pub(crate) fn bindings(world: &World) -> Result<(), String> {
     let bound = world.registrar.bound(world.now);
     let (leaving, phones) = (world.edge.gateway.leaving_registrations(), world.edge.gateway.registered_phones());
@@ -33,30 +33,30 @@ pub(crate) fn bindings(world: &World) -> Result<(), String> {
     Ok(())
 }
 
-/// Where nothing was lost, a call that reached nobody has asked at every address at which somebody is.
+/// Checks that, without network faults, a call that reached no phone was tried at every address with a phone.
 pub(crate) fn reached(world: &World) -> Result<(), String> {
     if world.rough || world.limited {
         return Ok(());
     }
     let trust = &world.options.trust;
-    // A phone whose trunk has the wrong password asks for another, and never hears of the call.
+    // A phone at a trunk with a wrong password challenges again, and never sees the call.
     let [_, a, b] = trust.of_edge.map(|asked| asked != Asked::Wrong);
     let seats =
         [(TRUNK_A_SEAT, a && world.table_version == 0), (TRUNK_B_SEAT, b), (TRUNK_B2_SEAT, b && trust.two_phones)];
     let seats: Vec<usize> = seats.into_iter().filter(|(_, answers)| *answers).map(|(at, _)| at).collect();
-    // Who was silent or asked for a rest is left out for a while.
+    // A phone that was silent or sent Retry-After is skipped for a time.
     let is_shy =
         |call: &PhoneCall| matches!(call.manner(), Some(Manner::Silent | Manner::Late { .. } | Manner::Rest { .. }));
-    // Whoever was transferred was to be connected with somebody else.
+    // A transferred party was to be connected elsewhere.
     let transferred = transferred(world);
-    // A target that redirects has been asked: what it names is asked in place of its other addresses.
+    // After a redirection, its contacts are tried in place of the target's other addresses.
     let redirects =
         |to: &str, call: &PhoneCall| call.called() == to && matches!(call.manner(), Some(Manner::Redirect { .. }));
     let is_redirected =
         |to: &str| world.seats.iter().flat_map(|seat| seat.phone.calls()).any(|call| redirects(to, call));
     let stays = |to: &str| to.starts_with(OUT) && !transferred.contains(to) && !is_redirected(to);
     for (to, reason) in world.unreached.iter().filter(|(to, _)| stays(to)) {
-        // Calls that an agent listens to go to the second trunk alone.
+        // Calls with a listening agent are routed to the second trunk only.
         let listened = |at: &usize| to.starts_with(FORKED) && *at == TRUNK_A_SEAT;
         for seat in seats.iter().filter(|at| !listened(at)).filter_map(|at| world.seats.get(*at)) {
             let mut calls = seat.phone.calls();

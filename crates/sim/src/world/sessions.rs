@@ -1,4 +1,4 @@
-//! Session timers (RFC 4028): a call ends in time whose remote party is not there any more, and no other.
+//! Session timers (RFC 4028): only calls without a reachable remote party end, and these end in time.
 
 use std::time::Duration;
 
@@ -8,17 +8,17 @@ use super::actions::Action;
 use super::{Happening, World};
 use crate::options::Sabotage;
 
-/// Past the end of a session, for what is under way: Timer F of a BYE that nobody answers.
+/// Grace period after the expiry of a session: Timer F of an unanswered BYE.
 const OVER_BY: Duration = Duration::from_secs(40);
 
-/// Puts into the queue what a seed says.
+/// Schedules the actions of a seed.
 pub(crate) fn plan(world: &mut World) {
     if let Some((seat, after)) = world.options.sessions.deaf {
         world.at(world.start + after, Happening::Act(Action::Deafen(seat)));
     }
 }
 
-/// A phone hears and says no SIP any more: its calls that have agreed on an interval are over in time.
+/// Makes a phone deaf to SIP, and schedules the check that its calls with a session timer end.
 pub(crate) fn deafen(world: &mut World, at: usize) {
     let Some(seat) = world.seats.get_mut(at).filter(|seat| !seat.dead) else { return };
     seat.deaf = world.options.sabotage != Sabotage::DeafPhonesHear;
@@ -32,7 +32,7 @@ pub(crate) fn deafen(world: &mut World, at: usize) {
     }
 }
 
-/// The leg of that name is over.
+/// Checks that the leg with a Call-ID has ended.
 pub(crate) fn expect_over(world: &mut World, call_id: &str) {
     let calls = world.edge.gateway.calls(world.now);
     let live = calls.iter().filter(|call| call.state != "ended").flat_map(|call| &call.legs);
@@ -41,7 +41,7 @@ pub(crate) fn expect_over(world: &mut World, call_id: &str) {
     }
 }
 
-/// Where nothing was lost, a session is over only where somebody forgot to refresh it.
+/// Checks that, without network faults, sessions expire only if a phone omits refreshes.
 pub(crate) fn check(world: &World) -> Result<(), String> {
     if world.rough || world.options.sessions.is_forgotten() {
         return Ok(());
@@ -58,7 +58,7 @@ pub(crate) fn check(world: &World) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether it is a change in a dialog, which begins a session anew.
+/// Returns whether a message is a refresh: a re-INVITE or UPDATE.
 pub(crate) fn is_refresh(bytes: &[u8]) -> bool {
     let text = String::from_utf8_lossy(bytes);
     let within = || text.lines().any(|line| line.starts_with("To:") && line.contains(";tag="));

@@ -1,4 +1,4 @@
-//! Transfers by REFER (RFC 3515) and by operators: when phones ask for one, and that each hears once how it ended.
+//! Transfers by REFER (RFC 3515) and by operators, and checks that each phone is notified once of the result.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::net::Weather;
 use crate::options::Sabotage;
 use crate::places::MOBILE_SEAT;
 
-/// Puts transfers into the queue; drawn apart from all else.
+/// Schedules transfers, drawn from a separate generator.
 pub(crate) fn plan(world: &mut World, within: Duration) {
     if world.options.sabotage == Sabotage::PhonesNeverEnd {
         return;
@@ -29,21 +29,21 @@ pub(crate) fn plan(world: &mut World, within: Duration) {
     }
 }
 
-/// Numbers of calls in which a phone or an operator has asked for a transfer.
+/// Returns the numbers of calls with a transfer, by a phone or an operator.
 pub(crate) fn transferred(world: &World) -> BTreeSet<&str> {
     let calls = world.seats.iter().flat_map(|seat| seat.phone.calls());
     let by_phones = calls.filter(|call| call.has_referred()).map(|call| call.called());
     by_phones.chain(world.sent_elsewhere.iter().map(String::as_str)).collect()
 }
 
-/// What the edge does with a REFER of a seat's phone.
+/// Returns the treatment of a REFER from a seat's phone by the edge.
 fn refer_mode(world: &World, seat: usize) -> ReferMode {
-    // Both phones of the second trunk are its; the one that registers has a trunk of its own.
+    // Both phones of the second trunk share its mode; the phone that registers has its own trunk.
     let mode = world.options.transfers.modes.get(seat.min(2)).filter(|_| seat != MOBILE_SEAT);
     mode.copied().unwrap_or_default()
 }
 
-/// Who has sent a REFER hears once how it ended, and nothing after that.
+/// Checks that the sender of a REFER is notified of the result once, and receives no NOTIFY after it.
 pub(crate) fn told(world: &World) -> Result<(), String> {
     for seat in &world.seats {
         for told in seat.phone.calls().map(PhoneCall::news) {
@@ -57,7 +57,8 @@ pub(crate) fn told(world: &World) -> Result<(), String> {
     Ok(())
 }
 
-/// Where nothing was lost or overtaken, and the edge itself has called the target, it does hear it, unless it has left before.
+/// Checks that, without loss or reordering, the sender of a REFER that the edge handles itself is notified, unless it
+/// has left.
 pub(crate) fn news(world: &World) -> Result<(), String> {
     if world.rough || world.options.weather != Weather::CALM {
         return Ok(());

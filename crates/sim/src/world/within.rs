@@ -1,5 +1,5 @@
-//! What phones say in answered calls beside their scripts, at any moment: keys, refreshes, holds, re-INVITEs without an
-//! offer; and that both sides hang up at once. Who it is, the seed has decided before.
+//! Requests of phones in answered calls outside their scripts, at any time: digits, refreshes, holds, re-INVITEs
+//! without an offer; and simultaneous hang-ups. The phone is drawn in advance.
 
 use std::time::Duration;
 
@@ -11,16 +11,16 @@ use super::actions::Action;
 use super::{Happening, World};
 use crate::options::Sabotage;
 
-/// Something that is said in some answered call.
+/// A request in an answered call.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Said {
-    /// Which one, counted over all calls and phones that talk.
+    /// Index of the phone, counted over all calls and phones that talk.
     pub(crate) who: usize,
-    /// `None`: everybody in the call hangs up.
+    /// The request; `None`: all parties of the call hang up.
     pub(crate) what: Option<Within>,
 }
 
-/// Puts what is said into the queue; drawn apart from all else.
+/// Schedules requests, drawn from a separate generator.
 pub(crate) fn plan(world: &mut World, within: Duration) {
     if world.options.sabotage == Sabotage::PhonesNeverEnd {
         return;
@@ -46,13 +46,13 @@ pub(crate) fn plan(world: &mut World, within: Duration) {
     }
 }
 
-/// Says it.
+/// Sends the request.
 pub(crate) fn say(world: &mut World, said: Said) {
     let now = world.now;
     let offers = matches!(said.what, Some(Within::Offer { .. }));
     let mut talking: Vec<(usize, CallNumber, String)> = Vec::new();
     for (at, seat) in world.seats.iter().enumerate().filter(|(_, seat)| !seat.dead) {
-        // An offer may come before the answer, too.
+        // An offer may also come before the answer.
         let early = |call: &&PhoneCall| offers && call.state() == State::Ringing && call.is_pracked();
         let calls = seat.phone.calls().filter(|call| call.state() == State::Talking || early(call));
         talking.extend(calls.map(|call| (at, call.number(), call.called().to_owned())));

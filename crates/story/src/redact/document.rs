@@ -14,7 +14,7 @@ const QUOTES: [&str; 7] = ["\"", "'", "\\\"", "&quot;", "&#34;", "&apos;", "&#39
 /// A part of a document to replace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Hidden {
-    /// Its place.
+    /// Range in the document.
     pub(super) at: Range<usize>,
     /// Replacement text.
     pub(super) shown: &'static str,

@@ -27,7 +27,7 @@ pub struct Webhook {
     pub body: String,
 }
 
-/// One try of a request at one URL.
+/// A try of a request at a URL.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WebhookTry {
     /// URL without user information, with the values of its query hidden.
