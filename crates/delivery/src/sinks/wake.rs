@@ -1,10 +1,10 @@
-//! A waker of tasks that look at the store.
+//! Waker for tasks that read the store.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::Notify;
 
-/// Wakes a keeper of tasks, and stops it.
+/// Wakes a task, or stops it.
 #[derive(Debug, Default)]
 pub(super) struct Wake {
     notify: Notify,
@@ -12,12 +12,12 @@ pub(super) struct Wake {
 }
 
 impl Wake {
-    /// Has the keeper look at the store.
+    /// Wakes the task to read the store.
     pub(super) fn wake(&self) {
         self.notify.notify_one();
     }
 
-    /// Ends the keeper.
+    /// Stops the task.
     pub(super) fn stop(&self) {
         self.is_stopped.store(true, Ordering::Release);
         self.wake();

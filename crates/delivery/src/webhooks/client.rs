@@ -1,4 +1,4 @@
-//! The client: one request to an application, with its redirects, further tries and time.
+//! HTTP client for one request to an application, with redirects, retries and time limits.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,21 +29,21 @@ use trunkgate_system::reach::Reach;
 use trunkgate_system::shares::{FairShares, Granted, Share, Shares};
 use trunkgate_system::web;
 
-/// Asks applications. One serves all calls; its connections are kept between requests.
+/// HTTP client for applications. One client serves all calls; its connections are reused.
 pub struct Client {
-    /// Its own; without it, one that trusts what the system trusts.
+    /// Configured TLS trust; `None`: system roots.
     tls: Option<Arc<ClientConfig>>,
     pool: Arc<Pool>,
-    /// Requests under way, by their purpose.
+    /// Concurrency limits of document requests.
     documents: Shares,
     callbacks: Shares,
     audio: Shares,
-    /// Audio of one application from one server.
+    /// Concurrency limits of audio requests per application and server.
     audio_of_server: Shares,
-    /// Memory for audio that is being fetched, in MiB.
+    /// Memory for audio being fetched, in MiB.
     audio_memory: FairShares,
     names: Names,
-    /// Limits the log lines of redirects that leave TLS.
+    /// Rate limit for log entries about redirects that leave TLS.
     complaint: Mutex<Seldom>,
 }
 
@@ -54,12 +54,12 @@ impl Default for Client {
 }
 
 impl Client {
-    /// Makes a client that trusts the certificates of the system, which are read at its first request by https.
+    /// Creates a client that trusts the system's certificates, which are read at its first https request.
     pub fn new() -> Client {
         Client::with(None, Keeping::default())
     }
 
-    /// Makes a client with other trust and other life times of idle connections.
+    /// Creates a client with other trust and other lifetimes of idle connections.
     pub(super) fn with(tls: Option<Arc<ClientConfig>>, keeping: Keeping) -> Client {
         let shares = |each: usize, all| Shares::reserving(each.div_ceil(WEBHOOKS_RESERVED_ONE_IN), each, all);
         Client {
@@ -79,11 +79,11 @@ impl Client {
         }
     }
 
-    /// Asks an application: follows `Redirects`, each to an address that the request's rules let pass, and tries
-    /// again where the URL's policy says so; by default once, and only where there was no TCP connection.
+    /// Requests a URL of an application. Follows `Redirects`, each to an address allowed by the request's rules, and
+    /// retries according to the URL's policy: by default once, and only if there was no TCP connection.
     ///
     /// # Errors
-    /// There is no answer with a status of success.
+    /// Returns a failure if there is no response with a success status.
     pub async fn fetch(&self, request: &Request) -> Result<Reply, Failure> {
         let (mut attempts, mut cookies) = (Vec::new(), RequestCookies::of(request));
         let result = self.follow(request, &mut attempts, &mut cookies).await;
@@ -94,11 +94,11 @@ impl Client {
         }
     }
 
-    /// Connects to the server of a URL, with its TLS handshake, and closes the connection without a request. Returns the server as
-    /// `https://HOST:PORT` and the address that was connected to.
+    /// Connects to the server of a URL, including the TLS handshake, and closes the connection without a request.
+    /// Returns the server as `https://HOST:PORT` and the connected address.
     ///
     /// # Errors
-    /// What a request would have failed with before it was sent.
+    /// Returns the failure that a request would have had before it was sent.
     pub async fn reach(&self, url: &str, reach: &Reach) -> Result<(String, SocketAddr), Failure> {
         let connect = async {
             let target = Target::parse(url)?;
@@ -108,7 +108,8 @@ impl Client {
         connect.await.map_err(|fault: Fault| fault.into_failure(Purpose::Document, Vec::new(), Vec::new()))
     }
 
-    /// Waits until a request may begin: in audio for its server first, so that one that hangs leaves room for others.
+    /// Waits until a request may start. An audio request first waits for its server, so that an unresponsive server
+    /// leaves room for others.
     async fn place(&self, request: &Request, target: &Target) -> Result<(Share, Option<Share>), AcquireError> {
         let asker = &request.asker;
         match request.purpose {
@@ -122,8 +123,7 @@ impl Client {
         }
     }
 
-    /// Takes memory for a file of an application that is not fetched, out of that of fetched files; `None`: there is not
-    /// so much.
+    /// Reserves memory for an application's local file from that for fetched files; `None` if there is not enough.
     pub fn take_audio_memory(&self, asker: &Arc<str>, bytes: u64) -> Option<Granted> {
         self.audio_memory.take(asker, usize::try_from(bytes >> 20).unwrap_or(usize::MAX).saturating_add(1))
     }
@@ -182,7 +182,7 @@ impl Client {
                     let status = answer.status;
                     Fault::new(Kind::Status(status), format!("the application answered {status}")).with(answer)
                 }
-                // The URL that was asked for first leads there.
+                // The originally requested URL leads there.
                 Err(fault) if redirects.count() > 0 => {
                     Fault { what: format!("redirected to {}: {}", hop.target.shown(), fault.what), ..fault }
                 }
@@ -199,7 +199,7 @@ impl Client {
         }
     }
 
-    /// Logs that a redirect has led from https to http.
+    /// Logs a redirect from https to http.
     fn warn_of_plain(&self, hop: &Hop, was_https: bool) {
         if !was_https || hop.target.is_https() {
             return;
@@ -213,11 +213,12 @@ impl Client {
         }
     }
 
-    /// Asks one URL once.
+    /// Requests one URL once.
     ///
-    /// A request that met the close of an idle connection is sent again on a new one: its connection had served a request before, it
-    /// was closed and did not time out, and not one octet came on it since. No answer was given then, and none is being waited for.
-    /// It may have been read all the same (RFC 9110 §9.2.2), so the idempotency token shows the application that it is a repetition.
+    /// A request on a reused connection that is being closed by the server is sent again on a new connection. The
+    /// conditions: the connection has served a request before, it was closed rather than timed out, and no byte arrived
+    /// since. There was then no response, and none is pending. The server may have read the request nevertheless (RFC
+    /// 9110 §9.2.2), so the idempotency token lets the application recognise the repetition.
     async fn try_once(
         &self,
         hop: &Hop,
@@ -246,7 +247,7 @@ impl Client {
         self.settle(connection, done)
     }
 
-    /// Keeps a connection that can be used again.
+    /// Keeps a reusable connection.
     fn settle(&self, connection: Connection, done: Result<(Answer, bool), Broken>) -> Result<Answer, Fault> {
         let (answer, is_free) = done.map_err(Broken::fault)?;
         if is_free {
@@ -255,8 +256,8 @@ impl Client {
         Ok(answer)
     }
 
-    /// Opens a connection to an address of the URL's host that the rules let pass: to these addresses and no others, since the
-    /// name may lead elsewhere a moment later. A public name that leads to an application is connected to there,
+    /// Connects to an allowed address of the URL's host. Only the checked addresses are used, since the name may
+    /// resolve differently a moment later. A public name that leads to a local application is connected to directly,
     /// without TLS.
     async fn connect(
         &self,
@@ -293,13 +294,13 @@ impl Client {
         Connection::over(stream, origin, at).await
     }
 
-    /// The same client with other memory for audio.
+    /// Returns the client with other memory for audio.
     #[cfg(test)]
     pub(super) fn sharing(self, audio_memory: FairShares) -> Client {
         Client { audio_memory, ..self }
     }
 
-    /// Connections that wait for a request.
+    /// Returns the number of idle connections.
     #[cfg(test)]
     pub(super) fn idle(&self) -> usize {
         self.pool.len()

@@ -1,6 +1,6 @@
-//! Twilio's error codes of applications: what each means here, and what to do.
+//! Twilio's error codes of applications: meaning here and remedy.
 
-/// Code, meaning, what to do.
+/// Code, meaning and remedy.
 const CODES: &[(u32, &str, &str)] = &[
     (
         11_100,
@@ -101,12 +101,13 @@ const CODES: &[(u32, &str, &str)] = &[
     ),
 ];
 
-/// Returns what a code means and what to do.
+/// Returns meaning and remedy of a code.
 pub fn explain(code: u32) -> Option<(&'static str, &'static str)> {
     CODES.iter().find(|(known, ..)| *known == code).map(|(_, meaning, fix)| (*meaning, *fix))
 }
 
-/// Returns what to do about an error, by what our own request met; `cause` is empty where it met nothing. `sid`: a call that had it.
+/// Returns the remedy for an error; `cause` describes the failure of our request, if any, and `sid` is a call that had
+/// it.
 pub fn fix(code: u32, cause: &str, sid: &str) -> String {
     let is_url = cause.contains("http://") || cause.contains("https://");
     let fix = match code {

@@ -1,4 +1,4 @@
-//! One HTTP/1.1 connection to an application, and one request on it.
+//! One HTTP/1.1 connection to an application, and a request on it.
 
 use std::error::Error as _;
 use std::io;
@@ -23,16 +23,16 @@ use trunkgate_system::limits::{
 use trunkgate_system::shares::{FairShares, Granted};
 pub(crate) use trunkgate_system::web::{self, Meter, Stream};
 
-/// Beginning of a media type of audio.
+/// Prefix of audio media types.
 const AUDIO: &[u8] = b"audio/";
 
-/// A connection; it is closed when it is dropped.
+/// HTTP connection; dropping it closes it.
 pub(super) struct Connection {
     sender: SendRequest<Full<Bytes>>,
     driver: AbortHandle,
     meter: Arc<Meter>,
     pub(super) origin: Origin,
-    /// The address that was judged, and then connected to.
+    /// Address that was checked and connected to.
     pub(super) remote: SocketAddr,
     pub(super) opened: Instant,
 }
@@ -43,26 +43,26 @@ impl Drop for Connection {
     }
 }
 
-/// Bounds of an answer.
+/// Limits of a response.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds<'a> {
-    /// Time for its beginning, and for each further part.
+    /// Maximum time until the response starts, and between its parts.
     pub(super) read: Duration,
-    /// Largest body, in bytes.
+    /// Maximum size of the body in bytes.
     pub(super) most: u64,
-    /// Whether a longer body counts as one that was read: only the status is of interest.
+    /// True if a longer body is truncated without an error, because only the status matters.
     pub(super) cut: bool,
-    /// Whether the same holds for audio.
+    /// True if audio is truncated without an error.
     pub(super) cuts_audio: bool,
-    /// Memory for the bodies of all such answers, in MiB, and the application that this one is for; `None`: they are small.
+    /// Shared memory for bodies in MiB, with the application for which this response is; `None` for small responses.
     pub(super) memory: Option<(&'a FairShares, &'a Arc<str>)>,
 }
 
 /// Failure of an exchange.
 pub(super) enum Broken {
-    /// The connection was closed before anything of an answer came: the request may have met the close of an idle connection.
+    /// The connection was closed before any byte of a response: a reused connection may have been closed while idle.
     Unanswered(Fault),
-    /// Anything else.
+    /// Any other failure.
     Failed(Fault),
 }
 
@@ -74,7 +74,7 @@ impl Broken {
 }
 
 impl Connection {
-    /// Speaks HTTP on a stream.
+    /// Starts HTTP on a stream.
     pub(super) async fn over(
         stream: impl Stream + 'static,
         origin: Origin,
@@ -83,21 +83,21 @@ impl Connection {
         let meter = Arc::new(Meter::new(WEB_HEAD_BYTES));
         let io = TokioIo::new(web::bounded(stream, Arc::clone(&meter)));
         let mut builder = Builder::new();
-        // As applications know them from Twilio.
+        // Header names in title case, as sent by Twilio.
         builder.title_case_headers(true).max_buf_size(WEBHOOK_HEAD_BYTES);
         let (sender, driver) =
             builder.handshake(io).await.map_err(|error| Fault::new(Kind::NotHttp, web::broken(&error)))?;
-        // The request gets its errors as well.
+        // The request reports errors of the connection as well.
         let driver = tokio::spawn(async { drop(driver.await) }).abort_handle();
         Ok(Connection { sender, driver, meter, origin, remote, opened: Instant::now() })
     }
 
-    /// Whether the other side has closed it.
+    /// Returns whether the server has closed the connection.
     pub(super) fn is_closed(&self) -> bool {
         self.sender.is_closed()
     }
 
-    /// Sends a request and reads the answer. Also says whether the connection can be used again.
+    /// Sends a request and reads the response. Also returns whether the connection is reusable.
     pub(super) async fn exchange(
         &mut self,
         request: Request<Full<Bytes>>,
@@ -121,7 +121,7 @@ impl Connection {
     }
 }
 
-/// Reads an answer's body, and says whether that was all of it.
+/// Reads the body of a response; also returns whether it was complete.
 async fn gather(mut response: Response<Incoming>, bounds: Bounds<'_>) -> Result<(Answer, bool), Fault> {
     let status = response.status();
     let mut answer =
@@ -133,14 +133,16 @@ async fn gather(mut response: Response<Incoming>, bounds: Bounds<'_>) -> Result<
         let what = "the answer is compressed (Content-Encoding), which was not asked for";
         return Err(Fault::new(Kind::Packed, what).with(answer));
     }
-    // Of an answer that is of no use a beginning will do, and of audio in the place of a document, which is fetched as such.
+    // An error response needs only its beginning, as does audio received instead of a document, which is then fetched
+    // as audio.
     let cut = bounds.cut || !status.is_success() || (bounds.cuts_audio && is_audio(&answer));
     let most = if cut { bounds.most.min(WEBHOOK_DOCUMENT_BYTES) } else { bounds.most };
     let too_long = || Fault::new(Kind::TooLong, format!("the answer is longer than {most} bytes"));
     if response.body().size_hint().lower() > most && !cut {
         return Err(too_long().with(answer));
     }
-    // Large bodies of an unknown length are read as the largest ones are: memory that is reserved and not used costs nothing.
+    // Large bodies of unknown length are assumed to have the maximum size, because unused reserved memory costs
+    // nothing.
     let unknown = if bounds.memory.is_some() { most } else { 0 };
     let expected = response.body().size_hint().exact().map_or(unknown, |bytes| bytes.min(most));
     let (expected, most) = (usize::try_from(expected).unwrap_or(0), usize::try_from(most).unwrap_or(usize::MAX));
@@ -170,14 +172,14 @@ async fn gather(mut response: Response<Incoming>, bounds: Bounds<'_>) -> Result<
     }
 }
 
-/// Returns the fault of an answer that began, with as much of it as may be shown.
+/// Returns a fault with the displayable part of its response.
 fn of_no_use(fault: Fault, mut answer: Answer) -> Fault {
     answer.body.truncate(usize::try_from(WEBHOOK_DOCUMENT_BYTES).unwrap_or(usize::MAX));
     answer.body.shrink_to_fit();
     fault.with(Answer { memory: None, ..answer })
 }
 
-/// Takes as much memory as a body of so many bytes needs; `false`: there is not so much.
+/// Reserves the memory needed for a body of this size; returns false if there is not enough.
 fn holds((memory, asker): (&FairShares, &Arc<str>), held: &mut Option<Box<Granted>>, bytes: usize) -> bool {
     let needed = (bytes >> 20).saturating_add(1);
     match held {
@@ -189,8 +191,8 @@ fn holds((memory, asker): (&FairShares, &Arc<str>), held: &mut Option<Box<Grante
     }
 }
 
-/// Adds to a body of `expected` bytes, or fewer; 0: an unknown number. It takes little more memory than it has bytes: doubled each time, it
-/// would take up to twice as much, and once more while it is copied. All of it is reserved once a quarter is there.
+/// Appends to a body with at most `expected` bytes (0: unknown). Doubling the capacity each time would use up to twice
+/// the size, and once more during a copy; instead the whole size is reserved when a quarter has arrived.
 fn append(body: &mut Vec<u8>, data: &[u8], expected: usize) {
     let needed = body.len() + data.len();
     if needed > body.capacity() {
@@ -226,7 +228,7 @@ fn io_cause(error: &hyper::Error) -> Option<&io::Error> {
     error.source()?.downcast_ref()
 }
 
-/// Whether the other side closed the connection, or had closed it.
+/// Returns whether an error means that the server closed the connection.
 fn is_close(error: &hyper::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof};
     let is_reset = io_cause(error).is_some_and(|cause| {
@@ -251,7 +253,7 @@ mod tests {
                     copied = body.len();
                 }
             }
-            // While it is copied it is there twice.
+            // During a copy the data exists twice.
             assert!(2 * copied <= expected, "{expected}: {copied}");
         }
         let mut body = Vec::new();

@@ -1,4 +1,4 @@
-//! Cookies of one request: those of its jar, and those that its answers set on the way.
+//! Cookies of one request: those of its jar, and those set by its responses.
 
 use std::sync::Arc;
 
@@ -12,9 +12,9 @@ use super::target::Target;
 use trunkgate_system::clock;
 use trunkgate_system::limits::COOKIE_NAME_SHOWN;
 
-/// The cookies of a request, through its redirects and further tries.
+/// Cookies of a request through its redirects and retries.
 pub(super) struct RequestCookies {
-    /// `None`: the request has none, and keeps none.
+    /// Cookie jar; `None`: no cookies are sent or stored.
     jar: Option<Arc<CookieJar>>,
     set: Vec<Cookie>,
 }
@@ -29,7 +29,7 @@ impl RequestCookies {
         self.jar.as_ref()?.header_for(target.cookie_site(), clock::wall())
     }
 
-    /// Stores the cookies of an answer, and returns the changes by name. Malformed ones are ignored, as browsers ignore them.
+    /// Stores the cookies of a response and returns the changes by name. Malformed cookies are ignored, as in browsers.
     pub(super) fn store(&mut self, answer: &Answer, target: &Target) -> CookieChanges {
         let mut changes = CookieChanges::default();
         let Some(jar) = &mut self.jar else { return changes };
@@ -61,7 +61,7 @@ impl RequestCookies {
         changes
     }
 
-    /// Returns all that were set, in order.
+    /// Returns all cookies that were set, in order.
     pub(super) fn into_set(self) -> Vec<Cookie> {
         self.set
     }
@@ -71,7 +71,7 @@ fn dropped(name: &str, reason: String) -> DroppedCookie {
     DroppedCookie { name: shown_name(name), reason }
 }
 
-/// Returns the name of a cookie, as far as it is shown.
+/// Returns the displayed part of a cookie's name.
 fn shown_name(name: &str) -> String {
     match name.char_indices().nth(COOKIE_NAME_SHOWN) {
         Some((end, _)) => format!("{}…", name.get(..end).unwrap_or_default()),

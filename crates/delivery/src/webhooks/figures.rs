@@ -1,4 +1,4 @@
-//! Figures of webhooks: durations by application, and failures by application and Twilio's error code.
+//! Metrics of webhooks: durations by application, and failures by application and Twilio's error code.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,24 +6,24 @@ use std::time::Duration;
 
 use trunkgate_call::metrics::Histogram;
 
-/// Bounds of durations, in seconds: from an application on the same machine to the 15 s that a webhook may take.
+/// Histogram bounds in seconds: from a local application to the maximum of 15 s for a webhook.
 const SECONDS: [f64; 10] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0];
 
-/// Counts of all webhooks since the start.
+/// Metrics of all webhooks since the start.
 #[derive(Debug, Default)]
 pub struct WebhookFigures(Mutex<Counts>);
 
-/// Webhooks so far.
+/// Metrics at one moment.
 #[derive(Debug, Clone, Default)]
 pub struct Counts {
-    /// Durations with all redirects and further tries, by the name of the application.
+    /// Durations including redirects and retries, by application.
     pub seconds: BTreeMap<Arc<str>, Histogram>,
     /// Failures by application and Twilio's error code.
     pub errors: BTreeMap<(Arc<str>, u32), u64>,
 }
 
 impl WebhookFigures {
-    /// Counts one webhook of an application; `error` is Twilio's code where it failed.
+    /// Counts one webhook of an application; `error` is Twilio's code of its failure, if any.
     pub fn count(&self, app: &Arc<str>, took: Duration, error: Option<u32>) {
         let mut counts = self.lock();
         counts.seconds.entry(app.clone()).or_insert_with(|| Histogram::new(&SECONDS)).observe(took.as_secs_f64());
@@ -32,7 +32,7 @@ impl WebhookFigures {
         }
     }
 
-    /// Returns the counts as they are now.
+    /// Returns the current metrics.
     pub fn counts(&self) -> Counts {
         self.lock().clone()
     }

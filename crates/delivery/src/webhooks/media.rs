@@ -1,5 +1,5 @@
-//! Audio that documents name, fetched once for many calls: a cache by URL, bounded in bytes, that asks a server again with the
-//! validators it gave (RFC 9111).
+//! Audio named by documents, fetched once for many calls: a cache by URL, bounded in bytes, that revalidates with the
+//! validators of the server (RFC 9111).
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,35 +22,35 @@ use trunkgate_system::limits::{MEDIA_CACHE_BYTES, MEDIA_CACHE_FILES, MEDIA_FRESH
 use trunkgate_system::reach::Reach;
 use trunkgate_system::shares::Granted;
 
-/// Audio as it was answered; decoding it is the caller's.
+/// Audio as received; the caller decodes it.
 #[derive(Debug, Clone)]
 pub struct Media {
     /// Content of the file.
     pub bytes: Bytes,
-    /// In lower case, without parameters.
+    /// Media type in lower case, without parameters.
     pub media_type: Arc<str>,
     /// Origin of the content.
     pub source: Source,
-    /// Requests that were made for it now; none where it was fresh.
+    /// Attempts made for this request; empty if the cached file was fresh.
     pub attempts: Arc<[Attempt]>,
-    /// Memory of a file that was fetched now, taken until it is decoded.
+    /// Memory of a newly fetched file, reserved until it is decoded.
     pub memory: Option<Arc<Granted>>,
 }
 
 /// Origin of audio.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
-    /// Kept, and still fresh.
+    /// Cached and fresh.
     Kept,
-    /// Kept, and the server says that it is still right.
+    /// Cached and confirmed by the server.
     Revalidated,
-    /// Fetched now.
+    /// Fetched.
     Fetched,
-    /// Kept, and the server could not be asked.
+    /// Cached and stale, because the server could not be reached.
     Stale,
 }
 
-/// Bounds of the cache.
+/// Limits of the cache.
 #[derive(Debug, Clone, Copy)]
 pub struct Room {
     pub(crate) bytes: usize,
@@ -63,12 +63,14 @@ impl Default for Room {
     }
 }
 
-/// URL of a file, and `allow_private`: a file that one application may reach is not given to another that may not.
+/// URL of a file, and `allow_private`: a file from a private address is not given to an application that may not reach
+/// it.
 type Key = (String, bool);
 type Fetched = Result<Media, Arc<Failure>>;
 type Fetch = Shared<BoxFuture<'static, Fetched>>;
 
-/// Fetched audio. Calls that name the same URL at the same time wait for one fetch, which is given up once no call waits any more.
+/// Cache of fetched audio. Concurrent calls for the same URL wait for one fetch, which is cancelled when no call waits
+/// any more.
 pub struct MediaCache {
     client: Arc<Client>,
     room: Room,
@@ -79,51 +81,51 @@ pub struct MediaCache {
 struct State {
     kept: HashMap<Key, Kept>,
     bytes: usize,
-    /// Counts uses, to tell what was used last.
+    /// Number of uses, which orders the files by last use.
     uses: u64,
     under_way: HashMap<Key, WeakShared<BoxFuture<'static, Fetched>>>,
 }
 
-/// A file that is kept.
+/// Cached file.
 #[derive(Clone)]
 struct Kept {
     bytes: Bytes,
     media_type: Arc<str>,
-    /// Application that it was fetched for.
+    /// Application for which it was fetched.
     asker: Arc<str>,
-    /// The URL that was asked last.
+    /// Final URL after redirects.
     final_url: String,
     validators: Validators,
     freshness: Freshness,
     used: u64,
 }
 
-/// Validators, by which a server recognises its file.
+/// Validators by which a server recognises its file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Validators {
     etag: Option<HeaderValue>,
     last_modified: Option<HeaderValue>,
 }
 
-/// Caching rules of an answer.
+/// Caching rules of a response.
 #[derive(Debug, Clone, Copy)]
 struct Freshness {
     lifetime: Duration,
     until: Instant,
-    /// Whether it may be used where the server cannot be asked.
+    /// True if the file may be used while the server is unreachable.
     may_be_stale: bool,
 }
 
 impl MediaCache {
-    /// Makes an empty cache that fetches by this client.
+    /// Creates an empty cache that uses this client.
     pub fn new(client: Arc<Client>, room: Room) -> MediaCache {
         MediaCache { client, room, state: Mutex::default() }
     }
 
-    /// Gets what a URL leads to: as it is kept where that is fresh, else from its server.
+    /// Returns the file of a URL from the cache, if fresh, else from its server.
     ///
     /// # Errors
-    /// There is none.
+    /// Returns a failure if the file is not available.
     pub async fn get(
         self: &Arc<Self>,
         url: &str,
@@ -142,7 +144,7 @@ impl MediaCache {
         self.join(key, request).await
     }
 
-    /// The fetch that is under way, or a new one.
+    /// Returns the fetch in progress, or starts one.
     fn join(self: &Arc<Self>, key: Key, request: Request) -> Fetch {
         let mut state = self.lock();
         state.under_way.retain(|_, fetch| fetch.upgrade().is_some_and(|fetch| fetch.peek().is_none()));
@@ -164,7 +166,7 @@ impl MediaCache {
             && answer.status == 304
             && *final_url != kept.final_url
         {
-            // Another server's file, which has the same validator by chance.
+            // A file of another server that happens to have the same validator.
             request.conditions.clear();
             reply = self.client.fetch(&request).await;
         }
@@ -187,10 +189,10 @@ impl MediaCache {
         Some(kept.media(Source::Kept, Vec::new()))
     }
 
-    /// Keeps a file that its server has called right for as long as it now says.
+    /// Extends the freshness of a file confirmed by its server.
     fn confirm(&self, key: Key, mut kept: Kept, reply: Reply) -> Media {
         let headers = &reply.answer.headers;
-        // What it does not say is as it was (RFC 9111 §4.3.4).
+        // Directives missing from the response keep their values (RFC 9111 §4.3.4).
         let said = if headers.contains_key(CACHE_CONTROL) {
             freshness(headers, reply.redirects > 0)
         } else {
@@ -203,14 +205,14 @@ impl MediaCache {
         kept.media(Source::Revalidated, reply.attempts)
     }
 
-    /// Keeps a file, where it may be kept and can be used again.
+    /// Caches a file if its response allows that.
     fn keep(&self, key: Key, reply: Reply, asker: &Arc<str>) -> Media {
         let is_redirected = reply.redirects > 0;
         let headers = &reply.answer.headers;
         let media_type: Arc<str> = reply.answer.media_type().into();
         let (validators, freshness) = (Validators::of(headers), freshness(headers, is_redirected));
         let mut body = reply.answer.body;
-        // Of one whose length was not known, more was reserved than came.
+        // For an unknown length more was reserved than needed.
         if body.len() < body.capacity() / 2 {
             body.shrink_to_fit();
         }
@@ -252,7 +254,7 @@ impl MediaCache {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Files and bytes that are kept.
+    /// Returns the numbers of cached files and bytes.
     #[cfg(test)]
     pub(super) fn held(&self) -> (usize, usize) {
         let state = self.lock();
@@ -261,8 +263,8 @@ impl MediaCache {
 }
 
 impl State {
-    /// Returns the file that makes room for others: of the application that has the most bytes, or files where these are too many, the
-    /// one that was used last the longest ago.
+    /// Returns the file to be evicted: of the application with the most bytes (or files, if their number is the limit),
+    /// the least recently used one.
     fn first_to_go(&self, room: Room) -> Option<Key> {
         let mut of: HashMap<&Arc<str>, usize> = HashMap::new();
         let is_too_large = self.bytes > room.bytes;
@@ -295,15 +297,15 @@ impl Validators {
     }
 
     fn conditions(&self) -> Vec<(HeaderName, HeaderValue)> {
-        // A server that knows the first does not look at the second (RFC 9110 §13.2.2).
+        // A server that supports the first header ignores the second (RFC 9110 §13.2.2).
         let etag = self.etag.clone().map(|etag| (IF_NONE_MATCH, etag));
         let since = self.last_modified.clone().map(|date| (IF_MODIFIED_SINCE, date));
         etag.into_iter().chain(since).collect()
     }
 }
 
-/// Reads how long an answer may be used without asking again; `None`: it may not be kept. Where it says nothing it is asked for each time, and
-/// so is what was found by a redirect, which may lead elsewhere the next time.
+/// Returns how long a response may be used without revalidation; `None`: it must not be cached. A response without
+/// directives is revalidated each time, and so is one found by a redirect, which may lead elsewhere the next time.
 fn freshness(headers: &HeaderMap, is_redirected: bool) -> Option<Freshness> {
     let (mut seconds, mut shared, mut may_be_stale, mut ask) = (0, None, true, is_redirected);
     let lines = headers.get_all(CACHE_CONTROL).iter().filter_map(|line| line.to_str().ok());
@@ -328,7 +330,7 @@ fn freshness(headers: &HeaderMap, is_redirected: bool) -> Option<Freshness> {
     Some(Freshness { lifetime, until: Instant::now() + lifetime, may_be_stale })
 }
 
-/// Whether the server could not be asked, or could not answer: what it refuses is not given from the cache.
+/// Returns whether the server was unreachable or failed; only then may a stale file be used.
 fn is_outage(failure: &Failure) -> bool {
     failure.answer.as_ref().is_none_or(|answer| answer.status >= 500)
 }

@@ -1,8 +1,8 @@
-//! Requests to the web applications that decide about calls: documents, callbacks and the audio that documents name. Signed and shaped
-//! as Twilio's are; bounded in time, size and reach.
+//! HTTP requests to the web applications that control calls: documents, callbacks and the audio named by documents.
+//! They are signed and formatted like Twilio's, and limited in time, size and reachable addresses.
 //!
-//! Nothing here knows a call or TwiML: what is sent is the caller's, and what comes back is handed to it as it is. URLs come from
-//! documents, so each is judged by a [`Reach`](trunkgate_system::reach::Reach).
+//! This module is independent of calls and TwiML: the caller supplies the contents and interprets the responses. URLs
+//! come from documents, so each is checked by a [`Reach`](trunkgate_system::reach::Reach).
 
 pub mod client;
 pub mod codes;

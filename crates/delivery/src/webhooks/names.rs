@@ -1,5 +1,5 @@
-//! Look-ups of the hosts that URLs of applications name: bounded for each application, one at a time for each name, and not
-//! repeated for a few seconds after a failure.
+//! DNS lookups of the hosts in applications' URLs: limited per application, one at a time per name, and not repeated
+//! for a few seconds after a failure.
 
 use std::collections::HashMap;
 use std::io;
@@ -19,44 +19,44 @@ use trunkgate_system::limits::{
 };
 use trunkgate_system::shares::{Share, Shares};
 
-/// Addresses of a host, or why there are none.
+/// Addresses of a host, or the reason why there are none.
 type Found = Result<Vec<IpAddr>, Arc<str>>;
 type LookUp = Shared<BoxFuture<'static, Found>>;
-/// Asks the name service of the system.
+/// Lookup function, by default the system's resolver.
 type Ask = Arc<dyn Fn(String) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> + Send + Sync>;
 
-/// Hosts that are looked up for applications.
+/// Host lookups for applications.
 pub(super) struct Names {
     ask: Ask,
-    /// How long an application waits while all of its look-ups are under way.
+    /// Maximum time that an application waits for a free lookup.
     wait: Duration,
     shares: Shares,
     hosts: Arc<Mutex<HashMap<String, Host>>>,
 }
 
-/// A host whose look-up is under way, or has failed lately.
+/// Host with a pending or recently failed lookup.
 enum Host {
     UnderWay(LookUp),
     Unknown { what: Arc<str>, until: Instant },
 }
 
 impl Names {
-    /// Asks the system's name service.
+    /// Uses the system's resolver.
     pub(super) fn new() -> Names {
         let ask = |host: String| async move { look_up(&host, 0).await.map(addresses) }.boxed();
         Names::with(Arc::new(ask), Duration::from_millis(WEBHOOK_LOOK_UP_WAIT_MILLISECONDS))
     }
 
-    /// Asks another one, and has applications wait for another time.
+    /// Uses another lookup function and another waiting time.
     fn with(ask: Ask, wait: Duration) -> Names {
         let shares = Shares::new(WEBHOOK_LOOK_UPS_OF_ONE, WEBHOOK_LOOK_UPS);
         Names { ask, wait, shares, hosts: Arc::default() }
     }
 
-    /// Finds the addresses of a host for an application; an address needs no look-up.
+    /// Returns the addresses of a host for an application; an IP address needs no lookup.
     ///
     /// # Errors
-    /// The name does not resolve, or too many other look-ups of the application are under way.
+    /// Returns a fault if the name does not resolve, or too many other lookups of the application are pending.
     pub(super) async fn find(&self, host: &str, asker: &Arc<str>) -> Result<Vec<IpAddr>, Fault> {
         if let Ok(ip) = host.parse() {
             return Ok(vec![ip]);
@@ -65,7 +65,7 @@ impl Names {
         if let Some(what) = self.failed_lately(host) {
             return Err(unknown(&what));
         }
-        // A place first: a look-up that waits for one of another application's is not waited for.
+        // Take a share first: waiting for another application's lookup needs none.
         let Ok(Ok(share)) = timeout(self.wait, self.shares.take(asker)).await else {
             return Err(unknown("the name service has not answered other look-ups of this application yet"));
         };
@@ -79,8 +79,8 @@ impl Names {
         }
     }
 
-    /// Joins the look-up of a host that is under way, or begins one. The system has a thread for it until the name service answers,
-    /// also when no request waits any more, so its place is free only then.
+    /// Joins the pending lookup of a host, or starts one. The resolver blocks a thread until it responds, even if no
+    /// request waits any more, so the share is released only then.
     fn look_up(&self, host: &str, share: Share) -> LookUp {
         let mut hosts = self.lock();
         if let Some(Host::UnderWay(look_up)) = hosts.get(host)
@@ -110,7 +110,7 @@ fn addresses(found: Vec<SocketAddr>) -> Vec<IpAddr> {
     found.into_iter().map(|address| address.ip()).collect()
 }
 
-/// Ends a look-up: a failure is remembered for a short time.
+/// Completes a lookup; a failure is cached for a short time.
 fn settle(hosts: &mut HashMap<String, Host>, host: String, found: &Found) {
     hosts.remove(&host);
     let Err(what) = found else { return };
@@ -133,7 +133,7 @@ mod tests {
 
     const ADDRESS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 
-    /// A name service: names in `.dead` get no answer, those in `.none` a failure, others an address once `open` says so.
+    /// Simulated resolver: names in `.dead` never resolve, those in `.none` fail, others resolve when `open` is set.
     #[derive(Default)]
     struct Answers {
         asked: AtomicUsize,
@@ -165,7 +165,7 @@ mod tests {
         names.find(host, &asker.into()).await.map_err(|fault| fault.what)
     }
 
-    /// Lets every task that can go on do so.
+    /// Runs every task that can make progress.
     async fn settled() {
         for _ in 0..100 {
             tokio::task::yield_now().await;

@@ -1,4 +1,4 @@
-//! Results of requests to applications: the answer, or the reason why there is none, with Twilio's error code for it.
+//! Results of requests to applications: the response, or the failure with Twilio's error code.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -16,41 +16,41 @@ use trunkgate_system::connector::TlsFault;
 use trunkgate_system::reach::Barred;
 use trunkgate_system::shares::Granted;
 
-/// An answer with a status of success.
+/// Response with a success status.
 #[derive(Debug)]
 pub struct Reply {
-    /// The answer.
+    /// Response of the application.
     pub answer: Answer,
-    /// The URL that was asked last, without user information and fragment: relative URLs of the answer are meant from there.
+    /// Final URL without user information and fragment; the base of relative URLs in the response.
     pub final_url: String,
-    /// Number of redirects that led there.
+    /// Number of followed redirects.
     pub redirects: u32,
-    /// Attempts in the order in which they were made.
+    /// Attempts in order.
     pub attempts: Vec<Attempt>,
-    /// Cookies that it and the redirects have set, where the request has a jar.
+    /// Cookies set by the response and its redirects, if the request has a jar.
     pub(crate) cookies: Vec<Cookie>,
 }
 
-/// Takes the cookies that a request's answers have set out of its result.
+/// Takes the cookies set by a request's responses out of its result.
 pub fn take_cookies(result: &mut Result<Reply, Failure>) -> Vec<Cookie> {
     let (Ok(Reply { cookies, .. }) | Err(Failure { cookies, .. })) = result;
     std::mem::take(cookies)
 }
 
-/// An answer of an application.
+/// HTTP response of an application.
 #[derive(Default)]
 pub struct Answer {
     /// HTTP status.
     pub status: u16,
     /// HTTP headers.
     pub headers: HeaderMap,
-    /// Of an answer that is none of success, as much as may be shown.
+    /// Body; of an error response only the displayable part.
     pub body: Vec<u8>,
-    /// Memory for a large body.
+    /// Memory reserved for a large body.
     pub(crate) memory: Option<Box<Granted>>,
 }
 
-/// Shows neither headers, which may hold cookies, nor the body.
+/// Omits the headers, which may contain cookies, and the body.
 impl std::fmt::Debug for Answer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Answer { status, headers, body, memory: _ } = self;
@@ -63,60 +63,60 @@ impl std::fmt::Debug for Answer {
 }
 
 impl Answer {
-    /// The media type in lower case, without parameters; empty where there is none.
+    /// Returns the media type in lower case without parameters; empty if there is none.
     pub fn media_type(&self) -> String {
         let value = self.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
     }
 }
 
-/// One try at one URL.
+/// One attempt at one URL.
 #[derive(Debug, Clone)]
 pub struct Attempt {
     /// With the values of its query hidden.
     pub url: String,
-    /// The address that was connected to, or was to be.
+    /// Address that was connected to, or was to be.
     pub remote: Option<SocketAddr>,
-    /// The status of the answer, or what happened instead.
+    /// Status of the response, or a description of the failure.
     pub result: Result<u16, String>,
-    /// The reason why the redirect of the answer was not followed, as a clause.
+    /// Reason why the redirect was not followed, as a clause.
     pub refused_redirect: Option<String>,
     /// Duration of the attempt.
     pub duration: Duration,
-    /// Changes that its answer made to the cookies of the call.
+    /// Changes of the call's cookies by the response.
     pub cookies: CookieChanges,
 }
 
-/// A request without an answer of use.
+/// Request without a usable response.
 #[derive(Debug)]
 pub struct Failure {
     /// Twilio's error code.
     pub code: u32,
-    /// The reason, as a clause.
+    /// Reason, as a clause.
     pub what: String,
-    /// The answer, where there was one.
+    /// Response, if there was one.
     pub answer: Option<Box<Answer>>,
-    /// Attempts in the order in which they were made.
+    /// Attempts in order.
     pub attempts: Vec<Attempt>,
-    /// Cookies that answers have set, where the request has a jar.
+    /// Cookies set by responses, if the request has a jar.
     pub(crate) cookies: Vec<Cookie>,
 }
 
-/// A fault on the way of a request.
+/// Fault of a single attempt.
 #[derive(Debug)]
 pub(super) struct Fault {
     pub(super) kind: Kind,
-    /// As a clause.
+    /// Description, as a clause.
     pub(super) what: String,
     pub(super) answer: Option<Box<Answer>>,
 }
 
-/// Kinds of faults, as far as decisions depend on them.
+/// Kinds of faults that decisions depend on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     BadUrl,
     BadPolicy,
-    /// The application's address is out of reach.
+    /// The address is not allowed.
     Barred,
     UnknownHost,
     NotConnected,
@@ -124,19 +124,19 @@ pub(super) enum Kind {
     WrongName,
     Expired,
     Untrusted,
-    /// No answer, or no more of it, in the time for it.
+    /// No response, or no further part of it, within the time limit.
     ReadTimeout,
-    /// All together took too long.
+    /// The total time limit was exceeded.
     TotalTimeout,
-    /// The connection was lost before the answer was whole.
+    /// The connection was lost before the response was complete.
     Lost,
-    /// The answer is not HTTP.
+    /// The response is not HTTP.
     NotHttp,
     TooLong,
     Packed,
     TooManyRedirects,
     BadRedirect,
-    /// The application answered with no status of success.
+    /// The status is not a success.
     Status(u16),
 }
 
@@ -145,12 +145,12 @@ impl Fault {
         Fault { kind, what: what.into(), answer: None }
     }
 
-    /// A fault that comes with an answer.
+    /// Returns the fault with its response.
     pub(super) fn with(self, answer: Answer) -> Fault {
         Fault { answer: Some(Box::new(answer)), ..self }
     }
 
-    /// Whether a policy has the request tried again after this.
+    /// Returns whether a policy retries after this fault.
     pub(super) fn is_retried(&self, policy: Policy) -> bool {
         match self.kind {
             Kind::NotConnected => policy.connect,
@@ -182,8 +182,8 @@ impl Fault {
 }
 
 impl Kind {
-    /// Twilio's error code. Where its list has a new, narrower code (11201 to 11203, 11217) the older one is used, which is documented
-    /// for voice and which applications know.
+    /// Returns Twilio's error code. Instead of the newer, narrower codes (11201 to 11203, 11217) the older one is used,
+    /// which is documented for voice and known to applications.
     fn code(self, purpose: Purpose) -> u32 {
         match self {
             Kind::BadUrl => 11_100,
@@ -234,7 +234,7 @@ impl From<TlsFault> for Fault {
             }
             Some(_) => Kind::Untrusted,
         };
-        // Applications have no `ca`: what the system trusts decides.
+        // Applications have no `ca` setting; only the system roots apply.
         let what = fault.what.replace("to `ca`", "to the certificates that the system trusts");
         let what = what.replace("`ca` or the chain", "the system's trust or the chain");
         Fault::new(kind, format!("TLS: {what}"))

@@ -1,5 +1,5 @@
-//! Connection overrides: what the fragment of a webhook's URL says about times and further tries (`#rc=2&rp=all`), as Twilio reads it.
-//! The fragment is neither sent nor signed.
+//! Connection overrides: time limits and retries in the fragment of a webhook's URL (`#rc=2&rp=all`), as at Twilio. The
+//! fragment is neither sent nor signed.
 
 use std::time::Duration;
 
@@ -10,35 +10,35 @@ use trunkgate_system::limits::{
     WEBHOOK_TOTAL_MILLISECONDS,
 };
 
-/// Times and further tries of one webhook.
+/// Time limits and retries of one webhook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Overrides {
-    /// `ct`: how long a TCP connection may take, and a TLS handshake on it.
+    /// `ct`: maximum time for the TCP connection and the TLS handshake.
     pub(crate) connect: Duration,
-    /// `rt`: how long the beginning of the answer may take, and each further part of it.
+    /// `rt`: maximum time until the response starts, and between its parts.
     pub(crate) read: Duration,
-    /// `tt`: how long all may take together.
+    /// `tt`: maximum total time.
     pub(crate) total: Duration,
-    /// `rc`: how many further tries there may be.
+    /// `rc`: maximum number of retries.
     pub(crate) retries: u32,
-    /// `rp`: after which failures.
+    /// `rp`: failures that are retried.
     pub(crate) policy: Policy,
 }
 
-/// Failures after which a request is tried again.
+/// Failures after which a request is retried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Policy {
     /// `ct`: no TCP connection.
     pub(crate) connect: bool,
-    /// `rt`: no answer within the time for it.
+    /// `rt`: no response within the time limit.
     pub(crate) read: bool,
-    /// `4xx`
+    /// `4xx`: client error status.
     pub(crate) client_error: bool,
-    /// `5xx`
+    /// `5xx`: server error status.
     pub(crate) server_error: bool,
 }
 
-/// `ct` alone: what was never sent may be sent again, what was answered or is being worked on may not.
+/// Retries only `ct`: a request that was never sent is safe to repeat, one that may be processed is not.
 impl Default for Policy {
     fn default() -> Policy {
         Policy { connect: true, read: false, client_error: false, server_error: false }
@@ -54,11 +54,11 @@ impl Default for Overrides {
 }
 
 impl Overrides {
-    /// Reads a fragment, without its `#`. A number beyond its range counts as the nearest one inside; `sni`, `e` and what is not
-    /// known mean nothing here, since many fragments are no overrides.
+    /// Parses a fragment without its `#`. A number out of range is clamped; `sni`, `e` and unknown names are ignored,
+    /// since many fragments are not overrides.
     ///
     /// # Errors
-    /// The word of `rp` that names no policy.
+    /// Returns the word of `rp` that is not a policy.
     pub(crate) fn parse(fragment: &str) -> Result<Overrides, String> {
         let mut read = Overrides::default();
         for (name, value) in parse(fragment.as_bytes()) {

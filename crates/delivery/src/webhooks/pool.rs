@@ -1,4 +1,4 @@
-//! Idle connections to applications, kept for their next requests.
+//! Idle connections to applications, kept for later requests.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,12 +14,12 @@ use trunkgate_system::limits::{
 };
 use trunkgate_system::reach::Reach;
 
-/// Life times of kept connections.
+/// Lifetimes of kept connections.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Keeping {
-    /// Without a request.
+    /// Maximum idle time.
     pub(super) idle: Duration,
-    /// In all.
+    /// Maximum age.
     pub(super) age: Duration,
 }
 
@@ -32,7 +32,7 @@ impl Default for Keeping {
     }
 }
 
-/// Idle connections by origin, those of one with the one that was used last at the end.
+/// Idle connections by origin, each list ordered by last use.
 pub(super) struct Pool {
     keeping: Keeping,
     state: Mutex<State>,
@@ -41,7 +41,7 @@ pub(super) struct Pool {
 #[derive(Default)]
 struct State {
     idle: HashMap<Origin, Vec<Idle>>,
-    /// Whether a task closes what has been idle for too long.
+    /// True if a task closes expired connections.
     is_swept: bool,
 }
 
@@ -55,7 +55,8 @@ impl Pool {
         Pool { keeping, state: Mutex::default() }
     }
 
-    /// Takes a connection to an origin whose address these rules let pass: they may differ from those under which it was opened.
+    /// Takes a connection to an origin with an address allowed by these rules, which may differ from those under which
+    /// it was opened.
     pub(super) fn take(&self, origin: &Origin, reach: &Reach) -> Option<Connection> {
         let mut state = self.lock();
         self.sweep(&mut state);
@@ -64,7 +65,7 @@ impl Pool {
         Some(idle.remove(at).connection)
     }
 
-    /// Keeps a connection for its origin's next request; where there are too many, the oldest goes.
+    /// Keeps a connection for the next request to its origin; if there are too many, the oldest is closed.
     pub(super) fn put(self: &Arc<Self>, connection: Connection) {
         let mut state = self.lock();
         let idle = state.idle.entry(connection.origin.clone()).or_default();
@@ -82,7 +83,7 @@ impl Pool {
         }
     }
 
-    /// Closes what has been idle for too long, until nothing is left.
+    /// Closes expired connections until none is left.
     async fn keep_swept(self: Arc<Self>) {
         loop {
             sleep(self.keeping.idle).await;

@@ -1,4 +1,4 @@
-//! Redirects of one request: which are followed, how many, and that none leads in a circle.
+//! Redirects of one request: which ones are followed, their maximum number, and detection of loops.
 
 use hyper::header::LOCATION;
 
@@ -8,12 +8,12 @@ use super::request::{Hop, Method};
 use super::target::{BadUrl, PlainRule};
 use trunkgate_system::limits::WEBHOOK_REDIRECTS;
 
-/// Request of one hop, as far as its answer depends on it.
+/// Request of one hop, as far as its response depends on it.
 #[derive(PartialEq, Eq)]
 struct HopRequest {
     url: String,
     method: Method,
-    /// Value of the Cookie header, which is secret.
+    /// Value of the Cookie header; secret.
     cookies: Option<String>,
 }
 
@@ -24,29 +24,29 @@ impl HopRequest {
     }
 }
 
-/// Redirects that a request has followed.
+/// Redirects followed by a request.
 pub(super) struct Redirects {
-    /// The first request, and one for each redirect.
+    /// Requests so far: the first one, and one per redirect.
     requests: Vec<HopRequest>,
     count: u32,
 }
 
 impl Redirects {
-    /// Begins with the first hop.
+    /// Starts with the first hop.
     pub(super) fn of(hop: &Hop, cookies: &RequestCookies) -> Redirects {
         Redirects { requests: vec![HopRequest::of(hop, cookies)], count: 0 }
     }
 
-    /// Returns the number of redirects that were followed.
+    /// Returns the number of followed redirects.
     pub(super) fn count(&self) -> u32 {
         self.count
     }
 
-    /// Follows a redirect: [`WEBHOOK_REDIRECTS`] at most, and none to a URL that was asked before by the same method
-    /// and with the same cookies.
+    /// Follows a redirect: at most [`WEBHOOK_REDIRECTS`], and none to a URL already requested by the same method with
+    /// the same cookies.
     ///
     /// # Errors
-    /// It is not to be followed.
+    /// Returns a fault if it must not be followed.
     pub(super) fn follow(
         &mut self,
         hop: &Hop,
@@ -73,7 +73,7 @@ impl Redirects {
     }
 }
 
-/// Returns the hop that a redirect leads to. Twilio follows 301, 302, 303 and 307; 308 is as 307 for a POST.
+/// Returns the hop of a redirect. Twilio follows 301, 302, 303 and 307; 308 is treated like 307 for a POST.
 fn redirected(hop: &Hop, answer: &Answer, rule: PlainRule) -> Result<Hop, Fault> {
     let status = answer.status;
     let bad = |what: String| Err(Fault::new(Kind::BadRedirect, what));

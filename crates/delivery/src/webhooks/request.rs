@@ -1,4 +1,4 @@
-//! Requests to applications: method, parameters, purpose, and the HTTP request that is written for each URL on the way.
+//! Requests to applications: method, parameters, purpose, and the HTTP request for each hop.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,14 +23,14 @@ use trunkgate_system::reach::Reach;
 use trunkgate_system::text::hex;
 use trunkgate_system::web;
 
-/// The edge's name in requests.
+/// User-Agent of the edge.
 const AGENT: &str = concat!("trunkgate/", env!("CARGO_PKG_VERSION"));
-/// Twilio's header that is the same in each try of one request, so that an application can recognise a repetition.
+/// Twilio's header that is equal in each attempt of a request, so that an application can recognise a repetition.
 const IDEMPOTENCY_TOKEN: HeaderName = HeaderName::from_static("i-twilio-idempotency-token");
-/// The parameter of the URL that has the hash of a JSON body.
+/// URL parameter with the hash of a JSON body.
 const BODY_HASH: &str = "bodySHA256";
 
-/// HTTP methods that applications are asked by.
+/// HTTP method of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Method {
     /// GET.
@@ -40,7 +40,7 @@ pub enum Method {
 }
 
 impl Method {
-    /// Returns the method as requests write it.
+    /// Returns the method in upper case.
     pub fn name(self) -> &'static str {
         match self {
             Method::Get => "GET",
@@ -52,25 +52,25 @@ impl Method {
 /// Content of a request.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Content {
-    /// Parameters: a form that is posted, or the end of the query.
+    /// Parameters, sent as a form or in the query.
     Form(Vec<(String, String)>),
-    /// A JSON text, which is always posted.
+    /// JSON text, always sent by POST.
     Json(Vec<u8>),
 }
 
 /// Purpose of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// A document: small.
+    /// Document, limited to a small size.
     Document,
-    /// An event is reported: the answer's body is of no interest.
+    /// Event report; the body of the response is ignored.
     Callback,
-    /// Audio: large.
+    /// Audio, with a larger size limit.
     Audio,
 }
 
 impl Purpose {
-    /// Largest body of an answer, in bytes.
+    /// Returns the maximum body size in bytes.
     pub(crate) fn most(self) -> u64 {
         match self {
             Purpose::Document | Purpose::Callback => WEBHOOK_DOCUMENT_BYTES,
@@ -79,36 +79,36 @@ impl Purpose {
     }
 }
 
-/// A request to an application.
+/// Request to an application.
 #[derive(Clone)]
 pub struct Request {
-    /// Absolute; its fragment may hold [overrides](super::overrides).
+    /// Absolute URL; its fragment may contain [overrides](super::overrides).
     pub(crate) url: String,
     /// HTTP method.
     pub method: Method,
     pub(crate) content: Content,
     pub(crate) purpose: Purpose,
     pub(crate) reach: Reach,
-    /// Whether a redirect from https to plain http of the same host is followed.
+    /// True if a redirect from https to plain http on the same host is followed.
     pub insecure_redirects: bool,
-    /// The application that asks: it has a share of what all may do at once.
+    /// Application that makes the request, used to share concurrency limits.
     pub asker: Arc<str>,
-    /// Signs the request; `None`: it goes unsigned.
+    /// Token that signs the request; `None`: unsigned.
     pub auth_token: Option<Secret>,
-    /// Time for all together; the URL may shorten it.
+    /// Maximum total time; the URL may shorten it.
     pub(crate) within: Duration,
-    /// Largest body of the answer, in bytes.
+    /// Maximum body size in bytes.
     pub(crate) most: u64,
-    /// Equal in every repetition, also in one that the caller makes later.
+    /// Idempotency token, equal in every repetition, also in later ones by the caller.
     pub(crate) idempotency_token: String,
-    /// Conditions under which the answer may be 304 (RFC 9110 §13.1).
+    /// Conditional headers, to which the response may be 304 (RFC 9110 §13.1).
     pub(crate) conditions: Vec<(HeaderName, HeaderValue)>,
-    /// Cookies of the call or conversation; `None`: none are sent, and none are kept.
+    /// Cookies of the call or conversation; `None`: no cookies are sent or stored.
     pub cookies: Option<Arc<CookieJar>>,
 }
 
 impl Request {
-    /// A POST of parameters, with the bounds of its purpose and a new idempotency token.
+    /// Creates a POST request with the limits of its purpose and a new idempotency token.
     pub fn new(url: &str, content: Content, purpose: Purpose, reach: Reach) -> Request {
         Request {
             url: url.to_owned(),
@@ -127,7 +127,7 @@ impl Request {
         }
     }
 
-    /// The first URL and what is sent there.
+    /// Returns the first hop.
     pub(super) fn first_hop(&self, mut target: Target) -> Hop {
         match (&self.content, self.method) {
             (Content::Form(params), Method::Get) => {
@@ -140,7 +140,7 @@ impl Request {
 }
 
 impl Request {
-    /// Returns where its redirects may leave TLS.
+    /// Returns the rule for redirects that leave TLS.
     pub(super) fn plain_rule(&self) -> PlainRule {
         match (self.insecure_redirects, self.reach.allow_private) {
             (true, _) => PlainRule::SameHost,
@@ -150,7 +150,7 @@ impl Request {
     }
 }
 
-/// One URL on the way of a request, and what is posted there; `None`: it is asked by GET.
+/// One URL of a request, with its POST content; `None`: GET.
 #[derive(Clone)]
 pub(super) struct Hop {
     pub(super) target: Target,
@@ -158,13 +158,13 @@ pub(super) struct Hop {
 }
 
 impl Hop {
-    /// Returns the method of its request.
+    /// Returns the HTTP method of the hop.
     pub(super) fn method(&self) -> Method {
         if self.content.is_some() { Method::Post } else { Method::Get }
     }
 
-    /// Returns the hop that a redirect leads to. After 307 and 308 the same is posted again, after others the new URL is asked by GET, as browsers and
-    /// Twilio do (RFC 9110 §15.4).
+    /// Returns the hop of a redirect. 307 and 308 repeat the POST, other statuses lead to a GET, as in browsers and at
+    /// Twilio (RFC 9110 §15.4).
     pub(super) fn next(&self, target: Target, status: u16) -> Hop {
         let content = self.content.clone().filter(|_| matches!(status, 307 | 308));
         match content {
@@ -173,10 +173,10 @@ impl Hop {
         }
     }
 
-    /// Writes the request; `cookies`: the value of its Cookie header.
+    /// Builds the HTTP request; `cookies` is the value of its Cookie header.
     ///
     /// # Errors
-    /// A value that no header may have; never its text.
+    /// Returns an error, without its text, if a value is not allowed in a header.
     pub(super) fn request(&self, of: &Request, cookies: Option<&str>) -> Result<HttpRequest<Full<Bytes>>, String> {
         let method = match self.method() {
             Method::Post => hyper::Method::POST,
@@ -185,7 +185,7 @@ impl Hop {
         let mut request = web::request(method, self.target.url())
             .header(USER_AGENT, AGENT)
             .header(ACCEPT, "*/*")
-            // What comes packed could be a thousand times as long, so it is not asked for, and not unpacked either.
+            // A compressed response could expand a thousandfold, so compression is neither requested nor decoded.
             .header(ACCEPT_ENCODING, "identity")
             .header(IDEMPOTENCY_TOKEN, &of.idempotency_token);
         if let Some(auth_token) = &of.auth_token {
@@ -200,7 +200,7 @@ impl Hop {
         if let Some(authorization) = self.target.authorization() {
             request = request.header(AUTHORIZATION, authorization);
         }
-        // Browsers send the bytes that were set, also those beyond ASCII.
+        // Browsers send cookie bytes unchanged, including those beyond ASCII.
         if let Some(mut cookies) = cookies.and_then(|cookies| HeaderValue::from_bytes(cookies.as_bytes()).ok()) {
             cookies.set_sensitive(true);
             request = request.header(COOKIE, cookies);
@@ -219,11 +219,11 @@ impl Hop {
                 text.clone()
             }
         };
-        // The library's words could hold a header's value.
+        // The library's error text may contain the value of a header.
         request.body(Full::new(Bytes::from(body))).map_err(|_| "no valid request".to_owned())
     }
 
-    /// The value of X-Twilio-Signature: of the URL, and of the parameters that are posted.
+    /// Returns the value of X-Twilio-Signature for the URL and the POST parameters.
     pub(super) fn signature(&self, auth_token: &str) -> String {
         match &self.content {
             Some(Content::Form(params)) => sign_form(auth_token, &self.target.signed(), params),
@@ -232,7 +232,7 @@ impl Hop {
     }
 }
 
-/// The URL with the hash of what is posted there, where that is no form.
+/// Adds the hash of the content to the URL, if it is not a form.
 fn hashed(mut target: Target, content: &Content) -> Target {
     if let Content::Json(text) = content {
         target.add_query(&[(BODY_HASH.to_owned(), hex(&Sha256::digest(text)))]);
@@ -245,7 +245,7 @@ pub(crate) fn idempotency_token() -> String {
     token(rand::rng().random())
 }
 
-/// Random bits in the form of a UUID (RFC 9562 §5.4).
+/// Formats random bits as a UUID (RFC 9562 §5.4).
 fn token(bits: u128) -> String {
     let bits = bits & !(0xf << 76) & !(0x3 << 62) | 0x4 << 76 | 0x2 << 62;
     let hex = format!("{bits:032x}");
@@ -260,7 +260,7 @@ mod tests {
 
     use super::*;
 
-    /// A request as an application sees it, judged by Twilio's validators (interop `webhook-signature`).
+    /// Request as received by an application, checked by Twilio's validators (interop `webhook-signature`).
     #[derive(Deserialize)]
     struct Signed {
         configured: String,

@@ -1,4 +1,4 @@
-//! URLs of webhooks: what is connected to, what is sent, what is signed, and what may be shown of them.
+//! URLs of webhooks: the forms to connect to, to send, to sign and to display.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,52 +10,52 @@ use url::{Host, Url};
 use super::overrides::Overrides;
 use trunkgate_system::limits::WEBHOOK_URL_BYTES;
 
-/// Characters of a redirect's scheme that are shown.
+/// Maximum number of displayed characters of a redirect's scheme.
 const SCHEME_CHARS: usize = 16;
 
-/// Scheme, host and port: requests that have them in common may share a connection.
+/// Scheme, host and port; requests with the same origin may share a connection.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Origin {
     pub(crate) is_https: bool,
-    /// Without the brackets of an IPv6 address.
+    /// Host name or IP address, without the brackets of IPv6.
     pub(crate) host: String,
     pub(crate) port: u16,
 }
 
-/// A URL that a request goes to.
+/// URL of a request.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Target {
-    /// Without user information and fragment.
+    /// URL without user information and fragment.
     url: Url,
-    /// The user information as a value of Authorization.
+    /// User information as a value of Authorization.
     authorization: Option<String>,
-    /// Whether a redirect has led here from https to plain http: none leads to another host from here.
+    /// True if a redirect has led from https to plain http; no redirect then leads to another host.
     has_left_tls: bool,
-    /// Those of the URL that was parsed; a redirect has them from there.
+    /// Overrides of the original URL; redirects inherit them.
     pub(crate) overrides: Overrides,
 }
 
-/// A text that is not the URL of a webhook.
+/// Reason why a text is not the URL of a webhook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum BadUrl {
-    /// No URL, or none that can be asked.
+    /// Malformed or unsupported URL.
     Format(String),
-    /// The fragment names a policy of further tries that does not exist.
+    /// Unknown retry policy in the fragment.
     Policy(String),
 }
 
-/// Where a redirect may lead from https to plain http of the same host.
+/// Rule for redirects from https to plain http on the same host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PlainRule {
-    /// Nowhere.
+    /// Never followed.
     Never,
-    /// To this machine and private networks.
+    /// Followed to loopback and private networks.
     PrivateHosts,
-    /// Anywhere; such a redirect is followed as it is.
+    /// Followed to any address, unchanged.
     SameHost,
 }
 
-/// Shows no secret.
+/// Omits secrets.
 impl std::fmt::Debug for Target {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Target").field(&self.shown()).finish()
@@ -63,20 +63,20 @@ impl std::fmt::Debug for Target {
 }
 
 impl Target {
-    /// Reads an absolute URL.
+    /// Parses an absolute URL.
     ///
     /// # Errors
-    /// The fault, without the URL's text.
+    /// Returns the fault without the text of the URL.
     pub(crate) fn parse(text: &str) -> Result<Target, BadUrl> {
         let url = Url::parse(checked(text)?).map_err(|error| BadUrl::Format(error.to_string()))?;
         let overrides = Overrides::parse(url.fragment().unwrap_or_default()).map_err(BadUrl::Policy)?;
         Target::new(url, overrides)
     }
 
-    /// Follows a redirect. What the first URL says of times and tries stays; credentials go to the same origin only.
+    /// Follows a redirect. Overrides of the first URL stay in force; credentials are only sent to the same origin.
     ///
     /// # Errors
-    /// The fault of the new URL, without its text.
+    /// Returns the fault of the new URL without its text.
     pub(crate) fn redirected(&self, location: &str, rule: PlainRule) -> Result<Target, BadUrl> {
         let url = self.url.join(checked(location)?).map_err(|error| BadUrl::Format(error.to_string()))?;
         if !is_http(&url) {
@@ -98,8 +98,8 @@ impl Target {
         Ok(Target { authorization, has_left_tls, ..next })
     }
 
-    /// Follows a redirect from https to http. A program behind a proxy with TLS that does not know its own scheme means the same path by
-    /// https; plain http of the same host is followed where `rule` permits it, without credentials.
+    /// Follows a redirect from https to http. An application behind a TLS proxy that does not know its own scheme means
+    /// the same path by https; plain http on the same host is followed if `rule` permits it, without credentials.
     fn leave_tls(&self, next: Target, rule: PlainRule) -> Result<Target, BadUrl> {
         let refused = |place: &str| Err(BadUrl::Format(format!("leads from https to http on another {place}")));
         if self.url.host() != next.url.host() {
@@ -121,7 +121,7 @@ impl Target {
         Ok(Target { authorization: None, has_left_tls: true, ..next })
     }
 
-    /// Returns whether the host is this machine, or an address of a private network.
+    /// Returns whether the host is this machine or an address of a private network.
     fn is_private(&self) -> bool {
         match self.url.host() {
             Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
@@ -143,14 +143,14 @@ impl Target {
         let authorization = (!user.is_empty() || password.is_some())
             .then(|| format!("Basic {}", STANDARD.encode(format!("{user}:{}", password.unwrap_or_default()))));
         url.set_fragment(None);
-        // Such a URL has a host, and so may have both.
+        // Such a URL has a host, so setting user and password cannot fail.
         if url.set_username("").is_err() || url.set_password(None).is_err() {
             return wrong("no host");
         }
         Ok(Target { url, authorization, has_left_tls: false, overrides })
     }
 
-    /// Adds parameters behind the URL's own query, which stays as it is written.
+    /// Appends parameters to the URL's query, which stays as written.
     pub(crate) fn add_query(&mut self, params: &[(String, String)]) {
         if params.is_empty() {
             return;
@@ -167,7 +167,7 @@ impl Target {
         &self.url
     }
 
-    /// The value of Authorization, where the URL has user information.
+    /// Returns the value of Authorization, if the URL has user information.
     pub(crate) fn authorization(&self) -> Option<&str> {
         self.authorization.as_deref()
     }
@@ -176,7 +176,7 @@ impl Target {
         self.url.scheme() == "https"
     }
 
-    /// Returns the part of the URL that decides which cookies it sets and gets.
+    /// Returns the part of the URL that determines its cookies.
     pub(super) fn cookie_site(&self) -> RequestSite<'_> {
         let host = self.url.host_str().unwrap_or_default().trim_matches(['[', ']']);
         RequestSite { host, path: self.url.path(), is_https: self.is_https() }
@@ -188,8 +188,9 @@ impl Target {
         Origin { is_https: self.is_https(), host, port }
     }
 
-    /// The text that is signed: the URL as it is asked for. Twilio leaves the port of an https URL out. Validators look for the
-    /// signature with and without a port, but twilio-python 9.13.0 cannot take one from behind an IPv6 address, so it stays there.
+    /// Returns the signed text: the URL as requested. Twilio omits the port of an https URL. Validators accept
+    /// signatures with and without a port, but twilio-python 9.13.0 cannot remove one after an IPv6 address, so it is
+    /// kept there.
     pub(crate) fn signed(&self) -> String {
         let mut url = self.url.clone();
         if self.is_https() && !matches!(url.host(), Some(Host::Ipv6(_))) && url.set_port(None).is_err() {
@@ -198,7 +199,7 @@ impl Target {
         url.into()
     }
 
-    /// The URL as it may stand in traces and logs: values of the query are hidden, since applications put tokens there and the edge
+    /// Returns the URL for traces and logs: query values are masked, since applications put tokens there and the edge
     /// puts digits there.
     pub(crate) fn shown(&self) -> String {
         let mut shown = self.url.clone();
@@ -222,23 +223,24 @@ fn is_http(url: &Url) -> bool {
     matches!(url.scheme(), "http" | "https")
 }
 
-/// Returns the host and port that a URL leads to; of a malformed one nothing.
+/// Returns host and port of a URL; empty if it is malformed.
 pub fn host_of(url: &str) -> String {
     let origin = Target::parse(url).map(|target| target.origin());
     origin.map(|Origin { host, port, .. }| format!("{host}:{port}")).unwrap_or_default()
 }
 
-/// Returns scheme, host and port of a URL, for texts about a server rather than a request: a path may be a secret.
+/// Returns scheme, host and port of a URL, for texts about a server: a path may be secret.
 pub fn shown_origin(url: &str) -> String {
     Target::parse(url).map_or_else(|_| "a malformed URL".to_owned(), |target| target.url.origin().ascii_serialization())
 }
 
-/// Returns a URL as it may stand in traces and logs.
+/// Returns a URL for traces and logs.
 pub fn shown(url: &str) -> String {
     Target::parse(url).map_or_else(|_| "a malformed URL".to_owned(), |target| target.shown())
 }
 
-/// A URL's text without white space around it. What the parser would leave out inside could mean something else to a reader.
+/// Returns the text of a URL without surrounding white space. Characters that the parser would silently drop are
+/// rejected, because a reader could interpret them differently.
 fn checked(text: &str) -> Result<&str, BadUrl> {
     let text = text.trim();
     if text.len() > WEBHOOK_URL_BYTES {

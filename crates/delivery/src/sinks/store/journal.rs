@@ -36,23 +36,24 @@ pub(crate) struct Journal {
     seen: Option<Instant>,
     /// Time of the last update of the modification time.
     touched: Option<Instant>,
-    /// Lines that could not be read when it was opened.
+    /// Number of lines that were unreadable when the journal was opened.
     damaged: usize,
-    /// The open file has a second name, under which its damage is kept: it is replaced and not changed.
+    /// True if the file also has the name that keeps its damage; it must then be replaced, not changed.
     is_kept: bool,
 }
 
-/// How long nothing is tried after the file could not be written, and how long one that was taken away may stay away.
+/// Pause after a failed write, and time after which a missing file is recreated.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// How often its time is set. A crash is known to have come within this time, and the writer's pause.
+/// Interval of updates of the modification time. The time of a crash is known to this interval plus the writer's pause.
 const TOUCH_INTERVAL: Duration = Duration::from_secs(2);
 
 impl Journal {
-    /// Opens a journal. Also gives the records of the calls in it: to be written, where they are not, and then crossed out.
+    /// Opens a journal. Also returns the records of the calls in it, to be written if missing elsewhere and then
+    /// removed.
     ///
     /// # Errors
-    /// The system's, or that another process keeps this journal.
+    /// Returns the system's error, or an error if another process uses this journal.
     pub(crate) fn open(path: &Path) -> io::Result<(Journal, Vec<Left>)> {
         let mut lines = locked(path)?;
         let mut text = Vec::new();
@@ -81,11 +82,11 @@ impl Journal {
             is_kept: damaged > 0 && !left.is_empty(),
         };
         if !left.is_empty() {
-            // From now on each has one record, however often this is tried.
+            // From now on each call has the same record, however often this is repeated.
             let now = Instant::now();
             left.iter().for_each(|left| journal.live.insert(now, left.record.sid.clone(), left.lines()));
             if let Err(error) = journal.rewrite() {
-                // As while it runs: a full disk keeps no call waiting.
+                // As during operation: a full disk delays no call.
                 tracing::warn!(reason = "cdr_failed", "{}: {error}; its content is kept", path.display());
                 journal.behind = Some(Instant::now());
             }
@@ -93,24 +94,24 @@ impl Journal {
         Ok((journal, left))
     }
 
-    /// How many of its lines could not be read when it was opened.
+    /// Returns the number of lines that were unreadable when the journal was opened.
     pub(crate) fn damaged(&self) -> usize {
         self.damaged
     }
 
-    /// Its path.
+    /// Returns the path of the file.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Notes a call as it is: it has begun, or another target is tried for it after so many.
+    /// Writes a call that started or tries another target, with its number of failovers.
     pub(crate) fn begin(&mut self, call: &CallView, failovers: u32) -> io::Result<()> {
         let mut line = serde_json::to_vec(&Began { began: Standing { call, failovers } })?;
         line.push(b'\n');
         self.note(call.sid.clone(), line.into(), 0)
     }
 
-    /// Notes that a call that is in it has its answer.
+    /// Writes the answer of a call in the journal.
     pub(crate) fn answer(&mut self, sid: &str, at: Timestamp) -> io::Result<()> {
         let Some(began) = self.live.get(sid) else { return Ok(()) };
         let mut line = serde_json::to_vec(&json!({ "answered": sid, "at": format!("{at:.3}") }))?;
@@ -121,19 +122,19 @@ impl Journal {
         Ok(())
     }
 
-    /// Notes that a call has ended, with its record.
+    /// Writes the end of a call with its record.
     pub(crate) fn close(&mut self, record: &Record) -> io::Result<()> {
         self.note(record.sid.clone(), closing(record), 0)
     }
 
-    /// Notes that the file has the record of a call that has ended.
+    /// Writes that the record of an ended call is in the file.
     pub(crate) fn file(&mut self, sid: &str) -> io::Result<()> {
         let Some(closing) = self.live.get(sid) else { return Ok(()) };
         let (lines, from) = ([&closing, filed(sid).as_slice()].concat(), closing.len());
         self.note(sid.to_owned(), lines.into(), from)
     }
 
-    /// Has a call's lines in memory, and those from an octet on in the file as well.
+    /// Keeps the lines of a call in memory, and appends those from an offset on to the file.
     fn note(&mut self, sid: String, lines: Box<[u8]>, from: usize) -> io::Result<()> {
         let is_behind = self.behind.is_some() || !self.is_there();
         self.unsaved.insert(sid.clone());
@@ -146,23 +147,23 @@ impl Journal {
         self.wrote(written)
     }
 
-    /// Whether calls are in it.
+    /// Returns whether the journal contains calls.
     pub(crate) fn has_live(&self) -> bool {
         !self.live.is_empty()
     }
 
-    /// Looks whether it is where it belongs, and tells that this process lives, also while no call begins or ends.
+    /// Checks that the file still has its name, and updates its modification time even if no call starts or ends.
     pub(crate) fn look(&mut self) -> io::Result<()> {
         self.live.pack(Instant::now());
         if self.has_live() && self.touched.is_none_or(|touched| touched.elapsed() >= TOUCH_INTERVAL) {
             self.touched = Some(Instant::now());
-            // Where it cannot be set, the time of the last line counts.
+            // If the time cannot be set, that of the last line counts.
             drop(self.lines.file().set_modified(clock::wall()));
         }
         if self.has_live() && (self.behind.is_some() || !self.is_there()) { self.catch_up() } else { Ok(()) }
     }
 
-    /// Whether it is where it belongs, as far as that was looked at lately.
+    /// Returns whether the file still has its name, checked at intervals.
     fn is_there(&mut self) -> bool {
         if self.seen.is_none_or(|seen| seen.elapsed() >= PAUSE) {
             self.seen = is_there(&self.path, &self.lines).then(Instant::now);
@@ -170,7 +171,7 @@ impl Journal {
         self.seen.is_some()
     }
 
-    /// Notes that a call's record is written.
+    /// Removes a call after its record was delivered.
     pub(crate) fn end(&mut self, sid: &str) -> io::Result<()> {
         self.unsaved.remove(sid);
         if !self.live.remove(sid) {
@@ -201,7 +202,7 @@ impl Journal {
         written
     }
 
-    /// Writes the file anew, unless that has just failed.
+    /// Rewrites the file, unless that has just failed.
     fn catch_up(&mut self) -> io::Result<()> {
         if self.behind.is_some_and(|since| since.elapsed() < PAUSE) {
             return Ok(());
@@ -211,30 +212,30 @@ impl Journal {
         written
     }
 
-    /// Returns the calls whose last lines the file lacks.
+    /// Returns the calls with a last line that is not in the file.
     pub(crate) fn unsaved(&self) -> &BTreeSet<String> {
         &self.unsaved
     }
 
-    /// Writes what the file lacks, however lately that has failed.
+    /// Writes the missing lines, even right after a failure.
     ///
     /// # Errors
-    /// The system's.
+    /// Returns the system's error.
     pub(crate) fn save(&mut self) -> io::Result<()> {
         self.behind.map_or(Ok(()), |_| self.rewrite())?;
         self.behind = None;
         Ok(())
     }
 
-    /// Has no call any more: nobody wants their records.
+    /// Removes all calls, because records are no longer configured.
     pub(crate) fn forget(mut self) -> io::Result<()> {
         self.lines.truncate(0)
     }
 
-    /// Goes on beside another file of call records.
+    /// Moves the journal to the path of another one, beside a new record file.
     ///
     /// # Errors
-    /// The system's; then all stays where it is.
+    /// Returns the system's error; the journal then stays unchanged.
     pub(crate) fn move_to(&mut self, mut other: Journal) -> io::Result<()> {
         other.live.extend(Instant::now(), &self.live);
         other.rewrite()?;
@@ -245,7 +246,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Only what is live stays.
+    /// Rewrites the file with the live calls only.
     fn rewrite(&mut self) -> io::Result<()> {
         self.lines = disk::rewritten(&self.path, &self.live.text())?;
         (self.count, self.is_kept) = (self.live.len(), false);
@@ -254,10 +255,10 @@ impl Journal {
     }
 }
 
-/// How each kind of line begins.
+/// Prefixes of the kinds of lines.
 const STARTS: [&[u8]; 5] = [b"{\"answered\":", b"{\"began\":", b"{\"closing\":", b"{\"ended\":", b"{\"filed\":"];
 
-/// Counts lines that are none of a journal. A last line without its end is no damage: a crash came in the middle of it.
+/// Counts lines that do not belong to a journal. An incomplete last line does not count, because it is left by a crash.
 fn damaged_lines(journal: &[u8]) -> usize {
     let is_whole = |line: &[u8]| STARTS.iter().any(|start| line.starts_with(start)) && is_json(line);
     let is_torn = |line: &[u8]| STARTS.iter().any(|start| line.starts_with(start) || start.starts_with(line));
@@ -275,7 +276,7 @@ fn is_json(line: &[u8]) -> bool {
     serde_json::from_slice::<serde::de::IgnoredAny>(line).is_ok()
 }
 
-/// Logs what of a journal cannot be read, and keeps the file: calls that a crash cut short may be in those lines.
+/// Logs the damage of a journal and keeps the file, because the lines may contain interrupted calls.
 fn report_damage(path: &Path, damaged: usize, calls: usize) {
     let kept = disk::keep_damaged(path);
     let path = path.display();
@@ -292,13 +293,13 @@ fn report_damage(path: &Path, damaged: usize, calls: usize) {
     }
 }
 
-/// A call that has begun, as a line has it.
+/// Line of a call that started.
 #[derive(Serialize)]
 struct Began<'a> {
     began: Standing<'a>,
 }
 
-/// A call as it is.
+/// Call in progress with its number of failovers.
 #[derive(Serialize)]
 struct Standing<'a> {
     #[serde(flatten)]
@@ -306,7 +307,7 @@ struct Standing<'a> {
     failovers: u32,
 }
 
-/// Until when the process lived that left a journal: no later than now.
+/// Returns the time until when the process of the journal lived, not later than now.
 fn last_seen(changed: Option<SystemTime>) -> Timestamp {
     let changed = changed.and_then(|changed| Timestamp::try_from(changed).ok());
     changed.map_or_else(clock::now, |changed| changed.min(clock::now()))
@@ -320,11 +321,11 @@ fn filed(sid: &str) -> Vec<u8> {
     format!("{}\n", json!({ "filed": sid })).into_bytes()
 }
 
-/// The record of a call that was not crossed out.
+/// Record of a call left in the journal.
 #[derive(Debug, Clone)]
 pub(crate) struct Left {
     pub(crate) record: Record,
-    /// The file certainly has it.
+    /// True if the record file certainly contains it.
     pub(crate) is_filed: bool,
 }
 
@@ -335,7 +336,7 @@ impl Left {
     }
 }
 
-/// The records of calls that have begun and were not crossed out. A torn last line is nobody's.
+/// Returns the records of the calls that started and were not removed; an incomplete last line is ignored.
 fn cut_short(journal: &[u8], seen: Timestamp) -> Vec<Left> {
     let mut live: BTreeMap<String, Value> = BTreeMap::new();
     let mut filed: BTreeSet<String> = BTreeSet::new();
@@ -369,7 +370,7 @@ fn cut_short(journal: &[u8], seen: Timestamp) -> Vec<Left> {
     live.into_iter().map(left).collect()
 }
 
-/// A call that a crash cut short had been answered then, and did not end before.
+/// Sets the answer time of a call interrupted by a crash; the call cannot have ended earlier.
 fn answered(call: &mut Map<String, Value>, at: Value) {
     let of = |value: Option<&Value>| value.and_then(Value::as_str).and_then(|text| text.parse::<Timestamp>().ok());
     if of(call.get("ended_at")) < of(Some(&at)) {
@@ -380,14 +381,14 @@ fn answered(call: &mut Map<String, Value>, at: Value) {
     }
 }
 
-/// The record of a call that a crash cut short, when the edge was last seen.
+/// Returns the record of a call interrupted by a crash; `seen` is the last sign of life of the edge.
 fn closed(mut call: Value, seen: Timestamp) -> Value {
     let reason = ReasonSlug::EdgeRestarted;
     if let Some(call) = call.as_object_mut() {
         let at =
             |call: &Map<String, Value>, key: &str| call.get(key).and_then(Value::as_str)?.parse::<Timestamp>().ok();
         let was_answered = call.get("answered_at").is_some_and(|at| !at.is_null());
-        // A clock that was set back in between makes no call end before it began.
+        // A clock set back meanwhile must not make a call end before it started.
         let ended = seen.max(at(call, "answered_at").or_else(|| at(call, "started_at")).unwrap_or(seen));
         for leg in call.get_mut("legs").and_then(Value::as_array_mut).into_iter().flatten() {
             if let Some(leg) = leg.as_object_mut() {
@@ -467,7 +468,7 @@ mod tests {
         let at: Timestamp = "2026-01-01T00:00:09.5Z".parse().unwrap();
         journal.answer("CA1", at).unwrap();
         journal.answer("CA2", at).unwrap();
-        // The crash came in the middle of a line.
+        // The crash interrupted the writing of a line.
         journal.lines.append(b"{\"began\":{\"sid\":\"CA4\"").unwrap();
         drop(journal);
         let (journal, left) = Journal::open(&path).unwrap();
@@ -478,7 +479,7 @@ mod tests {
         assert_eq!((&first["state"], &first["route"]), (&json!("ended"), &json!("r")));
         assert_eq!(json(&left[1])["reason"], "caller_hung_up", "its record was known");
         drop(journal);
-        // Again a crash, before they were written: nothing of them has changed.
+        // Another crash before the records were written changes nothing.
         let (mut journal, again) = Journal::open(&path).unwrap();
         assert_eq!(again.iter().map(json).collect::<Vec<_>>(), left.iter().map(json).collect::<Vec<_>>());
         journal.end("CA1").unwrap();
@@ -510,11 +511,11 @@ mod tests {
         for record in [first, second] {
             assert_eq!(record["ended_at"], "2026-01-01T00:10:00.000Z");
         }
-        // While calls are live its time is set, though nothing happens to them.
+        // The modification time is updated while calls are live, even without events.
         journal.lines.file().set_modified(seen.into()).unwrap();
         journal.look().unwrap();
         assert!(last_seen(std::fs::metadata(&path).unwrap().modified().ok()) > seen);
-        // A clock that was set back.
+        // The clock was set back.
         let late: Timestamp = "2027-01-01T00:00:00Z".parse().unwrap();
         let call = closed(json!({"started_at": late.to_string(), "answered_at": null}), seen);
         assert_eq!(call["ended_at"], "2027-01-01T00:00:00.000Z");
@@ -529,7 +530,7 @@ mod tests {
         assert_eq!(record["legs"], json!([cut_short, lost]));
     }
 
-    /// What a crash left, and how many lines of it are damaged.
+    /// Returns the calls left by a crash, and the number of damaged lines.
     #[test]
     fn a_damaged_journal_is_counted_and_kept_and_what_can_be_read_of_it_counts() {
         let whole = |sid: &str| serde_json::to_string(&json!({"closing": {"sid": sid}})).unwrap() + "\n";
@@ -542,7 +543,7 @@ mod tests {
             sids.iter().for_each(|sid| journal.end(sid).unwrap());
             let count = journal.damaged();
             drop(journal);
-            // The next start has nothing to say, and the damage is where it was kept.
+            // The next start finds nothing, and the damaged file is kept.
             let (again, nothing) = Journal::open(&path).unwrap();
             assert_eq!((again.damaged(), nothing.len()), (0, 0));
             let kept = std::fs::read(directory.path().join("cdr.jsonl.live.damaged")).ok();
@@ -590,7 +591,7 @@ mod tests {
         let (other, _) = Journal::open(&new).unwrap();
         std::fs::create_dir(directory.path().join("b.jsonl.live.new")).unwrap();
         assert!(journal.move_to(other).is_err());
-        // Another call comes and ends.
+        // Another call starts and ends.
         journal.begin(&began("CA2"), 0).unwrap();
         journal.end("CA2").unwrap();
         drop(journal);
@@ -606,7 +607,7 @@ mod tests {
         let (mut journal, left) = Journal::open(&path).unwrap();
         assert_eq!(sids(&left), ["CA1"]);
         disk::tests::set_room(None);
-        // The disk has room again, a while later.
+        // The disk has room again some time later.
         journal.behind = journal.behind.and_then(|since| since.checked_sub(PAUSE));
         journal.look().unwrap();
         assert!(std::fs::read_to_string(&path).unwrap().starts_with("{\"closing\""));

@@ -1,5 +1,5 @@
-//! The lines of calls that are not crossed out of the journal, as they are kept in memory beside the file: packed once a call has
-//! been answered for a while, since they are read again only where the file is rewritten.
+//! Journal lines of live calls, kept in memory. They are compressed some time after a call was answered, since they are
+//! read only when the file is rewritten.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
@@ -7,22 +7,22 @@ use std::time::{Duration, Instant};
 
 use lz4_flex::block::{compress_prepend_size_with_dict, decompress_size_prepended_with_dict};
 
-/// Time after which the lines of a call that was answered are packed: of most calls that are short they never are.
+/// Time after the answer at which the lines of a call are compressed; most short calls never are.
 const PACKED_AFTER: Duration = Duration::from_secs(10);
-/// Most calls whose lines are packed at once.
+/// Maximum number of calls compressed at once.
 const PACKED_AT_ONCE: usize = 500;
 
-/// The lines of calls, by their SIDs.
+/// Journal lines by SID.
 #[derive(Debug, Default)]
 pub(super) struct LiveLines {
     calls: BTreeMap<String, CallLines>,
-    /// Lines like which those that are packed are: the first ones that were.
+    /// Dictionary for the compression: the first compressed lines.
     pattern: Box<[u8]>,
-    /// Calls whose lines are to be packed, and since when they have been as they are, the earliest first.
+    /// Calls with lines to be compressed, and the times of their last change, earliest first.
     settling: VecDeque<(Instant, String)>,
 }
 
-/// The lines of a call.
+/// Journal lines of a call.
 #[derive(Debug)]
 enum CallLines {
     Plain(Box<[u8]>),
@@ -33,29 +33,29 @@ impl CallLines {
     fn read(&self, pattern: &[u8]) -> Cow<'_, [u8]> {
         match self {
             CallLines::Plain(lines) => Cow::Borrowed(lines),
-            // What was packed here is whole.
+            // Data compressed by this process is intact.
             CallLines::Packed(bytes) => decompress_size_prepended_with_dict(bytes, pattern).unwrap_or_default().into(),
         }
     }
 }
 
 impl LiveLines {
-    /// Returns how many calls there are.
+    /// Returns the number of calls.
     pub(super) fn len(&self) -> usize {
         self.calls.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no calls.
     pub(super) fn is_empty(&self) -> bool {
         self.calls.is_empty()
     }
 
-    /// Returns a call's lines.
+    /// Returns the lines of a call.
     pub(super) fn get(&self, sid: &str) -> Option<Cow<'_, [u8]>> {
         self.calls.get(sid).map(|lines| lines.read(&self.pattern))
     }
 
-    /// Keeps a call's lines in place of those that it had.
+    /// Replaces the lines of a call.
     pub(super) fn insert(&mut self, now: Instant, sid: String, lines: Box<[u8]>) {
         let before = self.calls.insert(sid.clone(), CallLines::Plain(lines));
         if matches!(before, Some(CallLines::Packed(_))) {
@@ -63,7 +63,7 @@ impl LiveLines {
         }
     }
 
-    /// Forgets a call; whether it was there.
+    /// Removes a call; returns whether it existed.
     pub(super) fn remove(&mut self, sid: &str) -> bool {
         let was_there = self.calls.remove(sid).is_some();
         if self.calls.is_empty() {
@@ -77,7 +77,7 @@ impl LiveLines {
         self.calls.values().flat_map(|lines| lines.read(&self.pattern).into_owned()).collect()
     }
 
-    /// Keeps the calls of another one as well.
+    /// Adds the calls of another set.
     pub(super) fn extend(&mut self, now: Instant, other: &LiveLines) {
         for (sid, lines) in &other.calls {
             self.insert(now, sid.clone(), lines.read(&other.pattern).into());
@@ -85,18 +85,18 @@ impl LiveLines {
         }
     }
 
-    /// Notes that a call's lines will stay as they are: they are packed in a while.
+    /// Schedules the lines of a call for compression, because they will not change for a while.
     pub(super) fn settle(&mut self, now: Instant, sid: String) {
         self.settling.push_back((now, sid));
     }
 
-    /// Packs the lines of calls that have stayed as they are for a while.
+    /// Compresses lines that have not changed for a while.
     pub(super) fn pack(&mut self, now: Instant) {
         let mut packed = 0;
         while packed < PACKED_AT_ONCE {
             let due = |(at, _): &mut (Instant, String)| now.saturating_duration_since(*at) >= PACKED_AFTER;
             let Some((_, sid)) = self.settling.pop_front_if(due) else { return };
-            // Most are over by then.
+            // Most of these calls have ended by then.
             let Some(kept @ CallLines::Plain(_)) = self.calls.get_mut(&sid) else { continue };
             let lines = kept.read(&[]);
             if self.pattern.is_empty() {
@@ -158,7 +158,7 @@ mod tests {
         live.pack(now + PACKED_AFTER);
         live.insert(now, "2".into(), lines(9));
         assert_eq!(live.text(), [b"{\"closing\":{}}\n".as_slice(), &lines(9)].concat());
-        // Lines that come in the place of packed ones are packed in their turn.
+        // Lines that replace compressed ones are compressed later, too.
         assert_eq!((packed(&live), live.settling.len()), (1, 1));
         live.pack(now + 2 * PACKED_AFTER);
         assert_eq!((packed(&live), live.settling.len()), (2, 0));
@@ -176,7 +176,7 @@ mod tests {
             packed(&live)
         });
         assert_eq!(seen, [PACKED_AT_ONCE, 2 * PACKED_AT_ONCE, 1_200]);
-        // Those that are over do not count.
+        // Ended calls do not count.
         let mut live = filled(now, 1_200);
         (0..1_000).for_each(|number| assert!(live.remove(&number.to_string())));
         live.pack(now + PACKED_AFTER);

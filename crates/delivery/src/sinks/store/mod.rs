@@ -1,5 +1,6 @@
-//! The store: everything that has to survive the process and is no output, in one SQLite database, and the journal of live calls beside
-//! it. A thread of its own writes the database. Changes that come together are committed together; each is answered once it is on disk.
+//! Store: persistent data of the edge except its output files, in one SQLite database, with the journal of live calls
+//! beside it. A separate thread writes the database. Concurrent changes are committed together; each is confirmed when
+//! it is on disk.
 
 use std::io;
 use std::path::Path;
@@ -33,25 +34,25 @@ pub(crate) use file::SCHEMA;
 pub(crate) use health::Health;
 pub(crate) use record::Record;
 
-/// How long a change that is not urgent waits for others, so that one write to the disk serves them all.
+/// Time that a change without urgency waits for others, to share one write to the disk.
 const GATHER: Duration = Duration::from_millis(STORE_GATHER_MILLISECONDS);
-/// How long the file is left alone after it could not be opened.
+/// Pause after the file could not be opened.
 const PAUSE: Duration = Duration::from_millis(STORE_PAUSE_MILLISECONDS);
-/// Between two tries of a file that refuses changes.
+/// Interval between retries while the file refuses changes.
 const PROBE: Duration = Duration::from_millis(STORE_PROBE_MILLISECONDS);
 
-/// When a change is committed.
+/// Time of a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Commit {
-    /// With others that come within some milliseconds.
+    /// Within some milliseconds, together with other changes.
     Soon,
-    /// At once: somebody waits for it.
+    /// Immediately, because a task waits for it.
     Now,
-    /// At once, and nothing that it has removed can be read in the file any more.
+    /// Immediately, and removed data becomes unreadable in the file.
     Wiped,
 }
 
-/// A store; clones are the same one. The last of them that goes waits until all is written.
+/// Handle to a store; clones share it. Dropping the last one waits until everything is written.
 #[derive(Debug, Clone)]
 pub struct Store {
     inner: Arc<Inner>,
@@ -72,16 +73,16 @@ impl Drop for Inner {
     }
 }
 
-/// A change: made in the transaction, told once that is committed.
+/// Change of the store: made within the transaction, confirmed after the commit.
 struct Job {
     commit: Commit,
-    /// Whether it only reads, so that a file which cannot be written serves it as well.
+    /// True if the change only reads, so that a read-only file suffices.
     reads: bool,
     work: Work,
 }
 
-/// Whether a store, or a file of call records, that cannot be opened may be usable later without a change of the configuration: its disk
-/// is full, read-only, broken or not mounted. Not where another process has it, or it holds other data.
+/// Returns whether a store or record file that cannot be opened may become usable without a configuration change: its
+/// disk is full, read-only, broken or not mounted. False if another process uses it, or it contains other data.
 pub fn may_recover(error: &io::Error) -> bool {
     !matches!(
         error.kind(),
@@ -95,18 +96,18 @@ pub fn may_recover(error: &io::Error) -> bool {
 type Tell = Box<dyn FnOnce(Result<(), &io::Error>) + Send>;
 type Work = Box<dyn FnOnce(Result<&Connection, &io::Error>) -> Done + Send>;
 
-/// What came of a change, until the transaction is over.
+/// Result of a change until the transaction ends.
 struct Done {
-    /// The error of the file or its disk, if that was the reason.
+    /// Error of the file or its disk, if any.
     failed: Option<io::Error>,
     tell: Tell,
 }
 
 impl Store {
-    /// Starts the thread. The file is opened, and made where there is none, for the first change.
+    /// Starts the thread. The file is opened or created for the first change.
     ///
     /// # Errors
-    /// The system's, where it has no thread.
+    /// Returns the system's error if the thread cannot be created.
     pub fn start(data: DataDirectory) -> io::Result<Store> {
         let (jobs, jobs_in) = sync_channel(STORE_JOBS);
         let health = Health::default();
@@ -122,30 +123,31 @@ impl Store {
         Ok(Store { inner: Arc::new(Inner { data, jobs: Some(jobs), thread: Some(thread), health }) })
     }
 
-    /// Where it is.
+    /// Returns the directory of the store.
     pub(crate) fn directory(&self) -> &Path {
         &self.inner.data.directory
     }
 
-    /// Whether there is anything in it, or its directory cannot be looked at: without opening it.
+    /// Returns whether the store has a file, without opening it; also true if its directory cannot be examined.
     pub fn has_any(&self) -> bool {
         file::has_any(&self.inner.data)
     }
 
-    /// Opens it now.
+    /// Opens the store now.
     ///
     /// # Errors
-    /// Why it cannot be used.
+    /// Returns the reason why it cannot be used.
     pub fn open_now(&self) -> io::Result<()> {
         self.run_now(|_| Ok(()))
     }
 
-    /// Returns whether it takes changes, as it is from moment to moment.
+    /// Returns the current state of the store's writes.
     pub fn health(&self) -> Health {
         self.inner.health.clone()
     }
 
-    /// Makes a change; what it gives is known once it is on disk. Without anybody who waits it is made as well.
+    /// Makes a change; the returned future completes when it is on disk. The change is made even if the future is
+    /// dropped.
     pub fn run<T, W>(&self, commit: Commit, work: W) -> impl Future<Output = io::Result<T>> + Send + use<T, W>
     where
         T: Send + 'static,
@@ -156,7 +158,7 @@ impl Store {
         async { answered.await.unwrap_or_else(|_| Err(io::Error::other("the store has ended"))) }
     }
 
-    /// Reads without a change: also from a file that was found not to be writable when it was opened.
+    /// Reads without a change, also from a file that is not writable.
     pub fn read<T, W>(&self, work: W) -> impl Future<Output = io::Result<T>> + Send + use<T, W>
     where
         T: Send + 'static,
@@ -167,10 +169,10 @@ impl Store {
         async { answered.await.unwrap_or_else(|_| Err(io::Error::other("the store has ended"))) }
     }
 
-    /// Does so and waits for it: for threads that have nothing else to do.
+    /// Reads and blocks until the result is available, for threads that may block.
     ///
     /// # Errors
-    /// Why it cannot be read.
+    /// Returns the reason why it cannot be read.
     pub fn read_now<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -180,10 +182,10 @@ impl Store {
         answered.recv().unwrap_or_else(|_| Err(io::Error::other("the store has ended")))
     }
 
-    /// Makes a change and waits for it: for threads that have nothing else to do.
+    /// Makes a change and blocks until it is on disk, for threads that may block.
     ///
     /// # Errors
-    /// Why it could not be made.
+    /// Returns the reason why it could not be made.
     pub fn run_now<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -193,7 +195,7 @@ impl Store {
         answered.recv().unwrap_or_else(|_| Err(io::Error::other("the store has ended")))
     }
 
-    /// Makes a change, and has `tell` told of it, mostly by the store's thread, which it must not hold up.
+    /// Makes a change and calls `tell` with the result, usually on the store's thread, which must not be blocked.
     pub fn submit<T: Send + 'static>(
         &self,
         commit: Commit,
@@ -203,7 +205,7 @@ impl Store {
         self.queue((commit, false), work, tell);
     }
 
-    /// Queues a change, or what `reads` only.
+    /// Queues a change, or with `reads` a query.
     fn queue<T: Send + 'static>(
         &self,
         (commit, reads): (Commit, bool),
@@ -224,7 +226,7 @@ impl Store {
             });
             let tell = Box::new(move |committed: Result<(), &io::Error>| match committed {
                 Ok(()) => tell(done),
-                // What went wrong first is told.
+                // The first error is reported.
                 Err(error) => tell(done.and(Err(copied(error)))),
             });
             Done { failed, tell }
@@ -238,7 +240,7 @@ impl Store {
     }
 }
 
-/// One change of a transaction: all of it, or nothing.
+/// Makes one change of a transaction completely or not at all.
 fn within<T>(file: &Connection, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
     file.execute_batch("SAVEPOINT change")?;
     let done = work(file);
@@ -253,15 +255,15 @@ fn copied(error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), error.to_string())
 }
 
-/// Who has the file.
+/// Owner of the file.
 struct Keeper {
     data: DataDirectory,
     file: Option<Connection>,
-    /// The file, opened for reading alone while it cannot be opened otherwise.
+    /// Read-only handle, used while the file cannot be opened for writing.
     readable: Option<Connection>,
-    /// It was found damaged while it was used.
+    /// True if the file was found damaged while in use.
     is_suspect: bool,
-    /// Why it could not be opened, and when that was.
+    /// Time and reason of the last failed attempt to open the file.
     refused: Option<(Instant, io::Error)>,
     health: Health,
 }
@@ -286,7 +288,7 @@ impl Keeper {
         }
     }
 
-    /// Waits for a change. While the last ones were refused, tries meanwhile whether the file takes any.
+    /// Waits for a change. While changes are refused, retries the file meanwhile.
     fn next(&mut self, jobs: &Receiver<Job>) -> Option<Job> {
         while self.health.is_failing() {
             match jobs.recv_timeout(PROBE) {
@@ -297,7 +299,7 @@ impl Keeper {
         jobs.recv().ok()
     }
 
-    /// Writes what the file has already.
+    /// Tests the file by writing data that it already has.
     fn probe(&mut self) {
         let written = |file: &Connection| -> rusqlite::Result<()> {
             let version: u32 = file.query_row("PRAGMA user_version", [], |row| row.get(0))?;
@@ -312,7 +314,7 @@ impl Keeper {
         self.note(done.as_ref().err(), true);
     }
 
-    /// Notes whether the file took changes; `has_written`: there were any.
+    /// Records whether the file accepted changes; `has_written` is true if there were any.
     fn note(&self, failed: Option<&io::Error>, has_written: bool) {
         match failed {
             Some(error) => self.health.refused(error, &self.data.directory),
@@ -321,7 +323,7 @@ impl Keeper {
         }
     }
 
-    /// Makes changes in one transaction, and tells what came of each.
+    /// Makes changes in one transaction, and reports the result of each.
     fn make(&mut self, batch: Vec<Job>) {
         let wipes = batch.iter().any(|job| job.commit == Commit::Wiped);
         let begun = self.open().and_then(|file| {
@@ -345,7 +347,7 @@ impl Keeper {
         let committed = match file.is_autocommit() {
             true => Err(ended),
             false => file.execute_batch("COMMIT").map_err(|error| {
-                // Where that has ended it already there is nothing to roll back.
+                // If the error has already ended the transaction, there is nothing to roll back.
                 let _ = file.execute_batch("ROLLBACK");
                 file::words(&error)
             }),
@@ -355,7 +357,7 @@ impl Keeper {
         }
         let has_written = file.total_changes() > changes;
         let failed = || done.iter().filter_map(|done| done.failed.as_ref());
-        // A disk that was full for one change has ended the transaction of the others.
+        // A disk that was full for one change has ended the transaction of the others, too.
         let failure = failed().next().or(committed.as_ref().err()).map(copied);
         let is_damaged = |error: &io::Error| error.kind() == io::ErrorKind::InvalidData;
         let damaged = committed.as_ref().is_err_and(is_damaged) || failed().any(is_damaged);
@@ -366,7 +368,7 @@ impl Keeper {
         }
     }
 
-    /// Tells that changes are not made; what only reads is served from the file nevertheless, where that can be read.
+    /// Reports that changes cannot be made; queries are served if the file can be read.
     fn refuse(&mut self, batch: Vec<Job>, error: &io::Error) {
         let has_reader = batch.iter().any(|job| job.reads) && self.file.is_none() && may_recover(error);
         if has_reader && self.readable.is_none() {
@@ -383,14 +385,14 @@ impl Keeper {
         }
     }
 
-    /// Where the file is damaged, what can be read of it is saved with the next change.
+    /// Marks a damaged file; its readable rows are recovered with the next change.
     fn suspect(&mut self, is_damaged: bool) {
         if is_damaged && self.file.take().is_some() {
             self.is_suspect = true;
         }
     }
 
-    /// The file; one that could not be opened is left alone for a while.
+    /// Opens the file; after a failure no attempt is made for some time.
     fn open(&mut self) -> io::Result<&Connection> {
         if let (None, Some((since, error))) = (&self.file, &self.refused)
             && since.elapsed() < PAUSE

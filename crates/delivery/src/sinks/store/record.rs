@@ -1,11 +1,11 @@
-//! A finished call's record, as it is written and sent.
+//! Record of an ended call, in the form written and sent.
 
 use std::sync::Arc;
 
 use serde_json::Value;
 use trunkgate_call::CallRecord;
 
-/// A record: one JSON object without a line end.
+/// Call record: one JSON object without a line end.
 #[derive(Debug, Clone)]
 pub(crate) struct Record {
     pub(crate) sid: String,

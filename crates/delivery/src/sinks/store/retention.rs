@@ -1,40 +1,41 @@
-//! Date by which retention periods (`keep`) are judged: it follows the time that has passed, not the wall clock.
+//! Date used for retention periods (`keep`): it follows the time that has passed, not the wall clock.
 //!
-//! A wall clock that is wrong for a while (a bad NTP server, a restored machine) would otherwise delete everything that is older than the
-//! step is long. After a step nothing is deleted for a day; afterwards the date approaches the wall clock at twice its speed, so that a
-//! clock that stays wrong deletes a day's worth too early for each day in which no one corrects it.
+//! A wall clock that is temporarily wrong (a bad NTP server, a restored machine) would otherwise delete everything
+//! older than its error. After a step nothing is deleted for a day; afterwards the date approaches the wall clock at
+//! twice its speed, so that a clock that stays wrong deletes a day's worth too early for each day without a correction.
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use trunkgate_system::clock::ClockReading;
 
-/// Time after a step of the wall clock in which nothing is deleted, in milliseconds.
+/// Time after a step of the wall clock without deletions, in milliseconds.
 const HOLD_MILLISECONDS: i64 = 24 * 60 * 60 * 1_000;
-/// Longest time that counts as passed between two readings of different boots; a longer one is a step of the clock, in milliseconds.
+/// Maximum time that counts as passed between two readings of different boots, in milliseconds; a longer one is a step
+/// of the clock.
 const MOST_OFF_MILLISECONDS: i64 = 60 * 60 * 1_000;
-/// Smallest difference that is a step, in milliseconds.
+/// Minimum difference that counts as a step, in milliseconds.
 const STEP_MILLISECONDS: i64 = 60_000;
-/// Drift of a clock that NTP corrects: one part in so many of the time between two readings.
+/// Drift of a clock corrected by NTP: one part in this many of the time between two readings.
 const DRIFT_PART: i64 = 1_000;
 
-/// Reading of the clocks, and the date that follows from it and from those before.
+/// Reading of the clocks with the resulting date.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct RetentionClock {
     last: ClockReading,
-    /// Date by which ages are judged, in milliseconds since 1970.
+    /// Date used to determine ages, in milliseconds since 1970.
     age: i64,
-    /// Time left in which nothing is deleted, in milliseconds.
+    /// Remaining time without deletions, in milliseconds.
     hold: i64,
 }
 
 impl RetentionClock {
-    /// Starts with the wall clock.
+    /// Starts with the date of the wall clock.
     fn new(reading: ClockReading) -> RetentionClock {
         RetentionClock { age: reading.wall, last: reading, hold: 0 }
     }
 
-    /// Moves on to a later reading.
+    /// Advances to a later reading.
     fn advance(&mut self, reading: ClockReading) {
         let moved = reading.wall.saturating_sub(self.last.wall);
         let passed = match reading.boot == self.last.boot {
@@ -53,17 +54,17 @@ impl RetentionClock {
         self.last = reading;
     }
 
-    /// Returns the date by which ages are judged; `None`: nothing may be deleted.
+    /// Returns the date used to determine ages; `None`: nothing may be deleted.
     fn date(&self) -> Option<Timestamp> {
         let date = Timestamp::from_millisecond(self.age.min(self.last.wall)).ok();
         date.filter(|_| self.hold == 0)
     }
 }
 
-/// Reads the clocks; returns the date by which retention periods are judged, or `None` while nothing may be deleted.
+/// Reads the clocks; returns the date used for retention periods, or `None` while nothing may be deleted.
 ///
 /// # Errors
-/// Those of the store.
+/// Returns the error of the store.
 pub(crate) fn date(store: &Connection, reading: ClockReading) -> rusqlite::Result<Option<Timestamp>> {
     let select = "SELECT boot, uptime, wall, age, hold FROM retention_clock";
     let kept = store.query_row(select, [], |row| {
@@ -97,13 +98,13 @@ mod tests {
     const MINUTE: i64 = 60_000;
     const START: i64 = 1_795_000_000_000;
 
-    /// A machine with a wall clock that may be wrong.
+    /// Simulated machine with a wall clock that may be wrong.
     struct Machine {
         boot: u32,
         /// Milliseconds since the first start.
         passed: i64,
         booted: i64,
-        /// Milliseconds by which the wall clock is ahead.
+        /// Error of the wall clock in milliseconds.
         wrong: i64,
         clock: RetentionClock,
     }
@@ -139,7 +140,7 @@ mod tests {
             assert_eq!(machine.after(DAY), Some(day * DAY));
         }
         assert_eq!(machine.reboot(3 * MINUTE, 0), Some(39 * DAY + 3 * MINUTE));
-        // A clock that is slewed.
+        // The clock is slewed.
         for minute in 1..600 {
             machine.wrong += 30;
             let date = machine.after(MINUTE).unwrap();
@@ -154,7 +155,7 @@ mod tests {
             machine.after(DAY);
             assert_eq!(machine.set(wrong), None, "{wrong}");
             assert_eq!(machine.after(5 * MINUTE), None, "{wrong}");
-            // Set right again: a step as well.
+            // The correction is a step as well.
             assert_eq!(machine.set(0), None, "{wrong}");
             assert_eq!(machine.after(DAY - MINUTE), None, "{wrong}");
             assert_eq!(machine.after(MINUTE), Some(machine.passed), "{wrong}");
@@ -167,7 +168,7 @@ mod tests {
         assert_eq!(machine.reboot(MINUTE, 40 * DAY), None);
         assert_eq!(machine.reboot(MINUTE, 0), None);
         assert_eq!(machine.after(DAY), Some(machine.passed));
-        // A machine that was off for long: its date comes back to the wall clock.
+        // The machine was off for long: its date returns to the wall clock.
         assert_eq!(machine.reboot(10 * DAY, 0), None);
         let mut dates = (0..12).map(|_| machine.after(DAY)).collect::<Vec<_>>();
         assert!(dates.is_sorted(), "{dates:?}");

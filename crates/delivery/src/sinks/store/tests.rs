@@ -1,4 +1,5 @@
-//! The store as a whole: changes that are made together, owners of the file, and files that are damaged or of another version.
+//! Tests of the store as a whole: batched changes, exclusive use of the file, and files that are damaged or of another
+//! version.
 
 use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 
@@ -108,9 +109,9 @@ fn a_full_disk_refuses_changes_until_there_is_room_and_loses_nothing() {
     let problem = store.health().problems()[0].to_string();
     assert!(problem.starts_with("the store is not written: ") && problem.contains(NAME), "{problem}");
     assert!(problem.ends_with(&format!("`df -h {}`", directory.path().display())), "{problem}");
-    // Reading alone does not show that there is room.
+    // A successful read does not prove that the disk has room.
     assert_eq!((sids(&store).len(), store.health().is_failing()), (10, true));
-    // Another of the same batch is told so as well.
+    // Another change of the same batch fails, too.
     let (one, two) = (
         store.run(Commit::Soon, |file| file.execute("UPDATE call_record SET json = zeroblob(9000000)", []).map(drop)),
         store.run(Commit::Soon, |file| file.execute("DELETE FROM call_record WHERE sid = 'CA0'", []).map(drop)),
@@ -130,14 +131,14 @@ fn a_store_that_refuses_changes_is_tried_without_any() {
     let directory = tempfile::tempdir().unwrap();
     let store = start(directory.path());
     add(&store, 0..1).unwrap();
-    // There is room for changes within the pages that it has, as the try is one.
+    // The file has room for changes within its pages, as the retry needs.
     store.run_now(|file| file.pragma_update(None, "max_page_count", 1)).unwrap();
     assert!(add(&store, 1..500).is_err() && store.health().is_failing());
     until("the store is tried", || (!store.health().is_failing()).then_some(()));
     assert_eq!(store.health().refused_changes(), 1);
 }
 
-/// Noise over a part of the file; what can be read after that.
+/// Overwrites a part of the file with noise; returns the rows that remain readable.
 fn damaged(at: impl FnOnce(u64) -> std::ops::Range<u64>) -> (Vec<String>, Option<String>) {
     let directory = tempfile::tempdir().unwrap();
     let store = start(directory.path());
@@ -156,7 +157,7 @@ fn damaged(at: impl FnOnce(u64) -> std::ops::Range<u64>) -> (Vec<String>, Option
     if told.is_some() {
         assert_eq!(std::fs::read(directory.path().join("trunkgate.db.damaged")).unwrap(), before);
     }
-    // It is used as ever, also after another start, which has nothing to tell.
+    // The store works normally, and the next start reports nothing.
     add(&store, 1000..1001).unwrap();
     drop(store);
     let store = start(directory.path());
@@ -183,15 +184,15 @@ fn a_start_that_was_cut_short_while_it_saved_goes_on() {
     let store = start(directory.path());
     add(&store, 0..3).unwrap();
     drop(store);
-    // Put aside, and the new one not yet in its place.
+    // The damaged file was set aside, and the new one is not in its place yet.
     std::fs::rename(&path, &new).unwrap();
     assert_eq!(sids(&start(directory.path())).len(), 3);
-    // Not yet put aside.
+    // The damaged file was not set aside yet.
     std::fs::write(&new, "half").unwrap();
     assert_eq!((sids(&start(directory.path())).len(), new.exists()), (3, false));
 }
 
-/// As of an index that leads elsewhere: a look at the whole file does not find that.
+/// Damage of an index, which the check of the whole file does not find.
 #[test]
 fn a_file_that_proves_damaged_while_it_is_used_is_saved_with_the_next_change() {
     let directory = tempfile::tempdir().unwrap();
@@ -208,7 +209,7 @@ fn a_file_that_proves_damaged_while_it_is_used_is_saved_with_the_next_change() {
     assert_eq!((sids(&store).len(), store.health().damage()), (50, None));
 }
 
-/// Both as the file is left by a process that has ended, and with a log, as it is left by one that was killed.
+/// Both a file left by a process that ended, and one with a log, left by a killed process.
 #[test]
 fn a_store_of_an_older_or_a_newer_version_is_refused_and_stays_as_it_is() {
     for (version, has_log) in [(0, false), (0, true), (2, false), (2, true), (-1, false), (99, true)] {
@@ -231,7 +232,7 @@ fn a_store_of_an_older_or_a_newer_version_is_refused_and_stays_as_it_is() {
     }
 }
 
-/// As a store is left by a process that has ended without closing it, on a disk that takes no changes then.
+/// Store left by a process that ended without closing it, on a disk that is then read-only.
 #[test]
 fn a_store_that_cannot_be_written_is_read_with_its_log_and_is_written_once_it_can_be() {
     let directory = tempfile::tempdir().unwrap();
@@ -258,7 +259,7 @@ fn a_store_that_cannot_be_written_is_read_with_its_log_and_is_written_once_it_ca
     wait(store.health().writable());
     add(&store, 3..4).unwrap();
     assert_eq!((sids(&store).len(), store.read_now(count).unwrap(), store.health().is_failing()), (4, 4, false));
-    // One that was closed has no log.
+    // A closed store has no log.
     drop(store);
     assert_eq!(count(&file::open_read_only(&DataDirectory::of(&at)).unwrap()).unwrap(), 4);
     std::fs::remove_file(at.join(NAME)).unwrap();

@@ -1,4 +1,4 @@
-//! Cookies: sent as a browser sends them, through redirects and further tries, and returned with the answer.
+//! Cookies: sent as in browsers through redirects and retries, and returned with the result.
 
 use std::sync::Arc;
 
@@ -11,13 +11,13 @@ use super::*;
 use crate::webhooks::outcome::{Failure, Reply};
 use trunkgate_system::clock;
 
-/// An answer with further header lines.
+/// Returns a response with additional header lines.
 fn answer(status: u16, lines: &str) -> Vec<u8> {
     let reason = StatusCode::from_u16(status).unwrap();
     format!("HTTP/1.1 {reason}\r\n{lines}Content-Type: text/xml\r\nContent-Length: 11\r\n\r\n<Response/>").into_bytes()
 }
 
-/// Cookies that a request had.
+/// Returns the cookies of a received request.
 fn cookies_of(seen: &Seen) -> &str {
     seen.headers.get("cookie").map_or("", String::as_str)
 }

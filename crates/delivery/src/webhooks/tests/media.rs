@@ -1,4 +1,4 @@
-//! The cache of audio: what is asked again, what is not, and what is forgotten.
+//! Audio cache: revalidation, cache hits and eviction.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ fn audio(headers: &str, body: &str) -> Act {
     Act::Send(answer("200 OK", &format!("Content-Type: audio/x-wav\r\n{headers}"), body))
 }
 
-/// Gets a file of a server; how it was come by, and its text.
+/// Fetches a file of a server; returns its source and text.
 async fn got(cache: &Arc<MediaCache>, server: &Server, path: &str) -> (Source, String) {
     let media = cache.get(&server.url(path), &lax(), None, &"a".into()).await.unwrap();
     assert_eq!(&*media.media_type, "audio/x-wav");
@@ -33,7 +33,7 @@ async fn fresh_audio_is_not_asked_for_again() {
     assert_eq!(got(&cache, &server, "/b").await.0, Source::Fetched);
     assert_eq!((server.seen().len(), cache.held()), (2, (2, 8)));
     assert_eq!(server.seen()[0].method, "GET");
-    // What one application may reach is not given to another that may not.
+    // A file from a private address is not given to an application that may not reach it.
     let strict = cache.get(&server.url("/a"), &Reach::default(), None, &"a".into()).await.unwrap_err();
     assert_eq!(strict.code, 11_205);
 }
@@ -148,7 +148,7 @@ async fn calls_that_want_the_same_at_once_wait_for_one_fetch() {
     assert_eq!(server.seen().len(), 1);
 }
 
-/// Waits until a server has read so many requests.
+/// Waits until a server has received this many requests.
 async fn seen(server: &Server, count: usize) {
     while server.seen().len() < count {
         tokio::task::yield_now().await;
@@ -177,12 +177,12 @@ async fn hanging_files_of_one_server_leave_room_for_other_servers_and_applicatio
     let refused = cache.get(&server.url("/tone#tt=100"), &lax(), None, &"a".into()).await.unwrap_err();
     assert!(refused.what.contains("too many other requests"), "{}", refused.what);
     assert_eq!(refused.attempts[0].url, url, "the trace names what was not asked for");
-    // A fetch that no call waits for any more is given up, and its place is free.
+    // A fetch without waiting calls is cancelled and frees its share.
     hanging.iter().for_each(|one| one.abort());
     assert!(cache.get(&url, &lax(), None, &"a".into()).await.is_ok());
 }
 
-/// A cache whose applications have 8 MiB of memory together, 4 MiB each, and 1 MiB in any case.
+/// Returns a cache with 8 MiB of memory for all applications, at most 4 MiB each, and 1 MiB guaranteed.
 fn narrow_cache() -> (Arc<MediaCache>, FairShares) {
     let memory = FairShares::new(1, 4, 8);
     let client = Arc::new(client().sharing(memory.clone()));

@@ -1,4 +1,4 @@
-//! The client against real sockets on loopback, whose other side does as a script says.
+//! Tests of the client with real sockets on loopback and a scripted server.
 
 mod bounds;
 mod cookies;
@@ -21,7 +21,7 @@ use trunkgate_system::certificates::Trust;
 use trunkgate_system::reach::Reach;
 use trunkgate_system::web;
 
-/// Private addresses too: loopback is where the servers are.
+/// Returns rules that allow private addresses, since the servers are on loopback.
 fn lax() -> Reach {
     Reach { allow_private: true, ..Reach::default() }
 }
@@ -39,7 +39,7 @@ fn get(url: &str) -> Request {
     Request { method: Method::Get, ..document(url) }
 }
 
-/// A client that trusts one certificate, which no server has.
+/// Returns a client that trusts one certificate, which no server has.
 fn client() -> Client {
     let unused = rcgen::generate_simple_self_signed(["unused.example".to_owned()]).unwrap().cert.pem();
     trusting(&unused, Keeping::default())
@@ -53,11 +53,11 @@ async fn fetch(request: Request) -> Result<Reply, Failure> {
     client().fetch(&request).await
 }
 
-/// Twilio's code, the status of the answer (502: there is none), and the number of tries.
+/// Returns Twilio's code, the status of the response (502: none), and the number of attempts.
 async fn failed(request: Request) -> (u32, u16, usize) {
     let failure = fetch(request).await.unwrap_err();
     (failure.code, failure.answer.as_ref().map_or(502, |answer| answer.status), failure.attempts.len())
 }
 
-/// Keeps no connection.
+/// Disables the reuse of connections.
 const NOTHING_KEPT: Keeping = Keeping { idle: Duration::ZERO, age: Duration::ZERO };

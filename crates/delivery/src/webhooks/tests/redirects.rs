@@ -1,4 +1,4 @@
-//! Redirects: where they lead, what goes with them, and where they end.
+//! Redirects: their targets, the data sent along, and their end.
 
 use super::server::{Act, Server, redirect, xml};
 use super::*;
@@ -57,7 +57,7 @@ async fn a_redirect_loop_is_left_at_its_first_repetition() {
 
 #[tokio::test]
 async fn a_url_that_is_asked_by_another_method_or_with_other_cookies_is_no_loop() {
-    // Signs in, as sessions do: the same URL, first posted, then asked without a cookie and with one.
+    // A login as in sessions: the same URL, first posted, then requested without and with a cookie.
     let server = Server::start(|number, _| match number {
         0 => Act::Send(redirect(302, "/")),
         1 => Act::Send(b"HTTP/1.1 302 Found\r\nLocation: /\r\nSet-Cookie: s=1\r\nContent-Length: 0\r\n\r\n".to_vec()),

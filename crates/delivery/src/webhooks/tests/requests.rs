@@ -1,4 +1,4 @@
-//! What an application sees of a request, and what the caller sees of its answer.
+//! Requests as received by an application, and responses as seen by the caller.
 
 use super::server::{Act, Server, answer, redirect, xml};
 use super::*;

@@ -1,11 +1,11 @@
-//! Further tries: after which failures, and after which never.
+//! Retries: failures that are retried, and those that never are.
 
 use std::net::TcpListener;
 
 use super::server::{Act, Server, answer, xml};
 use super::*;
 
-/// A port on which nothing listens.
+/// Returns a request to a port without a listener.
 fn nowhere(fragment: &str) -> Request {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     document(&format!("http://{}/{fragment}", listener.local_addr().unwrap()))

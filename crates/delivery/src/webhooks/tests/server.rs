@@ -1,4 +1,4 @@
-//! A server that reads requests and does with each what a script says.
+//! Scripted HTTP server.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -10,34 +10,34 @@ use socket2::SockRef;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-/// What is done with a request.
+/// Action on a request.
 #[derive(Debug, Clone)]
 pub(super) enum Act {
-    /// These bytes are sent, and the next request is read.
+    /// Send these bytes, and read the next request.
     Send(Vec<u8>),
-    /// These bytes are sent, and the connection is closed.
+    /// Send these bytes, and close the connection.
     Last(Vec<u8>),
-    /// The connection is reset.
+    /// Reset the connection.
     Reset,
-    /// Nothing is said, and the connection stays.
+    /// Send nothing, and keep the connection.
     Silence,
-    /// These bytes are sent, and then others again and again; between two of these there is a pause.
+    /// Send these bytes, then others repeatedly with a pause between them.
     Endless(Vec<u8>, Vec<u8>, Duration),
 }
 
-/// A request that was read.
+/// Received request.
 #[derive(Debug, Clone)]
 pub(super) struct Seen {
     pub(super) method: String,
     pub(super) target: String,
-    /// By names in lower case.
+    /// Headers by lower-case name.
     pub(super) headers: HashMap<String, String>,
     pub(super) body: String,
-    /// Its connection, counted from 0.
+    /// Number of its connection, from 0.
     pub(super) connection: usize,
 }
 
-/// A server; it ends with the runtime of its test.
+/// Scripted server; it ends with the runtime of its test.
 pub(super) struct Server {
     pub(super) address: SocketAddr,
     seen: Arc<Mutex<Vec<Seen>>>,
@@ -45,7 +45,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Starts one; the script is asked with the number of the request, from 0, and the request.
+    /// Starts a server; the script gets the number of the request, from 0, and the request.
     pub(super) async fn start(script: impl Fn(usize, &Seen) -> Act + Send + Sync + 'static) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -57,7 +57,7 @@ impl Server {
                 let connection = connections.fetch_add(1, Ordering::Relaxed);
                 let (seen, script) = (Arc::clone(&seen), Arc::clone(&script));
                 tokio::spawn(async move {
-                    // That the client has gone is no failure.
+                    // A client that has disconnected is not a failure.
                     drop(serve(stream, connection, &seen, &*script).await);
                 });
             }
@@ -65,12 +65,12 @@ impl Server {
         server
     }
 
-    /// One that answers every request alike.
+    /// Starts a server that responds to every request alike.
     pub(super) async fn always(act: Act) -> Server {
         Server::start(move |_, _| act.clone()).await
     }
 
-    /// A URL of it.
+    /// Returns a URL of the server.
     pub(super) fn url(&self, rest: &str) -> String {
         format!("http://{}{rest}", self.address)
     }
@@ -117,7 +117,7 @@ async fn serve(
     Ok(())
 }
 
-/// The next request; `None`: there is none.
+/// Reads the next request; `None` at the end of the connection.
 async fn read(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> std::io::Result<Option<Seen>> {
     let head = loop {
         if let Some(end) = buffer.windows(4).position(|end| end == b"\r\n\r\n") {
@@ -144,17 +144,17 @@ async fn read(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> std::io::Result<O
     Ok(Some(Seen { method, target, headers, body, connection: 0 }))
 }
 
-/// An answer with further header lines, each with its line end.
+/// Returns a response with additional header lines, each with its line end.
 pub(super) fn answer(status: &str, headers: &str, body: &str) -> Vec<u8> {
     format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
 }
 
-/// A document.
+/// Returns a response with a document.
 pub(super) fn xml(body: &str) -> Vec<u8> {
     answer("200 OK", "Content-Type: Text/XML; charset=utf-8\r\n", body)
 }
 
-/// A redirect.
+/// Returns a redirect response.
 pub(super) fn redirect(status: u16, location: &str) -> Vec<u8> {
     answer(&format!("{status} Moved"), &format!("Location: {location}\r\n"), "")
 }
