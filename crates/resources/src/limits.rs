@@ -151,7 +151,7 @@ pub const WAITING_MESSAGE_OVERHEAD_BYTES: usize = 512;
 /// Time after its last INVITE for which a trunk without live calls counts as active, in seconds. Active trunks share
 /// `[limits]`.
 pub const FAIR_ACTIVE_SECONDS: u64 = 10;
-/// Reserve for trunks below their share: one in this many calls beyond `[limits] calls`.
+/// Divisor of `[limits] calls` for the reserve beyond it, which only trunks below their share may use.
 pub const FAIR_RESERVE_ONE_IN: u32 = 8;
 /// Queueing time after which an INVITE is late; in overload it is then rejected (half of the contract's 50 ms).
 pub const INVITE_WAIT: Duration = Duration::from_millis(25);
@@ -369,7 +369,7 @@ pub const URGENT_CALLS_PER_SECOND: u32 = 10;
 pub(crate) const ALARM_SECONDS: u64 = 60;
 /// Share of calls in which a trunk with a lower answer-seizure ratio is tried first: one in this many.
 pub(crate) const PROBED_ONE_IN: u32 = 20;
-/// Maximum failures between the same two numbers that count within [`LET_DOWN_SECONDS`]: repeated calls to a faulty
+/// Maximum failures between the same two numbers that count within `LET_DOWN_SECONDS`: repeated calls to a faulty
 /// number are no evidence against the trunk.
 pub const LET_DOWN_TIMES: usize = 2;
 /// Period for [`LET_DOWN_TIMES`], in seconds.

@@ -3,9 +3,9 @@
 //!
 //! A trunk is active while it has live calls or has sent an INVITE within [`FAIR_ACTIVE_SECONDS`]. The share of a
 //! trunk is the limit divided by the number of active trunks. A trunk below its share is admitted although the limit
-//! is reached, so that no trunk starves others. Calls admitted beyond `calls_per_second` are a debt: other calls wait
-//! until the token bucket has recovered, and the average stays at the limit. Beyond `calls` there is a reserve of one
-//! call in [`FAIR_RESERVE_ONE_IN`].
+//! is reached, so that no trunk starves others. Calls admitted beyond `calls_per_second` are a debt of the token
+//! bucket: fewer other calls are admitted until it is repaid, and the average stays at the limit. Beyond `calls`
+//! there is a reserve of one call in [`FAIR_RESERVE_ONE_IN`].
 
 pub mod emergencies;
 pub mod limited;

@@ -31,9 +31,9 @@ pub struct Sessions {
     pub ports: PortPool,
     /// Recordings of the sessions.
     pub recordings: Recordings,
-    /// Conferences of the sessions.
+    /// Conferences of the edge.
     pub conferences: Conferences,
-    /// Queues in which calls wait.
+    /// Call queues of the edge.
     pub queues: Queues,
     pub(crate) next: u64,
     pub(crate) live: BTreeMap<MediaId, Session>,

@@ -64,7 +64,7 @@ pub struct Health {
     pub failures: u32,
     /// Whether the address is up; `None`: not known yet.
     pub is_up: Option<bool>,
-    /// Time since when the address is down.
+    /// Time at which the address went down.
     pub down_since: Option<Instant>,
     /// End of its back-off (Retry-After).
     pub rests_until: Option<Instant>,

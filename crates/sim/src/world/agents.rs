@@ -8,7 +8,7 @@ use trunkgate_media::agent::Loss;
 use super::{Happening, World};
 use crate::edge::AgentAct;
 
-/// One seed in this many has mostly unreachable agents, so that the edge skips them.
+/// Ratio of seeds with mostly unreachable agents, which the edge skips: one in this many.
 const DOWN_IN: u64 = 8;
 
 /// Warm transfers: connected at the answer, after the whisper if no machine answers, or by a digit, which no phone

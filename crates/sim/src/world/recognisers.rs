@@ -9,7 +9,7 @@ use trunkgate_media::agent::Loss;
 use super::{Happening, World};
 use crate::edge::AgentAct;
 
-/// One seed in this many has Gathers with speech.
+/// Ratio of seeds that have Gathers with speech: one in this many.
 const SPEECH_IN: u64 = 2;
 /// Verbs that become a Gather with speech in such a seed.
 const ASKS: [&str; 2] =

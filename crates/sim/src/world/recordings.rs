@@ -17,7 +17,7 @@ use super::apps::parameter;
 use super::{Happening, World};
 use crate::edge::NOTIFIED;
 
-/// One seed in this many has recorded calls.
+/// Ratio of seeds that have recorded calls: one in this many.
 const RECORDED_IN: u64 = 3;
 /// Number of requests in such a seed.
 const REQUESTS: u32 = 24;
