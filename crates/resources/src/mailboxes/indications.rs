@@ -5,8 +5,7 @@
 //! | recipient | deadline | response to a NOTIFY |
 //! | --- | --- | --- |
 //! | subscription | expiry: final NOTIFY | 2xx: stays active, or has ended; other: ends |
-//! | lamp | an hour after the last response, or a minute without one: NOTIFY again | 2xx, 3xx, 4xx: done; other: next
-//! address, then a pause |
+//! | lamp | an hour after a response, a minute without one: NOTIFY | 2xx, 3xx, 4xx: done; other: next address, pause |
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;

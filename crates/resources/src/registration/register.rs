@@ -5,8 +5,7 @@
 //! | --- | --- | --- |
 //! | waiting | next attempt | – |
 //! | resolving | DNS timeout | addresses of the registrar |
-//! | asking | response timeout: next address | 2xx: registered; 423: again with a longer lifetime; other: next
-//! address, or a pause |
+//! | asking | timeout: next address | 2xx: registered; 423: asking for longer; other: next address, or waiting |
 //! | registered | half the lifetime: asking again | – |
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
