@@ -1,4 +1,5 @@
-//! What `status` has of the certificate of `[tls] acme`: why no new one could be obtained, and until when the old one holds.
+//! Report on the certificate of `[tls] acme` for `status`: the failure of the last order, and the expiry of the current
+//! certificate.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,24 +13,24 @@ use trunkgate_system::problem::{Harm, Problem, Urgency};
 /// Step at which an order failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum FailedStep {
-    /// The directory, or another address of the authority, gave no usable answer.
+    /// The directory, or another URL of the authority, gave no usable response.
     Unanswered,
-    /// The authority refused a request.
+    /// The authority rejected a request.
     Refused,
-    /// The authority has a limit for requests.
+    /// The authority's rate limit was reached.
     RateLimited,
     /// The authority did not get the proof for a host name from the edge.
     Challenge {
-        /// Where the edge answers it.
+        /// Local address of the challenge listener.
         answered_at: SocketAddr,
     },
-    /// The certificate that was issued is another one than ordered.
+    /// The issued certificate does not match the order.
     Certificate,
-    /// Other edges of the data directory were ordering all the time.
+    /// Other edges with the same data directory were ordering all the time.
     Locked,
-    /// Files of the data directory.
+    /// Files of the data directory cannot be written.
     Files {
-        /// Their folder.
+        /// Folder of the files.
         folder: PathBuf,
     },
 }
@@ -72,41 +73,41 @@ impl FailedStep {
     }
 }
 
-/// A failed order.
+/// Failed order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct OrderFailure {
     pub(crate) step: FailedStep,
-    /// URL that was asked last: of the authority, or by it for the challenge. Empty for none.
+    /// Last requested URL: of the authority, or of our challenge listener if the challenge failed. Empty if none.
     pub(crate) asked: String,
-    /// Cause in words.
+    /// Description of the cause.
     pub(crate) cause: String,
-    /// Time that the authority wants to be left alone for.
+    /// Retry-After of the authority.
     pub(crate) retry_after: Option<Duration>,
 }
 
 impl OrderFailure {
-    /// Returns address and cause.
+    /// Returns URL and cause.
     pub(crate) fn evidence(&self) -> String {
         if self.asked.is_empty() { self.cause.clone() } else { format!("asked {}: {}", self.asked, self.cause) }
     }
 }
 
-/// The failed order, and what follows from it.
+/// Failed order and its consequences.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Failing {
     domain: String,
     failure: OrderFailure,
-    /// End of the certificate in force; `None`: the listener shows a temporary one.
+    /// Expiry of the certificate in force; `None`: the listener uses a temporary one.
     valid_until: Option<Timestamp>,
     next_order: Timestamp,
 }
 
-/// State of the certificate for `status`.
+/// State of the ACME certificate for `status`.
 #[derive(Debug, Default)]
 pub struct AcmeReport(Mutex<Option<Failing>>);
 
 impl AcmeReport {
-    /// Notes a failed order for a certificate of this host name.
+    /// Records a failed order for a certificate of this host name.
     pub(crate) fn note_failure(
         &self,
         domain: &str,
@@ -117,12 +118,12 @@ impl AcmeReport {
         *self.lock() = Some(Failing { domain: domain.to_owned(), failure, valid_until, next_order });
     }
 
-    /// Notes that a certificate was obtained.
+    /// Records that a certificate was obtained.
     pub(crate) fn note_success(&self) {
         *self.lock() = None;
     }
 
-    /// Returns the problem, where the last order failed. Peers refuse TLS once no valid certificate is shown.
+    /// Returns the problem if the last order failed. Peers reject TLS when the edge has no valid certificate.
     pub(crate) fn problem(&self, now: Timestamp) -> Option<Problem> {
         let Failing { domain, failure, valid_until, next_order } = self.lock().clone()?;
         let is_valid = valid_until.is_some_and(|end| end > now);

@@ -1,4 +1,4 @@
-//! Requests to the Twilio-compatible API: the latest ones, and counts of all since the start.
+//! Log of requests to the Twilio-compatible API: the latest ones, and counts since the start.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
@@ -9,18 +9,18 @@ use jiff::Timestamp;
 
 use trunkgate_system::limits::{API_FAILURES_SHOWN, API_IGNORED_NAMES, API_REQUESTS_SHOWN};
 
-/// A request that has been answered.
+/// Completed API request.
 #[derive(Debug, Clone)]
 pub struct ApiRequest {
-    /// Time of the answer.
+    /// Time of the response.
     pub at: Timestamp,
     /// HTTP method.
     pub method: String,
-    /// Path below the account, or of a lookup below its version, without the query; empty for one that was not let in.
+    /// Path below the account, or of a lookup below its version, without the query; empty if authentication failed.
     pub path: String,
-    /// The query of a GET, as far as it is shown.
+    /// Query of a GET, with secrets masked.
     pub query: String,
-    /// Kind of resource: the first part of that path, if the API has it.
+    /// Kind of resource: the first part of the path, if the API has it.
     pub resource: &'static str,
     /// HTTP status.
     pub status: u16,
@@ -32,30 +32,30 @@ pub struct ApiRequest {
     pub call: Option<String>,
     /// Time that the answer took.
     pub took: Duration,
-    /// Address of the client, in IPv6 of its /64.
+    /// Address of the client; for IPv6, its /64.
     pub source: Option<IpAddr>,
-    /// SID of the key that authenticated it; `None` for the account's token.
+    /// SID of the API key that authenticated the request; `None`: the account's token.
     pub key: Option<String>,
-    /// Names of its parameters that were ignored.
+    /// Names of ignored parameters.
     pub ignored: Vec<String>,
 }
 
-/// The latest requests, and how many there were by resource and status.
+/// Latest requests, and request counts by resource and status.
 #[derive(Debug, Default)]
 pub struct ApiLog(Mutex<Requests>);
 
-/// Content of the log.
+/// Contents of the log.
 #[derive(Debug, Clone, Default)]
 pub struct Requests {
-    /// The newest first.
+    /// Latest requests, newest first.
     pub latest: VecDeque<ApiRequest>,
-    /// Those that failed, the newest first: others push none of them out.
+    /// Latest failed requests, newest first; successful ones do not displace them.
     pub failed: VecDeque<ApiRequest>,
-    /// Those that were not let in, the newest first.
+    /// Latest requests that failed authentication, newest first.
     pub refused: VecDeque<ApiRequest>,
-    /// Counts since the start.
+    /// Request counts by resource and status since the start.
     pub counts: BTreeMap<(&'static str, u16), u64>,
-    /// Requests with an ignored parameter since the start, by its name; of further names none are counted.
+    /// Numbers of requests with an ignored parameter since the start, by parameter; limited in the number of names.
     ignored: BTreeMap<String, u64>,
 }
 
@@ -65,12 +65,12 @@ impl ApiLog {
         let mut requests = self.lock();
         *requests.counts.entry((request.resource, request.status)).or_default() += 1;
         if request.method.is_empty() {
-            // Anybody may make such: they push out none of the others.
+            // Anyone can make such requests, so they must not displace others.
             requests.refused.truncate(API_FAILURES_SHOWN - 1);
             requests.refused.push_front(request);
             return;
         }
-        // A value, as of an event, stands behind `=`. Of a refused request nothing was done, and so nothing was ignored.
+        // A value, such as an event name, follows `=`. A rejected request had no effect, so it ignored nothing.
         let names = request.ignored.iter().filter_map(|ignored| ignored.split('=').next());
         for name in names.filter(|_| request.status < 400) {
             if requests.ignored.len() < API_IGNORED_NAMES || requests.ignored.contains_key(name) {
@@ -90,7 +90,7 @@ impl ApiLog {
         self.lock().clone()
     }
 
-    /// Returns the parameters that were ignored, with the number of requests, the most frequent first.
+    /// Returns the ignored parameters with their numbers of requests, most frequent first.
     pub fn ignored(&self) -> Vec<(String, u64)> {
         let mut all: Vec<(String, u64)> = self.lock().ignored.clone().into_iter().collect();
         all.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
@@ -130,7 +130,7 @@ mod tests {
         let Requests { latest, failed, counts, .. } = log.requests();
         assert_eq!((failed.len(), failed[0].path.as_str()), (1, "0"));
         assert_eq!((latest.len(), latest[0].path.as_str()), (API_REQUESTS_SHOWN, "204"));
-        // Of the refused one nothing was ignored.
+        // The rejected request does not count.
         assert_eq!(log.ignored(), [("Bar".to_owned(), API_REQUESTS_SHOWN as u64 + 3), ("Foo".to_owned(), 1)]);
         for n in 0..2 * API_IGNORED_NAMES {
             log.add(ApiRequest { ignored: vec![n.to_string()], ..latest[0].clone() });

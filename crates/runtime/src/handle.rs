@@ -1,5 +1,5 @@
-//! What the rest of the process may ask of a running edge: questions to the signalling loop, answered in between two
-//! of its turns, and the facts that all threads share.
+//! Handle to a running edge: queries and changes of the gateway, executed by the signalling loop between its turns, and
+//! the state shared by all threads.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -50,13 +50,13 @@ use trunkgate_system::limits;
 use trunkgate_system::problem::{Harm, Problem};
 use trunkgate_system::watched::{News, Watched};
 
-/// A question for the loop: it reads, and answers by itself.
+/// Query executed by the signalling loop, which sends its own result.
 pub(crate) type Question = Box<dyn FnOnce(&Gateway, Instant) + Send>;
 
-/// A change of the gateway with the receiver of its answer.
+/// Change of the gateway with the receiver of its result.
 struct Pending<C: GatewayControl> {
     control: C,
-    /// `None`: the answer is not waited for.
+    /// Receiver of the result; `None` if the result is not needed.
     answer: Option<oneshot::Sender<C::Answer>>,
 }
 
@@ -71,25 +71,26 @@ impl<C: GatewayControl> Apply for Pending<C> {
     }
 }
 
-/// A change that waits for the loop: some [`GatewayControl`], never a closure, so that all that changes the gateway is data.
+/// Pending change for the signalling loop. Always a [`GatewayControl`], never a closure, so that every change of the
+/// gateway is data.
 pub struct PendingControl(Box<dyn Apply + Send>);
 
 impl PendingControl {
-    /// Makes the change, and sends its answer.
+    /// Makes the change and sends its result.
     pub(crate) fn apply(self, gateway: &mut Gateway, now: Instant) {
         self.0.apply(gateway, now);
     }
 }
 
-/// What the loop is told from inside the process.
+/// Command to the signalling loop from within the process.
 pub enum Order {
-    /// A question.
+    /// Run a query.
     Ask(Question),
-    /// A change.
+    /// Make a change.
     Change(PendingControl),
-    /// An input for the gateway.
+    /// Pass an input to the gateway.
     Input(Input),
-    /// Send what is queued and end.
+    /// Send the queued messages and end.
     Stop,
 }
 
@@ -98,7 +99,7 @@ impl Order {
         Order::Change(PendingControl(Box::new(Pending { control, answer })))
     }
 
-    /// Returns the order to add an event to the trace of a call.
+    /// Returns the command to add an event to the trace of a call.
     pub fn note(sid: &str, item: TraceItem) -> Order {
         Order::change(CallControl { sid: sid.to_owned(), action: CallAction::Note(item) }, None)
     }
@@ -116,14 +117,14 @@ impl std::fmt::Display for Gone {
 
 impl std::error::Error for Gone {}
 
-/// Whether the edge takes calls.
+/// Phase of the edge's life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// Sockets are bound, names are being looked up.
+    /// Sockets are bound, and names are being resolved.
     Starting,
-    /// It takes calls.
+    /// The edge accepts calls.
     Ready,
-    /// New calls get 503.
+    /// New calls are rejected with 503.
     Draining,
 }
 
@@ -138,52 +139,52 @@ impl Phase {
     }
 }
 
-/// Calls in memory, told after each turn of the loop.
+/// Numbers of calls in memory, updated after each turn of the loop.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Load {
-    /// Those that have not ended.
+    /// Calls in progress.
     pub(crate) live: usize,
-    /// Those, and ended ones that wait for a last answer.
+    /// Calls in progress, and ended ones that wait for a final response.
     pub(crate) held: usize,
-    /// Whether new calls are turned away that cannot be served in time.
+    /// True if new calls are rejected because of overload.
     pub overloaded: bool,
 }
 
 /// The configuration in force.
 #[derive(Debug)]
 pub struct Running {
-    /// As read last, with what requests have set of its numbers.
+    /// Latest configuration, with the API's overrides of its numbers.
     pub config: Config,
-    /// As read last.
+    /// Latest configuration as in the file.
     pub written: Config,
-    /// What requests have set of numbers; `None` while the API was never open.
+    /// API overrides of numbers; `None` while the API was never open.
     pub overrides: Option<NumberOverrides>,
-    /// As read at the start: what listeners, media and HTTP still run by.
+    /// Configuration at the start, still used by listeners, media and HTTP.
     pub boot: Config,
-    /// Keys of the file that was read last which wait for a restart.
+    /// Keys changed in the latest file that require a restart.
     pub restart_needed: Vec<String>,
-    /// Why the last reload was rejected, in a line; `None`: it was not.
+    /// Reason in one line why the last reload was rejected; `None`: accepted.
     pub last_rejected: Option<String>,
-    /// Warnings of the last reading.
+    /// Number of warnings of the last load.
     pub warnings: usize,
-    /// The first of them, in a line each.
+    /// First warnings, one line each.
     pub warned: Vec<String>,
-    /// When it was read.
+    /// Time of the last load.
     pub loaded_at: Timestamp,
-    /// What the peers' names were found to be.
+    /// Resolved addresses of peers' names.
     pub names: Found,
-    /// Trunks, agents and routes of the configuration with these names.
+    /// Routing table with trunks, agents and routes of the configuration, and with the resolved names.
     pub table: Arc<Table>,
-    /// The machine's addresses.
+    /// Network interfaces of the machine.
     pub interfaces: Interfaces,
-    /// The files of certificates as they were when they were read.
+    /// Certificate files as of the last time they were read.
     pub stamps: Vec<Stamp>,
-    /// What was wrong with them then: what they replace is in force.
+    /// Errors of certificate files; the previous contents stay in force.
     pub certificate_faults: Vec<String>,
 }
 
 impl Running {
-    /// Returns a configuration with what requests have set of its numbers, while it has the API open.
+    /// Returns a configuration with the API overrides of its numbers, if its API is open.
     pub(crate) fn in_force(&self, written: &Config) -> Config {
         match self.overrides.as_ref().filter(|_| written.api.auth_token.is_some()) {
             Some(overrides) => written.overridden(overrides),
@@ -191,7 +192,7 @@ impl Running {
         }
     }
 
-    /// Says of each number what requests have set of it.
+    /// Describes the API overrides of each number.
     pub fn told_overrides(&self) -> Vec<ToldOverride> {
         match self.overrides.as_ref().filter(|_| self.written.api.auth_token.is_some()) {
             Some(overrides) => self.written.told_overrides(overrides),
@@ -200,51 +201,51 @@ impl Running {
     }
 }
 
-/// Connections that had to give their place up, or got none; read by `/metrics`.
+/// Counters of closed and rejected HTTP connections, shown by `/metrics`.
 #[derive(Debug, Default)]
 pub struct HttpCounters {
-    /// Incomplete connections closed for a newer one.
+    /// Incomplete connections closed in favour of a newer one.
     pub evicted: Counter,
-    /// Connections closed at once: their address has all that it may have, or every place is serving.
+    /// Connections closed at once, because their address has reached its limit or every slot is serving a request.
     pub refused: Counter,
 }
 
-/// Facts that all threads share.
+/// State shared by all threads.
 #[derive(Debug)]
 pub struct Shared {
-    /// Start of the edge, for durations.
+    /// Monotonic start time, for durations.
     pub started: Instant,
-    /// Start of the edge, as a date.
+    /// Start time as a date.
     pub started_at: Timestamp,
     /// SIP listeners.
     pub listeners: Vec<Listener>,
-    /// Where no agent may be.
+    /// Sockets of the edge, to which agents must not be connected.
     pub own: watch::Sender<OwnSockets>,
     /// Phase of the process.
     pub phase: watch::Sender<Phase>,
     /// Configuration that is in force.
     pub running: Mutex<Running>,
-    /// Problems that `status` has found, and since when.
+    /// Problems found by `status`, with the times since when they exist.
     pub problems: Mutex<Watched>,
-    /// Reloads that took effect.
+    /// Successful reloads.
     pub reloads_ok: AtomicU64,
-    /// Reloads that were refused.
+    /// Rejected reloads.
     pub reloads_failed: AtomicU64,
-    /// Whether the last reload took effect.
+    /// True if the last reload succeeded.
     pub last_reload_ok: AtomicBool,
-    /// Whoever has it reloads.
+    /// Lock held during a reload.
     pub reloading: tokio::sync::Mutex<()>,
-    /// Places for reloads that wait for it.
+    /// Slots for reloads waiting for the lock.
     pub reloads_waiting: Arc<Semaphore>,
-    /// Those whose files are read, some of them given up.
+    /// Slots for reloads that are reading files, including abandoned ones.
     pub reloads_reading: Arc<Semaphore>,
     /// Counters of the SIP sockets.
     pub sockets: Arc<SocketCounters>,
-    /// What is counted of HTTP connections.
+    /// Counters of HTTP connections.
     pub http: Arc<HttpCounters>,
     /// Counters of the media workers.
     pub workers: Vec<Arc<WorkerCounters>>,
-    /// Of call records.
+    /// Figures of call records.
     pub cdr: Arc<Figures>,
     /// Counters of text messages.
     pub sms: Arc<SmsCounters>,
@@ -256,7 +257,7 @@ pub struct Shared {
     pub message_webhooks: MessageLog,
     /// Requests to the Twilio-compatible API.
     pub api: ApiLog,
-    /// Requests that the proxy has refused.
+    /// Requests rejected by the CONNECT proxy.
     pub proxy_refusals: ProxyRefusals,
     /// HTTP requests with wrong credentials.
     pub logins: HttpLogins,
@@ -264,25 +265,25 @@ pub struct Shared {
     pub callbacks: Arc<CallbackFigures>,
     /// Figures of recordings.
     pub recordings: Arc<RecordingFigures>,
-    /// Where messages and reports go, and what became of them.
+    /// Target of HEP packets.
     pub hep: watch::Sender<Option<hep::Target>>,
     /// Counters of HEP.
     pub hep_counters: Arc<hep::HepCounters>,
-    /// The same of traces.
+    /// Target of traces.
     pub otel: watch::Sender<Option<otel::Target>>,
     /// Counters of OpenTelemetry.
     pub otel_counters: Arc<otel::OtelCounters>,
-    /// Each worker's turns as last looked at, and when they had changed.
+    /// Turn count of each worker at the last check, and the time of its last change.
     pub pulse: Mutex<Vec<(u64, Instant)>>,
-    /// Changes, for whoever watches.
+    /// Live events.
     pub events: Events,
-    /// What plots are drawn from.
+    /// Samples for the console's charts.
     pub history: Mutex<History>,
-    /// Wakes the refresher of interfaces.
+    /// Wakes the task that refreshes the interfaces.
     pub refresh: Notify,
-    /// Wakes whoever keeps the names: others are wanted.
+    /// Wakes the name resolution after the configured names have changed.
     pub renamed: Notify,
-    /// Names of peers that a restart would not find.
+    /// Names of peers that would not resolve after a restart.
     pub stale_names: StaleNames,
     /// Agents that have just lost a call.
     pub lost_agents: LostAgents,
@@ -293,7 +294,7 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// Gives each problem of now its time, and has the log say which are new, last or are over.
+    /// Assigns each current problem its start time, and logs new, persistent and solved ones.
     pub fn note_problems(&self, problems: &mut [Problem]) {
         let time = (Instant::now(), clock::now());
         let news = self.problems.lock().unwrap_or_else(PoisonError::into_inner).note(time, problems);
@@ -305,35 +306,35 @@ impl Shared {
         }
     }
 
-    /// How many problems of each harm `status` has.
+    /// Returns the number of problems by harm.
     pub fn problem_counts(&self) -> [(Harm, usize); 10] {
         self.problems.lock().unwrap_or_else(PoisonError::into_inner).counts()
     }
 
-    /// The configuration in force, locked for a moment.
+    /// Runs a function on the configuration in force, under a short lock.
     pub fn running<T>(&self, look: impl FnOnce(&mut Running) -> T) -> T {
         look(&mut self.running.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-/// Speaks to a running edge; clones speak to the same.
+/// Handle to a running edge; clones refer to the same edge.
 #[derive(Clone)]
 pub struct Handle {
-    /// Orders to the signalling thread.
+    /// Commands to the signalling loop.
     pub orders: mpsc::Sender<Order>,
     /// Load of the edge.
     pub load: watch::Receiver<Load>,
     /// Routes and trunks in force.
     pub table: watch::Receiver<Arc<Table>>,
-    /// Orders to the reporting thread.
+    /// Commands to the record writer.
     pub reports: mpsc::Sender<ReportOrder>,
-    /// Orders to the task of text messages.
+    /// Commands to the text thread.
     pub sms: mpsc::Sender<SmsOrder>,
-    /// The store.
+    /// Store of the edge.
     pub store: Store,
-    /// The recordings.
+    /// Recordings of the edge.
     pub recordings: Recordings,
-    /// What all handles share.
+    /// State shared by all threads.
     pub shared: Arc<Shared>,
 }
 
@@ -344,10 +345,10 @@ impl std::fmt::Debug for Handle {
 }
 
 impl Handle {
-    /// Asks the loop and waits for its answer.
+    /// Runs a query on the signalling loop and waits for its result.
     ///
     /// # Errors
-    /// [`Gone`]
+    /// Returns [`Gone`] if the loop has ended.
     pub async fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce(&Gateway, Instant) -> T + Send + 'static,
@@ -360,50 +361,50 @@ impl Handle {
         wait.await.map_err(|_| Gone)
     }
 
-    /// Changes the gateway, and waits for the answer.
+    /// Changes the gateway and waits for the result.
     ///
     /// # Errors
-    /// [`Gone`]
+    /// Returns [`Gone`] if the loop has ended.
     pub async fn change<C: GatewayControl>(&self, control: C) -> Result<C::Answer, Gone> {
         let (answer, wait) = oneshot::channel();
         self.orders.send(Order::change(control, Some(answer))).await.map_err(|_| Gone)?;
         wait.await.map_err(|_| Gone)
     }
 
-    /// Changes a call, and waits for the result.
+    /// Changes a call and waits for the result.
     ///
     /// # Errors
-    /// [`Gone`]
+    /// Returns [`Gone`] if the loop has ended.
     pub async fn change_call(&self, sid: impl Into<String>, action: CallAction) -> Result<Result<(), Refused>, Gone> {
         self.change(CallControl { sid: sid.into(), action }).await
     }
 
-    /// Adds an event to the trace of a call; the result is not waited for.
+    /// Adds an event to the trace of a call without waiting for the result.
     pub(crate) async fn note(&self, sid: &str, item: TraceItem) {
         let _ = self.orders.send(Order::note(sid, item)).await;
     }
 
-    /// Gives the gateway an input.
+    /// Passes an input to the gateway.
     ///
     /// # Errors
-    /// [`Gone`]
+    /// Returns [`Gone`] if the loop has ended.
     pub async fn input(&self, input: Input) -> Result<(), Gone> {
         self.orders.send(Order::Input(input)).await.map_err(|_| Gone)
     }
 
-    /// Live and recent calls, newest first.
+    /// Returns live and recent calls, newest first.
     ///
     /// # Errors
-    /// [`Gone`]
+    /// Returns [`Gone`] if the loop has ended.
     pub async fn calls(&self) -> Result<Vec<CallView>, Gone> {
         self.ask(|gateway, now| gateway.calls(now)).await
     }
 
-    /// Shows live calls, then recent ones that memory has, newest first, until `see` breaks off; none that was removed. The loop gives
-    /// live ones in parts and recent ones without copies: it is not held up by what `see` does.
+    /// Passes live calls, then recent calls in memory, newest first, to `see` until it breaks; removed calls are
+    /// skipped. The loop returns live calls in portions and recent ones without copies, so `see` does not delay it.
     ///
     /// # Errors
-    /// [`Gone`]
+    /// Returns [`Gone`] if the loop has ended.
     pub async fn visit_calls(&self, mut see: impl FnMut(Arc<CallView>) -> ControlFlow<()> + Send) -> Result<(), Gone> {
         let (mut shown, mut before) = (HashSet::new(), None);
         loop {
@@ -421,7 +422,7 @@ impl Handle {
             }
         }
         let ended = self.ask(|gateway, _| gateway.ended_calls()).await?;
-        // One that has ended between two questions was shown as live.
+        // A call that ended between two queries was passed as live.
         let is_listed = |sid: &str| !shown.contains(sid) && !self.shared.calls.is_removed(sid);
         for call in ended.newest_first().filter(|call| is_listed(&call.sid)) {
             if see(Arc::clone(call)).is_break() {
@@ -431,10 +432,10 @@ impl Handle {
         Ok(())
     }
 
-    /// One call: live, recent or in the store.
+    /// Returns a call that is live, recent or in the store.
     ///
     /// # Errors
-    /// [`Gone`]
+    /// Returns [`Gone`] if the loop has ended.
     pub async fn call(&self, sid: &str) -> Result<Option<CallView>, Gone> {
         match self.known_call(sid).await? {
             Some(call) => Ok(Some(call)),
@@ -446,7 +447,7 @@ impl Handle {
     /// Returns a call that is live or recent.
     ///
     /// # Errors
-    /// [`Gone`]
+    /// Returns [`Gone`] if the loop has ended.
     pub async fn known_call(&self, sid: &str) -> Result<Option<CallView>, Gone> {
         if self.shared.calls.is_removed(sid) {
             return Ok(None);
@@ -455,10 +456,10 @@ impl Handle {
         self.ask(move |gateway, now| gateway.call(now, &wanted)).await
     }
 
-    /// Returns the call that has a leg with this SID: live, in the store or recent. No other call is copied to find it.
+    /// Returns the call with this leg SID: live, in the store or recent. No other call is copied during the search.
     ///
     /// # Errors
-    /// [`Gone`]
+    /// Returns [`Gone`] if the loop has ended.
     pub async fn call_of_leg(&self, sid: &str) -> Result<Option<Arc<CallView>>, Gone> {
         let wanted = sid.to_owned();
         if let Some(call) = self.ask(move |gateway, _| gateway.call_of_leg(&wanted)).await? {
@@ -467,70 +468,70 @@ impl Handle {
         if let Some(call) = self.shared.calls.find(sid).await {
             return Ok(Some(Arc::new(call)));
         }
-        // The store has none that ended just now.
+        // A call that has just ended is not in the store yet.
         let ended = self.ask(|gateway, _| gateway.ended_calls()).await?;
         let has = |call: &CallView| call.legs.iter().any(|leg| leg.sid == sid);
         let found = ended.newest_first().find(|call| has(call) && !self.shared.calls.is_removed(&call.sid));
         Ok(found.map(Arc::clone))
     }
 
-    /// A call's trace.
+    /// Returns the trace of a call.
     ///
     /// # Errors
-    /// [`Gone`]
+    /// Returns [`Gone`] if the loop has ended.
     pub async fn trace(&self, sid: &str) -> Result<Option<TraceView>, Gone> {
         let sid = sid.to_owned();
         self.ask(move |gateway, _| gateway.trace(&sid)).await
     }
 
-    /// The same with SIP messages as sent on the wire, secrets overwritten.
+    /// Returns the trace of a call with complete SIP messages, secrets masked.
     ///
     /// # Errors
-    /// [`Gone`]
+    /// Returns [`Gone`] if the loop has ended.
     pub async fn raw_trace(&self, sid: &str) -> Result<Option<TraceView>, Gone> {
         let sid = sid.to_owned();
         self.ask(move |gateway, _| gateway.raw_trace(&sid)).await
     }
 
-    /// A call with its messages, for a capture file.
+    /// Returns a call with its messages, for a capture file.
     ///
     /// # Errors
-    /// [`Gone`]
+    /// Returns [`Gone`] if the loop has ended.
     pub async fn capture(&self, sid: &str) -> Result<Option<Capture>, Gone> {
         let sid = sid.to_owned();
         self.ask(move |gateway, now| gateway.capture(now, &sid)).await
     }
 
-    /// What a call sounded like over time; `None` where nothing is known of it.
+    /// Returns the audio quality of a call over time; `None` if unknown.
     ///
     /// # Errors
-    /// [`Gone`]
+    /// Returns [`Gone`] if the loop has ended.
     pub async fn quality(&self, sid: &str) -> Result<Option<QualityView>, Gone> {
         let sid = sid.to_owned();
         self.ask(move |gateway, now| gateway.quality(now, &sid)).await
     }
 
-    /// What is kept of a call that is live or recent.
+    /// Returns which data of a live or recent call is available.
     ///
     /// # Errors
-    /// [`Gone`]
+    /// Returns [`Gone`] if the loop has ended.
     pub async fn kept(&self, sid: &str) -> Result<Option<KeptView>, Gone> {
         let sid = sid.to_owned();
         self.ask(move |gateway, now| trunkgate_call::gateway::kept(gateway, now, &sid)).await
     }
 
-    /// The gateway at a glance.
+    /// Returns a summary of the gateway.
     ///
     /// # Errors
-    /// [`Gone`]
+    /// Returns [`Gone`] if the loop has ended.
     pub async fn status(&self) -> Result<StatusView, Gone> {
         self.ask(Gateway::status).await
     }
 
-    /// The gateway's counters, and what else of it `/metrics` shows.
+    /// Returns the gateway's counters and other values for `/metrics`.
     ///
     /// # Errors
-    /// [`Gone`]
+    /// Returns [`Gone`] if the loop has ended.
     pub async fn counted(&self) -> Result<Counted, Gone> {
         let count = |gateway: &Gateway, now| Counted {
             metrics: gateway.metrics().clone(),
@@ -544,18 +545,18 @@ impl Handle {
         self.ask(count).await
     }
 
-    /// Ends one call.
+    /// Ends a call.
     ///
     /// # Errors
-    /// [`Gone`]
+    /// Returns [`Gone`] if the loop has ended.
     pub async fn hangup(&self, sid: &str) -> Result<(), Gone> {
         self.input(Input::Control(Control::Hangup { sid: sid.to_owned() })).await
     }
 
-    /// Refuses new calls, or takes them again.
+    /// Starts or stops rejecting new calls.
     ///
     /// # Errors
-    /// [`Gone`]
+    /// Returns [`Gone`] if the loop has ended.
     pub async fn drain(&self, on: bool) -> Result<(), Gone> {
         self.shared.phase.send_replace(if on { Phase::Draining } else { Phase::Ready });
         let text = if on { "new calls get 503" } else { "new calls are accepted" };
@@ -563,20 +564,20 @@ impl Handle {
         self.input(Input::Control(Control::Drain { on })).await
     }
 
-    /// Takes every registration of ours back; [`Self::nothing_held`] waits for the answers.
+    /// Removes all outbound registrations; [`Self::nothing_held`] waits for the responses.
     ///
     /// # Errors
-    /// [`Gone`]
+    /// Returns [`Gone`] if the loop has ended.
     pub async fn unregister(&self) -> Result<(), Gone> {
         self.input(Input::Control(Control::Unregister)).await?;
-        // One turn more, so that what is held is known.
+        // Wait for another turn, so that `held` is up to date.
         self.ask(|_, _| ()).await
     }
 
-    /// Ends every call.
+    /// Ends all calls.
     ///
     /// # Errors
-    /// [`Gone`]
+    /// Returns [`Gone`] if the loop has ended.
     pub async fn end_all(&self) -> Result<(), Gone> {
         self.input(Input::Control(Control::EndAll)).await
     }
@@ -584,16 +585,16 @@ impl Handle {
     /// Waits until no call is live.
     ///
     /// # Errors
-    /// [`Gone`]
+    /// Returns [`Gone`] if the loop has ended.
     pub async fn no_calls(&self) -> Result<(), Gone> {
         let mut load = self.load.clone();
         load.wait_for(|load| load.live == 0).await.map(|_| ()).map_err(|_| Gone)
     }
 
-    /// Waits until no call is live, and neither an ended one nor a registration waits for a last answer.
+    /// Waits until no call is live, and no ended call or registration waits for a final response.
     ///
     /// # Errors
-    /// [`Gone`]
+    /// Returns [`Gone`] if the loop has ended.
     pub async fn nothing_held(&self) -> Result<(), Gone> {
         let mut load = self.load.clone();
         load.wait_for(|load| load.live == 0 && load.held == 0).await.map(|_| ()).map_err(|_| Gone)
@@ -604,51 +605,51 @@ impl Handle {
         self.orders.closed().await;
     }
 
-    /// What plots are drawn from, up to now, locked for a moment; the signalling loop never asks for it.
+    /// Runs a function on the chart samples up to now, under a short lock that the signalling loop never takes.
     pub fn history<T>(&self, look: impl FnOnce(&mut History) -> T) -> T {
         let mut history = self.shared.history.lock().unwrap_or_else(PoisonError::into_inner);
         history.catch_up();
         look(&mut history)
     }
 
-    /// Calls that have not ended.
+    /// Returns the number of calls in progress.
     pub fn live_calls(&self) -> usize {
         self.load.borrow().live
     }
 
-    /// Whether the edge takes calls.
+    /// Returns the phase of the edge's life.
     pub fn phase(&self) -> Phase {
         *self.shared.phase.borrow()
     }
 
-    /// Trunks and routes in force.
+    /// Returns the routing table in force.
     pub fn table(&self) -> Arc<Table> {
         Arc::clone(&self.table.borrow())
     }
 
-    /// Where it listens, in the order of the configuration.
+    /// Returns the SIP listeners in the order of the configuration.
     pub fn listeners(&self) -> &[Listener] {
         &self.shared.listeners
     }
 
-    /// The file that a reload reads.
+    /// Returns the path of the configuration file.
     pub(crate) fn config_path(&self) -> PathBuf {
         self.shared.running(|running| running.config.path.clone())
     }
 
-    /// The workers' counters.
+    /// Returns the counters of the media workers.
     pub fn workers(&self) -> &[Arc<WorkerCounters>] {
         &self.shared.workers
     }
 
-    /// How often a reload was taken and refused, and whether the last one was taken.
+    /// Returns the numbers of successful and rejected reloads, and whether the last one succeeded.
     pub fn reloads(&self) -> (u64, u64, bool) {
         let shared = &self.shared;
         let (ok, failed) = (shared.reloads_ok.load(Ordering::Relaxed), shared.reloads_failed.load(Ordering::Relaxed));
         (ok, failed, shared.last_reload_ok.load(Ordering::Relaxed))
     }
 
-    /// How long the edge has been up.
+    /// Returns the time since the start.
     pub fn uptime(&self) -> Duration {
         self.shared.started.elapsed()
     }

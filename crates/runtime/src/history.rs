@@ -1,5 +1,5 @@
-//! What the console's plots are drawn from: a sample each ten seconds for an hour, one each five minutes for a day, and what
-//! went wrong in the last hour. Bounded whatever comes; gone with the process.
+//! Samples for the console's charts: one every ten seconds for an hour, one every five minutes for a day, and the
+//! failures of the last hour. Bounded in memory, and lost at the end of the process.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -15,66 +15,66 @@ use trunkgate_call::{Change, Happening, QueuesCounted, ReasonSlug};
 use trunkgate_delivery::sinks::events::{Event, as_text, is_usual};
 use trunkgate_system::limits;
 
-/// What the gateway counts and knows that `/metrics` shows.
+/// Values of the gateway shown by `/metrics`.
 #[derive(Debug)]
 pub struct Counted {
-    /// Calls that each trunk has answered or rejected, and those of them that it rejected.
+    /// Calls that each trunk answered or rejected, and the rejected ones.
     pub decisions: Vec<(Arc<str>, [u64; 2])>,
-    /// Errors of applications but for webhooks: application, code, how many.
+    /// Application errors other than those of webhooks: application, code, count.
     pub app_errors: Vec<(Arc<str>, u32, u64)>,
     /// Metrics of the signalling core.
     pub metrics: Metrics,
-    /// Agents as they are shown.
+    /// Agents in their displayed form.
     pub agents: Vec<AgentView>,
-    /// Media ports in all.
+    /// Total number of media ports.
     pub media_ports: usize,
-    /// Conferences that go on, and their parties.
+    /// Number of active conferences and of their parties.
     pub conferences: [usize; 2],
     /// Queues of calls.
     pub queues: QueuesCounted,
 }
 
-/// One interval.
+/// Sample of one interval.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Sample {
-    /// Its end, in whole milliseconds, as `since` has them.
+    /// End of the interval in whole milliseconds, as used by `since`.
     #[serde(serialize_with = "as_text")]
     pub(crate) at: Timestamp,
-    /// Calls that had not ended then; of several intervals the most.
+    /// Calls in progress at the end; the maximum of merged intervals.
     pub(crate) calls: u64,
-    /// Media ports in use then; of several the most.
+    /// Media ports in use at the end; the maximum of merged intervals.
     pub(crate) ports_in_use: u64,
-    /// The calls of each trunk that had any; of several intervals those of the one with the most calls.
+    /// Active calls by trunk; of merged intervals those of the one with the most calls.
     pub(crate) trunks: BTreeMap<String, u64>,
-    /// The callers of each agent that had any.
+    /// Callers by agent, without idle agents.
     pub(crate) agents: BTreeMap<String, u64>,
-    /// What happened in it.
+    /// Events in the interval.
     #[serde(flatten)]
     pub(crate) tally: Tally,
 }
 
-/// What happened in an interval.
+/// Counts of events in an interval.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub(crate) struct Tally {
-    /// Calls that came and were not refused at once.
+    /// Calls that arrived and were not rejected at once.
     pub(crate) begun: u64,
     /// Calls that were answered.
     pub(crate) answered: u64,
     /// Calls that ended.
     pub(crate) ended: u64,
-    /// Of those, the ones that failed or were refused.
+    /// Ended calls that failed or were rejected.
     pub(crate) failed: u64,
-    /// Calls that went on to another target.
+    /// Calls that failed over to another target.
     pub(crate) failed_over: u64,
-    /// Calls in which a side sent no media.
+    /// Calls with a party that sent no media.
     pub(crate) one_way: u64,
-    /// Calls that lost much of the audio of a side.
+    /// Calls with much audio lost in one direction.
     pub(crate) loss: u64,
-    /// Mean score of those that ended, where one is known.
+    /// Mean MOS of the ended calls with a known score.
     pub(crate) mos: Option<f64>,
-    /// The lowest of them.
+    /// Lowest MOS.
     pub(crate) mos_lowest: Option<f64>,
-    /// Of how many `mos` is the mean.
+    /// Number of calls included in `mos`.
     #[serde(skip)]
     scored: u64,
 }
@@ -105,29 +105,29 @@ impl Tally {
     }
 }
 
-/// The same fault of the same party.
+/// Failure of a party for a reason.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Fault {
     kind: &'static str,
     reason: &'static str,
-    /// The target that failed, or the trunk.
+    /// Target or trunk that failed.
     party: String,
-    /// The code with which it rejected the call.
+    /// SIP code with which it rejected the call.
     pub code: Option<u16>,
 }
 
-/// Something that went wrong, told by the reason.
+/// Occurrences of a failure.
 #[derive(Debug, Clone, Default)]
 struct Trouble {
-    /// (minute since 1970, how often), ascending.
+    /// Number of occurrences by minute since 1970, ascending.
     minutes: VecDeque<(i64, u64)>,
-    /// The latest calls that it counts, each once.
+    /// Latest affected calls, without duplicates.
     calls: VecDeque<String>,
     last: Option<Last>,
 }
 
 impl Trouble {
-    /// Whether a call has not met the fault before: a side that stops twice is one call.
+    /// Returns whether a call is affected for the first time; a party that stops sending twice counts once.
     fn is_new(&mut self, sid: &str) -> bool {
         if self.calls.iter().any(|known| known == sid) {
             return false;
@@ -150,35 +150,35 @@ impl Trouble {
     }
 }
 
-/// The last time.
+/// Last occurrence.
 #[derive(Debug, Clone, Serialize)]
 struct Last {
     #[serde(serialize_with = "as_text")]
     last_at: Timestamp,
     last_sid: Option<String>,
     trunk: Option<String>,
-    /// The trunk, agent or application that failed.
+    /// Trunk, agent or application that failed.
     target: Option<String>,
     text: Option<String>,
     #[serde(skip)]
     fix: Option<String>,
 }
 
-/// The same as shown.
+/// Failure in its displayed form.
 #[derive(Debug, Serialize)]
 pub struct TroubleView {
-    /// `failed` (the call did), `ended` (an answered one, before its time), or a flag of calls: `failed_over`, `one_way`,
-    /// `unsent`, `codec_mismatch`.
+    /// `failed` (the call failed), `ended` (an answered call ended prematurely), or a flag of calls: `failed_over`,
+    /// `one_way`, `unsent`, `codec_mismatch`.
     kind: &'static str,
     /// A slug of docs/reference/reasons.md; empty for the last three.
     reason: &'static str,
-    /// The SIP code with which the target rejected the calls.
+    /// SIP code with which the target rejected the calls.
     code: Option<u16>,
-    /// What it means.
+    /// Meaning of the reason.
     sentence: &'static str,
-    /// How often in the last hour.
+    /// Number of occurrences in the last hour.
     count: u64,
-    /// What would help.
+    /// Suggested fix.
     fix: Option<String>,
     #[serde(flatten)]
     last: Option<Last>,
@@ -189,28 +189,28 @@ pub struct TroubleView {
 pub struct History {
     fine: VecDeque<Sample>,
     coarse: VecDeque<Sample>,
-    /// Fine ones since the last coarse one.
+    /// Fine samples since the last coarse one, merged.
     open: Option<(u32, Sample)>,
     tally: Tally,
     troubles: BTreeMap<Fault, Trouble>,
-    /// Changes that have not been looked at.
+    /// Receiver of changes not processed yet.
     changes: Option<Receiver<Arc<Event>>>,
 }
 
 impl History {
-    /// Of changes that come by this way.
+    /// Creates an empty history fed by these changes.
     pub fn of(changes: Receiver<Arc<Event>>) -> History {
         History { changes: Some(changes), ..History::default() }
     }
 
-    /// Takes in what has changed since the last time. Nobody is woken for a change: several a call cost more than their work;
-    /// for a few hundred [`keep`] is.
+    /// Processes the changes since the last call. A wake-up per change would cost more than its processing; [`keep`]
+    /// wakes once for several hundred.
     pub(crate) fn catch_up(&mut self) {
         let Some(mut changes) = self.changes.take() else { return };
         loop {
             match changes.try_recv() {
                 Ok(event) => self.take(&event),
-                // A plot may miss some.
+                // A chart may miss some changes.
                 Err(TryRecvError::Lagged(_)) => {}
                 Err(TryRecvError::Empty) => break,
                 Err(TryRecvError::Closed) => return,
@@ -219,7 +219,7 @@ impl History {
         self.changes = Some(changes);
     }
 
-    /// Takes a change in.
+    /// Processes a change.
     fn take(&mut self, event: &Event) {
         let Event { at, change, .. } = event;
         match change.what {
@@ -232,7 +232,7 @@ impl History {
             Happening::MediaOneWay => {
                 self.tally.one_way += 1;
                 self.trouble(*at, "one_way", change);
-                // Each of two silent sides has the call in its row, as in its list of calls.
+                // If both parties are silent, each one's failure includes the call, as in its list of calls.
                 if change.also.is_some() {
                     self.trouble(*at, "one_way", &Change { trunk: change.also.clone(), ..change.clone() });
                 }
@@ -275,7 +275,7 @@ impl History {
         let party = change.target.as_ref().or(change.trunk.as_ref()).cloned().unwrap_or_default();
         let fault = Fault { kind, reason: change.reason.unwrap_or_default(), party, code: change.code };
         let minute = at.as_second().div_euclid(60);
-        // Names of URIs come from outside.
+        // Parties given by URI are unbounded external input.
         if self.troubles.len() >= limits::HISTORY_TROUBLES && !self.troubles.contains_key(&fault) {
             let oldest =
                 self.troubles.iter().min_by_key(|(_, trouble)| trouble.minutes.back().map(|(minute, _)| *minute));
@@ -316,7 +316,8 @@ impl History {
     fn push(&mut self, sample: Sample) {
         let (count, mut open) = self.open.take().unwrap_or_default();
         open.at = sample.at;
-        // The calls of trunks are those of one moment: the sum of the most that each had at its own may exceed all calls.
+        // The calls per trunk are those of one moment, because the sum of separate maxima could exceed the number of
+        // calls.
         if count == 0 || sample.calls > open.calls {
             open.trunks.clone_from(&sample.trunks);
         }
@@ -332,14 +333,14 @@ impl History {
         bounded(&mut self.fine, sample, limits::HISTORY_FINE_SAMPLES);
     }
 
-    /// The samples after `since`: each ten seconds, or each five minutes.
+    /// Returns the samples after `since`: coarse (five minutes) or fine (ten seconds).
     pub fn samples(&self, coarse: bool, since: Option<Timestamp>) -> Vec<Sample> {
         let samples = if coarse { &self.coarse } else { &self.fine };
         samples.iter().filter(|sample| since.is_none_or(|since| sample.at > since)).cloned().collect()
     }
 
-    /// What went wrong in the hour before `now`: lost calls first, then audio, then calls that another target took; of each the
-    /// most frequent first.
+    /// Returns the failures in the hour before `now`: lost calls first, then audio problems, then failovers; each group
+    /// by frequency.
     pub fn troubles(&self, now: Timestamp) -> Vec<TroubleView> {
         let from = now.as_second().div_euclid(60) - limits::HISTORY_TROUBLE_MINUTES as i64;
         let view = |(fault, trouble): (&Fault, &Trouble)| TroubleView {
@@ -357,7 +358,7 @@ impl History {
     }
 }
 
-/// Keeps the higher of two figures of each name.
+/// Keeps the maximum of two values for each name.
 fn most(kept: &mut BTreeMap<String, u64>, others: &BTreeMap<String, u64>) {
     for (name, calls) in others {
         let most = kept.entry(name.clone()).or_default();
@@ -372,7 +373,7 @@ fn bounded(samples: &mut VecDeque<Sample>, sample: Sample, most: usize) {
     samples.push_back(sample);
 }
 
-/// The order of what went wrong, by its harm.
+/// Returns the rank of a failure kind by harm, most harmful first.
 fn rank(kind: &str) -> u8 {
     match kind {
         "failed" => 0,
@@ -392,11 +393,11 @@ fn sentence(kind: &str, reason: &str) -> &'static str {
     }
 }
 
-/// What would help: that of the last time where it has its own.
+/// Returns the fix: that of the last occurrence, if it has its own, else that of the reason.
 fn fix(reason: &str, last: Option<&Last>) -> Option<String> {
     let own = last.and_then(|last| last.fix.clone());
     let fix = own.or_else(|| ReasonSlug::ALL.iter().find(|slug| slug.as_str() == reason)?.fix().map(str::to_owned))?;
-    // Advice of a reason names no agent.
+    // The fix of a reason contains no agent name.
     Some(match last.and_then(|last| last.target.as_ref()) {
         Some(target) => fix.replace("agent test NAME", &format!("agent test {target}")),
         None => fix,

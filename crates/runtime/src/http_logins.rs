@@ -1,4 +1,5 @@
-//! HTTP requests with a wrong token, by source. The right one from there does not hide them: a user may share its address.
+//! HTTP requests with a wrong token, by source. A correct token from the same source does not hide them, since several
+//! users may share an address.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -10,7 +11,7 @@ use trunkgate_call::last_hour::LastHour;
 
 use trunkgate_system::limits::{HTTP_LOGIN_FAILURES, HTTP_LOGIN_SOURCES};
 
-/// Part of the HTTP interface that asks for credentials.
+/// Part of the HTTP interface that requires credentials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Face {
@@ -30,7 +31,7 @@ impl Face {
     }
 }
 
-/// A source whose requests had wrong credentials.
+/// Source of requests with wrong credentials.
 #[derive(Debug, Serialize)]
 pub struct HttpLoginView {
     /// `http`: `[http] token`, of the HTTP API and the console; `api`: the Twilio-compatible API.
@@ -52,7 +53,7 @@ struct Login {
     at: Instant,
 }
 
-/// The sources with wrong credentials, of so many at most: the one whose last request is the oldest makes room.
+/// Sources of requests with wrong credentials, limited in number: the source with the oldest last request is evicted.
 #[derive(Debug, Default)]
 pub struct HttpLogins(Mutex<BTreeMap<(Face, IpAddr), Login>>);
 
@@ -70,14 +71,14 @@ impl HttpLogins {
         (login.in_row, login.at) = (login.in_row + 1, now);
     }
 
-    /// Notes that a source has shown the right credentials.
+    /// Records a request with correct credentials.
     pub fn passed(&self, face: Face, source: IpAddr) {
         if let Some(login) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&(face, source)) {
             login.in_row = 0;
         }
     }
 
-    /// Lists the sources with so many failures in the last hour that it is no slip: the newest first.
+    /// Returns the sources with too many failures in the last hour to be typing errors, newest first.
     pub fn views(&self, now: Instant) -> Vec<HttpLoginView> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let view = |(&(face, source), login): (&(Face, IpAddr), &Login)| {

@@ -1,4 +1,5 @@
-//! The running edge: SIP sockets, the signalling loop, media workers, names of peers, reload, and the handle by which others ask it.
+//! Running edge: SIP sockets, signalling loop, media workers, name resolution, reload, and the handle for the other
+//! parts of the process.
 
 #![allow(clippy::disallowed_methods, reason = "the shell has clocks, threads and sockets")]
 

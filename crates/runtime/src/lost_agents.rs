@@ -1,11 +1,11 @@
-//! Agents that have just lost a call, for the probes.
+//! Agents that have just lost a call, to be probed.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
-/// Agents that have just lost a call: each is probed at once.
+/// Agents that have just lost a call; each is probed at once.
 #[derive(Debug, Default)]
 pub struct LostAgents {
     names: Mutex<BTreeSet<String>>,
@@ -13,7 +13,7 @@ pub struct LostAgents {
 }
 
 impl LostAgents {
-    /// Adds an agent whose connection was lost.
+    /// Adds an agent with a lost connection.
     pub(crate) fn add(&self, name: &str) {
         let is_new = self.names.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
         if is_new {
@@ -26,7 +26,7 @@ impl LostAgents {
         self.wake.notified().await;
     }
 
-    /// Takes the names that were added.
+    /// Removes and returns the added names.
     pub(crate) fn drain(&self) -> BTreeSet<String> {
         std::mem::take(&mut self.names.lock().unwrap_or_else(PoisonError::into_inner))
     }

@@ -1,4 +1,4 @@
-//! Requests to the webhooks of text messages: the latest ones, and the problem of a number while its webhook fails.
+//! Log of requests to message webhooks, and problems of numbers with a failing webhook.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,43 +11,43 @@ use trunkgate_system::clock;
 use trunkgate_system::limits::MESSAGE_WEBHOOKS_SHOWN;
 use trunkgate_system::problem::{Harm, Problem};
 
-/// How long a failure is a problem without a further message, in seconds.
+/// Time in seconds for which a failure is a problem without a further message.
 const PROBLEM_SECONDS: i64 = 3_600;
 
-/// A request to the webhook of a message.
+/// Request to the webhook of a message.
 #[derive(Debug, Clone)]
 pub struct MessageRequest {
-    /// Time of the answer.
+    /// Time of the response.
     pub at: Timestamp,
     /// SID of the message.
     pub message: String,
     /// Number of the edge that it was sent to.
     pub number: String,
-    /// Twilio's error code and the cause; `None`: it succeeded.
+    /// Twilio's error code and the cause; `None`: success.
     pub failure: Option<(u32, String)>,
-    /// The request with its answer, without secrets.
+    /// Request and response, without secrets.
     pub webhook: Webhook,
 }
 
-/// Messages in a row for which no URL of a number gave a document.
+/// Consecutive messages of a number for which no URL returned a document.
 #[derive(Debug)]
 struct Failing {
     messages: u64,
-    /// First URL of the number at that time.
+    /// First webhook URL of the number at that time.
     url: String,
     at: Timestamp,
     code: u32,
     what: String,
 }
 
-/// The latest requests, and the numbers of which the webhook fails.
+/// Latest requests, and the numbers with a failing webhook.
 #[derive(Debug, Default)]
 pub struct MessageLog(Mutex<Entries>);
 
 #[derive(Debug, Default)]
 struct Entries {
     latest: VecDeque<MessageRequest>,
-    /// Bounded by the numbers of the configuration.
+    /// Failing numbers; limited by the numbers of the configuration.
     failing: BTreeMap<String, Failing>,
 }
 
@@ -59,7 +59,8 @@ impl MessageLog {
         latest.push_front(request);
     }
 
-    /// Notes whether a URL of a number gave a document for a message; `failure`: the error code and cause of the last one.
+    /// Records whether a URL of a number returned a document for a message; `failure` has the error code and cause of
+    /// the last one.
     pub(crate) fn note_message(&self, number: &str, url: &str, failure: Option<(u32, &str)>) {
         let failing = &mut self.lock().failing;
         let Some((code, what)) = failure else {
@@ -71,12 +72,12 @@ impl MessageLog {
         failing.insert(number.to_owned(), Failing { messages: before + 1, url, at, code, what });
     }
 
-    /// Returns the latest requests, the newest first.
+    /// Returns the latest requests, newest first.
     pub fn latest(&self) -> Vec<MessageRequest> {
         self.lock().latest.iter().cloned().collect()
     }
 
-    /// Returns a problem for each number whose webhook fails; another `first_url` of the number withdraws it.
+    /// Returns a problem for each number with a failing webhook, unless `first_url` of the number has changed.
     pub fn problems(&self, now: Timestamp, first_url: impl Fn(&str) -> Option<String>) -> Vec<Problem> {
         let entries = self.lock();
         let is_now = |(number, failing): &(&String, &Failing)| {

@@ -1,5 +1,5 @@
-//! What the peers' names, and those that single calls ask for, were found to be: kept as long as DNS says, looked up
-//! again when that is over, and kept longer where no answer comes.
+//! Name resolution for peers and for single calls: results are cached for their TTL, refreshed when it ends, and kept
+//! longer if no answer arrives.
 
 use std::collections::HashMap;
 use std::sync::mpsc::SyncSender;
@@ -19,45 +19,45 @@ use crate::stale_names::{Missed, StaleName};
 use trunkgate_system::dns::{Resolver, shown};
 use trunkgate_system::limits;
 
-/// A call's question.
+/// Name query of a call.
 pub type NameQuestion = (QueryId, Destination);
 
-/// What is known of one destination.
+/// Cached result for one destination.
 #[derive(Debug)]
 struct Entry {
     servers: Vec<Server>,
-    /// Whether a trunk's peer has it: looked up again by itself.
+    /// True for a peer of a trunk; its name is refreshed automatically.
     is_peer: bool,
     is_under_way: bool,
-    /// Failures in a row.
+    /// Number of consecutive failures.
     failures: u32,
-    /// What these found.
+    /// Missing records of the failed lookups.
     missed: Missed,
-    /// When it is to be looked up again.
+    /// Time of the next lookup.
     due: Instant,
-    /// Calls that wait for it.
+    /// Calls that wait for the result.
     waiting: Vec<QueryId>,
 }
 
-/// Keeps the names.
+/// Task that resolves names.
 pub struct Names {
     resolver: Resolver,
     handle: Handle,
     questions: mpsc::Receiver<NameQuestion>,
     entries: HashMap<Destination, Entry>,
     looking: JoinSet<(Destination, Located)>,
-    /// What each of these looks for, should one end without telling.
+    /// Destination of each lookup task, for a task that panics.
     tasks: HashMap<Id, Destination>,
-    /// Told once every name has been looked up.
+    /// Signalled when every name has been looked up once.
     settled: Option<SyncSender<()>>,
-    /// Whether a peer's servers have changed since the table was made, and since when.
+    /// Time of the first change of a peer's servers not yet in the routing table.
     changed: Option<Instant>,
-    /// Names of peers that the gateway knows as not found.
+    /// Unresolved names of peers, as known to the gateway.
     unresolved: HashMap<Destination, NameFault>,
 }
 
 impl Names {
-    /// Makes the task that looks names up; `settled` is notified once every name has been looked up.
+    /// Creates the task; `settled` is signalled when every name has been looked up once.
     pub fn new(
         resolver: Resolver,
         handle: Handle,
@@ -69,7 +69,7 @@ impl Names {
         Names { resolver, handle, questions, entries, looking, tasks, settled, changed: None, unresolved }
     }
 
-    /// Until the edge ends.
+    /// Resolves names until the edge ends.
     pub async fn keep(mut self) {
         self.take_peers(Instant::now());
         loop {
@@ -90,7 +90,7 @@ impl Names {
         }
     }
 
-    /// Takes the names of the configuration in force over.
+    /// Adopts the names of the configuration in force.
     fn take_peers(&mut self, now: Instant) {
         let wanted = self.handle.shared.running(|running| running.config.destinations());
         for (destination, entry) in &mut self.entries {
@@ -126,7 +126,7 @@ impl Names {
         self.tasks.insert(task.id(), wanted);
     }
 
-    /// A look-up has ended; one that panicked has found nothing.
+    /// Handles the end of a lookup; one that panicked has no result.
     async fn done(&mut self, done: Result<(Id, (Destination, Located)), JoinError>) {
         let (destination, located) = match done {
             Ok((id, found)) => {
@@ -142,7 +142,7 @@ impl Names {
         self.found(Instant::now(), destination, located).await;
     }
 
-    /// A call asks: answered from what is known, or once it is.
+    /// Handles a query of a call: answers from the cache, or after a lookup.
     async fn asked(&mut self, now: Instant, query: QueryId, destination: Destination) {
         self.forget(now);
         let full = self.looking.len() >= limits::LOOKUPS;
@@ -151,7 +151,7 @@ impl Names {
             return self.answer(query, Err(NameFault::Unanswered)).await;
         }
         let entry = self.entries.entry(destination.clone()).or_insert_with(|| Entry::new(now));
-        // One that has just failed is not asked for by every call anew.
+        // A name that has just failed is not looked up again for every call.
         if !entry.is_under_way && (entry.due > now || full) {
             let known = entry.known();
             return self.answer(query, known).await;
@@ -166,7 +166,7 @@ impl Names {
         let Some(entry) = self.entries.get_mut(&destination) else { return };
         entry.is_under_way = false;
         let host = &destination.host;
-        // What was known is better than what came of questions without answers.
+        // Cached servers are better than the result of unanswered queries.
         let is_complete = located.is_complete();
         let is_news = !located.servers.is_empty() && (is_complete || entry.servers.is_empty());
         if is_news && located.servers != entry.servers {
@@ -202,11 +202,11 @@ impl Names {
     }
 
     async fn answer(&self, query: QueryId, found: Result<Vec<Server>, NameFault>) {
-        // The edge ends: nobody waits.
+        // The edge is ending, and no call waits.
         let _ = self.handle.input(Input::Resolved { query, found }).await;
     }
 
-    /// Makes a new table of what has changed, once no peer is being looked up or others have waited long enough.
+    /// Publishes a new routing table when no peer is being looked up, or after a maximum delay.
     async fn publish(&mut self, now: Instant) -> Result<(), Gone> {
         let busy = self.entries.values().any(|entry| entry.is_peer && entry.is_under_way);
         if !busy && let Some(settled) = self.settled.take() {
@@ -234,7 +234,7 @@ impl Names {
         Ok(())
     }
 
-    /// Tells which names of peers a restart would not find.
+    /// Reports the names of peers that would not resolve after a restart.
     fn tell_stale(&self) {
         let peers = self.entries.iter().filter(|(_, entry)| entry.is_peer);
         let mut stale: Vec<StaleName> =
@@ -246,7 +246,7 @@ impl Names {
         self.handle.shared.stale_names.set(stale, unanswered);
     }
 
-    /// Lets go of names of calls that are past their time.
+    /// Removes expired names of calls.
     fn forget(&mut self, now: Instant) {
         self.entries.retain(|_, entry| entry.is_peer || entry.is_under_way || entry.due > now);
     }
@@ -265,7 +265,7 @@ impl Entry {
         Entry { servers, is_peer: false, is_under_way: false, failures: 0, missed, due: now, waiting }
     }
 
-    /// Returns its servers, or why it has none.
+    /// Returns the servers, or the reason why there are none.
     fn known(&self) -> Result<Vec<Server>, NameFault> {
         match self.servers.is_empty() {
             true => Err(self.missed.fault()),
@@ -273,8 +273,8 @@ impl Entry {
         }
     }
 
-    /// How long the name is not looked up after a failure. While a peer has no address at all its trunk takes no call, so
-    /// the pause must not grow with the length of an outage.
+    /// Returns the pause after a failure. A trunk without any address cannot take calls, so for peers the pause must
+    /// not grow with the length of an outage.
     fn pause(&self) -> Duration {
         let pause = pause(self.failures);
         let is_out = self.is_peer && self.servers.is_empty();
@@ -286,13 +286,13 @@ fn patience() -> Duration {
     Duration::from_millis(limits::NAMES_PATIENCE_MILLISECONDS)
 }
 
-/// How long an answer holds.
+/// Returns how long a result is cached.
 fn life(ttl_seconds: Option<u32>) -> Duration {
     let seconds = ttl_seconds.map_or(limits::NAME_UNSAID_SECONDS, u64::from);
     Duration::from_secs(seconds.clamp(limits::NAME_LEAST_SECONDS, limits::NAME_MOST_SECONDS))
 }
 
-/// How long nothing is asked after so many failures in a row.
+/// Returns the pause after this many consecutive failures.
 fn pause(failures: u32) -> Duration {
     let doubled = limits::NAME_LEAST_SECONDS.saturating_mul(1 << failures.saturating_sub(1).min(16));
     Duration::from_secs(doubled.min(limits::NAME_PAUSE_SECONDS))
@@ -314,8 +314,8 @@ mod tests {
         }
     }
 
-    /// An outage of an hour, in virtual time: a peer without an address is looked up every ten seconds all through it, one
-    /// that has an address and a name of a call less and less.
+    /// Outage of an hour in virtual time: a peer without an address is looked up every ten seconds throughout; a peer
+    /// with an address, and a name of a call, at growing intervals.
     #[test]
     fn a_peer_without_an_address_is_looked_up_soon_after_an_outage_of_any_length() {
         let transport = trunkgate_route::Transport::Udp;

@@ -1,4 +1,4 @@
-//! What requests have set of phone numbers: kept in the store, and in force for the next call.
+//! API overrides of phone numbers: persistent in the store, and in force for the next call.
 
 use std::io;
 use std::sync::Arc;
@@ -13,16 +13,16 @@ use trunkgate_config::{Config, NumberOverride, NumberOverrides, NumberParameter,
 pub use trunkgate_delivery::sinks::store::{Commit, Store};
 use trunkgate_system::clock;
 
-/// A parameter with its new value; `None` removes what is set.
+/// Parameter with its new value; `None` removes it.
 pub type NumberChange = (NumberParameter, Option<String>);
 
-/// Parameter of the row that has the time when a number, or the account, was first configured. Earlier versions skip it.
+/// Name of the row with the time when a number, or the account, was first configured. Earlier versions ignore it.
 const FIRST_SEEN: &str = "first_seen";
 
-/// Reads what is set of numbers, where the API is open. `None`: it is not, and nothing was read.
+/// Reads the overrides of numbers if the API is open; `None` otherwise.
 ///
 /// # Errors
-/// The store cannot be used.
+/// Returns the error of the store.
 pub fn at_start(store: &Store, config: &Config) -> io::Result<Option<NumberOverrides>> {
     let mut all = match (config.api.auth_token.is_some(), store.has_any()) {
         (false, _) => return Ok(None),
@@ -33,8 +33,9 @@ pub fn at_start(store: &Store, config: &Config) -> io::Result<Option<NumberOverr
     Ok(Some(all))
 }
 
-/// Notes when the account and each number of a configuration were first there, which are their dates of creation: neither a restart
-/// nor a change of the file moves them. Nothing waits for the store: where it fails, the notes hold until the process ends.
+/// Records when the account and each number of a configuration first appeared, which are their creation dates in the
+/// API; restarts and changes of the file do not alter them. Nothing waits for the store: if it fails, the dates last
+/// until the process ends.
 pub(super) fn note_first_seen(store: &Store, config: &Config, all: &mut NumberOverrides) {
     let now = clock::now();
     let sids = config.numbers.iter().map(PhoneNumber::sid).chain([config.api.account_sid.clone()]);
@@ -50,10 +51,10 @@ pub(super) fn note_first_seen(store: &Store, config: &Config, all: &mut NumberOv
     });
 }
 
-/// Reads what is set of numbers where no earlier configuration had the API open.
+/// Reads the overrides of numbers, unless an earlier configuration had the API open.
 ///
 /// # Errors
-/// The store cannot be used.
+/// Returns the error of the store.
 pub(super) async fn read(handle: &Handle) -> io::Result<()> {
     if handle.shared.running(|running| running.overrides.is_some()) {
         return Ok(());
@@ -66,10 +67,11 @@ pub(super) async fn read(handle: &Handle) -> io::Result<()> {
     Ok(())
 }
 
-/// Time between two readings of what the start could not read.
+/// Interval between attempts to read the overrides after a failure at the start.
 const READ_AGAIN: Duration = Duration::from_secs(5);
 
-/// Reads what is set of numbers where the start could not, once the store can be read, and has it in force for the next call.
+/// Reads the overrides of numbers after a failure at the start, as soon as the store is readable, and applies them to
+/// the next call.
 pub async fn read_late(handle: Handle) {
     let is_unread = || {
         let is_open = |running: &mut Running| running.written.api.auth_token.is_some() && running.overrides.is_none();
@@ -81,7 +83,7 @@ pub async fn read_late(handle: Handle) {
         if let Err(error) = read(&handle).await {
             tracing::debug!("what requests have set of numbers cannot be read: {error}");
             drop(turn);
-            // The store may be writable and its rows be damaged all the same.
+            // The store may be writable although its rows are damaged.
             tokio::time::sleep(READ_AGAIN).await;
             continue;
         }
@@ -96,17 +98,18 @@ pub async fn read_late(handle: Handle) {
     }
 }
 
-/// Puts what is set of numbers in force; returns the settings for signalling.
+/// Applies the overrides; returns the settings for signalling.
 fn take_effect(handle: &Handle, running: &mut Running) -> GatewaySettings {
     running.config = running.in_force(&running.written);
     running.table = Arc::new(running.config.table(&running.names));
     handle.settings(running)
 }
 
-/// Changes what is set of a number, by its SID, and has it in force for the next call. Goes on to its end when its caller has gone.
+/// Changes overrides of a number, given by its SID, and applies them to the next call. The change completes even if the
+/// caller is dropped.
 ///
 /// # Errors
-/// The store has not taken it: nothing has changed. Or the edge has ended.
+/// Returns the error of the store, with nothing changed, or [`Gone`] if the edge has ended.
 pub async fn set(handle: &Handle, sid: &str, changes: Vec<NumberChange>) -> Result<io::Result<()>, Gone> {
     let (handle, sid) = (handle.clone(), sid.to_owned());
     let change = async move {
@@ -121,13 +124,13 @@ pub async fn set(handle: &Handle, sid: &str, changes: Vec<NumberChange>) -> Resu
         handle.input(Input::Configure(Box::new(settings))).await?;
         let concerned = Concerned { apps: app.into_iter().collect(), ..Concerned::default() };
         handle.input(Input::Reconfigured(concerned)).await?;
-        // A client that has its answer may call by it at once.
+        // The client may rely on the change as soon as it has the response.
         handle.ask(|_, _| ()).await.map(Ok)
     };
     tokio::spawn(change).await.map_err(|_| Gone)?
 }
 
-/// Writes changes to the store, then to what is held.
+/// Writes changes to the store, then to memory.
 async fn keep(handle: &Handle, sid: &str, changes: &[NumberChange]) -> io::Result<()> {
     read(handle).await?;
     let now = clock::now();
@@ -177,7 +180,7 @@ fn read_all(store: &Connection) -> rusqlite::Result<NumberOverrides> {
             all.entry(sid).or_default().see(updated);
             continue;
         }
-        // One of a later version is none that this one can carry out.
+        // A parameter of a later version is unknown to this one.
         if let Some(parameter) = NumberParameter::named(&parameter) {
             let set: &mut NumberOverride = all.entry(sid).or_default();
             set.set(parameter, Some(row.get(2)?), updated);
@@ -220,7 +223,7 @@ mod tests {
         let first = file(one);
         let sid = first.numbers[0].sid();
         let seen = start(&first)[&sid].first_seen().unwrap();
-        // The store counts in milliseconds.
+        // The store has millisecond resolution.
         let kept = Timestamp::from_millisecond(seen.as_millisecond()).unwrap();
         let both = file(&format!("{two}{one}"));
         let all = start(&both);

@@ -1,4 +1,4 @@
-//! What is wrong with our own certificates: they end, or others do not take them.
+//! Problems of the edge's own certificates: expiry, and rejection by peers.
 
 use std::path::PathBuf;
 
@@ -9,27 +9,27 @@ use trunkgate_system::limits;
 use trunkgate_system::problem::{Harm, Problem, Urgency};
 use trunkgate_system::text::number;
 
-/// What a certificate of a listener is called in metrics and messages.
+/// Kind of a listener's certificate in metrics and messages.
 pub(crate) const LISTENER: &str = "listener";
 
-/// How soon a replaced file counts.
+/// Text about when a replaced file takes effect.
 const SOON: &str = "it is read again within seconds";
 
-/// A certificate of ours that has expired, or soon will.
+/// Certificate of the edge that has expired or is about to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Expiring {
-    /// Whose it is.
+    /// Owner of the certificate.
     pub(crate) owner: CertificateOwner,
-    /// Its file; `None`: the edge made it.
+    /// Path of the file; `None` for a self-made certificate.
     file: Option<PathBuf>,
-    /// Whether ACME writes that file.
+    /// True if ACME writes the file.
     is_issued: bool,
     expires: Timestamp,
     days: i64,
 }
 
 impl Expiring {
-    /// Returns a certificate that ends soon; `None`: there is time.
+    /// Returns a certificate that expires soon; `None` if it is valid for longer.
     pub(crate) fn of(owner: CertificateOwner, expires: Timestamp, now: Timestamp) -> Option<Expiring> {
         let days = expires.duration_since(now).as_hours().div_euclid(24);
         (days < limits::CERTIFICATE_WARNING_DAYS).then_some(Expiring {
@@ -41,12 +41,12 @@ impl Expiring {
         })
     }
 
-    /// The same with the file that it is in.
+    /// Sets the path of the file.
     pub(crate) fn in_file(self, file: Option<PathBuf>) -> Expiring {
         Expiring { file, ..self }
     }
 
-    /// The same with whether ACME writes that file.
+    /// Sets whether ACME writes the file.
     pub(crate) fn renewed_by_acme(self, is_issued: bool) -> Expiring {
         Expiring { is_issued, ..self }
     }
@@ -55,7 +55,7 @@ impl Expiring {
         self.days < 0
     }
 
-    /// Returns whose certificate ends when.
+    /// Returns the headline with owner and expiry date.
     pub(crate) fn headline(&self) -> String {
         let verb = if self.has_expired() { "expired" } else { "expires" };
         let at = self.expires.strftime("%Y-%m-%d %H:%M UTC");
@@ -63,7 +63,7 @@ impl Expiring {
         format!("certificate of {kind} {name} {verb} on {at}{}", in_file(self.file.as_ref()))
     }
 
-    /// Returns the problem; `rejected`: handshakes in which it was rejected.
+    /// Returns the problem; `rejected` describes handshakes in which the certificate was rejected.
     pub(crate) fn problem(&self, rejected: Option<TlsFaultsView>) -> Problem {
         let left = match self.days {
             ..0 => "remote parties that verify it refuse TLS".to_owned(),
@@ -88,12 +88,12 @@ impl Expiring {
     }
 }
 
-/// Returns the problem of a listener whose certificate is valid by its dates, and that others do not take.
+/// Returns the problem of a listener with a current certificate that peers reject.
 pub(crate) fn rejected_certificate(file: Option<PathBuf>, seen: &TlsFaultsView) -> Problem {
     let what =
         format!("TLS to listener {} fails: our certificate is rejected{}", seen.listener, in_file(file.as_ref()));
     let fix = seen.rejected.map_or("replace the certificate", |rejected| rejected.fix());
-    // Without a trunk's machine among them it may be a scanner.
+    // If no trunk's machine is among the peers, they may be scanners.
     let harm = if seen.is_known { Harm::Calls } else { Harm::Configuration };
     Problem::new(harm, what).shown_by(latest(seen)).fixed_by(format!("{fix}; {SOON}"))
 }

@@ -1,4 +1,5 @@
-//! Recordings that documents and requests name by their URL. They are read inside the edge, whose listeners are closed to applications.
+//! The edge's own recordings named by URL in documents and requests. They are read directly, because the edge's
+//! listeners are not accessible to applications.
 
 use std::time::Duration;
 
@@ -13,28 +14,28 @@ use trunkgate_system::limits::OWN_RECORDING_SECONDS;
 use trunkgate_system::reach::Reach;
 use trunkgate_system::twilio_hosts::is_below_domain;
 
-/// Pause between two looks at a recording that is being completed.
+/// Interval between checks of a recording that is being completed.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Finds the edge's own recordings by their URL.
+/// Lookup of the edge's own recordings by URL.
 #[derive(Debug, Clone)]
 pub struct OwnRecordings {
     recordings: Recordings,
     links: Option<RecordingLinks>,
-    /// Whether the edge stands for Twilio's hosts.
+    /// True if clients reach the edge under Twilio's host names.
     stands_for_twilio: bool,
 }
 
-/// A recording of the edge that a URL names.
+/// Recording of the edge named by a URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedRecording {
     pub(crate) sid: String,
-    /// Whether the host is the edge's own: at Twilio's there may be a recording of the real account.
+    /// True if the host is the edge's own; at Twilio's host the SID may belong to a recording of the real account.
     pub(crate) is_own_host: bool,
 }
 
 impl OwnRecordings {
-    /// Returns those by the configuration in force.
+    /// Creates the lookup for the configuration in force.
     pub fn of(handle: &Handle, running: &Running) -> OwnRecordings {
         OwnRecordings {
             recordings: handle.recordings.clone(),
@@ -43,21 +44,21 @@ impl OwnRecordings {
         }
     }
 
-    /// Returns the recording that a URL names; `None`: the URL is another's, or of another path.
+    /// Returns the recording named by a URL; `None` if host or path do not match.
     pub fn named_by(&self, url: &str, reach: &Reach) -> Option<NamedRecording> {
         named(&Url::parse(url).ok()?, self.links.as_ref()?, reach, self.stands_for_twilio)
     }
 
-    /// Returns whether a URL names a recording that is the edge's: one at Twilio's hosts may be the real account's.
+    /// Returns whether the recording named by a URL exists here; one at Twilio's host may belong to the real account.
     pub(crate) async fn has(&self, named: &NamedRecording) -> bool {
         let (recordings, sid) = (self.recordings.clone(), named.sid.clone());
         named.is_own_host || matches!(spawn_blocking(move || recordings.find(&sid)).await, Ok(Ok(Some(_))))
     }
 
-    /// Opens a recording; one that is being completed is waited for.
+    /// Opens a recording, after waiting for the completion of one that is being closed.
     ///
     /// # Errors
-    /// It cannot be opened.
+    /// Returns the reason why it cannot be opened.
     pub(crate) async fn open(&self, sid: &str) -> Result<Reader, NotOpened> {
         let until = Instant::now() + Duration::from_secs(OWN_RECORDING_SECONDS);
         loop {
@@ -71,10 +72,10 @@ impl OwnRecordings {
     }
 }
 
-/// Reads a recording as an audio file. Waits for the disk.
+/// Reads a recording as an audio file. Blocks on the disk.
 ///
 /// # Errors
-/// It cannot be read.
+/// Returns the reason why it cannot be read.
 pub(crate) fn read(mut reader: Reader) -> Result<Vec<u8>, String> {
     let bytes = reader.bytes();
     let file = reader.read_whole().map_err(|error| error.to_string())?;
@@ -88,13 +89,14 @@ fn named(url: &Url, links: &RecordingLinks, reach: &Reach, stands_for_twilio: bo
     let base = Url::parse(&links.base).ok()?;
     let is_base = url.host() == base.host() && url.port_or_known_default() == base.port_or_known_default();
     let is_twilio = url.domain().is_some_and(is_below_domain);
-    // Without a `public_url`, recordings of an edge that stands for Twilio's hosts have Twilio's URLs, as those of the real account have.
+    // Without a `public_url`, an edge that stands for Twilio gives its recordings Twilio's URLs, like those of the real
+    // account.
     let is_own_host = !is_twilio && (is_base || reach.is_closed(url));
     if !(is_own_host || stands_for_twilio && is_twilio) {
         return None;
     }
     let path = url.path();
-    // `public_url` may have a path of its own, which a reverse proxy takes away.
+    // `public_url` may have a path prefix that a reverse proxy removes.
     let below = path.strip_prefix(base.path()).or_else(|| path.strip_prefix(account_path(base.path())?))?;
     let name = below.strip_prefix('/')?;
     let sid =
@@ -102,7 +104,7 @@ fn named(url: &Url, links: &RecordingLinks, reach: &Reach, stands_for_twilio: bo
     Some(NamedRecording { sid: sid.to_owned(), is_own_host })
 }
 
-/// Returns the end of the base's path that begins with the version of the API.
+/// Returns the part of the base's path from the API version on.
 fn account_path(base: &str) -> Option<&str> {
     base.find("/2010-04-01/").and_then(|at| base.get(at..))
 }

@@ -1,5 +1,5 @@
-//! Sockets of the edge's own: no agent and no listener is there. Audio that is copied into one comes back and is copied
-//! again, without end.
+//! Sockets of the edge itself, to which no agent or listener may be connected: audio copied to one would return and be
+//! copied again without end.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -14,33 +14,34 @@ use trunkgate_system::interfaces;
 use trunkgate_system::public_name::PublicName;
 use trunkgate_system::reach::Reach;
 
-/// What the edge has bound, or may bind for any call.
+/// Addresses that the edge has bound, or may bind for a call.
 #[derive(Debug, Clone, Default)]
 pub struct OwnSockets {
-    /// Where SIP comes by UDP.
+    /// Addresses of UDP listeners.
     datagrams: Vec<SocketAddr>,
-    /// Where SIP comes by connections, and HTTP.
+    /// Addresses of TCP and TLS listeners, and of HTTP.
     connections: Vec<SocketAddr>,
-    /// Where HTTP is bound.
+    /// Address of the HTTP listener.
     http: Option<SocketAddr>,
-    /// Where the TLS listener of the Twilio-compatible API is bound.
+    /// Address of the API's TLS listener.
     api: Option<SocketAddr>,
-    /// Where media is bound, and to which ports.
+    /// Local addresses of media sockets.
     media: Vec<IpAddr>,
     ports: (u16, u16),
-    /// Addresses that others know this machine by: what goes there may come back.
+    /// Public addresses of this machine; traffic to them may return.
     public: Vec<IpAddr>,
-    /// Name of an application at another address; no configuration has one.
+    /// Public name of an application that is reached at another address; not configurable.
     public_name: Option<Arc<PublicName>>,
 }
 
 impl OwnSockets {
-    /// Of who runs no edge.
+    /// Returns an empty set, for programs without an edge.
     pub fn none() -> watch::Receiver<OwnSockets> {
         watch::channel(OwnSockets::default()).1
     }
 
-    /// Of an edge that has just bound its listeners, HTTP and, where there is one, the TLS listener of the API.
+    /// Returns the sockets of an edge that has just bound its listeners, HTTP and, if configured, the API's TLS
+    /// listener.
     pub fn new(listeners: &[Listener], http: SocketAddr, api: Option<SocketAddr>, config: &Config) -> OwnSockets {
         let of = |is_datagram: bool| {
             let fit = move |one: &&Listener| (one.transport == Transport::Udp) == is_datagram;
@@ -53,27 +54,27 @@ impl OwnSockets {
         own
     }
 
-    /// Leads a public name to an application at another address.
+    /// Maps a public name to an application at another address.
     pub fn standing_for(self, name: Option<PublicName>) -> OwnSockets {
         OwnSockets { public_name: name.map(Arc::new), ..self }
     }
 
-    /// Returns the public name that a host is, where that leads to another address.
+    /// Returns the mapping of a host that is a mapped public name.
     pub(crate) fn public_name_of(&self, host: &str) -> Option<Arc<PublicName>> {
         self.public_name.clone().filter(|name| name.is_of(host))
     }
 
-    /// Returns where the TLS listener of the API is bound.
+    /// Returns the address of the API's TLS listener.
     pub fn api(&self) -> Option<SocketAddr> {
         self.api
     }
 
-    /// Returns where HTTP is bound.
+    /// Returns the address of the HTTP listener.
     pub fn http(&self) -> Option<SocketAddr> {
         self.http
     }
 
-    /// Takes what a reload changed: media that began before stays where `boot` says.
+    /// Applies a reload; sockets of existing media sessions stay as in `boot`.
     pub fn follow(&mut self, boot: &Config, config: &Config) {
         let public = config.listen.iter().flat_map(|listen| &listen.public_address);
         self.media = boot.media.address.iter().chain(&config.media.address).copied().collect();
@@ -81,8 +82,8 @@ impl OwnSockets {
         self.public = config.edge.public_address.iter().chain(public).copied().collect();
     }
 
-    /// Whether RTP that is sent there comes to the edge itself, and what of it is there. A media port counts whether a
-    /// call has it or not: it may have it a moment later.
+    /// Returns a description of the edge's socket if RTP to this address would arrive at the edge itself. Unused media
+    /// ports count, because a call may bind one a moment later.
     pub fn takes_rtp(&self, to: SocketAddr) -> Option<&'static str> {
         let relays = (self.ports.0..=self.ports.1).contains(&to.port());
         if relays && self.is_bound(to.ip(), self.media.iter().copied()) {
@@ -91,27 +92,27 @@ impl OwnSockets {
         self.is_bound(to.ip(), at_port(&self.datagrams, to)).then_some("the edge's own listener for SIP")
     }
 
-    /// The same of a connection.
+    /// Returns a description of the edge's socket if a connection to this address would arrive at the edge itself.
     pub fn takes_connection(&self, to: SocketAddr) -> Option<&'static str> {
         let is_own = self.is_bound(to.ip(), at_port(&self.connections, to));
         is_own.then_some("the edge's own, for SIP or HTTP")
     }
 
-    /// Returns the rules for URLs of an application on a machine with these interfaces.
+    /// Returns the rules for an application's URLs on a machine with these interfaces.
     pub fn reach(&self, allow_private: bool, interfaces: &Interfaces) -> Reach {
         let here = interfaces.networks.iter().map(|(_, address)| *address);
         let own = here.chain(self.public.iter().copied()).collect();
-        // What goes to a public address of the edge may come back to a listener, wherever that is bound.
+        // Traffic to a public address of the edge may return to a listener.
         let ports = self.connections.iter().map(SocketAddr::port);
         let outside = ports.flat_map(|port| self.public.iter().map(move |ip| SocketAddr::new(*ip, port)));
         let closed = self.connections.iter().copied().chain(outside).collect();
         Reach { allow_private, own, closed, public_name: self.public_name.clone() }
     }
 
-    /// Whether one of the addresses that something is bound to is reached at `ip`.
+    /// Returns whether one of the bound addresses is reached at `ip`.
     fn is_bound(&self, ip: IpAddr, mut bound: impl Iterator<Item = IpAddr>) -> bool {
         let ip = match ip.to_canonical() {
-            // What is sent there is sent to loopback.
+            // Traffic to the unspecified address goes to loopback.
             ip if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
             ip => ip,
         };

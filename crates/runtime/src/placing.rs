@@ -1,5 +1,5 @@
-//! Calls that requests place: called party and calling number, as the configuration allows them. The API answers by this
-//! judgement, and `why` shows it in advance.
+//! Calls placed by requests: called party and caller ID as permitted by the configuration. The API applies this check,
+//! and `why` shows it in advance.
 
 use trunkgate_call::numbers::escaped;
 use trunkgate_call::{NotBegun, NotJoined, ReasonSlug, named_target, trunk_of_uri};
@@ -8,17 +8,17 @@ use trunkgate_twiml::{headers_of_request, written_number};
 
 use trunkgate_config::Config;
 
-/// Characters of a request that a fault repeats.
+/// Maximum number of characters of a request repeated in an error.
 const SHOWN_CHARS: usize = 160;
 
-/// A call that the configuration allows.
+/// Call permitted by the configuration.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Placing {
     /// Called number in E.164, or SIP address.
     pub to: String,
-    /// Targets by which the called party is reached, in order.
+    /// Targets for the called party, in order.
     pub targets: Vec<TargetSpec>,
-    /// Names and values of headers of the INVITE, behind the `?` of a SIP address.
+    /// Headers of the INVITE, from the part after `?` of a SIP address.
     pub headers: Vec<(String, String)>,
 }
 
@@ -27,25 +27,25 @@ impl Placing {
         Placing { to: to.into(), targets, headers: Vec::new() }
     }
 
-    /// Whether an agent may be the party.
+    /// Returns whether a target is an agent.
     pub fn has_agent(&self) -> bool {
         self.targets.iter().any(is_agent)
     }
 
-    /// Whether only agents may be the party.
+    /// Returns whether all targets are agents.
     pub fn has_agents_alone(&self) -> bool {
         self.targets.iter().all(is_agent)
     }
 }
 
-/// Reason why a call is not placed, with Twilio's code.
+/// Reason why a call is not placed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// Twilio's code.
+    /// Error code of Twilio.
     pub code: u32,
     /// HTTP status.
     pub status: u16,
-    /// What is wrong, and with which parameter.
+    /// Description of the problem, with the parameter.
     pub message: String,
 }
 
@@ -54,27 +54,28 @@ impl Fault {
         Fault { code, status: 400, message: message.into() }
     }
 
-    /// No called party (21201).
+    /// Returns the fault for a missing called party (21201).
     fn no_to() -> Fault {
         Fault::new(21_201, "To: a number or SIP address is required")
     }
 
-    /// No calling number (21213).
+    /// Returns the fault for a missing caller ID (21213).
     fn no_from() -> Fault {
         Fault::new(21_213, "From: a number is required")
     }
 
-    /// The called party cannot be called (21211).
+    /// Returns the fault for a called party that cannot be called (21211).
     fn bad_to(to: &str, what: &str) -> Fault {
         Fault::new(21_211, format!("To: \"{}\": {what}", shown(to)))
     }
 
-    /// The calling number is none of the edge's (21210).
+    /// Returns the fault for a caller ID that is not a number of the edge (21210).
     fn foreign_from(from: &str) -> Fault {
         Fault::new(21_210, format!("From: \"{}\" is not a number of the edge: add it as [[number]]", shown(from)))
     }
 
-    /// The conference does not take the party: Twilio's code for requests, where a document has another one.
+    /// Returns the fault for a party that the conference rejects, with the code for requests, which differs from that
+    /// for documents.
     fn not_joined(why: NotJoined) -> Fault {
         let code = match why.code().unwrap_or(20_001) {
             16_023 => 16_024,
@@ -84,7 +85,7 @@ impl Fault {
         Fault::new(code, format!("The participant cannot join: {}", why.words()))
     }
 
-    /// No trunk is configured for calls of the API (21215).
+    /// Returns the fault for API calls without a configured trunk (21215).
     fn nowhere() -> Fault {
         Fault::new(21_215, "Calls have no way out: `connect` of [api] lists no trunk")
     }
@@ -111,10 +112,10 @@ impl From<NotBegun> for Fault {
     }
 }
 
-/// Judges the calling number: one of the edge's own.
+/// Checks the caller ID, which must be a number of the edge.
 ///
 /// # Errors
-/// There is none, or the configuration does not have it.
+/// Returns the fault if it is missing or not a number of the edge.
 pub fn judge_from(config: &Config, from: Option<&str>) -> Result<String, Fault> {
     let from = from.ok_or_else(Fault::no_from)?;
     let number = config.edge.numbers.normalise(from, None).map_or_else(|_| from.to_owned(), |number| number.text);
@@ -124,10 +125,10 @@ pub fn judge_from(config: &Config, from: Option<&str>) -> Result<String, Fault> 
     }
 }
 
-/// Judges the called party, and finds the targets by which it is reached.
+/// Checks the called party and finds its targets.
 ///
 /// # Errors
-/// It is neither a number nor a SIP address of a trunk, or no trunk takes calls of the API.
+/// Returns the fault if it is neither a number nor a SIP address of a trunk, or no trunk carries API calls.
 pub fn judge_to(config: &Config, table: &Table, to: Option<&str>) -> Result<Placing, Fault> {
     let to = to.ok_or_else(Fault::no_to)?;
     let numbers = &config.edge.numbers;
@@ -159,8 +160,8 @@ pub fn judge_to(config: &Config, table: &Table, to: Option<&str>) -> Result<Plac
     Ok(Placing::without_headers(number.text, targets))
 }
 
-/// Returns the targets of `connect` for a number: all of them, but for an extension that the configuration does not name
-/// the phones and PBXs alone, also as failover: to a carrier such a number means a service of its own.
+/// Returns the targets of `connect` for a number. An extension that the configuration does not name only uses phones
+/// and PBXs, also for failover, because for a carrier such a number is one of its services.
 fn targets_for(config: &Config, table: &Table, number: &Number) -> Vec<TargetSpec> {
     let connect = &config.api.connect;
     if number.is_e164 || has_place(config, table, number) {
@@ -174,23 +175,23 @@ fn targets_for(config: &Config, table: &Table, number: &Number) -> Vec<TargetSpe
     connect.iter().filter(has_extensions).cloned().collect()
 }
 
-/// Returns whether the configuration has a place for a number without a country: an emergency number, a registered
-/// phone, or a number that a route names.
+/// Returns whether the configuration has a destination for a number without country code: an emergency number, a
+/// registered phone, or a number named by a route.
 fn has_place(config: &Config, table: &Table, number: &Number) -> bool {
     config.edge.numbers.is_emergency(number)
         || table.registrant(&number.text).is_some()
         || table.routes().iter().any(|route| route.to.iter().any(|pattern| pattern.matches(&number.text)))
 }
 
-/// Returns the identity of a client alone: behind the question mark are parameters, which a party does not get.
+/// Returns a client identity without its parameters after `?`, which a SIP party does not get.
 fn without_parameters(identity: &str) -> &str {
     identity.split('?').next().unwrap_or_default()
 }
 
-/// Returns a client's targets that a document can be run for.
+/// Returns those targets of a client for which a document can be run.
 ///
 /// # Errors
-/// All of them are agents.
+/// Returns the fault if all targets are agents.
 fn without_agents(to: &str, targets: &[TargetSpec]) -> Result<Placing, Fault> {
     let parties: Vec<TargetSpec> = targets.iter().filter(|target| !is_agent(target)).cloned().collect();
     if parties.is_empty() {
@@ -204,11 +205,11 @@ fn is_agent(target: &TargetSpec) -> bool {
     matches!(target, TargetSpec::Agent(_))
 }
 
-/// Judges a party of a conference that is an agent (`agent:NAME`), or a client with an agent among its targets; `None`: any
-/// other party.
+/// Checks a conference party that is an agent (`agent:NAME`), or a client with an agent among its targets; `None` for
+/// any other party.
 ///
 /// # Errors
-/// There is no such agent, or it only listens.
+/// Returns the fault if the agent does not exist, or only listens.
 pub fn judge_agent_party(table: &Table, to: &str) -> Result<Option<Placing>, Fault> {
     if let Some(name) = to.strip_prefix("agent:") {
         return judge_agent(table, name).map(Some);
@@ -218,10 +219,10 @@ pub fn judge_agent_party(table: &Table, to: &str) -> Result<Option<Placing>, Fau
     Ok(with_agent.map(|targets| Placing::without_headers(to, targets.to_vec())))
 }
 
-/// Judges an agent of the configuration that is to be a party of a conference.
+/// Checks a configured agent that is to join a conference.
 ///
 /// # Errors
-/// There is none of this name, or it only listens.
+/// Returns the fault if the agent does not exist, or only listens.
 fn judge_agent(table: &Table, name: &str) -> Result<Placing, Fault> {
     let to = format!("agent:{name}");
     match table.agent(name) {
@@ -231,7 +232,7 @@ fn judge_agent(table: &Table, name: &str) -> Result<Placing, Fault> {
     }
 }
 
-/// Reads a number as people write one; `None`: it is no number, or has a country code and is none of that country.
+/// Parses a handwritten phone number; `None` if it is not a number, or not valid in the country of its country code.
 pub fn parse_number(numbers: &Numbers, text: &str) -> Option<Number> {
     let written = written_number(text)?;
     let number = numbers.normalise(written.trim(), None).ok()?;

@@ -1,5 +1,5 @@
-//! Asks agents with `probe` whether they can be reached, as OPTIONS asks trunks: a signed handshake, and a close. An agent without `probe` is
-//! connected to when a call has lost its connection.
+//! Reachability probes for agents with `probe`, like OPTIONS for trunks: a signed handshake, followed by a close. An
+//! agent without `probe` is only connected to after a call has lost its connection.
 
 use std::collections::hash_map::Entry as Slot;
 use std::collections::{BTreeSet, HashMap};
@@ -21,24 +21,24 @@ use crate::own_sockets::OwnSockets;
 use crate::worker::{Done, Failed, NO_UPGRADE, Visit, accepts, connects};
 use trunkgate_system::limits::{AGENT_PROBE_AGAIN, AGENT_PROBE_WAIT};
 
-/// Shortest time between two probes of an agent whose connections are lost.
+/// Minimum interval between two probes of an agent with lost connections.
 const PROBE_LEAST: Duration = Duration::from_secs(1);
 
-/// What is known of one agent.
+/// Probe state of one agent.
 #[derive(Debug)]
 struct Entry {
     url: String,
-    /// When it is asked next.
+    /// Time of the next probe.
     due: Instant,
-    /// When it was asked last.
+    /// Time of the last probe.
     asked: Option<Instant>,
-    /// Whether its last answer was none.
+    /// True if the last probe failed.
     has_failed: bool,
-    /// Whether it has no interval: it is asked because a connection was lost.
+    /// True if the agent has no probe interval and is probed because of a lost connection.
     is_lost: bool,
 }
 
-/// Probes of all agents that have an interval.
+/// Prober of all agents.
 pub struct Probes {
     handle: Handle,
     table: watch::Receiver<Arc<Table>>,
@@ -48,13 +48,13 @@ pub struct Probes {
 }
 
 impl Probes {
-    /// Makes probes that have not run.
+    /// Creates a prober that has not run.
     pub fn new(handle: Handle) -> Probes {
         let (table, own) = (handle.table.clone(), handle.shared.own.subscribe());
         Probes { handle, table, own, entries: HashMap::new(), asked: JoinSet::new() }
     }
 
-    /// Asks until the edge ends.
+    /// Probes until the edge ends.
     pub async fn keep(mut self) {
         let shared = Arc::clone(&self.handle.shared);
         loop {
@@ -84,8 +84,8 @@ impl Probes {
         }
     }
 
-    /// Has agents whose connection was lost probed at once, so that a machine that is gone is `down` with its first lost call. One without an
-    /// interval is connected to, until it accepts a connection.
+    /// Schedules an immediate probe of agents with a lost connection, so that a failed machine is `down` with its first
+    /// lost call. An agent without an interval is connected to until it accepts a connection.
     fn hasten(&mut self, now: Instant, lost: &BTreeSet<String>, table: &Table) {
         for agent in lost.iter().filter_map(|name| table.agent(name)) {
             let entry = self.entries.entry(agent.name.clone()).or_insert_with(|| Entry::new(agent, now));
@@ -94,9 +94,10 @@ impl Probes {
         }
     }
 
-    /// Asks each agent whose time has come, and gives the time of the next.
+    /// Starts the due probes, and returns the time of the next one.
     fn ask_due(&mut self, now: Instant, table: &Table) -> Option<Instant> {
-        // Without an interval only those whose connection was lost: not one that had an interval, or was elsewhere.
+        // Without an interval only agents with a lost connection stay, unless their interval was removed or their URL
+        // changed.
         let stays = |entry: &Entry, agent: &Agent| !agent.probe.is_zero() || (entry.is_lost && entry.url == agent.url);
         self.entries.retain(|name, entry| table.agent(name).is_some_and(|agent| stays(entry, agent)));
         for agent in table.agents() {
@@ -109,7 +110,7 @@ impl Probes {
                 *entry = Entry::new(agent, now);
             }
             let interval = if agent.probe.is_zero() { AGENT_CONNECTS_AGAIN } else { agent.probe };
-            // An interval that a reload has shortened.
+            // A reload may have shortened the interval.
             entry.due = entry.due.min(now + interval);
             if entry.due <= now {
                 (entry.due, entry.asked) = (now + interval, Some(now));
@@ -120,7 +121,7 @@ impl Probes {
         self.entries.values().map(|entry| entry.due).min()
     }
 
-    /// Reports how an agent has answered; `false`: the edge has ended.
+    /// Reports the result of a probe; returns false if the edge has ended.
     async fn done(&mut self, probe: AgentProbe) -> bool {
         if probe.is_connection && probe.outcome.is_ok() {
             self.entries.remove(&probe.name);
@@ -129,7 +130,7 @@ impl Probes {
             let fails_anew = probe.outcome.is_err() && !entry.has_failed;
             entry.has_failed = probe.outcome.is_err();
             if fails_anew {
-                // One failure may be chance: a second one soon is not.
+                // A single failure may be chance; repeat the probe soon.
                 entry.due = entry.due.min(Instant::now() + AGENT_PROBE_AGAIN);
             }
         }
@@ -144,7 +145,8 @@ impl Entry {
     }
 }
 
-/// Opens an agent's socket as a call would, and closes it; one of an agent without an interval is only connected.
+/// Opens the WebSocket of an agent as for a call, and closes it; for an agent without an interval only the connection
+/// is opened.
 async fn ask(agent: Arc<Agent>, networks: Vec<IpNet>, own: watch::Receiver<OwnSockets>) -> AgentProbe {
     let (began, is_connection) = (Instant::now(), agent.probe.is_zero());
     let spec = socket_spec(&agent, &networks);
@@ -158,7 +160,7 @@ async fn ask(agent: Arc<Agent>, networks: Vec<IpNet>, own: watch::Receiver<OwnSo
     }
     let opened = match timeout(limit, Visit::open(&spec, &own)).await {
         Ok(opened) => opened,
-        // What accepts the connection is behind no firewall.
+        // A host that accepts the connection is not blocked by a firewall.
         Err(_) if accepts(&spec).await => Err((Loss::ConnectTimeout, NO_UPGRADE.to_owned())),
         Err(_) => Err((Loss::ConnectTimeout, String::new())),
     };
@@ -173,14 +175,14 @@ async fn ask(agent: Arc<Agent>, networks: Vec<IpNet>, own: watch::Receiver<OwnSo
     AgentProbe { name: agent.name.clone(), url: agent.url.clone(), began, is_connection, outcome }
 }
 
-/// Closes, and waits until the agent has closed too, so that it does not see a reset.
+/// Closes the WebSocket and waits for the agent's close, so that the agent does not see a reset.
 async fn leave(mut visit: Visit) -> Result<(), Failed> {
     let mut close = Some(Transmit::Close(NORMAL_CLOSE));
     loop {
         visit.write(|| close.take())?;
         while let Some(done) = visit.read()? {
             if matches!(done, Done::Closed(..)) {
-                // The library's answer to its close, if it was first.
+                // The library's reply to the agent's close, if that came first.
                 return visit.write(|| None);
             }
         }

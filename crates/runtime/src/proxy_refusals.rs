@@ -1,5 +1,5 @@
-//! Requests that the proxy of `[api] proxy` has refused, for listeners in this process, such as the sandbox of
-//! `trunkgate twilio`. Without a listener nothing is kept.
+//! Requests rejected by the proxy of `[api] proxy`, published to listeners in this process, such as the sandbox of
+//! `trunkgate twilio`. Nothing is stored.
 
 use std::time::Instant;
 
@@ -7,31 +7,31 @@ use tokio::sync::broadcast;
 
 use trunkgate_system::limits::PROXY_REFUSALS;
 
-/// A request that the proxy has refused.
+/// Request rejected by the proxy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProxyRefusal {
     /// Time of the request.
     pub at: Instant,
     /// HTTP method.
     pub method: String,
-    /// Host, and port where it is written; of a request in absolute form with the scheme before them.
+    /// Host with an optional port; for a request in absolute form preceded by the scheme.
     pub target: String,
-    /// Reason of the refusal.
+    /// Reason of the rejection.
     pub reason: RefusalReason,
 }
 
-/// Reason of a refusal.
+/// Reason of a rejection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RefusalReason {
     /// The host is not Twilio's API, and the proxy serves no other.
     OtherHost,
-    /// A request by http for another host: the proxy serves none.
+    /// Plain http request for another host; the proxy serves none.
     PlainHttp,
-    /// Any other, in the words of the answer.
+    /// Any other reason, in the words of the response.
     Answered(String),
 }
 
-/// Passes refusals on to listeners.
+/// Publisher of rejected requests.
 #[derive(Debug)]
 pub struct ProxyRefusals(broadcast::Sender<ProxyRefusal>);
 
@@ -42,13 +42,13 @@ impl Default for ProxyRefusals {
 }
 
 impl ProxyRefusals {
-    /// Passes a refusal on.
+    /// Publishes a rejected request.
     pub fn send(&self, refusal: ProxyRefusal) {
         // There may be no listener.
         let _ = self.0.send(refusal);
     }
 
-    /// Listens from now on.
+    /// Subscribes to further rejections.
     pub fn subscribe(&self) -> broadcast::Receiver<ProxyRefusal> {
         self.0.subscribe()
     }

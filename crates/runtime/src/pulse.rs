@@ -1,4 +1,4 @@
-//! Whether the loops turn: what `/healthz` says, and what the service manager's watchdog is fed by.
+//! Liveness of the signalling loop and the media workers, for `/healthz` and the watchdog of the service manager.
 
 use std::fmt;
 use std::sync::PoisonError;
@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use crate::handle::Handle;
 use trunkgate_system::limits;
 
-/// What does not turn.
+/// Component that makes no progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stuck {
     /// The signalling loop has ended.
     Gone,
-    /// The signalling loop has not answered in time.
+    /// The signalling loop did not respond in time.
     Signalling,
     /// This media worker has had no turn for too long.
     Worker(usize),
@@ -31,8 +31,7 @@ impl fmt::Display for Stuck {
 }
 
 impl Handle {
-    /// Asks the signalling loop, and looks whether every media worker turns; as long as
-    /// [`HEALTH_MILLISECONDS`](limits::HEALTH_MILLISECONDS) at most.
+    /// Checks the signalling loop and all media workers, within [`HEALTH_MILLISECONDS`](limits::HEALTH_MILLISECONDS).
     pub async fn pulse(&self) -> Result<(), Stuck> {
         let limit = Duration::from_millis(limits::HEALTH_MILLISECONDS);
         match tokio::time::timeout(limit, self.ask(|_, _| ())).await {
@@ -42,7 +41,7 @@ impl Handle {
         }
     }
 
-    /// The first media worker that has had no turn for longer than it may, as far as the looks at them tell.
+    /// Returns the first media worker without a turn for longer than allowed, judged by the previous checks.
     fn silent_worker(&self) -> Option<usize> {
         let (now, allowed) = (Instant::now(), Duration::from_millis(limits::WORKER_MILLISECONDS));
         let mut seen = self.shared.pulse.lock().unwrap_or_else(PoisonError::into_inner);

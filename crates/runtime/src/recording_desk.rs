@@ -1,26 +1,26 @@
-//! Where signalling hands recordings over, and what it learns of their writer.
+//! Interface between signalling and the recording writer.
 
 use trunkgate_call::{Input, Losses, RecordingBegun, RecordingDone};
 
 use trunkgate_delivery::sinks::recordings::{Begin, Recordings};
 
-/// The writer of recordings, as signalling sees it.
+/// Recording writer with the state known to the gateway.
 #[derive(Debug)]
 pub struct RecordingDesk {
     recordings: Recordings,
-    /// Whether the gateway knows that calls to be recorded are refused.
+    /// True if the gateway knows that calls to be recorded are rejected.
     refuses: bool,
-    /// Whether the gateway knows that recordings cannot be written.
+    /// True if the gateway knows that recordings cannot be written.
     fails: bool,
 }
 
 impl RecordingDesk {
-    /// Creates the desk of a writer that takes calls.
+    /// Creates the interface for a writer that accepts recordings.
     pub fn new(recordings: Recordings) -> RecordingDesk {
         RecordingDesk { recordings, refuses: false, fails: false }
     }
 
-    /// Has the file of a recording made; where it is not, the gateway's input about that is returned.
+    /// Starts the file of a recording; returns the gateway's input about a failure.
     pub(crate) fn begin(&self, begun: RecordingBegun) -> Option<Input> {
         let id = begun.id;
         let error = self.recordings.begin(Begin::from(begun)).err()?.to_string();
@@ -32,8 +32,8 @@ impl RecordingDesk {
         })))
     }
 
-    /// Returns the gateway's next input where recordings cannot be written from now on, or can be again, or calls to be recorded are
-    /// refused or accepted again.
+    /// Returns an input for the gateway if the writability of recordings, or the acceptance of calls to be recorded,
+    /// has changed.
     pub(crate) fn news(&mut self) -> Option<Input> {
         let fails = self.recordings.is_failing();
         if std::mem::replace(&mut self.fails, fails) != fails {

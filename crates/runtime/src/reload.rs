@@ -1,5 +1,5 @@
-//! A new configuration, new addresses of peers' names or of the machine: built beside what is in force and swapped at
-//! once. Calls keep what they began with.
+//! Application of a new configuration, or of new addresses of peers or of the machine: the new state is built
+//! separately and swapped in. Calls in progress keep their settings.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -34,7 +34,7 @@ use trunkgate_system::routing::RouteWatcher;
 use trunkgate_system::text::number;
 use trunkgate_system::{interfaces, log};
 
-/// What a reload did.
+/// Result of a successful reload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Reloaded {
     /// Trunks in the new configuration.
@@ -43,15 +43,15 @@ pub struct Reloaded {
     pub routes: usize,
     /// Warnings about it.
     pub warnings: usize,
-    /// The first of them, in a line each.
+    /// First warnings, one line each.
     #[serde(skip)]
     pub warned: Vec<String>,
     /// Differences to the previous configuration, one per key, without secrets and phone numbers.
     pub changed: Vec<String>,
-    /// How many there are.
+    /// Number of differences.
     #[serde(skip)]
     pub changes: usize,
-    /// Which trunks' calls it may have mended.
+    /// Trunks with calls that the change may have repaired.
     #[serde(skip)]
     pub concerned: Concerned,
     /// Keys that differ from the running edge and that only a restart applies; `[[listen]]` if a listener was added or
@@ -59,7 +59,7 @@ pub struct Reloaded {
     pub needs_restart: Vec<String>,
 }
 
-/// Keys that only a start reads; of a table that is written many times, whether it is there as well.
+/// Keys that are only read at the start; for an array of tables also the presence of each table.
 const ONLY_A_RESTART: [(&str, &[&str]); 8] = [
     ("edge", &["name", "data_directory", "data_required"]),
     ("listen", &["name", "transport", "address"]),
@@ -71,26 +71,26 @@ const ONLY_A_RESTART: [(&str, &[&str]); 8] = [
     ("log", &["format", "numbers"]),
 ];
 
-/// Why a reload changed nothing.
+/// Reason why a reload changed nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReloadError {
-    /// What is wrong with the file.
+    /// The file has errors.
     File {
         /// The file.
         path: PathBuf,
         /// Errors and warnings.
         diagnostics: Vec<Diagnostic>,
     },
-    /// So many wait for their turn that another would change nothing.
+    /// Too many reloads are waiting, and another one would change nothing.
     Busy,
-    /// A file could not be read, or the texts be said, in time.
+    /// A file could not be read, or the texts not be synthesized, in time.
     Late,
     /// The edge has ended.
     Gone,
 }
 
 impl ReloadError {
-    /// In a line, without an excerpt of the file.
+    /// Describes the error in one line, without an excerpt of the file.
     fn brief(&self) -> String {
         match self {
             ReloadError::File { path, diagnostics } => {
@@ -129,12 +129,12 @@ impl fmt::Display for ReloadError {
 }
 
 impl Handle {
-    /// Reads the file again. Trunks, routes, limits, public addresses, tokens and the log level are swapped at once;
-    /// a bad file changes nothing. One reload comes after the other, and goes on to its end when nobody waits for it any
-    /// more.
+    /// Reads the file again. Trunks, routes, limits, public addresses, tokens and the log level are swapped at once; an
+    /// invalid file changes nothing. Reloads run one after the other, and complete even if the caller is dropped.
     ///
     /// # Errors
-    /// What is wrong with the file, [`Busy`](ReloadError::Busy), [`Late`](ReloadError::Late) or [`Gone`](ReloadError::Gone).
+    /// Returns the errors of the file, [`Busy`](ReloadError::Busy), [`Late`](ReloadError::Late) or
+    /// [`Gone`](ReloadError::Gone).
     pub async fn reload(&self) -> Result<Reloaded, ReloadError> {
         let shared = Arc::clone(&self.shared);
         let place = Arc::clone(&shared.reloads_waiting).try_acquire_owned().map_err(|_| ReloadError::Busy)?;
@@ -152,7 +152,7 @@ impl Handle {
         let path = self.config_path();
         let file = path.clone();
         let (before, boot) = self.shared.running(|running| (running.config.clone(), running.boot.clone()));
-        // Audio is decoded and texts are said on a thread of their own, and large files take a while to compare.
+        // Decoding audio, synthesizing texts and comparing large files take a while, so a separate thread does that.
         let load = move || {
             config::load(&file).map(|(mut config, warnings)| {
                 speech::speak(&mut config);
@@ -193,8 +193,8 @@ impl Handle {
         outcome
     }
 
-    /// Sends call records where the file says, before anything else is changed; what has not changed may fail as it did, and is
-    /// tried again with the next record.
+    /// Applies the destinations of call records before anything else is changed. Unchanged destinations may continue to
+    /// fail and are retried with the next record.
     async fn take_records(&self, config: &Config) -> Result<io::Result<()>, Gone> {
         let (answer, changed) = oneshot::channel();
         let needs_store = Outlets::of(config).is_any() || config.recording.is_some();
@@ -231,7 +231,7 @@ impl Handle {
             running.loaded_at = clock::now();
             self.settings(running)
         });
-        // Before the table: a trunk's first connection finds its certificate.
+        // Before the table, so that the first connection of a trunk finds its certificate.
         self.read_certificates();
         self.input(Input::Configure(Box::new(settings))).await?;
         self.input(Input::Reconfigured(done.concerned.clone())).await?;
@@ -246,20 +246,20 @@ impl Handle {
         Ok(())
     }
 
-    /// Returns how recordings are named and reported by the file in force.
+    /// Returns the naming and notification of recordings in force.
     pub fn recording_links(&self, running: &Running) -> Option<RecordingLinks> {
-        // The account's SID waits for a restart.
+        // The account SID changes only with a restart.
         let account = &running.boot.api.account_sid;
         config::recording_links(&running.config, account, self.shared.own.borrow().http()?)
     }
 
-    /// Returns the settings by the file in force and the machine's present addresses.
+    /// Returns the gateway's settings for the configuration in force and the machine's current addresses.
     pub(super) fn settings(&self, running: &Running) -> GatewaySettings {
         let addressing = settings::addressing(&running.config, &self.shared.listeners, &running.interfaces);
         settings::settings(&running.config, Arc::clone(&running.table), addressing, self.recording_links(running))
     }
 
-    /// Makes a new table of what the peers' names were found to be, where that has changed.
+    /// Publishes a routing table with new addresses of peers, if they have changed.
     pub(crate) async fn put_names_in_force(&self, found: Found) -> Result<(), Gone> {
         let settings = self.shared.running(|running| {
             if found == running.names {
@@ -278,8 +278,8 @@ impl Handle {
         }
     }
 
-    /// Reads the files of certificates that have changed since they were read last. A bad one changes nothing but the
-    /// log; connections that are up stay as they are.
+    /// Reads the certificate files that have changed since the last read. An invalid file only causes a log entry;
+    /// existing connections are not affected.
     pub(crate) fn refresh_certificates(&self) {
         let changed = self.shared.running(|running| stamps(&running.config) != running.stamps);
         if changed && self.read_certificates() {
@@ -287,11 +287,11 @@ impl Handle {
         }
     }
 
-    /// Whether every file could be used.
+    /// Reads the certificate files; returns whether all were usable.
     fn read_certificates(&self) -> bool {
         let before = Arc::clone(&self.shared.tls.borrow());
         let (settings, faults) = self.shared.running(|running| {
-            // Stamped first: what changes while it is read is read again.
+            // Take the stamps first, so that a change during the read causes another one.
             running.stamps = stamps(&running.config);
             let (settings, faults) = Settings::read(&running.config, &before);
             running.certificate_faults.clone_from(&faults);
@@ -311,7 +311,7 @@ impl Handle {
         }
     }
 
-    /// Returns the certificates of ours that have expired or soon will.
+    /// Returns the edge's certificates that have expired or are about to.
     fn expiring(&self) -> Vec<Expiring> {
         let now = clock::now();
         let expiries = self.shared.tls.borrow().expiries();
@@ -322,15 +322,16 @@ impl Handle {
                 let is_issued =
                     one.owner.kind == LISTENER && one.owner.at == 0 && running.config.is_issued(&one.owner.name);
                 let one = one.in_file(file).renewed_by_acme(is_issued);
-                // Before its end, it is a problem only where its renewal fails, and has one of its own then.
+                // Until it expires, a certificate of ACME is only a problem if its renewal fails, which has its own
+                // problem.
                 (!is_issued || one.has_expired()).then_some(one)
             };
             ending.filter_map(with_file).collect()
         })
     }
 
-    /// Returns what is wrong with our certificates: files that cannot be used, their ends, and that others reject them. Calls
-    /// fail by one that has expired.
+    /// Returns the problems of the edge's certificates: unusable files, expiry, and rejection by peers. An expired
+    /// certificate makes calls fail.
     pub fn certificate_problems(&self) -> Vec<Problem> {
         let faults = self.shared.running(|running| running.certificate_faults.clone());
         let kept = |fault: String| {
@@ -343,7 +344,7 @@ impl Handle {
         let tls = Arc::clone(&self.shared.tls.borrow());
         let mut rejected = self.shared.sockets.tls_faults.ours(std::time::Instant::now(), |shown| tls.shows(shown));
         for one in self.expiring() {
-            // While it is valid it is rejected for something else.
+            // A valid certificate is rejected for another reason than its dates.
             let explains = |seen: &TlsFaultsView| {
                 one.has_expired() && one.owner.kind == LISTENER && seen.listener == one.owner.name
             };
@@ -359,10 +360,10 @@ impl Handle {
 
     async fn refresh_interfaces(&self) -> Result<(), Gone> {
         let table = self.shared.running(|running| Arc::clone(&running.table));
-        // The system is asked once for each route.
+        // The system is queried once per route.
         let read = tokio::task::spawn_blocking(move || settings::machine_addresses(&table));
         let Ok(found) = read.await else { return Ok(()) };
-        // Each machine has a loopback interface: where none was read, no descriptor was free, and nothing has changed.
+        // Every machine has a loopback interface, so an empty list means that no file descriptor was free.
         if found.networks.is_empty() {
             return Ok(());
         }
@@ -383,7 +384,7 @@ impl Handle {
     }
 }
 
-/// Tells whoever watches of another value.
+/// Sets a watched value, and notifies its watchers if it has changed.
 fn set<T: PartialEq>(watched: &watch::Sender<T>, new: T) {
     watched.send_if_modified(|value| {
         let changed = *value != new;
@@ -392,7 +393,7 @@ fn set<T: PartialEq>(watched: &watch::Sender<T>, new: T) {
     });
 }
 
-/// What the log is told of a reload.
+/// Logs the result of a reload.
 fn tell_log(outcome: &Result<Reloaded, ReloadError>) {
     match outcome {
         Ok(done) if done.needs_restart.is_empty() => tracing::info!("configuration reloaded: {}", done.brief()),
@@ -404,7 +405,7 @@ fn tell_log(outcome: &Result<Reloaded, ReloadError>) {
     }
 }
 
-/// What whoever watches is told of a reload.
+/// Returns the live event about a reload.
 fn told(outcome: &Result<Reloaded, ReloadError>) -> Change {
     match outcome {
         Ok(done) => {
@@ -417,8 +418,8 @@ fn told(outcome: &Result<Reloaded, ReloadError>) -> Change {
     }
 }
 
-/// What a thread of its own makes, if it does so in time. One that does not goes on, and its place is not free before it is
-/// done: so many may be stuck, and no more.
+/// Runs work on a separate thread with a time limit. Work that exceeds the limit continues and keeps its slot, so that
+/// the number of stuck threads is limited.
 async fn in_time<T: Send + 'static>(
     limit: Duration,
     places: &Arc<Semaphore>,
@@ -436,7 +437,7 @@ async fn in_time<T: Send + 'static>(
     }
 }
 
-/// Keeps interfaces and certificates as they are in the world.
+/// Keeps the interfaces and certificates up to date.
 pub async fn keep_fresh(handle: Handle) {
     let every = Duration::from_secs(limits::INTERFACES_REFRESH_SECONDS);
     let mut addresses = interval_at(Instant::now() + every, every);
@@ -451,7 +452,7 @@ pub async fn keep_fresh(handle: Handle) {
     loop {
         let done = tokio::select! {
             () = changed(routes.as_ref()) => {
-                // Changes come many at once.
+                // Changes usually come in bursts.
                 tokio::time::sleep(Duration::from_millis(limits::ROUTES_PATIENCE_MILLISECONDS)).await;
                 handle.refresh_interfaces().await
             }
@@ -472,7 +473,7 @@ pub async fn keep_fresh(handle: Handle) {
     }
 }
 
-/// Keys that differ and are not swapped.
+/// Returns the changed keys that require a restart.
 fn needs_restart(boot: &Config, new: &Config) -> Vec<String> {
     let is_kept = |one: &Difference| {
         let keys = ONLY_A_RESTART.iter().find(|(table, _)| *table == one.table).map(|(_, keys)| *keys);
@@ -487,7 +488,7 @@ fn needs_restart(boot: &Config, new: &Config) -> Vec<String> {
     kept.into_iter().collect()
 }
 
-/// The first of them as sentences, and how many there are besides.
+/// Returns the first differences as sentences, and the number of further ones.
 fn told_changes(differences: &[Difference]) -> Vec<String> {
     let most = limits::CHANGES_TOLD;
     let mut told: Vec<String> = differences.iter().take(most).map(ToString::to_string).collect();
@@ -497,7 +498,7 @@ fn told_changes(differences: &[Difference]) -> Vec<String> {
     told
 }
 
-/// Keys of a trunk that decide on the audio of its calls.
+/// Keys of a trunk that affect the audio of its calls.
 const MEDIA_KEYS: [&str; 15] = [
     "accept_from",
     "codecs",
@@ -515,7 +516,7 @@ const MEDIA_KEYS: [&str; 15] = [
     "srtp_suites",
     "unproven_early_media",
 ];
-/// Keys of a trunk for which it rejects no call.
+/// Keys of a trunk that never cause it to reject a call.
 const NOT_REJECTED_FOR: [&str; 11] = [
     "accept_from",
     "accept_register",
@@ -530,7 +531,7 @@ const NOT_REJECTED_FOR: [&str; 11] = [
     "unproven_early_media",
 ];
 
-/// Which trunks' calls a change of keys may have mended.
+/// Returns the trunks with calls that a change of keys may have repaired.
 fn concerned((old, new): (&Config, &Config), differences: &[Difference]) -> Concerned {
     let mut concerned = Concerned::default();
     for one in differences {
@@ -558,7 +559,7 @@ fn concerned((old, new): (&Config, &Config), differences: &[Difference]) -> Conc
     concerned
 }
 
-/// Trunks that a route leads to.
+/// Returns the trunks that a route uses.
 fn led_to<'a>(config: &'a Config, route: &'a str) -> impl Iterator<Item = Arc<str>> + 'a {
     let targets = config.routes.iter().filter(move |one| *one.name == *route).flat_map(|one| &one.connect);
     targets.flat_map(TargetSpec::singles).filter_map(|target| match target {
@@ -575,7 +576,7 @@ fn led_to<'a>(config: &'a Config, route: &'a str) -> impl Iterator<Item = Arc<st
 }
 
 impl Reloaded {
-    /// What has changed, for a line.
+    /// Describes the changes in one line.
     fn brief(&self) -> String {
         match self.changed.as_slice() {
             [] => "nothing changed".to_owned(),

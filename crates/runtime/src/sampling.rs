@@ -1,4 +1,5 @@
-//! Feeds the history: a sample of the edge's counts at each interval, and changes before too many of them wait.
+//! Feeds the history: takes a sample of the edge's counters at each interval, and processes changes before too many are
+//! pending.
 
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use crate::handle::Handle;
 use trunkgate_system::clock;
 use trunkgate_system::limits;
 
-/// Takes changes in before too many wait, and ends intervals, until the edge ends.
+/// Processes changes and ends intervals until the edge ends.
 pub async fn keep(handle: Handle) {
     let mut ticks = interval(Duration::from_secs(limits::HISTORY_FINE_SECONDS));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

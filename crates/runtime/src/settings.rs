@@ -1,4 +1,5 @@
-//! What the call core is told of the configuration, the machine and the peers' names; built anew by each reload.
+//! Settings of the call core, derived from the configuration, the machine and the peers' addresses; rebuilt by each
+//! reload.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -13,18 +14,18 @@ use trunkgate_sip::{ListenerId, Transport};
 use trunkgate_config::{self as config, Config};
 use trunkgate_system::interfaces;
 
-/// One bound SIP listener.
+/// Bound SIP listener.
 #[derive(Debug, Clone)]
 pub struct Listener {
-    /// Its name.
+    /// Name of the listener.
     pub name: String,
-    /// Its transport.
+    /// Transport of the listener.
     pub transport: Transport,
-    /// Where it is bound: the port is the real one.
+    /// Local address with the actual port.
     pub address: SocketAddr,
 }
 
-/// Destinations and the servers that they were found to have. One that cannot be found keeps what it had.
+/// Resolved servers by destination. A destination that cannot be resolved keeps its previous servers.
 pub type Found = HashMap<Destination, Vec<Server>>;
 
 /// Returns the settings that a reload may change.
@@ -49,8 +50,8 @@ pub fn settings(
     }
 }
 
-/// All that decides which of our addresses a far end is shown. Listeners keep their boot-time sockets; their public
-/// addresses follow the configuration.
+/// Returns the data that determines which of our addresses a remote party is shown. Listeners keep the sockets bound at
+/// the start; their public addresses follow the configuration.
 pub fn addressing(config: &Config, listeners: &[Listener], interfaces: &Interfaces) -> Addressing {
     let specs = listeners.iter().zip(0u16..).map(|(listener, id)| {
         let written = config.listen.iter().find(|listen| listen.name == listener.name);
@@ -71,17 +72,17 @@ pub fn addressing(config: &Config, listeners: &[Listener], interfaces: &Interfac
     }
 }
 
-/// Reads the machine's addresses and its routes, with those towards each peer of the trunks.
+/// Reads the machine's addresses and routes, including the route to each peer.
 pub fn machine_addresses(table: &Table) -> Interfaces {
     let peers = table.trunks().iter().flat_map(|trunk| &trunk.peers).flat_map(Peer::addresses);
     interfaces::read_routes(peers)
 }
 
-/// What changes of a file when it is written or replaced; `None` for one that cannot be looked at.
+/// Metadata of a file that changes when the file is written or replaced; `None` if it cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stamp(Option<(u64, u64, u64, i64, i64)>);
 
-/// The stamps of every file of certificates.
+/// Returns the stamps of all certificate files.
 pub fn stamps(config: &Config) -> Vec<Stamp> {
     let stamp = |path: &Path| {
         let about = std::fs::metadata(path).ok()?;

@@ -1,5 +1,5 @@
-//! The signalling loop: waits for anything, reads all that has come, gives the gateway one input at a time in the order
-//! that matters to calls, and carries out what it says. It never waits for anybody else.
+//! Signalling loop: waits for events, reads all available messages, passes inputs to the gateway one at a time in order
+//! of priority, and executes the outputs. The loop never blocks.
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
@@ -34,12 +34,12 @@ use trunkgate_system::clock::Clock;
 use trunkgate_system::limits;
 use trunkgate_system::log;
 
-/// Twilio's code of a document that could not be fetched.
+/// Twilio's code for a document that could not be fetched.
 const APP_UNSERVED: u16 = 11_200;
 
-/// All that the loop owns.
+/// State of the signalling loop.
 pub struct Signalling {
-    /// The call core.
+    /// Call core.
     pub gateway: Gateway,
     /// SIP sockets.
     pub transports: Transports,
@@ -47,57 +47,57 @@ pub struct Signalling {
     pub workers: Workers,
     /// Events of the media workers.
     pub media: UnboundedReceiver<(MediaId, Event)>,
-    /// Orders from other threads.
+    /// Commands from other threads.
     pub orders: Receiver<Order>,
-    /// To whoever keeps the names.
+    /// Queries to the name resolution.
     pub names: Sender<NameQuestion>,
-    /// To the threads that ask applications and send callbacks.
+    /// Channels to the threads that query applications and send callbacks.
     pub apps: apps::Desk,
-    /// Orders to the reporting thread.
+    /// Commands to the record writer.
     pub reports: Sender<ReportOrder>,
-    /// The way to whoever sends texts, and messages that wait for one to be kept.
+    /// Handle to the text thread, with messages that wait for a stored text.
     pub texts: Desk,
-    /// The way to whoever sends to the capture server.
+    /// Handle to the HEP sender.
     pub hep: hep::Desk,
-    /// The same to the collector of traces.
+    /// Handle to the trace sender.
     pub otel: otel::Desk,
-    /// Read by whoever accepts connections.
+    /// Routing table for the tasks that accept connections.
     pub table: watch::Sender<Arc<Table>>,
-    /// For those who wait for the last call.
+    /// Load, for tasks that wait for the last call.
     pub load: watch::Sender<Load>,
-    /// What all threads share.
+    /// State shared by all threads.
     pub shared: Arc<Shared>,
-    /// Sends that failed while outputs were carried out: inputs of the same turn.
+    /// Failed sends during the execution of outputs: inputs of the same turn.
     pub failed: VecDeque<(Flow, Option<Unsent>)>,
-    /// Questions about names that found no room: answered with nothing in the same turn.
+    /// Name queries that exceeded the queue: answered as unresolved in the same turn.
     pub unasked: VecDeque<Input>,
-    /// Messages that leave at the end of the turn.
+    /// Messages to be sent at the end of the turn.
     pub leaving: VecDeque<Transmit>,
-    /// The mixers of conferences.
+    /// Handle to the conference mixing thread.
     pub conferences: conferences::Desk,
-    /// The writer of recordings.
+    /// Interface to the recording writer.
     pub recordings: RecordingDesk,
-    /// What was read and waits for its turn.
+    /// Received messages waiting for their turn.
     pub intake: Intake<Arrival>,
-    /// By what clock the gateway dates.
+    /// Clock for the gateway's dates.
     pub clock: Clock,
 }
 
-/// What ended a wait.
+/// Event that ended a wait.
 enum Wake {
     Arrival(Option<Arrival>),
     Media(MediaId, Event),
     Conference(NodeEvent),
     Order(Option<Order>),
     Deadline,
-    /// A text is kept.
+    /// A text was stored.
     TextKept,
-    /// Messages wait already.
+    /// Messages are already waiting.
     Work,
 }
 
 impl Signalling {
-    /// Turns until it is told to stop; then sends what is queued and stops the workers.
+    /// Runs until it receives the stop command; then sends the queued messages and stops the workers.
     pub async fn run(mut self) {
         let mut due = self.due();
         loop {
@@ -117,12 +117,12 @@ impl Signalling {
         self.workers.stop();
     }
 
-    /// When the gateway has something to do.
+    /// Returns the gateway's next deadline.
     fn due(&self) -> Option<Instant> {
         self.gateway.poll_timeout().map(|(at, _)| at)
     }
 
-    /// Waits until something is there, or the gateway has something to do.
+    /// Waits for an event or the gateway's deadline.
     async fn wait(&mut self, due: Option<Instant>) -> Wake {
         if !self.intake.is_empty() {
             self.transports.breathe().await;
@@ -140,7 +140,8 @@ impl Signalling {
         }
     }
 
-    /// One turn: what woke the loop, then a bounded batch of what else is there. Returns when the gateway has something to do.
+    /// Makes one turn: handles the event, then a bounded batch of further available ones. Returns the gateway's next
+    /// deadline.
     fn turn(&mut self, wake: Wake) -> ControlFlow<(), Option<Instant>> {
         let now = Instant::now();
         self.look_at_clock(now);
@@ -188,14 +189,14 @@ impl Signalling {
         if go_on { ControlFlow::Continue(due) } else { ControlFlow::Break(()) }
     }
 
-    /// Tells the gateway, once a second at most, where the wall clock was set.
+    /// Notifies the gateway, at most once per second, if the wall clock was set.
     fn look_at_clock(&mut self, now: Instant) {
         let Some(set) = self.clock.look(now, clock::wall) else { return };
         tracing::warn!("the wall clock was set {}: call records, day limits and schedules follow it", set.step);
         self.input(now, Input::Clock(set.date));
     }
 
-    /// Reads what has come, as far as there is room: what waits in the system's queues waits in nobody's order.
+    /// Drains the sockets into the intake queue as far as it has room, because kernel buffers know no priority.
     fn take_in(&mut self) {
         let now = Moment::now();
         for _ in 0..limits::INTAKE_ITEMS {
@@ -241,7 +242,7 @@ impl Signalling {
         }
     }
 
-    /// Serves those that wait, for as long as the sockets may be left alone.
+    /// Handles waiting messages, as long as the sockets may stay unread.
     fn serve(&mut self) {
         let began = Instant::now();
         let mut now = began;
@@ -271,7 +272,7 @@ impl Signalling {
                 let besides = self.transports.closed(&flow);
                 self.input(now, Input::Disconnected { flow, made_for, cause, was_up });
                 if let Some((remote, trunk)) = besides {
-                    // What we sent on it was for the address that its far end named.
+                    // Our messages on this connection were for the address by which it was opened.
                     let flow = Flow { remote, ..flow };
                     self.input(now, Input::Disconnected { flow, made_for: Some(trunk), cause: None, was_up });
                 }
@@ -291,7 +292,7 @@ impl Signalling {
         }
     }
 
-    /// Tells whoever watches how much there is to do, and the log when that becomes too much.
+    /// Publishes the load, and logs the start of an overload.
     fn tell_load(&mut self) {
         let load = Load {
             live: self.gateway.live_calls(),
@@ -336,15 +337,16 @@ impl Signalling {
         self.drain(now);
     }
 
-    /// A panic in the core costs the call that it was in; it has been counted and logged by the hook.
+    /// Runs a function on the gateway. A panic ends only the call that caused it; the panic hook has counted and logged
+    /// it.
     fn guarded(&mut self, now: Instant, act: impl FnOnce(&mut Gateway)) {
         if catch_unwind(AssertUnwindSafe(|| act(&mut self.gateway))).is_err() {
             let _ = catch_unwind(AssertUnwindSafe(|| self.gateway.recover(now)));
         }
     }
 
-    /// Carries out what the gateway wants. Messages leave last: a far end that is answered may speak at once, and its
-    /// media worker must have been told before.
+    /// Executes the gateway's outputs. Messages are sent last, because a remote party may send media at once after a
+    /// response, and its media worker must be prepared.
     fn drain(&mut self, now: Instant) {
         loop {
             let text = self.carry_out_all(now);
@@ -358,7 +360,8 @@ impl Signalling {
         }
     }
 
-    /// Carries out all that the gateway wants, and gives it what comes of that at once; what [`Signalling::carry_out`] returns last.
+    /// Executes all outputs of the gateway, and passes resulting inputs back at once; returns the last result of
+    /// [`Signalling::carry_out`].
     fn carry_out_all(&mut self, now: Instant) -> Option<u64> {
         let mut text = None;
         loop {
@@ -380,7 +383,7 @@ impl Signalling {
         }
     }
 
-    /// What was held for a text that is kept now, or that has taken too long, leaves.
+    /// Sends the messages held for a text that is now stored, or has taken too long.
     fn release(&mut self) {
         let (now, kept) = (Instant::now(), *self.texts.kept.borrow_and_update());
         while let Some(messages) = self.texts.held.released(now, kept) {
@@ -390,7 +393,7 @@ impl Signalling {
         }
     }
 
-    /// Does what the gateway wants; the number of a text that is to be sent, which the messages of its call wait for.
+    /// Executes an output of the gateway; returns the number of a text for which the messages of its call must wait.
     fn carry_out(&mut self, output: Output) -> Option<u64> {
         match output {
             Output::Transmit(transmit) => self.leaving.push_back(transmit),
@@ -414,7 +417,7 @@ impl Signalling {
             }
             Output::Callback(callback) => self.apps.callbacks.hand_over(callback),
             Output::Recording(begun) => self.unasked.extend(self.recordings.begin(*begun)),
-            // Where that thread has much to do, the request goes on for as long as it may take.
+            // If the queue is full, the request continues until its time limit.
             Output::AppGivenUp(query) => drop(self.apps.questions.try_send(Asking::GiveUp(query))),
             Output::Began(call) => {
                 self.shared.events.tell(Change::began(&call));
@@ -459,7 +462,7 @@ async fn sleep_until(deadline: Option<tokio::time::Instant>) {
         None => std::future::pending().await,
     }
 }
-/// The answer to a question of an application that nothing takes: the next target of the call's route follows.
+/// Returns the input for a query that could not be queued; the call continues with the next target of its route.
 fn app_unserved(query: QueryId) -> Input {
     let answer = AppAnswer::Failed { code: APP_UNSERVED, text: "the edge cannot ask applications now".to_owned() };
     Input::AppAnswered { query, answer: Box::new(answer) }

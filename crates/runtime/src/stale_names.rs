@@ -1,60 +1,61 @@
-//! Names of peers that DNS does not know any more, or that no DNS server answers for, while what was found before is still used.
+//! Names of peers that DNS no longer knows, or that no DNS server answers for, while the previous addresses are still
+//! used.
 
 use std::sync::{Mutex, PoisonError};
 
 use trunkgate_route::locate::NameFault;
 use trunkgate_route::{Destination, Server};
 
-/// Failed look-ups in a row from which on silence of DNS is no chance.
+/// Number of consecutive unanswered lookups that counts as an outage of DNS.
 const UNANSWERED: u32 = 2;
 
-/// A name whose servers are those of an earlier look-up.
+/// Name with servers of an earlier lookup.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StaleName {
-    /// The name.
+    /// Destination with the name.
     pub destination: Destination,
-    /// What was found last.
+    /// Servers of the last successful lookup.
     pub servers: Vec<Server>,
-    /// Whether DNS says that it has no address; else no DNS server answered.
+    /// True if DNS reports that the name has no address; false if no DNS server answered.
     pub is_gone: bool,
 }
 
-/// Hosts without an address whose look-up failed, and why.
+/// Hosts without any address, with the failure of their lookup.
 type Unanswered = Vec<(String, NameFault)>;
 
-/// All of them, and those that were never found as their look-up failed.
+/// Stale names, and names that have never been resolved.
 #[derive(Debug, Default)]
 pub struct StaleNames(Mutex<(Vec<StaleName>, Unanswered)>);
 
 impl StaleNames {
-    /// Replaces them; `unanswered`: hosts without an address whose look-up failed, and why.
+    /// Replaces the names; `unanswered` are hosts without any address, with the failure of their lookup.
     pub(crate) fn set(&self, names: Vec<StaleName>, unanswered: Unanswered) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (names, unanswered);
     }
 
-    /// Returns them, sorted by host.
+    /// Returns the stale names, sorted by host.
     pub fn all(&self) -> Vec<StaleName> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).0.clone()
     }
 
-    /// Returns hosts without an address whose look-up failed, and why.
+    /// Returns the hosts without any address, with the failure of their lookup.
     pub fn unanswered(&self) -> Unanswered {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).1.clone()
     }
 }
 
-/// Look-ups of a name that failed since it was found last.
+/// Failed lookups of a name since the last success.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Missed {
-    /// Whether the last answer was that it has no address.
+    /// True if the last answer was that the name has no address.
     is_gone: bool,
     unanswered: u32,
-    /// Of the last one.
+    /// Failure of the last lookup.
     fault: Option<NameFault>,
 }
 
 impl Missed {
-    /// Notes a look-up that found nothing.
+    /// Records a failed lookup.
     pub(crate) fn note(&mut self, fault: NameFault) {
         let is_answered = fault == NameFault::NotFound;
         self.fault = Some(fault);
@@ -62,12 +63,12 @@ impl Missed {
         self.is_gone = is_answered || (self.is_gone && self.unanswered < UNANSWERED);
     }
 
-    /// Returns why the name has no address, as far as that is known: one silence after an answer says nothing.
+    /// Returns the reason why the name has no address; a single unanswered lookup does not override an earlier answer.
     pub(crate) fn fault(self) -> NameFault {
         if self.is_gone { NameFault::NotFound } else { self.fault.unwrap_or(NameFault::NotFound) }
     }
 
-    /// Returns the name where it is stale; one answer is enough, silence is not.
+    /// Returns the name if it is stale: after one negative answer, or several unanswered lookups.
     pub(crate) fn stale(self, destination: &Destination, servers: &[Server]) -> Option<StaleName> {
         let is_stale = !servers.is_empty() && (self.is_gone || self.unanswered >= UNANSWERED);
         is_stale.then(|| StaleName {

@@ -1,5 +1,5 @@
-//! The listener of the challenge http-01 (RFC 8555 §8.3): it answers `/.well-known/acme-challenge/TOKEN` while an order waits for it, and
-//! nothing else.
+//! HTTP listener for the challenge `http-01` (RFC 8555 §8.3): serves `/.well-known/acme-challenge/TOKEN` while an order
+//! waits for it, and nothing else.
 
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
@@ -24,20 +24,20 @@ use trunkgate_system::limits::{
     ACCEPT_PAUSE_MILLISECONDS, ACME_CHALLENGE_CONNECTIONS, ACME_CHALLENGE_HEAD_BYTES, ACME_CHALLENGE_SECONDS,
 };
 
-/// Path of a challenge, before its token.
+/// Path prefix of a challenge, followed by its token.
 pub(super) const PATH: &str = "/.well-known/acme-challenge/";
 
-/// Answers by the tokens of the order under way. Clones are the same table.
+/// Challenge responses by token for the current order. Clones share the table.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ChallengeTokens(Arc<Mutex<HashMap<String, String>>>);
 
 impl ChallengeTokens {
-    /// Answers a token from now on.
+    /// Adds the response for a token.
     pub(super) fn insert(&self, token: &str, answer: &str) {
         self.lock().insert(token.to_owned(), answer.to_owned());
     }
 
-    /// Answers no token any more.
+    /// Removes all tokens.
     pub(super) fn clear(&self) {
         self.lock().clear();
     }
@@ -52,7 +52,7 @@ impl ChallengeTokens {
     }
 }
 
-/// Answers challenges. Never ends, but with an error of the system at the beginning.
+/// Serves challenges. Returns only if the listener cannot be set up.
 pub(super) async fn serve(listener: TcpListener, tokens: ChallengeTokens) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let mut connections: VecDeque<AbortHandle> = VecDeque::new();
@@ -62,7 +62,7 @@ pub(super) async fn serve(listener: TcpListener, tokens: ChallengeTokens) -> io:
             continue;
         };
         connections.retain(|connection| !connection.is_finished());
-        // The authority's connection is the newest, whatever scanners hold.
+        // The authority's connection is a new one, so close the oldest, which scanners may hold open.
         if connections.len() >= ACME_CHALLENGE_CONNECTIONS
             && let Some(oldest) = connections.pop_front()
         {
@@ -72,7 +72,7 @@ pub(super) async fn serve(listener: TcpListener, tokens: ChallengeTokens) -> io:
     }
 }
 
-/// Answers the one request of a connection.
+/// Serves the single request of a connection.
 async fn connection(stream: TcpStream, tokens: ChallengeTokens) {
     let service = service_fn(move |request: Request<Incoming>| {
         let answer = tokens.answer(request.method(), request.uri().path());
@@ -81,7 +81,7 @@ async fn connection(stream: TcpStream, tokens: ChallengeTokens) {
     let mut http = http1::Builder::new();
     http.max_buf_size(ACME_CHALLENGE_HEAD_BYTES).keep_alive(false).auto_date_header(false);
     let served = http.serve_connection(TokioIo::new(stream), service);
-    // How a connection ends is no matter of the operator's.
+    // The way a connection ends does not concern the operator.
     let _ = timeout(Duration::from_secs(ACME_CHALLENGE_SECONDS), served).await;
 }
 
@@ -103,7 +103,7 @@ mod tests {
 
     use super::*;
 
-    /// A listener that answers the token `known`; returns its address.
+    /// Starts a listener that serves the token `known`; returns its address.
     fn started() -> std::net::SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
@@ -153,7 +153,7 @@ mod tests {
         }
         let request = "GET /.well-known/acme-challenge/known HTTP/1.1\r\nHost: a\r\n\r\n";
         assert!(asked(address, request).await.ends_with("known.thumbprint"));
-        // The oldest was closed for it.
+        // The oldest connection was closed in favour of it.
         assert_eq!(silent[0].read(&mut [0; 1]).await.unwrap_or_default(), 0);
     }
 }

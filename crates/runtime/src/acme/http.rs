@@ -1,4 +1,5 @@
-//! HTTP client of the ACME library: requests leave by the edge's own connector, TLS and trust, and answers are bounded in size and time.
+//! HTTP client for the ACME library, based on the edge's own connector, TLS and trust, with limits on the size and time
+//! of responses.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,23 +23,24 @@ use trunkgate_system::web;
 
 type Answered = Result<BytesResponse, Error>;
 
-/// The latest request of an order, which a failure is reported with.
+/// Latest request of an order, included in the report of a failure.
 #[derive(Debug, Clone, Default)]
 pub(super) struct LastRequest {
     /// URL, without secrets.
     pub(super) url: String,
-    /// Status of an answer that refuses.
+    /// Status of an error response.
     pub(super) refused: Option<StatusCode>,
-    /// Retry-After of that answer.
+    /// Retry-After of the error response.
     pub(super) retry_after: Option<Duration>,
 }
 
-/// Client for the requests of one order. Clones have the latest request in common.
+/// HTTP client for the requests of one order. Clones share the latest request.
 #[derive(Debug, Clone)]
 pub(super) struct AcmeHttp {
-    /// TLS by the `ca` of the configuration; without one, by the certificates of the system.
+    /// TLS configuration with the `ca` of the configuration, else with the system roots.
     tls: Option<Arc<ClientConfig>>,
-    /// Whether requests may leave in clear, for this machine: a directory elsewhere cannot lead them to servers here.
+    /// True if unencrypted requests are allowed, for an authority on loopback; a remote directory cannot redirect them
+    /// to local servers.
     in_clear: bool,
     last: Arc<Mutex<LastRequest>>,
 }
@@ -112,7 +114,7 @@ fn failed(what: String) -> Error {
     Error::Other(what.into())
 }
 
-/// Returns the time of Retry-After, a number of seconds or a date (RFC 9110 §10.2.3), as far as it is followed.
+/// Returns the time in Retry-After, given in seconds or as a date (RFC 9110 §10.2.3), limited to a maximum.
 fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let most = Duration::from_secs(ACME_RETRY_AFTER_SECONDS);
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
@@ -123,7 +125,8 @@ fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     Some(Duration::try_from(until.duration_since(now)).unwrap_or_default().min(most))
 }
 
-/// Returns the same, and writes it in the place of what was sent: the library adds any number to the time, and panics beyond its end.
+/// Limits the Retry-After header and returns its time. The ACME library adds any number to the current time, and panics
+/// on overflow.
 fn bound_retry_after(headers: &mut HeaderMap, now: Timestamp) -> Option<Duration> {
     let time = retry_after(headers, now)?;
     headers.insert(RETRY_AFTER, HeaderValue::from(time.as_secs()));

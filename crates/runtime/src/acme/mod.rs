@@ -1,6 +1,6 @@
-//! `[tls] acme`: obtains and renews the certificate of TLS listeners (RFC 8555). When to order is decided without a clock (`renewal`), an
-//! order is one exchange with the authority (`order`) by the edge's own connections (`http`), and its proof is answered beside it
-//! (`challenge`). The certificate is a file of the data directory, loaded like any other that is replaced (`reload`).
+//! `[tls] acme`: obtains and renews the certificate of TLS listeners (RFC 8555). `renewal` decides without a clock when
+//! to order; `order` makes one order with the authority through the edge's HTTP client (`http`), while `challenge`
+//! serves its proof. The certificate is a file in the data directory, loaded like any other replaced file (`reload`).
 
 mod challenge;
 mod http;
@@ -21,7 +21,8 @@ use trunkgate_config::Acme;
 use trunkgate_system::clock;
 use trunkgate_system::limits::ACME_LOOK_SECONDS;
 
-/// Keeps the certificate valid, and answers challenges on the listener. Never ends; without `acme` in the file it has nothing to do.
+/// Keeps the certificate valid, and serves challenges on the listener. Never returns; idle without `acme` in the
+/// configuration.
 pub async fn keep(handle: Handle, listener: Option<TcpListener>) {
     let acme = handle.shared.running(|running| running.boot.acme.clone());
     let Some((acme, listener)) = acme.zip(listener) else { return };

@@ -1,4 +1,4 @@
-//! One order of a certificate (RFC 8555 §7.4): account, proofs, certificate, and its judgement before it is stored.
+//! Order of a certificate (RFC 8555 §7.4): account, proofs, certificate, and its verification before it is stored.
 
 use std::fs::{DirBuilder, File, TryLockError};
 use std::io;
@@ -26,21 +26,21 @@ use trunkgate_system::limits::{ACME_ACCOUNT_BYTES, ACME_ORDER_SECONDS, ACME_STEP
 use trunkgate_system::text::number;
 use trunkgate_system::{clock, web};
 
-/// Rights of the folder: the owner.
+/// Mode of the folder: accessible by the owner only.
 const FOLDER_RIGHTS: u32 = 0o700;
-/// Pause before the authority is asked for the state of an order; it doubles.
+/// First interval between requests for the state of an order; it doubles each time.
 const FIRST_LOOK: Duration = Duration::from_millis(250);
-/// Pause before the lock of the folder is tried again.
+/// Interval between attempts to lock the folder.
 const LOCK_PAUSE: Duration = Duration::from_millis(100);
-/// Longest URL in a report: with the longest host name, path and token of a challenge.
+/// Maximum length of a URL in a report, enough for the longest host name, path and token of a challenge.
 const ASKED_CHARACTERS: usize = 400;
 
-/// How an order failed, before it is known which address was asked.
+/// Failure of an order, before the requested URL is added.
 #[derive(Debug)]
 struct Failed {
     step: FailedStep,
     cause: String,
-    /// URL that the authority asked, where it is that.
+    /// URL that the authority requested, if the challenge failed.
     asked: Option<String>,
 }
 
@@ -58,24 +58,24 @@ impl From<Error> for Failed {
     }
 }
 
-/// Whether a problem has this type (RFC 8555 §6.7).
+/// Returns whether a problem document has this type (RFC 8555 §6.7).
 fn is(problem: &instant_acme::Problem, kind: &str) -> bool {
     let kind_of = problem.r#type.as_deref().and_then(|text| text.strip_prefix("urn:ietf:params:acme:error:"));
     kind_of == Some(kind)
 }
 
-/// Returns what the authority says, in one line.
+/// Returns the authority's error text in one line.
 fn words(problem: &instant_acme::Problem) -> String {
     let text = problem.to_string();
     let text = text.strip_prefix("API error").map_or(text.as_str(), |rest| rest.trim_start_matches([':', ' ']));
     plain(if text.is_empty() { "without a reason" } else { text }, COMPLAINT_CHARACTERS)
 }
 
-/// Orders a certificate and stores it with its key; `current` is the one in force. Edges with one data directory order one after the
-/// other: a certificate that another one has stored meanwhile is taken instead.
+/// Orders a certificate and stores it with its key; `current` is the certificate in force. Edges that share a data
+/// directory order one after the other, and use a certificate that another edge has stored meanwhile.
 ///
 /// # Errors
-/// Why there is no new certificate; the file before is unchanged.
+/// Returns the reason why there is no new certificate; the existing file is unchanged.
 pub(super) async fn obtain(
     acme: &Acme,
     current: Option<Validity>,
@@ -96,7 +96,8 @@ pub(super) async fn obtain(
     })?;
     let http = AcmeHttp::new(tls, acme.is_in_clear());
     let unanswered = |what: String| Err(Failed::new(FailedStep::Unanswered, what));
-    // A task of its own, which ends with this one: the library panics on answers such as a newNonce that is no URL.
+    // Use a separate task, cancelled with this one, because the library panics on invalid responses, such as a newNonce
+    // that is not a URL.
     let mut task = JoinSet::new();
     let (of_order, by, answered) = (acme.clone(), http.clone(), tokens.clone());
     task.spawn(async move { ordered(&of_order, &by, &answered).await });
@@ -111,7 +112,7 @@ pub(super) async fn obtain(
     ordered.map_err(|failed| failure(failed, http.last()))
 }
 
-/// Returns what is reported of a failed order. Texts of the authority become one line each.
+/// Returns the report of a failed order, with each text of the authority in one line.
 fn failure(failed: Failed, last: LastRequest) -> OrderFailure {
     if matches!(failed.step, FailedStep::Files { .. }) {
         return OrderFailure {
@@ -122,7 +123,7 @@ fn failure(failed: Failed, last: LastRequest) -> OrderFailure {
         };
     }
     let cause = match last.refused {
-        // The library shows that a page of text is not JSON.
+        // The library's error only shows that the response is not JSON.
         Some(status) if failed.step == FailedStep::Unanswered => format!("answered {status}"),
         _ => plain(&failed.cause, COMPLAINT_CHARACTERS),
     };
@@ -131,12 +132,12 @@ fn failure(failed: Failed, last: LastRequest) -> OrderFailure {
 }
 
 async fn ordered(acme: &Acme, http: &AcmeHttp, tokens: &ChallengeTokens) -> Result<Validity, Failed> {
-    // Without it each try would make an account and lose its key.
+    // Without a writable folder each attempt would create an account and lose its key.
     writable(&acme.folder).map_err(|error| files_failed(&acme.folder, &error))?;
     let names: Vec<Identifier> = acme.domains.iter().cloned().map(Identifier::Dns).collect();
     let account = account(acme, http).await?;
     let mut order = match account.new_order(&NewOrder::new(&names)).await {
-        // An authority that was set up again knows no account from before.
+        // An authority that was reinstalled does not know earlier accounts.
         Err(Error::Api(problem)) if is(&problem, "accountDoesNotExist") => {
             new_account(acme, http).await?.new_order(&NewOrder::new(&names)).await?
         }
@@ -170,7 +171,7 @@ fn files_failed(folder: &Path, error: &io::Error) -> Failed {
     Failed::new(FailedStep::Files { folder: folder.to_owned() }, error.to_string())
 }
 
-/// Opens the account of the data directory, or makes one.
+/// Opens the account in the data directory, or creates one.
 async fn account(acme: &Acme, http: &AcmeHttp) -> Result<Account, Failed> {
     let stored = match files::read_whole(&acme.account(), ACME_ACCOUNT_BYTES) {
         Ok(bytes) => bytes,
@@ -185,7 +186,7 @@ async fn account(acme: &Acme, http: &AcmeHttp) -> Result<Account, Failed> {
     Ok(Account::builder_with_http(Box::new(http.clone())).from_credentials(credentials).await?)
 }
 
-/// Makes an account and stores its key.
+/// Creates an account and stores its key.
 async fn new_account(acme: &Acme, http: &AcmeHttp) -> Result<Account, Failed> {
     let contact: Vec<String> = acme.email.iter().map(|email| format!("mailto:{email}")).collect();
     let contact: Vec<&str> = contact.iter().map(String::as_str).collect();
@@ -198,7 +199,7 @@ async fn new_account(acme: &Acme, http: &AcmeHttp) -> Result<Account, Failed> {
     Ok(account)
 }
 
-/// Has the authority ask for the proofs that it does not have.
+/// Completes the challenges that the authority still requires.
 async fn prove(acme: &Acme, order: &mut Order, tokens: &ChallengeTokens) -> Result<(), Failed> {
     let wanted = order.state().authorizations.len();
     if wanted > acme.domains.len() {
@@ -226,7 +227,7 @@ async fn prove(acme: &Acme, order: &mut Order, tokens: &ChallengeTokens) -> Resu
     Ok(())
 }
 
-/// Returns the proof that failed, with the URL that the authority asked.
+/// Returns the failed challenge, with the URL that the authority requested.
 async fn unproved(acme: &Acme, order: &mut Order) -> Option<Failed> {
     let mut authorizations = order.authorizations();
     while let Some(authorization) = authorizations.next().await {
@@ -245,10 +246,10 @@ async fn unproved(acme: &Acme, order: &mut Order) -> Option<Failed> {
     None
 }
 
-/// Judges what was issued: the key's own, for each of the names, valid now.
+/// Checks an issued certificate: it must match the key, contain all names and be valid now.
 ///
 /// # Errors
-/// What is wrong with it.
+/// Returns a description of the problem.
 fn judge(chain: &str, key: &str, domains: &[String], now: Timestamp) -> Result<Validity, String> {
     let pair = pair_of(chain.as_bytes(), key.as_bytes()).map_err(|fault| fault.what().to_owned())?;
     let own = pair.key.cert.first().ok_or("no certificate")?;
@@ -262,22 +263,22 @@ fn judge(chain: &str, key: &str, domains: &[String], now: Timestamp) -> Result<V
     Ok(Validity { begins, ends })
 }
 
-/// Returns the validity of the stored certificate, where it can be used for all names.
+/// Returns the validity of the stored certificate, if it matches all names.
 pub(super) fn stored(acme: &Acme) -> Option<Validity> {
     let pem = files::read_to_string(&acme.certificate(), ACME_ACCOUNT_BYTES).ok()?;
     judge(&pem, &pem, &acme.domains, Timestamp::UNIX_EPOCH).ok()
 }
 
-/// Whether a stored certificate replaces the one in force without an order.
+/// Returns whether a stored certificate replaces the one in force without an order.
 fn is_newer(stored: Validity, current: Option<Validity>, now: Timestamp) -> bool {
     stored.ends > now && current.is_none_or(|current| stored.ends > current.ends)
 }
 
-/// Waits until no other process orders for this folder, which is made where it is missing. Dropping the file ends the lock.
+/// Waits for the exclusive lock of this folder, and creates the folder if needed. Dropping the file releases the lock.
 ///
 /// # Errors
-/// The system's, or that others have held the lock for longer than `patience`: more than two edges whose orders fail wait so long for
-/// each other.
+/// Returns the system's error, or an error if others have held the lock for longer than `patience`, as happens with
+/// more than two edges with failing orders.
 async fn lock(folder: &Path, patience: Duration) -> Result<Option<File>, Failed> {
     let path = folder.join("lock");
     let file = make_folder(folder).and_then(|()| files::append(&path, SECRET));
@@ -287,7 +288,7 @@ async fn lock(folder: &Path, patience: Duration) -> Result<Option<File>, Failed>
             match file.try_lock() {
                 Ok(()) => return Ok(true),
                 Err(TryLockError::WouldBlock) => sleep(LOCK_PAUSE).await,
-                // Not every file system has locks. Files are replaced at once all the same.
+                // Some file systems have no locks. Files are replaced atomically nevertheless.
                 Err(TryLockError::Error(error)) if has_no_locks(&error) => return Ok(false),
                 Err(TryLockError::Error(error)) => return Err(error),
             }
@@ -303,22 +304,22 @@ async fn lock(folder: &Path, patience: Duration) -> Result<Option<File>, Failed>
     }
 }
 
-/// Whether an error says that a file system has no locks: NFS without a lock service says ENOLCK.
+/// Returns whether an error means that the file system has no locks; NFS without a lock service returns ENOLCK.
 fn has_no_locks(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::Unsupported || error.raw_os_error() == Some(nix::libc::ENOLCK)
 }
 
-/// Removes what a crash has left beside the files of a folder: their names are random, and they may hold keys.
+/// Removes the temporary files that a crash has left in a folder. Their names are random, and they may contain keys.
 fn remove_leftovers(folder: &Path) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         if entry.path().extension().is_some_and(|end| end == "new" || end == "try") {
-            // One that cannot be removed is tried again with the next order.
+            // A failed removal is retried with the next order.
             let _ = std::fs::remove_file(entry.path());
         }
     }
 }
 
-/// Tries whether files can be stored in a folder, which is made where it is missing.
+/// Checks that files can be stored in a folder, which is created if needed.
 fn writable(folder: &Path) -> io::Result<()> {
     let probe = files::beside(&folder.join("probe"), "try")?;
     store(&probe, b"")?;
@@ -329,7 +330,7 @@ fn make_folder(folder: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(FOLDER_RIGHTS).create(folder)
 }
 
-/// Writes a file for the owner alone, at once.
+/// Writes a file atomically, readable by the owner only.
 fn store(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         make_folder(folder)?;
@@ -346,7 +347,7 @@ mod tests {
 
     use super::*;
 
-    /// A certificate for these names, from one year's beginning to another's, and its key.
+    /// Returns a certificate for these names, valid between the starts of two years, and its key.
     fn made(names: &[&str], years: (i32, i32)) -> (String, String) {
         let mut params =
             CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap();

@@ -1,4 +1,4 @@
-//! When a certificate is ordered: a state machine without a clock, a file or a socket.
+//! Times of certificate orders: a state machine without clock, files and sockets.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use trunkgate_system::limits::{
     ACME_LEAST_PAUSE_SECONDS, ACME_PAUSE_MOST_SECONDS, ACME_PAUSE_SECONDS, ACME_RETRY_JITTER_SECONDS,
 };
 
-/// Pauses after failures. Five orders fit into an hour, as many failed proofs of a name as Let's Encrypt takes.
+/// Intervals after failures. Five orders fit into an hour, Let's Encrypt's limit of failed validations per host name.
 const PAUSES: Backoff =
     Backoff::new(Duration::from_secs(ACME_PAUSE_SECONDS), Duration::from_secs(ACME_PAUSE_MOST_SECONDS));
 
-/// Validity of a certificate.
+/// Validity period of a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Validity {
     pub(super) begins: Timestamp,
@@ -21,7 +21,7 @@ pub(super) struct Validity {
 }
 
 impl Validity {
-    /// Returns when the certificate is renewed: after two thirds of its life, and up to a sixtieth of it later, so that edges that
+    /// Returns the time of renewal: after two thirds of the lifetime, plus up to a sixtieth of it, so that edges
     /// started together do not order together.
     fn renewal(self, random: u32) -> Timestamp {
         let life = self.ends.duration_since(self.begins).as_secs().max(0);
@@ -33,27 +33,27 @@ impl Validity {
 /// Next action of the driver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Action {
-    /// Order a certificate, and report what became of it by [`Renewal::issued`] or [`Renewal::failed`].
+    /// Order a certificate, and report the result by [`Renewal::issued`] or [`Renewal::failed`].
     Order,
-    /// Ask again at this time, or earlier.
+    /// Poll again at this time, or earlier.
     Wait(Timestamp),
 }
 
-/// The last order, where it failed.
+/// Last failed order.
 #[derive(Debug, Clone, Copy)]
 struct Failed {
     at: Timestamp,
     pause: SignedDuration,
 }
 
-/// Decides when a certificate is ordered.
+/// Scheduler of certificate orders.
 #[derive(Debug)]
 pub(super) struct Renewal {
     certificate: Option<Validity>,
-    /// Time of the next order, where none has failed since the last success.
+    /// Time of the next order, if the last one succeeded.
     due: Timestamp,
     failed: Option<Failed>,
-    /// Failed orders in a row.
+    /// Number of consecutive failed orders.
     failures: u32,
 }
 
@@ -64,12 +64,12 @@ impl Renewal {
         Renewal { certificate, due, failed: None, failures: 0 }
     }
 
-    /// Returns what to do now.
+    /// Returns the next action.
     pub(super) fn poll(&mut self, now: Timestamp) -> Action {
         if let Some(failed) = &mut self.failed
             && now < failed.at
         {
-            // The clock was set back: the pause begins again instead of lasting until the old date.
+            // The clock was set back: the pause restarts instead of lasting until the old date.
             failed.at = now;
         }
         let next = self.next();
@@ -86,7 +86,7 @@ impl Renewal {
         self.certificate
     }
 
-    /// Takes a new certificate into account. One that is short, or dated back, is not renewed at once.
+    /// Records a new certificate. One that is short-lived or backdated is not renewed at once.
     pub(super) fn issued(&mut self, now: Timestamp, certificate: Validity, random: u32) {
         let left = certificate.ends.duration_since(now).as_secs();
         let least = (left / 3).max(i64::try_from(ACME_LEAST_PAUSE_SECONDS).unwrap_or(i64::MAX));
@@ -94,8 +94,8 @@ impl Renewal {
         *self = Renewal { certificate: Some(certificate), due, failed: None, failures: 0 };
     }
 
-    /// Takes a failed order into account: the next one follows after a pause that doubles with each failure, sooner where the
-    /// certificate in force ends, and never before the time that the authority names (Retry-After).
+    /// Records a failed order. The next one follows after a pause that doubles with each failure, earlier if the
+    /// certificate in force expires, and never before the authority's Retry-After.
     pub(super) fn failed(&mut self, now: Timestamp, retry_after: Option<Duration>, random: u32) {
         self.failures = self.failures.saturating_add(1);
         let pause = signed(PAUSES.pause(self.failures, random));
@@ -125,7 +125,7 @@ mod tests {
     const HOUR: i64 = 3_600;
     const DAY: i64 = 24 * HOUR;
 
-    /// So many seconds after the beginning of the tests' time.
+    /// Returns the time this many seconds after the start of the tests.
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_second(1_800_000_000 + seconds).unwrap()
     }
@@ -169,10 +169,10 @@ mod tests {
         renewal.issued(at(10), validity(10, 90 * DAY), 0);
         assert_eq!(renewal.certificate(), Some(validity(10, 90 * DAY)));
         assert_eq!(seconds(renewal.poll(at(10))), Some(10 + (90 * DAY - 10) / 3 * 2));
-        // Of ten minutes, dated back by an hour: not at once.
+        // Valid for ten minutes and backdated by an hour: not renewed at once.
         renewal.issued(at(10), validity(10 - HOUR, 10 + 600), 0);
         assert_eq!(seconds(renewal.poll(at(10))), Some(10 + 200));
-        // Of seconds.
+        // Valid for seconds.
         renewal.issued(at(10), validity(10, 16), 0);
         assert_eq!(seconds(renewal.poll(at(10))), Some(10 + 30));
     }
@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn the_end_of_a_certificate_shortens_pauses_and_retry_after_lengthens_them() {
-        // What is in force, failures before, Retry-After in seconds, the pause.
+        // Case, certificate in force, preceding failures, Retry-After in seconds, expected pause.
         let cases = [
             ("no certificate", None, 0, None, 150),
             ("long pause", Some(validity(-60 * DAY, 30 * DAY)), 20, None, 3 * HOUR),
@@ -224,10 +224,10 @@ mod tests {
     fn a_clock_that_is_set_is_followed() {
         let mut renewal = Renewal::new(at(0), None, 0);
         renewal.failed(at(0), None, 0);
-        // Back by a day: the pause is no longer for it.
+        // The clock was set back by a day: the pause is not extended.
         assert_eq!(seconds(renewal.poll(at(-DAY))), Some(150 - DAY));
         assert_eq!(seconds(renewal.poll(at(150 - DAY))), None);
-        // Forward: due.
+        // The clock was set forward: the order is due.
         renewal.failed(at(0), None, 0);
         assert_eq!(seconds(renewal.poll(at(DAY))), None);
     }

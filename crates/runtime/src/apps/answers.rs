@@ -1,4 +1,4 @@
-//! Answers to questions of applications, with what a trace shows of them.
+//! Results of application queries, with their representation in traces.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,25 +14,25 @@ use trunkgate_delivery::webhooks::outcome::{Attempt, Failure, Reply};
 use trunkgate_system::limits::APP_BODY_SHOWN_CHARS;
 use trunkgate_system::reach::Reach;
 
-/// Twilio's code of a document that could not be fetched.
+/// Twilio's code for a document that could not be fetched.
 pub(super) const NOT_FETCHED: u16 = 11_200;
-/// Beginning of the media type of audio in a document's place: no trace shows it.
+/// Prefix of audio media types; such a body is not shown in traces.
 const AUDIO: &str = "audio/";
 
-/// An answer, and the request that it is of where there was one.
+/// Result of a query, with its HTTP request, if any.
 pub(super) type Noted = (AppAnswer, Option<Webhook>);
 
-/// The part of the configuration that one question needs, as it is when it is asked.
+/// Configuration needed for one query, as of the time of the query.
 pub(super) struct Settings {
-    /// Name of the application, which has a share of what all may do at once.
+    /// Name of the application, used to share concurrency limits.
     pub(super) app: Arc<str>,
     pub(super) auth_token: Option<Secret>,
     pub(super) speech: Option<Speech>,
     pub(super) folder: PathBuf,
-    /// The sound that the application is.
+    /// Sound that serves as the application, if it is one.
     pub(super) sound: Option<Arc<[u8]>>,
     pub(super) reach: Reach,
-    /// Recordings that a document may name by their URL.
+    /// Recordings that a document may refer to by URL.
     pub(super) own: OwnRecordings,
 }
 
@@ -40,7 +40,7 @@ pub(super) fn failed(code: u16, text: String) -> AppAnswer {
     AppAnswer::Failed { code, text }
 }
 
-/// Returns a document that was answered, with the request for the trace.
+/// Returns the result for a fetched document, with the request for the trace.
 pub(super) fn taken(purpose: &str, method: &str, reply: Reply) -> Noted {
     let content_type = reply.answer.headers.get(CONTENT_TYPE);
     let content_type = content_type.and_then(|value| value.to_str().ok()).map(str::to_owned);
@@ -54,10 +54,10 @@ pub(super) fn taken(purpose: &str, method: &str, reply: Reply) -> Noted {
     (AppAnswer::Document { url, content_type, body: reply.answer.body, told: String::new() }, Some(webhook))
 }
 
-/// Returns the failure of a document or a callback.
+/// Returns the result for a failed document or callback.
 pub(super) fn refused(purpose: &str, method: &str, failure: &Failure) -> Noted {
     let what = match failure.attempts.as_slice() {
-        // The reason is that of the one try, or of all of them.
+        // All attempts failed for the same reason.
         [Attempt { url, result: Err(what), .. }, others @ ..]
             if *what == failure.what
                 && others.iter().all(|one| one.url == *url && one.result.as_ref().err() == Some(what)) =>
@@ -71,7 +71,7 @@ pub(super) fn refused(purpose: &str, method: &str, failure: &Failure) -> Noted {
     (failed(code, format!("{purpose} {method}: {what}")), Some(of_failure(purpose, method, failure)))
 }
 
-/// Returns the failure of a sound of a URL, which `name` shows.
+/// Returns the result for a failed sound URL, displayed as `name`.
 pub(super) fn unheard(name: &str, failure: &Failure) -> Noted {
     (failed(code_of(failure), format!("{name}: {}", failure.what)), Some(of_failure("play", "GET", failure)))
 }
@@ -80,7 +80,7 @@ fn code_of(failure: &Failure) -> u16 {
     u16::try_from(failure.code).unwrap_or(NOT_FETCHED)
 }
 
-/// Returns a request for a text message as `/v1/api` shows it.
+/// Returns a text message request in the form shown by `/v1/api`.
 pub(crate) fn of_result(purpose: &str, method: &str, result: &Result<Reply, Failure>) -> Webhook {
     match result {
         Ok(reply) => webhook(purpose, method, &reply.attempts, None, shown(&reply.answer.body)),
@@ -97,7 +97,7 @@ fn of_failure(purpose: &str, method: &str, failure: &Failure) -> Webhook {
     webhook(purpose, method, &failure.attempts, Some(code_of(failure)), body)
 }
 
-/// Returns a request as a trace shows it.
+/// Returns a request in the form shown in traces.
 pub(super) fn webhook(purpose: &str, method: &str, attempts: &[Attempt], error: Option<u16>, body: String) -> Webhook {
     let tries = attempts.iter().map(|attempt| WebhookTry {
         url: attempt.url.clone(),
@@ -117,12 +117,12 @@ pub(super) fn webhook(purpose: &str, method: &str, attempts: &[Attempt], error: 
     }
 }
 
-/// The body of audio, as a trace shows it.
+/// Describes an audio body for traces.
 pub(super) fn of_audio(media_type: &str, bytes: usize) -> String {
     format!("{media_type}, {bytes} bytes")
 }
 
-/// The requests that were made, one try after the other.
+/// Describes the attempts in order.
 fn told_of(attempts: &[Attempt]) -> String {
     let one = |attempt: &Attempt| {
         let result = attempt.result.as_ref().map_or_else(Clone::clone, u16::to_string);
@@ -132,7 +132,8 @@ fn told_of(attempts: &[Attempt]) -> String {
     attempts.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
-/// The beginning of a body, as a trace shows it. Addresses lose their secrets first: cut in the middle, one could not be told from a host.
+/// Returns the beginning of a body for traces. Secrets in addresses are masked first, because a truncated address could
+/// not be told from a host.
 fn shown(body: &[u8]) -> String {
     let text = redact::addresses(String::from_utf8_lossy(body).into_owned());
     let mut chars = text.trim().chars();

@@ -1,4 +1,4 @@
-//! What the sender of callbacks needs of the running edge: rules and token of the moment, figures, and the traces of calls.
+//! Connection of the callback sender to the running edge: current rules and token, counters, and traces of calls.
 
 use trunkgate_call::AppAnswer;
 use trunkgate_call::trace::{TraceItem, Webhook};
@@ -7,7 +7,7 @@ use super::answers::{refused, taken};
 use crate::handle::Handle;
 use trunkgate_delivery::sinks::callbacks::{Means, Tried};
 
-/// Returns it.
+/// Returns the functions that the callback sender uses.
 pub fn means(handle: &Handle) -> Means {
     let (sending, tried) = (handle.clone(), handle.clone());
     Means {
@@ -22,7 +22,7 @@ pub fn means(handle: &Handle) -> Means {
     }
 }
 
-/// Counts an attempt, and has the trace of its call show it.
+/// Counts an attempt and adds it to the trace of its call.
 fn note(handle: &Handle, Tried { callback, attempt, result }: Tried<'_>) {
     let (attempts, code) = match &result {
         Ok(reply) => (&reply.attempts, None),
@@ -37,14 +37,14 @@ fn note(handle: &Handle, Tried { callback, attempt, result }: Tried<'_>) {
     };
     let item = match (webhook, answer) {
         (Some(webhook), _) => Some(TraceItem::webhook(Webhook { attempt: Some(attempt), ..webhook })),
-        // It could not even be sent.
+        // The request could not be sent at all.
         (None, AppAnswer::Failed { code, text }) => {
             Some(TraceItem::decision(format!("warning {code}: {text}; attempt {attempt}, it is repeated")))
         }
         (None, AppAnswer::Document { .. } | AppAnswer::Sound { .. }) => None,
     };
     let (handle, call) = (handle.clone(), callback.call.clone());
-    // As many at once as there are attempts under way: the loop takes each in its turn.
+    // At most one task per attempt under way; the signalling loop processes them in turn.
     tokio::spawn(async move {
         if let Some(item) = item {
             handle.note(&call, item).await;

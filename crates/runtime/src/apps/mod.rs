@@ -1,5 +1,5 @@
-//! Questions of applications that calls wait for: documents, speech and sounds. Each is answered beside signalling, within bounds of
-//! time and size; what goes wrong is an answer too, with Twilio's error code.
+//! Application queries that calls wait for: documents, speech and sounds. They run outside of signalling, with limits
+//! on time and size; a failure is a result, too, with Twilio's error code.
 
 pub(super) mod answers;
 pub mod callbacks;
@@ -36,34 +36,34 @@ use trunkgate_system::web;
 
 /// Media type of a static document.
 const XML: &str = "text/xml";
-/// Media type of a recording; playing it shows what it really is.
+/// Media type assumed for a recording; playback determines the actual one.
 const RECORDING: &str = "audio/wav";
 
-/// The signalling loop's ways to the threads that ask applications and notify them.
+/// Channels from the signalling loop to the threads that query applications and send callbacks.
 #[derive(Debug)]
 pub struct Desk {
-    /// Questions of calls for their applications.
+    /// Queries of calls.
     pub questions: mpsc::Sender<Asking>,
-    /// Callbacks that are to be delivered.
+    /// Callbacks to be delivered.
     pub callbacks: trunkgate_delivery::sinks::callbacks::Desk,
 }
 
-/// An order of the signalling loop to the thread that asks applications.
+/// Command of the signalling loop to the query thread.
 #[derive(Debug)]
 pub enum Asking {
-    /// A question is to be answered.
+    /// Run a query.
     Ask(Box<AppQuestion>),
-    /// The answer to this one is no longer wanted.
+    /// Cancel a query.
     GiveUp(QueryId),
 }
 
-/// Answers the questions of all calls.
+/// Runner of application queries for all calls.
 pub struct Apps {
     asking: mpsc::Receiver<Asking>,
     means: Arc<Means>,
 }
 
-/// Means of every answer.
+/// Resources shared by all queries.
 struct Means {
     handle: Handle,
     client: Arc<Client>,
@@ -71,17 +71,17 @@ struct Means {
 }
 
 impl Apps {
-    /// Takes the questions that come by `asking`.
+    /// Creates a runner for the commands in `asking`.
     pub fn new(handle: Handle, asking: mpsc::Receiver<Asking>) -> Apps {
         let client = Arc::new(Client::new());
         let sounds = AppSounds::new(client.clone());
         Apps { asking, means: Arc::new(Means { handle, client, sounds }) }
     }
 
-    /// Answers until the signalling loop has ended; what applications are still to be notified of has a few seconds then.
+    /// Runs queries until the signalling loop has ended; pending callbacks then have a few seconds.
     pub async fn keep(mut self) {
         if self.means.handle.shared.running(|running| asks_by_https(&running.config)) {
-            // The first question does not wait for it; where it fails, that question says so.
+            // The first query does not wait for this; if it fails, that query reports it.
             tokio::spawn(web::trusting_system());
         }
         let mut under_way = UnderWay::default();
@@ -100,13 +100,13 @@ impl Apps {
     }
 }
 
-/// Questions that are being answered.
+/// Queries in progress.
 struct UnderWay {
-    /// Places for them.
+    /// Concurrency limit.
     places: FairShares,
-    /// Each returns the name of its question.
+    /// Tasks; each returns the id of its query.
     tasks: JoinSet<Option<QueryId>>,
-    /// Ends the task of a question that is no longer wanted.
+    /// Cancellation of each task.
     wanted: HashMap<QueryId, oneshot::Sender<()>>,
 }
 
@@ -146,13 +146,13 @@ impl UnderWay {
     fn ended(&mut self, task: Result<Option<QueryId>, JoinError>) {
         match task {
             Ok(query) => drop(query.and_then(|query| self.wanted.remove(&query))),
-            // It names none.
+            // A task that panicked has no id.
             Err(_) => self.wanted.retain(|_, give_up| !give_up.is_closed()),
         }
     }
 }
 
-/// Returns what is wanted, as a trace shows it.
+/// Describes a query for the trace.
 fn shown(wanted: &AppWanted) -> String {
     let place = |place: &AppPlace| match place {
         AppPlace::Url(url) => shown_url(url),
@@ -213,12 +213,12 @@ impl Means {
         })
     }
 
-    /// Adds to the trace of a call.
+    /// Adds an event to the trace of a call.
     async fn note(&self, call: &str, item: TraceItem) {
         self.handle.note(call, item).await;
     }
 
-    /// Requests a document of a call, with the call's cookies.
+    /// Requests a document for a call, with the call's cookies.
     async fn document(
         &self,
         (call, cookies): (&str, Arc<CookieJar>),
@@ -234,7 +234,7 @@ impl Means {
         if let Some(recording) = settings.own.named_by(url, &settings.reach).filter(|_| is_wanted)
             && settings.own.has(&recording).await
         {
-            // Its audio is read when it is played.
+            // The audio is read when it is played.
             let told = format!("{}: {} of the edge itself", request.purpose, recording.sid);
             let content_type = Some(RECORDING.to_owned());
             return (AppAnswer::Document { url: None, content_type, body: Vec::new(), told }, None);
@@ -265,8 +265,9 @@ impl Means {
         }
     }
 
-    /// A document of the configuration's folder: of an application as it was when the configuration was loaded. Parameters of the request
-    /// stand in its name as `{{NAME}}`; where that leads to no file, the name without them is tried.
+    /// Returns a document from the folder of the configuration, as of the last load for a document named there.
+    /// `{{NAME}}` in the file name is replaced by request parameters; if that file does not exist, the name without
+    /// parameters is tried.
     fn file(&self, folder: &Path, named: &str, parameters: &[(String, String)]) -> AppAnswer {
         let (mut name, general) = (filled(named, parameters), filled(named, &[]));
         if name != general && below(folder, &name).is_err() && below(folder, &general).is_ok() {
@@ -283,13 +284,13 @@ impl Means {
                 let told = format!("{shown}: {} bytes", body.len());
                 AppAnswer::Document { url: None, content_type: Some(XML.to_owned()), body, told }
             }
-            // The log has it, too: as the document has it, without digits.
+            // Also logged, with the name as in the document, without digits.
             Err(what) => failed(NOT_FETCHED, format!("{named}: {what}")),
         }
     }
 }
 
-/// Whether a URL of an application leads to a server by TLS.
+/// Returns whether an application uses an https URL.
 fn asks_by_https(config: &Config) -> bool {
     let asks = |app: &App| {
         let first = match &app.document {
@@ -303,10 +304,10 @@ fn asks_by_https(config: &Config) -> bool {
     config.apps.iter().any(asks)
 }
 
-/// A document of a folder.
+/// Reads a document from a folder.
 ///
 /// # Errors
-/// Why there is none.
+/// Returns the reason why it cannot be read.
 fn read(folder: &Path, name: &str) -> Result<Vec<u8>, String> {
     let path = below(folder, name).map_err(|error| error.to_string())?;
     let body = files::read(&path, WEBHOOK_DOCUMENT_BYTES).map_err(|error| error.to_string())?;
@@ -314,7 +315,7 @@ fn read(folder: &Path, name: &str) -> Result<Vec<u8>, String> {
     is_short.then_some(body).ok_or_else(|| format!("more than {} KiB", WEBHOOK_DOCUMENT_BYTES >> 10))
 }
 
-/// The text of a file that an application names, as it was loaded.
+/// Returns the text of an application's file as of the last load.
 fn loaded(config: &Config, name: &str) -> Option<Arc<str>> {
     let is_it = |app: &&App| matches!(&app.document, AppDocument::File(file) if file == name);
     let app = config.apps.iter().find(is_it)?;

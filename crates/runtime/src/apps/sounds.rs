@@ -1,4 +1,4 @@
-//! Sounds that callers of applications hear: speech and audio files, decoded once for many calls.
+//! Sounds for callers of applications: speech and audio files, decoded once for many calls.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,20 +26,20 @@ use trunkgate_system::limits::{
 };
 use trunkgate_system::shares::{Granted, Shares};
 
-/// Twilio's code of a file of Play that is no audio.
+/// Twilio's code for a `<Play>` file that is not audio.
 const NOT_PLAYABLE: u16 = 13_420;
-/// Twilio's code of a text that could not be spoken.
+/// Twilio's code for a text that could not be synthesized.
 const NOT_SPOKEN: u16 = 13_520;
 
-/// μ-law at 8 kHz, or what is wrong with it.
+/// Decoded audio, μ-law at 8 kHz; the error describes the problem.
 type Decoded = Result<Arc<[u8]>, String>;
 /// SHA-256 of a sound file.
 type Key = [u8; 32];
 
-/// Reason why a sound of the edge's own is not played.
+/// Reason why one of the edge's own sounds cannot be played.
 #[derive(Debug, PartialEq, Eq)]
 struct PlayFault {
-    /// Twilio's code.
+    /// Error code of Twilio.
     code: u16,
     what: String,
 }
@@ -50,7 +50,7 @@ impl From<String> for PlayFault {
     }
 }
 
-/// File that was read here, with the memory that is counted for it.
+/// File read from disk, with its reserved memory.
 struct ReadFile {
     bytes: Vec<u8>,
     _memory: Granted,
@@ -62,11 +62,12 @@ impl AsRef<[u8]> for ReadFile {
     }
 }
 
-/// Makes sounds, and keeps those that were used last.
+/// Provider of sounds, with a cache of the recently used ones.
 pub(super) struct AppSounds {
     client: Arc<Client>,
     media: Arc<MediaCache>,
-    /// Recordings of the edge's own, of which an application has one read at a time: the others find it among `recent`.
+    /// Concurrency limit for the edge's own recordings: one per application, so that concurrent calls find it in
+    /// `recent`.
     reading: Shares,
     speaking: Shares,
     decoding: Shares,
@@ -74,7 +75,7 @@ pub(super) struct AppSounds {
 }
 
 impl AppSounds {
-    /// Sounds of URLs are fetched by `client`.
+    /// Creates a provider; sounds with a URL are fetched by `client`.
     pub(super) fn new(client: Arc<Client>) -> AppSounds {
         AppSounds {
             media: Arc::new(MediaCache::new(Arc::clone(&client), Room::default())),
@@ -86,7 +87,7 @@ impl AppSounds {
         }
     }
 
-    /// Gets an audio file.
+    /// Returns an audio file.
     pub(super) async fn play(&self, settings: Settings, place: AppPlace) -> Noted {
         let mut bare = None;
         let (name, bytes, told, webhook, _memory) = match place {
@@ -122,7 +123,7 @@ impl AppSounds {
         (answer, webhook)
     }
 
-    /// Gets a recording of the edge's own; `None`: the URL names none.
+    /// Returns one of the edge's own recordings; `None` if the URL does not refer to one.
     async fn own(&self, settings: &Settings, url: &str) -> Option<AppAnswer> {
         let NamedRecording { sid, is_own_host } = settings.own.named_by(url, &settings.reach)?;
         let reader = match settings.own.open(&sid).await {
@@ -132,7 +133,7 @@ impl AppSounds {
         };
         let bytes = reader.bytes();
         let told = format!("play {sid} of the edge itself ({bytes} bytes)");
-        // One that is complete does not change.
+        // A completed recording does not change.
         let key: Key = Sha256::digest(format!("{sid} {bytes}")).into();
         Some(match self.read_once(&settings.app, key, bytes, move || own_recordings::read(reader)).await {
             Ok(sound) => AppAnswer::Sound { sound, told },
@@ -140,8 +141,8 @@ impl AppSounds {
         })
     }
 
-    /// Reads and decodes a file of so many bytes for an application, unless that was done lately. Its memory is counted
-    /// with that of files that are fetched; while it is read, others are decoded.
+    /// Reads and decodes a file of this size for an application, unless cached. Its memory is shared with fetched
+    /// files; other files are decoded while it is read.
     async fn read_once(
         &self,
         app: &Arc<str>,
@@ -166,8 +167,8 @@ impl AppSounds {
         Ok(self.decoded(app, file, None, Some(key)).await?)
     }
 
-    /// Decodes a file for an application; one that was decoded lately is not decoded again. `known_as`: its key, where
-    /// that is not the digest of its bytes.
+    /// Decodes a file for an application, unless cached. `known_as` is its cache key, if that is not the digest of its
+    /// bytes.
     async fn decoded(
         &self,
         app: &Arc<str>,
@@ -178,7 +179,7 @@ impl AppSounds {
         let recent = self.recent.clone();
         let place = self.decoding.take(app).await.map_err(|error| error.to_string())?;
         let decode = move || {
-            // As long as the thread works, also for a call that is gone.
+            // Held while the thread works, even if the call has ended.
             let _place = place;
             let bytes = bytes.as_ref();
             let key: Key = known_as.unwrap_or_else(|| audio::digest_of(bytes, bare));
@@ -194,7 +195,7 @@ impl AppSounds {
         spawn_blocking(decode).await.map_err(|error| error.to_string())?
     }
 
-    /// Has a text spoken, in the voice and language that an application names.
+    /// Synthesizes a text with the voice and language requested by an application.
     pub(super) async fn say(
         &self,
         settings: Settings,
@@ -237,7 +238,7 @@ async fn read(folder: PathBuf, name: String) -> Result<Bytes, String> {
     read.await.map_err(|_| "the file cannot be read".to_owned())?.map(Bytes::from)
 }
 
-/// The origin of a file, as a trace shows it: a sentence, or the request where there was one.
+/// Describes the source of a file for the trace: a sentence, or the request, if there was one.
 fn shown_media(media: &Media) -> (String, Option<Webhook>) {
     let what = of_audio(&media.media_type, media.bytes.len());
     let how = match media.source {
@@ -249,10 +250,10 @@ fn shown_media(media: &Media) -> (String, Option<Webhook>) {
     (String::new(), Some(webhook("play", "GET", &media.attempts, None, format!("{what}{how}"))))
 }
 
-/// The sounds that were used last, within [`APP_SOUNDS_BYTES`].
+/// Cache of the recently used sounds, limited to [`APP_SOUNDS_BYTES`].
 #[derive(Default)]
 struct Recent {
-    /// In the order of their last use.
+    /// Sounds in the order of their last use.
     sounds: Vec<(Key, Arc<[u8]>)>,
     bytes: usize,
 }
@@ -286,7 +287,7 @@ mod tests {
     use super::*;
     use trunkgate_system::limits::MEDIA_FETCHED_BYTES_OF_ONE;
 
-    /// A WAV file of one level.
+    /// Returns a WAV file with constant amplitude.
     fn wav(level: i16) -> Vec<u8> {
         let file = tempfile::NamedTempFile::new().unwrap();
         audio::wav::write(file.path(), audio::wav::RATE_HZ, &[level; 800]).unwrap();
@@ -330,7 +331,7 @@ mod tests {
             spawn_blocking(move || begins.recv().unwrap()).await.unwrap();
             slow.push((playing, end));
         }
-        // Each disk that does not answer would have a place, and there is none left.
+        // Otherwise each unresponsive disk would occupy a slot until none is left.
         let quick: Arc<str> = "quick".into();
         let decoded = sounds.decoded(&quick, wav(1_300), None, None);
         assert_eq!(tokio::time::timeout(Duration::from_secs(60), decoded).await.unwrap().unwrap().len(), 800);

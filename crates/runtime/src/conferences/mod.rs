@@ -1,8 +1,8 @@
-//! The thread on which all conferences are mixed: it has the node of the edge, and ticks every 20 ms while there is a conference.
+//! Mixing thread of all conferences: owns the conference node, and ticks every 20 ms while a conference exists.
 //!
-//! Frames of parties come and go by rings (`crates/conference/src/ring.rs`); only commands and events cross by channels, which are
-//! unbounded as those of the workers: signalling never waits for mixing, nor mixing for signalling. The seats of parties tick 2 ms
-//! behind this thread, by the same epoch.
+//! Audio frames of parties pass through rings (`crates/conference/src/ring.rs`). Only commands and events use channels,
+//! which are unbounded like those of the workers, so signalling and mixing never wait for each other. The media
+//! sessions of parties tick 2 ms after this thread, from the same epoch.
 
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -16,7 +16,7 @@ use trunkgate_media::{Recorded, RecordingId};
 
 use crate::worker::{next_tick, raise_priority};
 
-/// The way to the thread, and back from it.
+/// Handle to the mixing thread.
 #[derive(Debug)]
 pub struct Desk {
     commands: Sender<NodeCommand>,
@@ -24,18 +24,18 @@ pub struct Desk {
 }
 
 impl Desk {
-    /// Starts the thread, whose ticks are `epoch` and every 20 ms from then on; what it records is given to `write`, which must not wait. It ends once the
-    /// desk is dropped.
+    /// Starts the thread, with ticks at `epoch` and every 20 ms after; recorded frames are passed to `write`, which
+    /// must not block. The thread ends when the handle is dropped.
     ///
     /// # Errors
-    /// The system's, where the thread cannot be made.
+    /// Returns the system's error if the thread cannot be created.
     pub fn start(
         epoch: Instant,
         write: impl FnMut(RecordingId, Recorded<'_>) + Send + 'static,
     ) -> io::Result<(Desk, JoinHandle<()>)> {
         let ((commands, received), (told, events)) = (channel(), unbounded_channel());
         let thread = std::thread::Builder::new().name("conferences".to_owned()).spawn(move || {
-            // What the process may is said by the first worker.
+            // A missing permission is logged by the first worker.
             let _ = raise_priority();
             let mut mixing = Mixing { node: Node::new(), commands: received, events: told, write };
             while mixing.wait_for_parties() && mixing.mix(epoch) {}
@@ -44,23 +44,23 @@ impl Desk {
         })?;
         Ok((Desk { commands, events }, thread))
     }
-    /// Gives the thread a command; never waits.
+    /// Sends a command to the thread; never blocks.
     pub(crate) fn send(&self, command: NodeCommand) {
         if self.commands.send(command).is_err() {
             tracing::error!("the thread of conferences is gone");
         }
     }
-    /// Waits for the next event; `None` where the thread is gone.
+    /// Waits for the next event; `None` if the thread has ended.
     pub(crate) async fn next(&mut self) -> Option<NodeEvent> {
         self.events.recv().await
     }
-    /// Takes the next event, if one waits.
+    /// Returns the next event, if one is available.
     pub(crate) fn try_next(&mut self) -> Option<NodeEvent> {
         self.events.try_recv().ok()
     }
 }
 
-/// What the thread has.
+/// State of the mixing thread.
 struct Mixing<W> {
     node: Node,
     commands: Receiver<NodeCommand>,
@@ -69,7 +69,7 @@ struct Mixing<W> {
 }
 
 impl<W: FnMut(RecordingId, Recorded<'_>)> Mixing<W> {
-    /// Waits until there is a conference; false where none will come.
+    /// Waits until a conference exists; returns false if the edge ends.
     fn wait_for_parties(&mut self) -> bool {
         while self.node.conferences() == 0 {
             match self.commands.recv() {
@@ -82,7 +82,7 @@ impl<W: FnMut(RecordingId, Recorded<'_>)> Mixing<W> {
         true
     }
 
-    /// Mixes until there is no conference any more; false where the edge ends.
+    /// Mixes until no conference exists; returns false if the edge ends.
     fn mix(&mut self, epoch: Instant) -> bool {
         let mut due = next_tick(epoch, Instant::now());
         while self.node.conferences() > 0 {
@@ -94,7 +94,7 @@ impl<W: FnMut(RecordingId, Recorded<'_>)> Mixing<W> {
             self.write();
             due += FRAME;
             let now = Instant::now();
-            // Ticks that were missed are not made up for: the rings hold what has come, and the mixers drop what is too old.
+            // Missed ticks are skipped: the rings hold the received frames, and the mixers drop those that are too old.
             if now > due {
                 let next = next_tick(epoch, now);
                 let missed = next.saturating_duration_since(due).as_millis() / FRAME.as_millis();
@@ -105,7 +105,7 @@ impl<W: FnMut(RecordingId, Recorded<'_>)> Mixing<W> {
         true
     }
 
-    /// Takes commands until a time; false where none will come.
+    /// Handles commands until a time; returns false if the edge ends.
     fn take_until(&mut self, due: Instant) -> bool {
         loop {
             match self.commands.recv_timeout(due.saturating_duration_since(Instant::now())) {
@@ -116,12 +116,12 @@ impl<W: FnMut(RecordingId, Recorded<'_>)> Mixing<W> {
         }
     }
 
-    /// Hands over what was recorded.
+    /// Passes on the recorded frames.
     fn write(&mut self) {
         self.node.drain_recordings(&mut self.write);
     }
 
-    /// Passes events on.
+    /// Forwards the events.
     fn tell(&mut self) {
         while let Some(event) = self.node.poll_output() {
             // The signalling loop ends before this thread.
@@ -156,7 +156,7 @@ mod tests {
             ends.push((says, hears));
         }
         desk.send(NodeCommand::Record { conference: ConferenceId(1), recording: RecordingId(7) });
-        // A square wave, as long as it takes until the other one hears it.
+        // A square wave that lasts until the other party hears it.
         let tone: Vec<i16> = (0..160).map(|n| if n % 16 < 8 { 6_000 } else { -6_000 }).collect();
         let mut heard = [0; 160];
         let mut loudest = 0;

@@ -1,5 +1,5 @@
-//! Cookies of conversations: those that webhooks of messages from one sender to one number have set, for four hours as
-//! at Twilio. The store has them too, for the next start.
+//! Cookies of conversations, set by webhooks for messages from one sender to one number, valid for four hours as at
+//! Twilio. They are also stored for the next start.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,21 +16,21 @@ use trunkgate_system::limits::{MESSAGE_COOKIE_JARS, MESSAGE_COOKIE_SECONDS};
 /// Sender and number of a conversation.
 type Pair = (String, String);
 
-/// Cookies of one conversation, with the time when a webhook has set one last.
+/// Cookies of one conversation, with the time of the last Set-Cookie.
 #[derive(Debug)]
 struct ConversationJar {
     set_at: SystemTime,
     jar: Arc<CookieJar>,
 }
 
-/// Cookies of all conversations, bounded in number: the one in which a cookie was set the longest ago gives way.
+/// Cookies of all conversations, limited in number: the conversation with the oldest last Set-Cookie is evicted.
 #[derive(Debug, Default)]
 pub(super) struct ConversationCookies {
     jars: Mutex<HashMap<Pair, ConversationJar>>,
 }
 
 impl ConversationCookies {
-    /// Reads the cookies that an earlier process has left in the store, and removes those that are over from it.
+    /// Reads the stored cookies of an earlier process, and removes the expired ones from the store.
     pub(super) async fn restored(store: &Store) -> ConversationCookies {
         let cookies = ConversationCookies::default();
         if !store.has_any() {
@@ -53,9 +53,9 @@ impl ConversationCookies {
         self.lock().extend(jars);
     }
 
-    /// Stores cookies that a webhook of a conversation has set, here and in the store.
+    /// Keeps the cookies set by a webhook of a conversation, in memory and in the store.
     pub(super) fn keep(&self, store: &Store, (from, to): (&str, &str), cookies: Vec<Cookie>) {
-        // Held until the change is queued: the store gets jars of one conversation in the order of their cookies.
+        // Hold the lock until the change is queued, so that the store gets the jars of a conversation in order.
         let mut jars = self.lock();
         let Some(stored) = store_cookies(&mut jars, (from, to), cookies, clock::wall()) else { return };
         let put = move |store: &Connection| conversations::put(store, &stored);
@@ -66,7 +66,7 @@ impl ConversationCookies {
         });
     }
 
-    /// Removes the cookies of conversations that are over, here and in the store.
+    /// Removes the cookies of expired conversations, in memory and in the store.
     pub(super) fn remove_expired(&self, store: &Store) {
         let now = clock::wall();
         let mut jars = self.lock();
@@ -88,7 +88,7 @@ impl ConversationCookies {
     }
 }
 
-/// Stores cookies that a webhook of a conversation has set; each lives for four hours at most. Returns the jar.
+/// Adds cookies set by a webhook of a conversation, limited to four hours. Returns the jar.
 fn store_cookies(
     jars: &mut HashMap<Pair, ConversationJar>,
     (from, to): (&str, &str),
@@ -113,13 +113,13 @@ fn store_cookies(
     Some(StoredJar { from, to, set_at: milliseconds(now), jar })
 }
 
-/// Keeps the jars that are not over. One that was set later, by a clock that was set back or another webhook, stays.
+/// Removes expired jars. Jars with a later time, because of a clock set back or another webhook, are kept.
 fn retain_current(jars: &mut HashMap<Pair, ConversationJar>, now: SystemTime) {
     let lifetime = Duration::from_secs(MESSAGE_COOKIE_SECONDS);
     jars.retain(|_, kept| !now.duration_since(kept.set_at).is_ok_and(|age| age >= lifetime));
 }
 
-/// Removes the cookies of conversations that are over from the store.
+/// Removes the cookies of expired conversations from the store.
 fn remove_stored(store: &Store, now: i64) {
     let remove = move |store: &Connection| conversations::remove_expired(store, now);
     store.submit(Commit::Soon, remove, |done| {
@@ -129,7 +129,7 @@ fn remove_stored(store: &Store, now: i64) {
     });
 }
 
-/// Returns the milliseconds since 1970.
+/// Returns a time in milliseconds since 1970.
 fn milliseconds(time: SystemTime) -> i64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
@@ -184,7 +184,7 @@ mod tests {
         assert_eq!(sent(&after, "+14155550111", 14_400), None);
         set(&after, "+14155550111", "other=2", 1);
         assert_eq!(sent(&after, "+14155550111", 1).unwrap(), "step=1; other=2");
-        // It is over as any other.
+        // It expires like any other.
         retain_current(&mut after.lock(), at(14_401));
         assert!(after.lock().is_empty());
     }

@@ -1,4 +1,4 @@
-//! Messages to numbers of the edge: the webhook that is requested for each, and its reply.
+//! Messages to numbers of the edge: webhook requests and their replies.
 
 use std::time::Duration;
 
@@ -27,16 +27,16 @@ use trunkgate_system::clock;
 use trunkgate_system::limits::{MESSAGE_LOOP_SECONDS, MESSAGE_REPLIES, MESSAGES_QUEUED, SMS_STORE_PAUSE_SECONDS};
 use trunkgate_system::sids;
 
-/// Documents that one message may lead through.
+/// Maximum number of documents per message.
 const REDIRECTS: usize = 10;
-/// Longest text of a reply, in characters.
+/// Maximum length of a reply in characters.
 const BODY_CHARS: usize = 1600;
-/// Error of a document that leads to others without end.
+/// Error code of documents that redirect without end.
 const TOO_MANY_REDIRECTS: u32 = 11_215;
-/// Error of a reply that is no document.
+/// Error code of a response that is not a document.
 const BAD_CONTENT: u32 = 12_300;
 
-/// A document that could not be had or run.
+/// Document that could not be fetched or run.
 struct Failed {
     /// Twilio's error code.
     code: u32,
@@ -44,7 +44,7 @@ struct Failed {
     url: String,
 }
 
-/// Webhook of a number's messages, and what a request to it needs.
+/// Webhook of a received message, with the data needed for requests.
 struct Webhook<'a> {
     handle: &'a Handle,
     client: &'a Client,
@@ -53,7 +53,7 @@ struct Webhook<'a> {
     allow_private: bool,
 }
 
-/// A message that a reply wants sent.
+/// Message to be sent according to a reply.
 struct Wanted {
     to: Option<String>,
     from: Option<String>,
@@ -62,8 +62,8 @@ struct Wanted {
     action: Option<Action>,
 }
 
-/// Has the number's application hear of the message at a place of the store, and its replies wait for their turn, until the store has
-/// noted it.
+/// Requests the webhook for the stored message with this id and queues the replies, repeating until the store has
+/// recorded it.
 pub(super) async fn pass_on(handle: &Handle, client: &Client, cookies: &ConversationCookies, id: i64) {
     loop {
         let found = handle.store.run(Commit::Now, move |store: &Connection| kept::inbound(store, id)).await;
@@ -82,18 +82,18 @@ pub(super) async fn pass_on(handle: &Handle, client: &Client, cookies: &Conversa
     }
 }
 
-/// Returns host and port of the webhook of a number's messages; of none nothing.
+/// Returns host and port of the webhook for messages to a number; empty if there is none.
 pub(super) fn host(handle: &Handle, number: &str) -> String {
     let url = first(handle, number).and_then(|(_, urls)| urls.into_iter().next());
     url.map(|(url, _)| host_of(&url)).unwrap_or_default()
 }
 
-/// Returns the first URL of the webhook of a number's messages.
+/// Returns the first webhook URL for messages to a number.
 pub fn first_url(handle: &Handle, number: &str) -> Option<String> {
     first(handle, number)?.1.into_iter().next().map(|(url, _)| url)
 }
 
-/// Requests the webhook of a message. `false`: the store could not note it.
+/// Requests the webhook of a message. Returns false if the store could not record the result.
 async fn request(handle: &Handle, client: &Client, cookies: &ConversationCookies, inbound: Inbound) -> bool {
     let sid = inbound.message.sid.clone();
     let wanted = match first(handle, &inbound.message.to) {
@@ -151,14 +151,15 @@ async fn request(handle: &Handle, client: &Client, cookies: &ConversationCookies
     settled.is_ok()
 }
 
-/// Whether URLs of a number may be private: by its application, or else by `[api]`.
+/// Returns whether URLs of a number may be private: by its application, else by `[api]`.
 pub(super) fn allows_private(config: &Config, number: &str) -> bool {
     let own = config.numbers.iter().filter(|one| one.number == number);
     let app = own.filter_map(|one| config.apps.iter().find(|app| one.app.as_deref() == Some(&*app.name))).next();
     app.map_or(config.api.allow_private, |app| app.allow_private)
 }
 
-/// URLs that are requested for a message to a number in turn, each with its method: the second where the first fails. And whether they may be private.
+/// Returns the webhook URLs for messages to a number in order, each with its method (the second one is the fallback),
+/// and whether they may be private.
 fn first(handle: &Handle, to: &str) -> Option<(bool, Vec<(String, Method)>)> {
     handle.shared.running(|running| {
         let config: &Config = &running.config;
@@ -180,7 +181,7 @@ fn first(handle: &Handle, to: &str) -> Option<(bool, Vec<(String, Method)>)> {
 }
 
 impl Webhook<'_> {
-    /// Requests the URLs until one gives replies.
+    /// Requests the URLs until one returns replies.
     async fn run(&self, urls: Vec<(String, Method)>) -> Vec<Wanted> {
         let (log, number) = (&self.handle.shared.message_webhooks, &self.inbound.message.to);
         let first = urls.first().map(|(url, _)| url.clone()).unwrap_or_default();
@@ -202,7 +203,7 @@ impl Webhook<'_> {
         Vec::new()
     }
 
-    /// Requests a document, and those that it leads to.
+    /// Requests a document and those that it redirects to.
     async fn documents(&self, url: String, method: Method, error: Option<&Failed>) -> Result<Vec<Wanted>, Failed> {
         let (mut url, mut method, mut wanted) = (url, method, Vec::new());
         for _ in 0..=REDIRECTS {
@@ -218,7 +219,7 @@ impl Webhook<'_> {
         Err(Failed { code: TOO_MANY_REDIRECTS, what: format!("more than {REDIRECTS} Redirects"), url })
     }
 
-    /// Adds a request to those that are shown, with the error code and cause of its failure.
+    /// Logs a request, with the error code and cause of its failure.
     fn note(&self, webhook: trace::Webhook, failure: Option<(u32, String)>) {
         let error = failure.as_ref().and_then(|(code, _)| u16::try_from(*code).ok());
         let message = &self.inbound.message;
@@ -291,7 +292,7 @@ impl Webhook<'_> {
     }
 }
 
-/// Reads a reply: messages are added to those that are wanted; with a Redirect, the document that follows.
+/// Reads a document: adds its messages to `wanted`, and returns the target of a Redirect.
 fn read(reply: &Reply, place: &Location, wanted: &mut Vec<Wanted>) -> Result<Option<(String, Method)>, (u32, String)> {
     let text = String::from_utf8_lossy(&reply.answer.body);
     match reply.answer.media_type().as_str() {
@@ -328,7 +329,7 @@ fn read(reply: &Reply, place: &Location, wanted: &mut Vec<Wanted>) -> Result<Opt
     Ok(None)
 }
 
-/// Makes a message of what a reply wants.
+/// Creates the message for a reply.
 fn reply(handle: &Handle, to: &KeptMessage, own: &[PhoneNumber], wanted: &Wanted) -> Result<KeptMessage, &'static str> {
     let numbers = handle.shared.running(|running| running.config.edge.numbers.clone());
     let number = |text: &str| {

@@ -1,5 +1,5 @@
-//! Webhooks of messages: messages to the edge go to the URLs of their numbers, whose replies are sent, and states of messages are handed
-//! to the sender of callbacks. What is due is in the store, so nothing is lost with the process.
+//! Webhooks of messages: received messages are passed to the URLs of their numbers and the replies are sent; status
+//! changes are handed to the callback sender. Pending work is in the store, so nothing is lost with the process.
 
 mod cookies;
 mod inbound;
@@ -24,19 +24,19 @@ use trunkgate_system::limits;
 
 /// Name under which these webhooks are counted.
 const NAME: &str = "api:messages";
-/// Requests webhooks until it is dropped.
+/// Runner of webhook requests; dropping it cancels them.
 struct Requests {
     handle: Handle,
     client: Arc<Client>,
     cookies: Arc<ConversationCookies>,
     callbacks: StoredDesk,
     turns: MessageTurns,
-    /// Place of the last message to the edge that has its turn.
+    /// Id of the last received message that was queued.
     last: i64,
     tasks: JoinSet<i64>,
 }
 
-/// Requests the webhooks of messages until the task is ended.
+/// Requests the webhooks of messages until the task is cancelled.
 pub async fn keep(handle: Handle, callbacks: StoredDesk) {
     let client = Arc::new(Client::new());
     let turns = MessageTurns::new();
@@ -55,7 +55,7 @@ pub async fn keep(handle: Handle, callbacks: StoredDesk) {
 }
 
 impl Requests {
-    /// Begins what is to be done; returns when to look again, whatever comes meanwhile.
+    /// Starts the pending work; returns the time until the next check.
     async fn begin(&mut self) -> Duration {
         if !self.handle.store.has_any() {
             return Duration::from_secs(limits::SMS_FORGET_SECONDS);
@@ -70,7 +70,7 @@ impl Requests {
         }
     }
 
-    /// Returns whether there may be more.
+    /// Starts the pending work once; returns whether there may be more.
     async fn begin_now(&mut self) -> std::io::Result<bool> {
         let may_be_more = reports::hand_over(&self.handle, &self.callbacks).await?;
         let (last, most) = (self.last, limits::MESSAGE_TURNS_READ);

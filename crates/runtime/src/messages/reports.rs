@@ -1,4 +1,4 @@
-//! States of messages, made callbacks to the URLs that the messages were sent with.
+//! Status changes of messages, converted to callbacks to their URLs.
 
 use std::collections::HashSet;
 
@@ -14,21 +14,21 @@ pub(crate) use trunkgate_delivery::sinks::store::Commit;
 pub(crate) use trunkgate_delivery::webhooks::request::Method;
 use trunkgate_system::limits::MESSAGE_REPORTS_AT_ONCE;
 
-/// Facts about the edge that each callback has.
+/// Properties of the edge needed for each callback.
 #[derive(Clone)]
 struct Sender {
     account: String,
-    /// Of messages that requests have sent.
+    /// True if callbacks of messages sent by API requests may go to private addresses.
     allow_private: bool,
-    /// Numbers of the edge of whose replies it is so.
+    /// Numbers of which the replies may have callbacks to private addresses.
     private: HashSet<String>,
 }
 
-/// Hands over what is to be reported: a state leaves the store of messages in the change that makes it a callback. Returns whether
-/// there may be more.
+/// Hands over pending status changes: each is removed from the store in the transaction that creates its callback.
+/// Returns whether there may be more.
 ///
 /// # Errors
-/// The store's.
+/// Returns the error of the store.
 pub(super) async fn hand_over(handle: &Handle, desk: &StoredDesk) -> std::io::Result<bool> {
     let sender = handle.shared.running(|running| {
         let config = &running.config;
@@ -55,7 +55,7 @@ impl Sender {
     fn callback(&self, report: StatusReport) -> Callback {
         let StatusReport { message, status, error, created, action } = report;
         let token = format!("{}.{status}", message.sid);
-        // The URLs of a reply are its application's.
+        // The URLs of a reply belong to its application.
         let allow_private = match (message.direction, &message.from) {
             (Direction::Reply, Some(from)) => self.private.contains(from),
             _ => self.allow_private,

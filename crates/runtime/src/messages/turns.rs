@@ -1,4 +1,5 @@
-//! Turns of messages to the edge: those of one sender to one number come one after the other, and no host takes all places.
+//! Order of webhook requests for received messages: one at a time and in order for each sender and number, with fair
+//! turns between hosts.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -6,19 +7,19 @@ use std::sync::Arc;
 use trunkgate_system::limits::{MESSAGE_WEBHOOKS, MESSAGE_WEBHOOKS_OF_HOST};
 use trunkgate_system::turns::Turns;
 
-/// Messages whose webhooks are to be requested or are under way, by their places in the store.
+/// Received messages with a pending or active webhook request, by store id.
 #[derive(Debug)]
 pub(super) struct MessageTurns {
     lines: HashMap<Arc<str>, Line>,
-    /// Lines whose first message may be passed on.
+    /// Lines with a first message that may be requested.
     turns: Turns<Arc<str>>,
     under_way: HashMap<i64, Arc<str>>,
 }
 
-/// Messages of one sender to one number; the first is ready or under way.
+/// Messages of one sender to one number; the first one is ready or under way.
 #[derive(Debug)]
 struct Line {
-    /// Where the webhook leads.
+    /// Host of the webhook.
     host: Arc<str>,
     messages: VecDeque<i64>,
 }
@@ -29,7 +30,7 @@ impl MessageTurns {
         MessageTurns { lines: HashMap::new(), turns: Turns::new(MESSAGE_WEBHOOKS), under_way: HashMap::new() }
     }
 
-    /// Adds a message behind those of its line; `host`: where the webhook of a new line leads.
+    /// Adds a message at the end of its line; `host` is the webhook host of a new line.
     pub(super) fn enter(&mut self, id: i64, line: &str, host: String) {
         if let Some(line) = self.lines.get_mut(line) {
             return line.messages.push_back(id);
@@ -39,7 +40,7 @@ impl MessageTurns {
         self.lines.insert(line, Line { host, messages: [id].into() });
     }
 
-    /// Returns the next message to be passed on, which is under way from now on.
+    /// Returns the next message to be requested and marks it as under way.
     pub(super) fn next(&mut self) -> Option<i64> {
         let line = self.turns.next_turn()?;
         let id = self.lines.get(&line).and_then(|line| line.messages.front().copied())?;
@@ -47,7 +48,7 @@ impl MessageTurns {
         Some(id)
     }
 
-    /// A message that was under way is done with.
+    /// Completes a message that was under way.
     pub(super) fn done(&mut self, id: i64) {
         let Some(name) = self.under_way.remove(&id) else { return };
         let Some(line) = self.lines.get_mut(&name) else { return };

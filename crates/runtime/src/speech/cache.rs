@@ -1,4 +1,5 @@
-//! Texts that were said, on disk by the hash of what was said and how, so that a start says none of them again.
+//! Disk cache of synthesized texts, keyed by the hash of text and settings, so that a start need not synthesize them
+//! again.
 
 use std::fs::{self, DirBuilder, Metadata, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -15,14 +16,14 @@ use trunkgate_system::clock;
 use trunkgate_system::limits::{ANNOUNCEMENT_SECONDS, SPEECH_CACHE_BYTES};
 use trunkgate_system::text::hex;
 
-/// What a file's name ends with; others in the folder are left alone.
+/// Suffix of the cache files; others in the folder are ignored.
 const ENDING: &str = ".ulaw";
 const CHECK_BYTES: usize = 32;
-/// Largest file.
+/// Maximum size of a file in bytes.
 const MOST_BYTES: usize = CHECK_BYTES + ANNOUNCEMENT_SECONDS * RATE_HZ;
 
-/// A folder of texts that were said: each file a checksum and the audio. Whoever may write to it decides what callers hear:
-/// one that others may write to is not used.
+/// Folder of synthesized texts: each file is a checksum followed by the audio. Anyone who can write to it controls the
+/// announcements, so a folder that other users can write to is not used.
 #[derive(Debug)]
 pub(super) struct Cache {
     folder: PathBuf,
@@ -30,19 +31,19 @@ pub(super) struct Cache {
 }
 
 impl Cache {
-    /// The folder is made when there is something to keep.
+    /// Creates a cache; the folder is created when the first text is stored.
     pub(super) fn at(folder: PathBuf) -> Cache {
         Cache { folder, fault: Mutex::default() }
     }
 
-    /// What was kept, whole.
+    /// Returns a cached text with a valid checksum.
     pub(super) fn find(&self, key: &Key) -> Option<Arc<[u8]>> {
         let mut bytes = Vec::new();
         if let Err(what) = self.is_ours() {
             self.note(what);
             return None;
         }
-        // Whatever stands there by that name: nothing is waited for, and no link followed.
+        // Avoid blocking on special files, and do not follow symbolic links.
         let flags = OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW;
         let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(self.path(key)).ok()?;
         let about = file.metadata().ok()?;
@@ -54,12 +55,12 @@ impl Cache {
         if codes.is_empty() || bytes.len() > MOST_BYTES || *check != *Sha256::digest(codes) {
             return None;
         }
-        // Who is used stays. A folder that may not be written to is used all the same.
+        // Mark the file as recently used; a read-only folder is fine.
         let _ = file.set_modified(clock::wall());
         Some(codes.into())
     }
 
-    /// Keeps a text; what goes wrong is told when the cache is closed.
+    /// Stores a text; a failure is reported when the cache is closed.
     pub(super) fn keep(&self, key: &Key, codes: &[u8]) {
         let made =
             DirBuilder::new().recursive(true).mode(0o700).create(&self.folder).map_err(|error| error.to_string());
@@ -74,7 +75,7 @@ impl Cache {
         self.fault.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(fault);
     }
 
-    /// Whether nobody else writes to the folder; one that is not there is.
+    /// Checks that only the edge's user can write to the folder; a missing folder is accepted.
     fn is_ours(&self) -> Result<(), String> {
         match fs::metadata(&self.folder).ok().as_ref().and_then(others_write) {
             Some(who) => {
@@ -85,7 +86,7 @@ impl Cache {
     }
 
     /// # Errors
-    /// What first went wrong.
+    /// Returns the first failure.
     pub(super) fn close(self) -> Result<(), String> {
         self.fault.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
     }
@@ -94,12 +95,12 @@ impl Cache {
         self.folder.join(hex(key) + ENDING)
     }
 
-    /// Nobody sees half a file.
+    /// Writes a file atomically.
     fn write(&self, key: &Key, codes: &[u8]) -> io::Result<()> {
         let path = self.path(key);
         let begun = path.with_extension(format!("{}.part", std::process::id()));
         let _ = fs::remove_file(&begun);
-        // What callers are told may be private.
+        // Announcements may be private.
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&begun)?;
         let written = file.write_all(&Sha256::digest(codes)).and_then(|()| file.write_all(codes));
         let done = written.and_then(|()| fs::rename(&begun, &path));
@@ -109,7 +110,7 @@ impl Cache {
         done
     }
 
-    /// Forgets what was not used for longest, until the rest fits.
+    /// Removes the least recently used files until the rest fits.
     fn shrink(&self) -> io::Result<()> {
         let mut all = Vec::new();
         for entry in fs::read_dir(&self.folder)? {
@@ -136,7 +137,7 @@ impl Cache {
     }
 }
 
-/// Who may write to it besides us and root.
+/// Returns who can write to a folder other than the edge's user and root.
 fn others_write(about: &Metadata) -> Option<String> {
     let owner = about.uid();
     if owner != 0 && owner != nix::unistd::geteuid().as_raw() {
@@ -191,7 +192,7 @@ mod tests {
         assert!(cache.find(&key(1)).is_some() && cache.find(&key(3)).is_some());
     }
 
-    /// Opening one would wait for somebody who writes to it.
+    /// Opening a pipe would block until a process writes to it.
     #[test]
     fn a_pipe_or_a_link_in_a_file_s_place_is_passed_over() {
         let folder = tempfile::tempdir().unwrap();

@@ -1,5 +1,5 @@
-//! `[speech] url`: an endpoint that takes what OpenAI's `/audio/speech` takes. It is asked once for each text; its token is in
-//! no message of ours.
+//! `[speech] url`: text-to-speech service compatible with OpenAI's `/audio/speech`. Each text takes one request; the
+//! token never appears in messages.
 
 use std::time::Instant;
 
@@ -17,10 +17,10 @@ use trunkgate_system::cover::covered;
 use trunkgate_system::limits::{COMPLAINT_BYTES, SPEECH_BYTES};
 use trunkgate_system::web;
 
-/// Samples a second of `pcm`, which says nothing of itself.
+/// Sample rate of `pcm`, which has no header.
 const PCM_HZ: u32 = 24_000;
 
-/// The file that the endpoint makes of a text.
+/// Requests the audio file for a text.
 pub(super) fn ask(endpoint: &Endpoint, voice: &str, text: &str, until: Instant) -> Result<Vec<u8>, String> {
     let named = |what: String| {
         format!(
@@ -38,7 +38,7 @@ pub(super) fn ask(endpoint: &Endpoint, voice: &str, text: &str, until: Instant) 
             () = late(until) => Err(format!("did not finish within {:.1} s", began.elapsed().as_secs_f32())),
         }
     });
-    // A name may still be looked up.
+    // A DNS lookup may still be in progress.
     runtime.shutdown_background();
     let file = file.map_err(named)?;
     Ok(if endpoint.format == "pcm" { with_head(&file) } else { file })
@@ -68,11 +68,11 @@ fn request(endpoint: &Endpoint, url: &Url, voice: &str, text: &str) -> Result<Re
     if let Some(token) = &endpoint.token {
         request = request.header(AUTHORIZATION, format!("Bearer {}", token.reveal()));
     }
-    // The library's words could hold a header's value.
+    // The library's error text may contain the value of a header.
     request.body(Full::new(Bytes::from(body.to_string()))).map_err(|_| "invalid `url` or `token`".to_owned())
 }
 
-/// Samples of 16 bits with the head of a WAV file.
+/// Adds a WAV header to 16-bit samples.
 fn with_head(samples: &[u8]) -> Vec<u8> {
     let length = u32::try_from(samples.len()).unwrap_or(u32::MAX);
     let mut file = b"RIFF".to_vec();

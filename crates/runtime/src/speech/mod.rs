@@ -1,5 +1,5 @@
-//! Text to audio (`[speech]`): announcements when the configuration is loaded, so that no call waits for them, and what applications
-//! say. A text that was spoken once is not spoken again while its sound is in use, nor while the cache has it.
+//! Text-to-speech (`[speech]`): announcements are synthesized when the configuration is loaded, so that no call waits
+//! for them; texts of applications on demand. A text is not synthesized again while its audio is in use or cached.
 
 mod cache;
 mod endpoint;
@@ -17,34 +17,34 @@ use trunkgate_audio::{self as audio, Most, Use};
 use trunkgate_config::{Announcement, Config, Speaker, Speech};
 use trunkgate_system::limits::{ANNOUNCEMENT_SECONDS, SPEECH_AT_ONCE, SPEECH_BYTES, SPEECH_SECONDS};
 
-/// A program's voice where none is written.
+/// Default voice of a program.
 const VOICE: &str = "en-us";
-/// An endpoint's.
+/// Default voice of a service.
 const ENDPOINT_VOICE: &str = "alloy";
-/// How often whoever is waited for is asked whether it is done.
+/// Interval between checks whether a program has ended.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// What was said, and how.
+/// Hash of a text with its settings.
 type Key = [u8; 32];
 
-/// What is in use of all that was said.
+/// Synthesized texts that are in use.
 static SPOKEN: LazyLock<Mutex<HashMap<Key, Weak<[u8]>>>> = LazyLock::new(Mutex::default);
 
-/// The process ends: nobody is waited for any more.
+/// True when the process ends, so that no program is waited for.
 static STOPPED: AtomicBool = AtomicBool::new(false);
 
-/// Ends the programs that run.
+/// Ends the running programs.
 pub fn stop() {
     STOPPED.store(true, Ordering::Relaxed);
 }
 
-/// Whether it can still be waited for.
+/// Returns whether the deadline has not passed and the process is not ending.
 fn in_time(until: Instant) -> bool {
     Instant::now() < until && !STOPPED.load(Ordering::Relaxed)
 }
 
-/// Has every announcement of a configuration said that is to come in force, and gives it to its agent. What went wrong is in
-/// the log. Blocks, for [`SPEECH_SECONDS`] at most.
+/// Synthesizes the announcements of a new configuration and assigns them to its agents. Failures are logged. Blocks for
+/// at most [`SPEECH_SECONDS`].
 pub fn speak(config: &mut Config) {
     let cache = config.speech.as_ref().and_then(|speech| speech.cache.clone()).map(Cache::at);
     for fault in attempt(config, cache.as_ref()) {
@@ -55,7 +55,7 @@ pub fn speak(config: &mut Config) {
     }
 }
 
-/// The same, each said anew; what went wrong, a sentence for each.
+/// Synthesizes the announcements without the cache; returns a sentence for each failure.
 pub fn try_out(config: &mut Config) -> Vec<String> {
     attempt(config, None)
 }
@@ -79,12 +79,12 @@ fn attempt(config: &mut Config, cache: Option<&Cache>) -> Vec<String> {
 
 type Said = Result<Arc<[u8]>, String>;
 
-/// Failure to speak a text.
+/// Failure to synthesize a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct SpeechFault {
-    /// What happened.
+    /// Description of the failure.
     what: String,
-    /// Whether the program ended by itself with an exit code, as one does that lacks the voice.
+    /// True if the program ended with an error exit code, as for an unknown voice.
     is_refusal: bool,
 }
 
@@ -94,7 +94,7 @@ impl From<String> for SpeechFault {
     }
 }
 
-/// Some at a time; all until then. What several agents say alike is said once.
+/// Synthesizes announcements with limited concurrency until a deadline; identical ones only once.
 fn say_all(speech: &Speech, announcements: &[Announcement], cache: Option<&Cache>, until: Instant) -> Vec<Said> {
     let next = AtomicUsize::new(0);
     let said: Mutex<Vec<Said>> = Mutex::new(vec![Err("not generated".to_owned()); announcements.len()]);
@@ -127,20 +127,20 @@ fn say_all(speech: &Speech, announcements: &[Announcement], cache: Option<&Cache
     announcements.iter().filter_map(of).collect()
 }
 
-/// A text to be spoken.
+/// Text to be synthesized.
 #[derive(Debug, Clone, Copy)]
 pub struct Wording<'a> {
-    /// Without tags.
+    /// Text without tags.
     pub text: &'a str,
-    /// With SSML tags, without a `<speak>` around it.
+    /// Text with SSML tags, without the enclosing `<speak>`.
     pub ssml: Option<&'a str>,
-    /// As the program or the service names it; `None`: its usual one.
+    /// Voice as named by the program or service; `None`: default voice.
     pub voice: Option<&'a str>,
 }
 
-/// Returns the voice of a program or service for the voice and the language that an application names: the one that `voices` has for
-/// the voice, else for the language, else for the language without its region. A program is given the language itself where `voices`
-/// has none of them: that is how espeak-ng names its voices.
+/// Returns the engine's voice for the voice and language requested by an application: the entry of `voices` for the
+/// voice, else for the language, else for the language without its region. Without an entry, a program gets the
+/// language itself, since espeak-ng names its voices like that.
 pub(crate) fn voice(speech: &Speech, voice: Option<&str>, language: Option<&str>) -> Option<String> {
     let short = language.and_then(|language| language.split_once('-')).map(|(short, _)| short);
     let known = |name: &str| {
@@ -154,32 +154,32 @@ pub(crate) fn voice(speech: &Speech, voice: Option<&str>, language: Option<&str>
     })
 }
 
-/// Whether a text has the form of a language tag (RFC 5646 §2.1): it may become an argument of a program.
+/// Returns whether a text has the form of a language tag (RFC 5646 §2.1), because it may become a program argument.
 fn is_language(text: &str) -> bool {
     let is_subtag = |part: &str| (1..=8).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_alphanumeric());
     text.len() <= 35 && text.split('-').all(is_subtag)
 }
 
-/// A text that was spoken.
+/// Synthesized text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpokenText {
     /// μ-law at 8 kHz.
     pub(crate) sound: Arc<[u8]>,
-    /// Sentence about another voice than the one that was asked for; empty: it has spoken.
+    /// Note that another voice than the requested one was used; empty otherwise.
     pub(crate) note: String,
 }
 
-/// Speaks a text of an application. Blocks until it is done, or until then.
+/// Synthesizes a text of an application. Blocks until it is complete or the deadline has passed.
 ///
 /// # Errors
-/// Why there is no sound.
+/// Returns the reason why there is no audio.
 pub fn say(speech: &Speech, wording: &Wording<'_>, until: Instant) -> Result<SpokenText, String> {
     let cache = speech.cache.clone().map(Cache::at);
     let say = |wording: &Wording<'_>| say_by(&speech.by, wording, cache.as_ref(), (until, "timeout"));
     let other_voice = wording.voice.filter(|voice| speech.is_installed && *voice != VOICE);
     let said = match (say(wording), other_voice) {
-        // The program that the file does not name may lack the language: its usual voice is better than silence. It is not
-        // run again after a crash or a timeout.
+        // The default program may lack the language; its default voice is better than silence. After a crash or a
+        // timeout the program is not run again.
         (Err(fault), Some(voice)) if fault.is_refusal => {
             let note = format!("{VOICE} speaks instead of the voice {voice}: {}", fault.what);
             say(&Wording { voice: None, ..*wording }).map(|sound| SpokenText { sound, note })
@@ -192,7 +192,7 @@ pub fn say(speech: &Speech, wording: &Wording<'_>, until: Instant) -> Result<Spo
     said.map_err(|fault| fault.what)
 }
 
-/// Speaks one text, μ-law at 8 kHz; `late` is the error where the time is over before it begins.
+/// Synthesizes a text to μ-law at 8 kHz; `late` is the error if the deadline has passed before the start.
 fn say_by(
     by: &Speaker,
     wording: &Wording<'_>,
@@ -223,7 +223,7 @@ fn say_by(
     Ok(codes)
 }
 
-/// What is to be said, and by whom.
+/// Prepared request to a program or service.
 enum Order<'a> {
     Program(Vec<String>),
     Endpoint { endpoint: &'a trunkgate_config::Endpoint, voice: &'a str, text: &'a str },
@@ -243,7 +243,7 @@ impl<'a> Order<'a> {
         }
     }
 
-    /// The same for the same words in the same voice; without secrets.
+    /// Returns the same key for the same text and voice; independent of secrets.
     fn key(&self) -> Key {
         let mut hash = Sha256::new();
         let mut take = |word: &str| {
@@ -281,7 +281,7 @@ impl<'a> Order<'a> {
     }
 }
 
-/// A text as the content of an XML element.
+/// Escapes a text for XML.
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
@@ -369,7 +369,7 @@ mod tests {
             let wording = Wording { text: "crashing", ssml: None, voice: Some("de") };
             let said = super::say(&speech, &wording, Instant::now() + Duration::from_millis(patience)).unwrap_err();
             assert!(said.contains("failed (signal: 9") || said.contains("did not finish within"), "{said}");
-            // A busy machine may not have begun the one that hangs.
+            // On a busy machine the program that hangs may not have started.
             assert!(runs(folder.path()) <= 1, "{end}");
         }
     }
@@ -396,7 +396,7 @@ mod tests {
         assert!(late.iter().all(|said| said.as_ref().unwrap_err().contains("timeout")), "{late:?}");
     }
 
-    /// A program that counts how often it runs. Each has audio of its own: what another test has in use is shared.
+    /// Returns a program that counts its runs. Each has its own audio, because audio in use is shared between tests.
     fn counting(folder: &std::path::Path) -> Speaker {
         static LEVEL: AtomicI16 = AtomicI16::new(1000);
         let (wav, level) = (folder.join("said.wav"), LEVEL.fetch_add(500, Ordering::Relaxed));

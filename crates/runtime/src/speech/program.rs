@@ -1,4 +1,4 @@
-//! A program of `[speech] command`: run to its end, or ended.
+//! Program of `[speech] command`: run with a time limit.
 
 use std::io::Read;
 use std::os::unix::process::CommandExt as _;
@@ -13,18 +13,18 @@ use trunkgate_call::numbers::plain;
 use super::{LOOK, SpeechFault, in_time};
 use trunkgate_system::limits::{COMPLAINT_BYTES, COMPLAINT_CHARACTERS, SPEECH_BYTES};
 
-/// The values of the placeholders in a program's words.
+/// Values of the placeholders in a program's arguments.
 pub(super) struct Filling<'a> {
     pub(super) voice: &'a str,
     pub(super) text: &'a str,
-    /// A document of SSML.
+    /// SSML document.
     pub(super) ssml: &'a str,
 }
 
 impl Filling<'_> {
-    /// Puts the values in their places; placeholders inside a value stand for themselves.
+    /// Replaces the placeholders in an argument; placeholders inside a value are not replaced.
     pub(super) fn fill(&self, word: &str) -> String {
-        // Where a value is a word by itself, it must not be taken for an option.
+        // A value that forms a whole argument must not be taken for an option.
         let alone = [("{text}", self.text), ("{voice}", self.voice)];
         if let Some((_, value)) = alone.iter().find(|(name, value)| *name == word && value.starts_with('-')) {
             return format!(" {value}");
@@ -44,7 +44,7 @@ impl Filling<'_> {
     }
 }
 
-/// What a program writes to its output. It and all that it has started are ended when their time is over.
+/// Runs a program and returns its output. The program and its children are killed at the deadline.
 pub(super) fn run(words: &[String], until: Instant) -> Result<Vec<u8>, SpeechFault> {
     let (name, rest) = words.split_first().ok_or_else(|| "no program".to_owned())?;
     let began = Instant::now();
@@ -62,7 +62,7 @@ pub(super) fn run(words: &[String], until: Instant) -> Result<Vec<u8>, SpeechFau
     let too_much = file.as_ref().is_some_and(|file| file.len() as u64 > SPEECH_BYTES);
     let status = if file.is_none() || too_much { None } else { ended(&mut child, until) };
     let Some(status) = status else {
-        // The child has not been waited for: its group's number is its own.
+        // The child has not been waited for, so its process group id is still valid.
         if let Ok(group) = i32::try_from(child.id()) {
             let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
         }
@@ -84,7 +84,7 @@ pub(super) fn run(words: &[String], until: Instant) -> Result<Vec<u8>, SpeechFau
     Err(SpeechFault { what, is_refusal: status.code().is_some() })
 }
 
-/// What it returned, unless it goes on for too long.
+/// Waits for the program until the deadline; returns its exit status.
 fn ended(child: &mut Child, until: Instant) -> Option<std::process::ExitStatus> {
     loop {
         match child.try_wait() {
@@ -105,15 +105,15 @@ fn gathered(from: &Receiver<Vec<u8>>, until: Instant) -> Option<Vec<u8>> {
     }
 }
 
-/// Keeps so much of what is written, on a thread of its own, which ends with what writes.
+/// Collects up to `most` bytes of output on a separate thread, which ends with the program.
 fn gather(from: impl Read + Send + 'static, most: u64) -> Receiver<Vec<u8>> {
     let (done, gathered) = channel();
     std::thread::spawn(move || {
         let (mut bytes, mut from) = (Vec::new(), from);
         let _ = from.by_ref().take(most).read_to_end(&mut bytes);
-        // Who has lost patience does not want it.
+        // The receiver may have given up.
         let _ = done.send(bytes);
-        // What is not wanted is read all the same: a closed pipe would end the program.
+        // Read the rest too, since a closed pipe would end the program.
         let _ = std::io::copy(&mut from, &mut std::io::sink());
     });
     gathered
@@ -160,7 +160,7 @@ mod tests {
         assert!(fault(&["printf", "\0"], PATIENCE).contains("cannot be run"));
         let failed = fault(&["sh", "-c", "echo no such voice >&2; exit 3"], PATIENCE);
         assert!(failed.contains("exit status: 3") && failed.ends_with(": no such voice"), "{failed}");
-        // It and what it has started are gone, or the output would never end.
+        // The program and its children have ended, else the output would never end.
         let hangs = fault(&["sh", "-c", "sleep 1000 & sleep 1000"], Duration::from_millis(200));
         assert!(hangs.contains("did not finish within 0."), "{hangs}");
         let closed = fault(&["sh", "-c", "exec >&- 2>&-; sleep 1000"], Duration::from_millis(200));
@@ -168,7 +168,7 @@ mod tests {
         assert!(fault(&["cat", "/dev/zero"], PATIENCE).contains("wrote more than 16 MiB"));
     }
 
-    /// 200 kB of warnings, more than any pipe holds.
+    /// 200 kB of warnings exceed the size of a pipe.
     #[test]
     fn a_program_may_complain_at_length() {
         let script = "yes careful | head -c 200000 >&2 && printf done";

@@ -1,5 +1,5 @@
-//! Accepting: whose address it is comes first, then the limits; a stranger gets no byte, save a TLS handshake where a
-//! certificate may say who it is.
+//! Accepting stream connections: first the source address is checked, then the limits. An unknown source gets no byte,
+//! except a TLS handshake if its certificate may identify it.
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,14 +16,14 @@ use trunkgate_system::connector::TlsFault;
 use trunkgate_system::limits;
 use trunkgate_system::log::Seldom;
 
-/// One listener's door.
+/// Acceptor of one listener.
 #[derive(Debug)]
 pub(super) struct Door {
     id: ListenerId,
     name: String,
     transport: Transport,
     workshop: Workshop,
-    /// Handshakes with addresses of no trunk: each costs signatures.
+    /// Rate limits for handshakes with unknown sources, since each costs signatures.
     strangers: Strangers,
 }
 
@@ -32,7 +32,7 @@ impl Door {
         Door { id, name, transport, workshop, strangers: Strangers::default() }
     }
 
-    /// Takes connections until the loop has ended.
+    /// Accepts connections until the signalling loop has ended.
     pub(super) async fn accept(mut self, listener: TcpListener) {
         let mut complaint = Seldom::default();
         loop {
@@ -44,7 +44,7 @@ impl Door {
                     if let Some(more) = complaint.due(Instant::now()) {
                         tracing::warn!("listener {}: no connection can be accepted: {error}{more}", self.name);
                     }
-                    // Out of descriptors: others must be closed first.
+                    // No file descriptor is free: others must be closed first.
                     tokio::time::sleep(Duration::from_millis(limits::ACCEPT_PAUSE_MILLISECONDS)).await;
                 }
             }
@@ -91,7 +91,7 @@ impl Door {
         self.workshop.tls.table.borrow().trunk_of(remote).map(|trunk| Arc::clone(&trunk.name))
     }
 
-    /// Whether phones may register from anywhere.
+    /// Returns whether phones may register from any address.
     fn may_register(&self) -> bool {
         self.workshop.tls.table.borrow().takes_registrations()
     }
@@ -102,12 +102,12 @@ impl Door {
     }
 }
 
-/// A connection whose handshake is under way.
+/// Connection with a handshake in progress.
 struct Guest {
     id: ListenerId,
     name: String,
     remote: SocketAddr,
-    /// Whose address the remote one is.
+    /// Trunk of the remote address.
     trunk: Option<Arc<str>>,
     handshake: Handshake,
 }
@@ -144,7 +144,7 @@ impl Guest {
     }
 }
 
-/// What a trunk's own machine fails at, somebody should look at.
+/// Logs a failed handshake; more prominently for the address of a trunk.
 fn complain(
     workshop: &Workshop,
     known: bool,
@@ -161,7 +161,7 @@ fn complain(
     tracing::debug!("listener {name}: TLS with {remote} failed: {what}");
 }
 
-/// Whether an error of accept(2) is of a connection that was gone before it was accepted.
+/// Returns whether an error of accept(2) concerns a connection that was closed before it was accepted.
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)

@@ -1,4 +1,4 @@
-//! Sockets bound at start, before any loop runs: all or none, and the one that fails is named with its place.
+//! Sockets bound at the start, before any loop runs: all or none; an error contains the position in the configuration.
 
 use std::fmt;
 use std::io;
@@ -12,17 +12,17 @@ use super::describe;
 use trunkgate_config::{Acme, Api, Http, Listen};
 use trunkgate_system::limits;
 
-/// Connections that may wait to be accepted.
+/// Length of the queue of connections not yet accepted.
 const BACKLOG: i32 = 1024;
 
-/// A bound listener.
+/// Bound listener.
 #[derive(Debug)]
 pub struct Bound {
-    /// Its name.
+    /// Name of the listener.
     pub name: String,
-    /// Its transport.
+    /// Transport of the listener.
     pub transport: Transport,
-    /// Where it is bound: the port is the real one.
+    /// Local address with the actual port.
     pub address: SocketAddr,
     pub(super) socket: Socket,
 }
@@ -33,14 +33,14 @@ pub(super) enum Socket {
     Stream(TcpListener),
 }
 
-/// An address that cannot be bound.
+/// Address that cannot be bound.
 #[derive(Debug)]
 pub struct BindError {
-    /// Which, e.g. ``listener `outside`: udp 0.0.0.0:5060``.
+    /// Description, for example ``listener `outside`: udp 0.0.0.0:5060``.
     pub what: String,
-    /// `file:line:column`; empty for a default.
+    /// Position in the configuration as `file:line:column`; empty for a default.
     pub place: String,
-    /// The system's error.
+    /// Error of the system.
     pub error: io::Error,
 }
 
@@ -65,10 +65,10 @@ impl fmt::Display for BindError {
 
 impl std::error::Error for BindError {}
 
-/// Binds every listener of the configuration.
+/// Binds all listeners of the configuration.
 ///
 /// # Errors
-/// The first that cannot be bound; the others are closed again.
+/// Returns the first address that cannot be bound; the others are closed again.
 pub fn bind(listen: &[Listen]) -> Result<Vec<Bound>, BindError> {
     let mut all: Vec<Bound> = Vec::new();
     for listener in listen {
@@ -91,7 +91,7 @@ pub fn bind(listen: &[Listen]) -> Result<Vec<Bound>, BindError> {
 /// Binds the HTTP address.
 ///
 /// # Errors
-/// The system's.
+/// Returns the system's error.
 pub fn bind_http(http: &Http) -> Result<TcpListener, BindError> {
     stream_socket(http.address).map_err(|error| BindError {
         what: format!("[http] address {}", http.address),
@@ -100,27 +100,28 @@ pub fn bind_http(http: &Http) -> Result<TcpListener, BindError> {
     })
 }
 
-/// Binds the address of `[api] tls`, where there is one.
+/// Binds the address of `[api] tls`, if configured.
 ///
 /// # Errors
-/// The system's.
+/// Returns the system's error.
 pub fn bind_api(api: &Api) -> Result<Option<TcpListener>, BindError> {
     let Some(address) = api.open_tls() else { return Ok(None) };
     let failed = |error| BindError { what: format!("[api] tls {address}"), place: String::new(), error };
     stream_socket(address).map(Some).map_err(failed)
 }
 
-/// Binds the address that answers the challenges of `[tls] acme`, where there is one.
+/// Binds the challenge address of `[tls] acme`, if configured.
 ///
 /// # Errors
-/// The system's.
+/// Returns the system's error.
 pub fn bind_challenge(acme: Option<&Acme>) -> Result<Option<TcpListener>, BindError> {
     let Some(address) = acme.map(|acme| acme.challenge_address) else { return Ok(None) };
     let what = || format!("[tls] acme challenge_address {address}");
     stream_socket(address).map(Some).map_err(|error| BindError { what: what(), place: String::new(), error })
 }
 
-/// UDP and TCP of one address should share their number (RFC 3261 §18.2.1), so port 0 tries the one already found.
+/// Returns the port of a twin listener: UDP and TCP on one address should have the same port (RFC 3261 §18.2.1), so
+/// port 0 first tries the one already bound.
 fn free_port_of_twin(listener: &Listen, bound: &[Bound]) -> Option<SocketAddr> {
     let shares = |transport| transport != Transport::Tls;
     if listener.address.port() != 0 || !shares(listener.transport) {
@@ -140,7 +141,7 @@ fn open(transport: Transport, address: SocketAddr) -> io::Result<Socket> {
     }
 }
 
-/// A UDP socket that tells of ICMP errors.
+/// Creates a UDP socket that reports ICMP errors.
 pub fn datagram_socket(address: SocketAddr) -> io::Result<UdpSocket> {
     let socket = socket2::Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     if address.is_ipv6() {
@@ -149,10 +150,11 @@ pub fn datagram_socket(address: SocketAddr) -> io::Result<UdpSocket> {
     } else {
         setsockopt(&socket, sockopt::Ipv4RecvErr, &true)?;
     }
-    // Best effort: when a datagram came, and how many were dropped unread.
+    // Best effort: receive timestamps and the number of dropped datagrams.
     let _ = setsockopt(&socket, sockopt::ReceiveTimestampns, &true);
     let _ = setsockopt(&socket, sockopt::RxqOvfl, &1);
-    // Best effort: the system caps them at net.core.rmem_max and wmem_max, unless the process may do more.
+    // Best effort: the system caps the buffers at net.core.rmem_max and wmem_max, unless the process has the privilege
+    // to exceed them.
     if setsockopt(&socket, sockopt::RcvBufForce, &limits::UDP_BUFFER_BYTES).is_err() {
         let _ = socket.set_recv_buffer_size(limits::UDP_BUFFER_BYTES);
     }
@@ -167,7 +169,7 @@ fn stream_socket(address: SocketAddr) -> io::Result<TcpListener> {
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
-    // Else a restart would have to wait for the former process's connections to leave TIME_WAIT.
+    // Otherwise a restart would have to wait until the previous process's connections leave TIME_WAIT.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&SockAddr::from(address))?;

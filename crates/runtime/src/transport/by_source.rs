@@ -1,14 +1,14 @@
-//! How many connections each address has, so that one far end cannot take all.
+//! Connection counts per source address, so that one remote party cannot take all connections.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-/// Connections by address; nothing is kept of those that have none.
+/// Connection counts by address; addresses without connections are not stored.
 #[derive(Debug, Default)]
 pub struct BySource(HashMap<IpAddr, usize>);
 
 impl BySource {
-    /// Counts one more, where `source` has fewer than `most`.
+    /// Counts a connection if `source` has fewer than `most`; returns whether it did.
     pub fn take(&mut self, source: IpAddr, most: usize) -> bool {
         let count = self.0.entry(source).or_default();
         let may = *count < most;
@@ -16,7 +16,7 @@ impl BySource {
         may
     }
 
-    /// Counts one less.
+    /// Removes a connection from the count.
     pub fn give_back(&mut self, source: IpAddr) {
         if let Some(count) = self.0.get_mut(&source) {
             *count = count.saturating_sub(1);
@@ -26,12 +26,12 @@ impl BySource {
         }
     }
 
-    /// How many `source` has.
+    /// Returns the number of connections of `source`.
     pub fn count(&self, source: IpAddr) -> usize {
         self.0.get(&source).copied().unwrap_or_default()
     }
 
-    /// Whether nobody has one.
+    /// Returns whether no address has a connection.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

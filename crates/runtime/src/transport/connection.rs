@@ -1,4 +1,4 @@
-//! One stream connection: a task that frames what comes, writes what is queued, and tells when it is gone.
+//! Stream connection: a task that frames received messages, writes queued ones, and reports the end.
 
 use std::future::pending;
 use std::io;
@@ -19,40 +19,40 @@ use trunkgate_system::certificates::{is_tls, words};
 use trunkgate_system::connector::TlsFault;
 use trunkgate_system::limits;
 
-/// What the loop asks of a connection.
+/// Request of the signalling loop to a connection.
 #[derive(Debug)]
 pub(super) enum Outgoing {
     /// Bytes to write.
     Bytes(Bytes),
-    /// Write what came before, then close.
+    /// Write the queued bytes, then close.
     Close,
 }
 
-/// Why a connection ended.
+/// Reason why a connection ended.
 enum Ended {
-    /// We closed it.
+    /// Closed by the edge.
     Closed,
-    /// The far end, or an error.
+    /// Closed by the remote party, or an error.
     Lost(io::Error),
-    /// It has lost its place.
+    /// Evicted.
     Displaced(Lost),
 }
 
-/// How long a far end may take.
+/// Time limits for a remote party.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Patience {
-    /// Without a byte.
+    /// Maximum time without a byte.
     pub(super) idle: Duration,
-    /// From the first byte of a message to its last.
+    /// Maximum time from the first to the last byte of a message.
     pub(super) message: Duration,
-    /// From one line of a message's headers to the next.
+    /// Maximum time between two header lines of a message.
     pub(super) line: Duration,
-    /// Until its first whole message, where it opened the connection: keep-alives alone keep none open.
+    /// Maximum time until the first complete message on an inbound connection; keep-alives alone do not keep it open.
     pub(super) first: Option<Duration>,
 }
 
 impl Patience {
-    /// With whoever opened a connection to us, or with one that we opened it to.
+    /// Returns the limits for an inbound or outbound connection.
     pub(super) fn with(opened_by_them: bool) -> Patience {
         Patience {
             idle: Duration::from_secs(limits::CONNECTION_IDLE_SECONDS),
@@ -63,21 +63,21 @@ impl Patience {
     }
 }
 
-/// The task's own things.
+/// State of the connection task.
 pub(super) struct Wire {
-    /// Its name towards the loop.
+    /// Flow that identifies the connection to the loop.
     pub(super) flow: Flow,
-    /// The trunk that it was opened for under TLS; empty: a host of no trunk.
+    /// Trunk for which the TLS connection was opened; empty: a host of no trunk.
     pub(super) made_for: Option<Arc<str>>,
-    /// Longest message, in bytes.
+    /// Maximum length of a message in bytes.
     pub(super) message_bytes: usize,
-    /// How long its far end may take.
+    /// Time limits for the remote party.
     pub(super) patience: Patience,
-    /// Its queue, for keep-alive answers.
+    /// Queue of the connection, for keep-alive responses.
     pub(super) queue: mpsc::Sender<Outgoing>,
-    /// News for the loop.
+    /// Channel to the signalling loop.
     pub(super) news: mpsc::Sender<Arrival>,
-    /// Counters.
+    /// Counters of all sockets.
     pub(super) counters: Arc<SocketCounters>,
 }
 
@@ -114,21 +114,21 @@ impl Wire {
         }
     }
 
-    /// Says whom the connection belongs to, before any message of it.
+    /// Reports the owner of the connection, before its first message.
     pub(super) async fn identified(&self, identity: Identity) {
         if let Some(connection) = self.flow.connection {
             let _ = self.news.send(Arrival::Identified { connection, remote: self.flow.remote, identity }).await;
         }
     }
 
-    /// Says that TLS never came up.
+    /// Reports a failed TLS handshake.
     pub(super) async fn refused(self, failed: TlsFault) {
         self.counters.handshakes_failed.add(1);
         self.gone(Some(Cause::Tls(failed.what)), false).await;
     }
 
-    /// Says that the connection never came up, or broke. Under TLS 1.3 a far end that refuses our certificate says so
-    /// only after the handshake.
+    /// Reports a connection that could not be established, or broke. With TLS 1.3 a remote party reports the rejection
+    /// of our certificate only after the handshake.
     pub(super) async fn lost(self, error: io::Error, was_up: bool) {
         let cause = if is_tls(&error) { Cause::Tls(words(&error)) } else { Cause::Stream(plain_words(&error)) };
         tracing::debug!("{} {}: {error}", self.flow.transport.via_token(), self.flow.remote);
@@ -145,7 +145,8 @@ impl Wire {
         let mut framer = Framer::new(self.message_bytes);
         let mut buffer = vec![0; 16 << 10];
         let Patience { idle, message, line, first } = self.patience;
-        // Since when a message is on its way, or the first one is waited for: dripping byte by byte keeps no connection.
+        // Start of the current message, or of the wait for the first one: slow single bytes do not keep a connection
+        // open.
         let mut slow = first.map(|first| Instant::now() + first);
         loop {
             let patient_until = Instant::now() + if framer.awaits_line() { line } else { idle };
@@ -178,7 +179,7 @@ impl Wire {
                         Arrival::Received { flow: self.flow, bytes, came }
                     }
                     Framed::Ping => {
-                        // A full queue has other signs of life.
+                        // A full queue proves activity as well.
                         let _ = self.queue.try_send(Outgoing::Bytes(Bytes::from_static(b"\r\n")));
                         continue;
                     }
@@ -199,8 +200,8 @@ impl Wire {
     }
 }
 
-/// Reads a broken stream empty until the loop has closed it and all answers are written: closing with unread bytes would
-/// reset the connection and take the answers away.
+/// Discards the rest of a broken stream until the loop has closed it and all responses are written: closing with unread
+/// bytes would reset the connection and lose the responses.
 async fn discard(mut reader: impl AsyncRead + Unpin, flushed: &Notify) {
     let mut buffer = vec![0; 4096];
     let until_end = async {
@@ -227,7 +228,7 @@ async fn write(mut writer: impl AsyncWrite + Unpin, mut outgoing: mpsc::Receiver
             Outgoing::Close => {
                 let _ = writer.shutdown().await;
                 flushed.notify_one();
-                // The reader ends when the far end has closed too; not longer than it lingers.
+                // The reader ends when the remote party has closed too, but lingers for a limited time.
                 tokio::time::sleep(Duration::from_secs(limits::LINGER_SECONDS)).await;
                 return Ended::Closed;
             }
@@ -236,7 +237,7 @@ async fn write(mut writer: impl AsyncWrite + Unpin, mut outgoing: mpsc::Receiver
     pending().await
 }
 
-/// The system's words without its number.
+/// Returns the system's error text without its number.
 fn plain_words(error: &io::Error) -> String {
     if error.kind() == io::ErrorKind::UnexpectedEof {
         return "the remote party closed the connection".to_owned();
@@ -257,7 +258,7 @@ mod tests {
     const SHORT: Duration = Duration::from_millis(20);
     const OPTIONS: &[u8] = b"OPTIONS sip:a SIP/2.0\r\nContent-Length: 0\r\n\r\n";
 
-    /// A connection of that patience: its far end, its news, and its counters.
+    /// Returns the remote end of a connection with these time limits, its arrivals and its counters.
     fn served(patience: Patience) -> (tokio::io::DuplexStream, mpsc::Receiver<Arrival>, Arc<SocketCounters>) {
         let (near, far) = duplex(4096);
         let (news, arrivals) = mpsc::channel(8);
@@ -284,7 +285,7 @@ mod tests {
         let (_far, mut arrivals, counters) = served(patience);
         assert!(is_closed(&mut arrivals).await);
         assert_eq!(counters.slow.get(), 1);
-        // A keep-alive is answered, and is no message.
+        // A keep-alive gets a response but is not a message.
         let (mut far, mut arrivals, counters) = served(patience);
         far.write_all(b"\r\n\r\n").await.unwrap();
         let mut pong = [0; 2];
@@ -293,7 +294,7 @@ mod tests {
         let closed = timeout(LONG / 60, arrivals.recv()).await;
         assert!(matches!(closed, Ok(Some(Arrival::Closed { .. }))), "{closed:?}");
         assert_eq!(counters.slow.get(), 1);
-        // After a message only silence ends it.
+        // After a message only inactivity ends the connection.
         let (mut far, mut arrivals, counters) =
             served(Patience { idle: SHORT, message: LONG, line: LONG, first: Some(LONG) });
         far.write_all(OPTIONS).await.unwrap();
@@ -306,7 +307,7 @@ mod tests {
     async fn a_message_that_drips_is_cut_off_and_one_after_the_other_is_not() {
         let patience = Patience { idle: LONG, message: SHORT, line: LONG, first: None };
         let (mut far, mut arrivals, counters) = served(patience);
-        // Whole messages and silence between them do no harm.
+        // Complete messages with silence between them are fine.
         for _ in 0..3 {
             far.write_all(OPTIONS).await.unwrap();
             assert!(matches!(arrivals.recv().await, Some(Arrival::Received { .. })));
@@ -331,7 +332,7 @@ mod tests {
     async fn headers_that_stop_between_two_lines_are_broken_and_those_that_stop_within_one_are_waited_for() {
         let patience = Patience { idle: LONG, message: LONG, line: SHORT, first: None };
         let (mut far, mut arrivals, _) = served(patience);
-        // Without its second half the last line of the head is no line.
+        // Without its second half the last header line is incomplete.
         let (first, rest) = OPTIONS.split_at(OPTIONS.len() - 3);
         far.write_all(first).await.unwrap();
         tokio::time::sleep(2 * SHORT).await;

@@ -1,5 +1,5 @@
-//! Every SIP socket of the process: datagrams read by the signalling loop itself, streams by a small task each, those of
-//! TLS on a thread of their own.
+//! SIP sockets of the process: datagrams are read by the signalling loop itself, streams by a task each; TLS streams
+//! run on a separate thread.
 
 use std::future::poll_fn;
 use std::io;
@@ -42,108 +42,109 @@ pub use tls::{CertificateOwner, towards};
 pub use tls_faults::{TlsFaults, TlsFaultsView};
 pub use udp::{is_about_size, next_datagram, unsent};
 
-/// News of the sockets for the signalling loop.
+/// Event of the sockets for the signalling loop.
 #[derive(Debug)]
 pub enum Arrival {
     /// A datagram, or one framed message of a stream.
     Received {
-        /// The way it came.
+        /// Flow on which it arrived.
         flow: Flow,
         /// The message.
         bytes: Bytes,
-        /// When: a datagram by the system's own note, a message of a stream when it was read.
+        /// Time of arrival: the kernel's timestamp of a datagram, or the time when a stream message was read.
         came: Instant,
     },
-    /// A stream that cannot be framed any further; it is closed after what is sent in answer.
+    /// A stream that cannot be framed any further; it is closed after the responses have been sent.
     Broken {
-        /// The way it came.
+        /// Flow of the stream.
         flow: Flow,
-        /// What could be read.
+        /// Bytes of the incomplete message.
         bytes: Bytes,
-        /// What is wrong.
+        /// Description of the problem.
         what: &'static str,
     },
-    /// Somebody says by ICMP that a datagram sent this way did not arrive.
+    /// An ICMP error reports that a datagram was not delivered.
     Unreachable {
-        /// The way.
+        /// Flow of the datagram.
         flow: Flow,
-        /// What is quoted of the datagram.
+        /// Part of the datagram quoted in the ICMP message.
         quoted: Bytes,
     },
     /// A stream was accepted.
     Accepted(streams::Connection),
-    /// A trunk's address has more streams than it may: the oldest that nothing needs is to be evicted.
+    /// A trunk's address exceeds its limit of streams: the oldest unused one must be evicted.
     Crowded {
-        /// The address.
+        /// Address of the trunk.
         source: IpAddr,
     },
-    /// Whose a TLS connection is: by its certificate, or as it was made for that trunk.
+    /// Owner of a TLS connection, by its certificate or by the trunk for which it was opened.
     Identified {
-        /// The connection.
+        /// Identified connection.
         connection: ConnectionId,
         /// The address of its remote party.
         remote: SocketAddr,
-        /// Who.
+        /// Trunk and certificate name.
         identity: Identity,
     },
-    /// A stream is gone, or never came up.
+    /// A stream has ended, or could not be established.
     Closed {
-        /// The way it went.
+        /// Flow of the stream.
         flow: Flow,
-        /// The trunk that it was made for under TLS; empty: a host of no trunk.
+        /// Trunk for which the TLS connection was opened; empty: a host of no trunk.
         made_for: Option<Arc<str>>,
-        /// What it failed at, where it did not just end.
+        /// Cause of the failure, if it did not end normally.
         cause: Option<Cause>,
-        /// Whether it had been up.
+        /// True if the stream had been established.
         was_up: bool,
     },
 }
 
-/// What is counted on the sockets; read by `/metrics`.
+/// Counters of the sockets, shown by `/metrics`.
 #[derive(Debug, Default)]
 pub struct SocketCounters {
-    /// Datagrams that the system dropped because a socket was not read in time.
+    /// Datagrams dropped by the kernel because a socket was not read in time.
     pub udp_unread: Counter,
-    /// OPTIONS, REGISTER and the like dropped because the edge was overloaded.
+    /// Requests such as OPTIONS and REGISTER dropped because of overload.
     pub overloaded: Counter,
-    /// Messages dropped because there was no room for them to wait.
+    /// Messages dropped because the intake queue was full.
     pub queue_full: Counter,
-    /// Repetitions of INVITEs that still waited.
+    /// Retransmissions of INVITEs that were still waiting.
     pub repeated: Counter,
     /// Datagrams dropped because a socket's send queue was full.
     pub udp_queue_full: Counter,
-    /// Sends that the system refused, and ICMP errors.
+    /// Sends refused by the system, and ICMP errors.
     pub send_failed: Counter,
-    /// Connections closed at once: their source is no trunk's.
+    /// Connections closed at once because their source is unknown.
     pub unknown_source: Counter,
-    /// Where those of the last hour came from.
+    /// Sources of the connections closed in the last hour.
     closed: Mutex<Unknown>,
-    /// Connections refused by a limit.
+    /// Connections rejected by a limit.
     pub connections_refused: Counter,
-    /// Connections closed for others: of unknown sources without a registration, or a trunk's without a call.
+    /// Connections evicted in favour of others: of unknown sources without a registration, or of a trunk without a
+    /// call.
     pub evicted: Counter,
-    /// Connections of unknown sources closed since no phone has registered on them in time.
+    /// Connections of unknown sources closed because no phone registered on them in time.
     pub unregistered: Counter,
-    /// TLS handshakes that failed or took too long, in both directions.
+    /// Failed or timed-out TLS handshakes, in both directions.
     pub handshakes_failed: Counter,
-    /// Those of them that others began.
+    /// Failed TLS handshakes of remote clients.
     pub tls_faults: TlsFaults,
-    /// TLS handshakes pushed out or never begun: a limit.
+    /// TLS handshakes aborted or never started because of a limit.
     pub handshakes_refused: Counter,
-    /// Connections that the system would not hand over: too many open files.
+    /// Connections that could not be accepted because of too many open files.
     pub accept_failed: Counter,
-    /// Messages dropped because a connection did not take them fast enough.
+    /// Messages dropped because the send queue of a connection was full.
     pub stream_queue_full: Counter,
-    /// Connections cut off: their first message, or the rest of one, took too long.
+    /// Connections closed because their first message, or the rest of a message, took too long.
     pub slow: Counter,
     /// Datagrams accepted without the empty line after their headers.
     pub no_empty_line: Counter,
-    /// Stream connections open.
+    /// Open stream connections.
     pub connections: Counter,
 }
 
 impl SocketCounters {
-    /// Counts a connection that is closed since its source is no trunk's, with a line in the log now and then.
+    /// Counts a connection closed because its source is unknown, with an occasional log entry.
     fn close(&self, now: Instant, source: IpAddr) {
         self.unknown_source.add(1);
         let line = self.closed.lock().unwrap_or_else(PoisonError::into_inner).note(
@@ -156,7 +157,7 @@ impl SocketCounters {
         }
     }
 
-    /// Returns the connections of the last hour that were closed since their source is no trunk's, if any.
+    /// Returns the connections of unknown sources closed in the last hour, if any.
     pub fn closed(&self, now: Instant) -> Option<UnknownView> {
         self.closed.lock().unwrap_or_else(PoisonError::into_inner).view(now)
     }
@@ -167,9 +168,9 @@ impl SocketCounters {
 pub struct Transports {
     udp: Vec<(ListenerId, udp::Socket)>,
     streams: streams::Streams,
-    /// Broken streams that are closed once the requests before the break are answered.
+    /// Broken streams to be closed when their last request has a response.
     closing: Vec<Flow>,
-    /// `None` where no listener speaks TLS: then nobody does.
+    /// TLS thread; `None` if no listener uses TLS, and TLS is then unavailable.
     _tls: Option<TlsThread>,
     arrivals: mpsc::Receiver<Arrival>,
     counters: Arc<SocketCounters>,
@@ -178,7 +179,7 @@ pub struct Transports {
 }
 
 impl Transports {
-    /// Takes the bound sockets into the present runtime.
+    /// Moves the bound sockets into the current runtime.
     pub fn start(
         bound: Vec<Bound>,
         table: watch::Receiver<Arc<Table>>,
@@ -208,7 +209,7 @@ impl Transports {
         Ok(Transports { udp, streams, closing: Vec::new(), _tls: thread, arrivals, counters, datagram, turn: 0 })
     }
 
-    /// Waits until [`Self::next`] has something, and sends datagrams that waited for their socket.
+    /// Waits until [`Self::next`] has an arrival, and sends datagrams that waited for their socket.
     pub(crate) async fn ready(&mut self) -> Option<Arrival> {
         poll_fn(|cx| self.poll_ready(cx)).await
     }
@@ -225,7 +226,7 @@ impl Transports {
         if ready { Poll::Ready(None) } else { Poll::Pending }
     }
 
-    /// Lets connections have their turn while messages wait, and sends datagrams that waited for their socket.
+    /// Yields to the connection tasks while messages wait, and sends datagrams that waited for their socket.
     pub(crate) async fn breathe(&mut self) {
         tokio::task::yield_now().await;
         poll_fn(|cx| {
@@ -235,7 +236,7 @@ impl Transports {
         .await;
     }
 
-    /// The next arrival, without waiting; UDP sockets and all streams together take turns.
+    /// Returns the next arrival without waiting; each UDP socket and all streams together take turns.
     pub(crate) fn next(&mut self, now: Moment) -> Option<Arrival> {
         let sources = self.udp.len() + 1;
         for _ in 0..sources {
@@ -256,10 +257,10 @@ impl Transports {
         None
     }
 
-    /// Sends a message of a trunk (empty: of none); never waits.
+    /// Sends a message of a trunk (empty: no trunk) without blocking.
     ///
     /// # Errors
-    /// It cannot be sent; why, where the system refused it.
+    /// Returns an error if it cannot be sent, with the reason if the system refused it.
     pub(crate) fn send(&mut self, transmit: Transmit, trunk: &Arc<str>) -> Result<(), Option<Unsent>> {
         let Transmit { flow, bytes, .. } = transmit;
         let sent = match flow.transport {
@@ -275,37 +276,36 @@ impl Transports {
         sent
     }
 
-    /// Answers a keep-alive that came as a datagram. Streams answer theirs by themselves.
+    /// Responds to a keep-alive received as a datagram. Streams respond on their own.
     pub(crate) fn pong(&mut self, flow: &Flow) {
         if let Some((_, socket)) = self.udp.iter_mut().find(|(id, _)| *id == flow.listener) {
             let _ = socket.send(flow.remote, Bytes::from_static(b"\r\n"));
         }
     }
 
-    /// A stream begins: the loop knows it before its first message.
+    /// Adds an accepted stream, before its first message.
     pub(crate) fn accepted(&mut self, connection: streams::Connection) {
         self.streams.insert(connection);
     }
 
-    /// Makes room where a trunk's address has more streams than it may: those are evicted that nothing needs, which
-    /// `are_in_use` tells of each.
+    /// Evicts unused streams of a trunk's address that exceeds its limit; `are_in_use` returns the use of each.
     pub(crate) fn make_room(&self, source: IpAddr, are_in_use: impl FnOnce(&[Flow]) -> Vec<bool>) {
         let (surplus, flows) = self.streams.crowd(source);
         let unused = flows.iter().zip(are_in_use(&flows)).filter(|(_, is_in_use)| !is_in_use);
         let _evicted = unused.filter(|(flow, _)| self.streams.evict(flow)).take(surplus).count();
     }
 
-    /// A stream says whose it is, before its first message.
+    /// Sets the owner of a stream, before its first message.
     pub(crate) fn identified(&mut self, connection: ConnectionId, identity: &Identity) {
         self.streams.identified(connection, identity);
     }
 
-    /// A phone has registered on a stream.
+    /// Records that a phone has registered on a stream.
     pub(crate) fn registered(&self, connection: ConnectionId) {
         self.streams.registered(connection);
     }
 
-    /// A request may say that its connection serves the other way too (RFC 5923 §5).
+    /// Checks whether a request allows the reuse of its connection in the other direction (RFC 5923 §5).
     pub(crate) fn look_for_alias(&mut self, flow: &Flow, message: &Message) {
         if flow.transport != Transport::Tls || !message.is_request() {
             return;
@@ -316,13 +316,13 @@ impl Transports {
         }
     }
 
-    /// Marks a broken stream: [`Self::close_answered`] closes it.
+    /// Marks a broken stream, to be closed by [`Self::close_answered`].
     pub(crate) fn close_later(&mut self, flow: Flow) {
         self.closing.push(flow);
     }
 
-    /// Closes the broken streams whose requests are answered. A request that takes longer than a broken stream is read empty
-    /// (`limits::LINGER_SECONDS`) keeps none open.
+    /// Closes the broken streams without pending requests. A request that takes longer than a broken stream is drained
+    /// (`limits::LINGER_SECONDS`) does not keep it open.
     pub(crate) fn close_answered(&mut self, are_in_use: impl FnOnce(&[Flow]) -> Vec<bool>) {
         if self.closing.is_empty() {
             return;
@@ -337,13 +337,13 @@ impl Transports {
         }
     }
 
-    /// Forgets a stream that is gone; by what other address, and for which trunk, it was used besides.
+    /// Removes an ended stream; returns the other address and trunk for which it was also used.
     pub(crate) fn closed(&mut self, flow: &Flow) -> Option<(SocketAddr, Arc<str>)> {
         self.closing.retain(|closing| closing.connection != flow.connection);
         self.streams.remove(flow)
     }
 
-    /// Sends what is queued and closes all streams, for as long as `limits::LINGER_SECONDS` at most.
+    /// Sends the queued messages and closes all streams, for at most `limits::LINGER_SECONDS`.
     pub(crate) async fn finish(&mut self) {
         self.streams.close_all();
         let all_gone = async {
@@ -375,34 +375,34 @@ impl Transports {
     }
 }
 
-/// A moment in both clocks: the system dates datagrams by the wall clock.
+/// A moment in both clocks, because the kernel timestamps datagrams by the wall clock.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Moment {
-    /// By the clock that never jumps.
+    /// Monotonic time.
     pub(crate) at: Instant,
     wall: SystemTime,
 }
 
 impl Moment {
-    /// The present one.
+    /// Returns the current moment.
     pub(crate) fn now() -> Moment {
         Moment { at: Instant::now(), wall: clock::wall() }
     }
 
-    /// When that was; now, where it is not told or lies ahead.
+    /// Converts a kernel timestamp to monotonic time; now if it is missing or in the future.
     fn of(self, stamp: Option<SystemTime>) -> Instant {
         let ago = stamp.and_then(|stamp| self.wall.duration_since(stamp).ok()).unwrap_or_default();
         self.at.checked_sub(ago).unwrap_or(self.at)
     }
 }
 
-/// The address that a connection of this listener leaves from.
+/// Returns the source address for connections of this listener.
 fn source_of(bound: SocketAddr) -> Option<IpAddr> {
     let ip = bound.ip();
     (!ip.is_unspecified()).then_some(ip)
 }
 
-/// How errors name a listener.
+/// Describes a listener for errors.
 fn describe(listen: &Listen) -> String {
     format!("listener `{}`: {} {}", listen.name, listen.transport.as_str(), listen.address)
 }

@@ -1,4 +1,4 @@
-//! Who may hold how much: connections by address, handshakes that are not over, and how often a stranger may begin one.
+//! Connection limits: connections per address, handshakes in progress, and the rate of handshakes with unknown sources.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -15,66 +15,67 @@ use trunkgate_route::{TokenBucket, household};
 use super::by_source::BySource;
 use trunkgate_system::limits;
 
-/// Counts connections by address, so that one far end cannot take all. A connection that is neither a trunk's nor a registered
-/// phone's gives its place to a new one where no other place is free. A trunk's address may have a few more than its limit for
-/// a moment, until the signalling loop, which knows what calls and registrations use, has evicted as many of them.
+/// Connection slots by address, so that one remote party cannot take all. If no slot is free, a connection that belongs
+/// neither to a trunk nor to a registered phone is evicted for a new one. A trunk's address may briefly exceed its
+/// limit by a few connections, until the signalling loop, which knows the uses by calls and registrations, has evicted
+/// as many.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Places(Arc<Mutex<Taken>>);
 
 #[derive(Debug, Default)]
 struct Taken {
     next: u64,
-    /// All, by number.
+    /// Source addresses of all connections by number.
     held: HashMap<u64, IpAddr>,
-    /// The way to tell those with addresses of a trunk.
+    /// Channels to evict connections of trunks' addresses.
     known: HashMap<u64, oneshot::Sender<Verdict>>,
     by_source: BySource,
-    /// Connections without a registration, with addresses of no trunk; the oldest first.
+    /// Connections of unknown sources without a registration, oldest first.
     strangers: BTreeMap<u64, Stranger>,
-    /// The same by address, or /48 of IPv6.
+    /// Counts of those connections by address, or by /48 of IPv6.
     strangers_by_site: BySource,
 }
 
-/// A connection of an unknown source.
+/// Connection of an unknown source.
 #[derive(Debug)]
 struct Stranger {
     source: IpAddr,
     verdict: oneshot::Sender<Verdict>,
 }
 
-/// What becomes of one.
+/// Decision about a connection of an unknown source.
 #[derive(Debug)]
 enum Verdict {
     Registered,
     Evicted,
 }
 
-/// Why a connection loses its place.
+/// Reason why a connection loses its slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lost {
-    /// Another one needs it.
+    /// Evicted in favour of another connection.
     Evicted,
-    /// No phone has registered on it in time.
+    /// No phone registered on it in time.
     Unregistered,
 }
 
-/// One connection's place; given back when dropped.
+/// Slot of one connection, released when dropped.
 #[derive(Debug)]
 pub(crate) struct Place {
     places: Places,
     pub number: u64,
     verdict: oneshot::Receiver<Verdict>,
-    /// How long it may be without a registration; `None`: for ever.
+    /// Maximum time without a registration; `None`: unlimited.
     patience: Option<Duration>,
 }
 
-/// How a place was found.
+/// Result of taking a slot.
 #[derive(Debug)]
 pub(super) struct Found {
     pub(super) place: Place,
-    /// The address of the connection that had to give its place up.
+    /// Source of the connection that was evicted.
     pub(super) evicted: Option<IpAddr>,
-    /// Its address, a trunk's, has one more than it may: one of them is to be evicted.
+    /// True if the address of a trunk now exceeds its limit, and one of its connections must be evicted.
     pub(super) is_spare: bool,
 }
 
@@ -83,7 +84,7 @@ impl Places {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A place for a connection with `source`; `known`: it is a trunk's.
+    /// Takes a slot for a connection from `source`; `known` is true for a trunk's address.
     pub(super) fn take(&self, source: IpAddr, known: bool) -> Option<Found> {
         let source = if known { source } else { household(source) };
         let mut taken = self.lock();
@@ -118,12 +119,12 @@ impl Places {
         Some(Found { place: Place { places: self.clone(), number, verdict, patience }, evicted, is_spare })
     }
 
-    /// How many connections a trunk's address has more than it may.
+    /// Returns by how many connections a trunk's address exceeds its limit.
     pub(super) fn surplus(&self, source: IpAddr) -> usize {
         self.lock().by_source.count(source).saturating_sub(limits::CONNECTIONS_PER_SOURCE)
     }
 
-    /// Takes the place of a connection with a trunk's address away; false where it has none any more.
+    /// Evicts a connection of a trunk's address; returns false if it has no slot any more.
     pub(super) fn evict_known(&self, number: u64) -> bool {
         let mut taken = self.lock();
         let Some(verdict) = taken.known.remove(&number) else { return false };
@@ -132,7 +133,7 @@ impl Places {
         true
     }
 
-    /// Notes that a phone has registered on a connection: its place is as good as a trunk's.
+    /// Records a registration on a connection, which then counts like a trunk's.
     pub(super) fn registered(&self, number: u64) {
         if let Some(stranger) = self.lock().forget_stranger(number) {
             let _ = stranger.verdict.send(Verdict::Registered);
@@ -141,7 +142,7 @@ impl Places {
 }
 
 impl Taken {
-    /// Evicts a stranger: of the address or /48 that has the most, the oldest. Its address.
+    /// Evicts the oldest connection of the unknown address or /48 with the most of them; returns its address.
     fn evict(&mut self, is_candidate: impl Fn(&Stranger) -> bool) -> Option<IpAddr> {
         let candidates = self.strangers.iter().filter(|(_, stranger)| is_candidate(stranger));
         let rank = |number: u64, source| (self.strangers_by_site.count(site(source)), Reverse(number));
@@ -168,12 +169,12 @@ impl Taken {
 }
 
 impl Place {
-    /// What the place is named by towards [`Places::registered`].
+    /// Returns the number of the slot, for [`Places::registered`].
     pub(super) fn number(&self) -> u64 {
         self.number
     }
 
-    /// Waits until the connection has lost its place; never returns for a registered phone's.
+    /// Waits until the connection has lost its slot; never returns for a registered phone.
     pub(super) async fn lost(&mut self) -> Lost {
         let verdict = match self.patience {
             Some(patience) => match timeout(patience, &mut self.verdict).await {
@@ -195,8 +196,8 @@ impl Drop for Place {
     }
 }
 
-/// Handshakes under way. One that finds no room pushes an older one out: whoever begins many and finishes none is in
-/// nobody's way but its own.
+/// Handshakes in progress. If the limit is reached, an older one is aborted; a source that starts many handshakes
+/// without completing them therefore only displaces its own.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Handshakes(Arc<Mutex<Under>>);
 
@@ -210,12 +211,12 @@ struct Under {
 struct Shaking {
     number: u64,
     source: IpAddr,
-    /// Whether its address is a trunk's.
+    /// True for a trunk's address.
     known: bool,
     task: AbortHandle,
 }
 
-/// One handshake; over when dropped.
+/// Handshake in progress; dropping it ends it.
 #[derive(Debug)]
 pub(super) struct Handshake {
     all: Handshakes,
@@ -223,14 +224,14 @@ pub(super) struct Handshake {
 }
 
 impl Handshakes {
-    /// The next handshake's number.
+    /// Returns a new handshake.
     pub(super) fn begin(&self) -> Handshake {
         let mut under = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         under.next += 1;
         Handshake { all: self.clone(), number: under.next }
     }
 
-    /// Enters the task that shakes hands; how many older ones it has pushed out.
+    /// Registers the task of a handshake; returns the number of older ones aborted for it.
     pub(super) fn enter(&self, number: u64, source: IpAddr, known: bool, task: AbortHandle) -> u64 {
         let mut under = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let source = if known { source } else { household(source) };
@@ -256,7 +257,7 @@ impl Handshakes {
     }
 }
 
-/// Where the oldest handshake of the unknown address, or /48 of IPv6, stands that has the most of them.
+/// Returns the index of the oldest handshake of the unknown address, or /48 of IPv6, with the most of them.
 fn of_the_most(way: &VecDeque<Shaking>) -> Option<usize> {
     let strangers = || way.iter().enumerate().filter(|(_, one)| !one.known);
     let mut counts = BySource::default();
@@ -279,9 +280,10 @@ impl Drop for Handshake {
     }
 }
 
-/// How often addresses of no trunk may begin a connection: in all, each /48 of IPv6, and each address (each /64 of IPv6), so
-/// that one of them does not keep the others out, of whom one may have the right certificate. The first of an address or a /48
-/// in a second counts apart from its further ones, so that a few that begin many leave room for all others.
+/// Rate limits for connections of unknown sources: in total, per /48 of IPv6, and per address (per /64 of IPv6), so
+/// that one source cannot exclude others, of which one may have the right certificate. The first connection of an
+/// address or /48 in a second has a separate limit from its further ones, so that a few busy sources leave room for all
+/// others.
 #[derive(Debug)]
 pub(super) struct Strangers {
     first: TokenBucket,
@@ -303,10 +305,10 @@ impl Default for Strangers {
 }
 
 impl Strangers {
-    /// Whether one may begin now.
+    /// Returns whether a connection may start now, and counts it.
     pub(super) fn may_begin(&mut self, now: Instant, source: IpAddr) -> bool {
         let (site, source) = (site(source), household(source));
-        // One network takes its own share of its /48 and no more: it is looked at first. Only what its /48 allows is entered
+        // Check the network first: it takes only its own share of its /48. Only sources allowed by their /48 are stored
         // below, so that no /48 fills the table of sources.
         if self.by_source.is_used_up(now, source) {
             return false;
@@ -323,7 +325,7 @@ impl Strangers {
     }
 }
 
-/// What is begun by each of many, a second.
+/// Rates of many sources.
 #[derive(Debug)]
 struct Rates {
     each: u32,
@@ -335,12 +337,12 @@ impl Rates {
         Rates { each, begun: HashMap::new() }
     }
 
-    /// Whether `who` has begun none in the last second.
+    /// Returns whether `who` has started no connection in the last second.
     fn is_first(&self, now: Instant, who: IpAddr) -> bool {
         self.begun.get(&who).is_none_or(|(_, last)| is_over(now, *last))
     }
 
-    /// Whether `who` has to wait.
+    /// Returns whether `who` has used up its rate.
     fn is_used_up(&mut self, now: Instant, who: IpAddr) -> bool {
         self.begun.get_mut(&who).is_some_and(|(bucket, last)| {
             let is_used_up = !bucket.wait(now).is_zero();
@@ -351,7 +353,7 @@ impl Rates {
         })
     }
 
-    /// Counts one more of `who`, where it may begin one and can be remembered.
+    /// Counts a connection of `who`, if its rate allows it and the table has room.
     fn take(&mut self, now: Instant, who: IpAddr) -> bool {
         if self.begun.len() >= limits::UNKNOWN_SOURCES && !self.begun.contains_key(&who) {
             self.begun.retain(|_, (_, last)| !is_over(now, *last));
@@ -365,12 +367,12 @@ impl Rates {
     }
 }
 
-/// Whether so much time has passed that a bucket is full again.
+/// Returns whether enough time has passed for a bucket to be full again.
 fn is_over(now: Instant, last: Instant) -> bool {
     now.saturating_duration_since(last) >= Duration::from_secs(1)
 }
 
-/// The /48 of an IPv6 address, which one subscriber may have; an IPv4 address is its own.
+/// Returns the /48 of an IPv6 address, the usual size of a subscriber's network; an IPv4 address is returned unchanged.
 fn site(source: IpAddr) -> IpAddr {
     match source.to_canonical() {
         IpAddr::V6(v6) => Ipv6Addr::from(u128::from(v6) >> 80 << 80).into(),
@@ -398,7 +400,7 @@ mod tests {
         }
         let each = limits::UNKNOWN_HANDSHAKES_PER_SOURCE_PER_SECOND;
         assert!((2 * each..=3 * each).contains(&begun), "{begun}");
-        // A network of IPv6 is one.
+        // An IPv6 network counts as one source.
         let of_one: u32 = (0..1000_u128)
             .map(|n| Ipv6Addr::from(0x2001_0db8_u128 << 96 | n).into())
             .map(|ip| u32::from(strangers.may_begin(start, ip)))
@@ -406,7 +408,7 @@ mod tests {
         assert_eq!(of_one, each);
     }
 
-    /// An address of the documentation's prefix: which /48 of it, which /64 of that.
+    /// Returns an address of the documentation prefix with this /48 and /64.
     fn in_site(site: u16, network: u16) -> IpAddr {
         Ipv6Addr::new(0x2001, 0xdb8, site, network, 0, 0, 0, 1).into()
     }
@@ -427,7 +429,7 @@ mod tests {
         }
         let each = limits::UNKNOWN_HANDSHAKES_PER_SITE_PER_SECOND;
         assert!((3 * each..=4 * each).contains(&begun), "{begun}");
-        // One network of it leaves room for another one.
+        // One network of the /48 leaves room for another.
         let mut strangers = Strangers::default();
         for ms in 0..3000 {
             let now = start + Duration::from_millis(ms);
@@ -480,7 +482,7 @@ mod tests {
         assert!(places.lock().held.is_empty() && places.lock().by_source.is_empty());
     }
 
-    /// Whether a connection has been evicted.
+    /// Returns whether a connection has been evicted.
     async fn is_evicted(found: &mut Found) -> bool {
         tokio::select! {
             biased;

@@ -1,4 +1,5 @@
-//! Stream connections, TCP and TLS: which are open, to whom, and how a message finds or opens its own.
+//! Stream connections (TCP and TLS): open connections, their destinations, and the selection or opening of a connection
+//! for a message.
 
 use std::collections::HashMap;
 use std::io;
@@ -25,32 +26,32 @@ use trunkgate_system::connector::Connector;
 use trunkgate_system::limits;
 use trunkgate_system::log::Seldom;
 
-/// An open connection, as the loop knows it.
+/// Open connection as known to the signalling loop.
 #[derive(Debug)]
 pub struct Connection {
     flow: Flow,
     queue: mpsc::Sender<Outgoing>,
-    /// What finds it besides its number.
+    /// Destination by which messages find the connection, in addition to its number.
     way: Option<Way>,
-    /// Whose its far end's certificate is, where we accepted it, and on what terms.
+    /// Trunk of the remote certificate and its TLS terms, for an accepted connection.
     whose: Option<(Arc<str>, u64)>,
-    /// The number of its place, where we accepted it.
+    /// Number of its slot, for an accepted connection.
     place: Option<u64>,
 }
 
-/// Where a connection leads.
+/// Destination of a connection.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Way {
     transport: Transport,
     listener: ListenerId,
     remote: SocketAddr,
-    /// Under TLS: whose certificates were looked at.
+    /// Owner of the verified remote certificate, for TLS.
     whom: Option<Whom>,
-    /// Under TLS: on what terms.
+    /// Number of the TLS terms, see [`Settings::terms`].
     terms: u64,
 }
 
-/// What accepting and opening share.
+/// State shared by accepting and opening connections.
 #[derive(Debug, Clone)]
 pub(super) struct Workshop {
     next_id: Arc<AtomicU64>,
@@ -60,9 +61,9 @@ pub(super) struct Workshop {
     message_bytes: usize,
     pub(super) counters: Arc<SocketCounters>,
     pub(super) tls: Tls,
-    /// When a failed handshake was complained of last.
+    /// Rate limit for log entries about failed handshakes.
     pub(super) disagreements: Arc<Mutex<Seldom>>,
-    /// The same of the want of places.
+    /// Rate limit for log entries about missing slots.
     crowds: Arc<Mutex<Seldom>>,
 }
 
@@ -96,7 +97,7 @@ impl Streams {
         Streams { connections: FxHashMap::default(), by_way: HashMap::new(), sources: HashMap::new(), workshop }
     }
 
-    /// Begins to accept on a bound socket.
+    /// Starts to accept on a bound socket.
     pub(super) fn listen(
         &mut self,
         id: ListenerId,
@@ -117,8 +118,8 @@ impl Streams {
         if transport == Transport::Tls { self.workshop.tls.spoken_on.clone() } else { Handle::current() }
     }
 
-    /// Sends on the flow's connection, else on one that was made for the same far end, else on a new one
-    /// (RFC 3261 §18.1.1, §18.2.2). `trunk` is whose the message is; empty: of no trunk.
+    /// Sends on the flow's connection, else on one opened for the same remote party, else on a new one (RFC 3261
+    /// §18.1.1, §18.2.2). `trunk` is the trunk of the message; empty: none.
     pub(super) fn send(&mut self, flow: Flow, trunk: &Arc<str>, bytes: Bytes) -> bool {
         let named = flow.connection.filter(|id| self.connections.contains_key(id));
         let mut way = Way::of(flow, trunk, &bytes);
@@ -171,15 +172,15 @@ impl Streams {
         queued
     }
 
-    /// A phone has registered on a connection.
+    /// Records a registration on a connection.
     pub(super) fn registered(&self, connection: ConnectionId) {
         if let Some(place) = self.connections.get(&connection).and_then(|connection| connection.place) {
             self.workshop.places.registered(place);
         }
     }
 
-    /// How many connections a trunk's address has more than it may, and those that were accepted from it, the oldest first,
-    /// but for the newest ones.
+    /// Returns by how many connections a trunk's address exceeds its limit, and its accepted connections, oldest first,
+    /// without the newest ones.
     pub(super) fn crowd(&self, source: IpAddr) -> (usize, Vec<Flow>) {
         let own = self.connections.values().filter(|connection| connection.flow.remote.ip() == source);
         let mut own: Vec<(u64, Flow)> = own.filter_map(|one| Some((one.place?, one.flow))).collect();
@@ -188,7 +189,7 @@ impl Streams {
         (self.workshop.places.surplus(source), own.into_iter().map(|(_, flow)| flow).collect())
     }
 
-    /// Closes a connection of a trunk's address for a newer one; whether it was still there.
+    /// Evicts a connection of a trunk's address; returns whether it still existed.
     pub(super) fn evict(&self, flow: &Flow) -> bool {
         let place = flow.connection.and_then(|id| self.connections.get(&id)?.place);
         let is_evicted = place.is_some_and(|place| self.workshop.places.evict_known(place));
@@ -208,7 +209,7 @@ impl Streams {
         }
     }
 
-    /// Whose an accepted connection is by its far end's certificate.
+    /// Sets the trunk of an accepted connection, found by the remote certificate.
     pub(super) fn identified(&mut self, connection: ConnectionId, identity: &Identity) {
         if let (Some(connection), Some(_)) = (self.connections.get_mut(&connection), &identity.certificate_name) {
             let terms = self.workshop.tls.settings.borrow().terms(&identity.trunk);
@@ -216,9 +217,9 @@ impl Streams {
         }
     }
 
-    /// The far end of a connection that we accepted takes our requests on it as well, as if we had connected to `port`
-    /// (RFC 5923 §5): only where its certificate says whose it is, on the terms of now, and unless we have a connection of
-    /// our own there. The newest one counts: an older one may be of a far end that has begun anew.
+    /// Reuses an accepted connection for our requests to `port` of the remote party (RFC 5923 §5), if its certificate
+    /// identifies a trunk under the current TLS terms and we have no own connection there. The newest connection is
+    /// used, since the remote party of an older one may have restarted.
     pub(super) fn reuse(&mut self, flow: &Flow, port: u16) {
         let Some(id) = flow.connection.filter(|_| flow.transport == Transport::Tls) else { return };
         let Some(connection) = self.connections.get(&id).filter(|connection| connection.way.is_none()) else { return };
@@ -240,7 +241,7 @@ impl Streams {
         }
     }
 
-    /// Forgets a connection; by what other address, and for whom, it was used besides.
+    /// Removes a connection; returns the other address and trunk for which it was also used.
     pub(super) fn remove(&mut self, flow: &Flow) -> Option<(SocketAddr, Arc<str>)> {
         let id = flow.connection?;
         let Connection { way, whose, .. } = self.connections.remove(&id)?;
@@ -287,14 +288,14 @@ impl Way {
     }
 }
 
-/// The host of a Request-URI: whom a request to no trunk is for (RFC 5922 §7.3).
+/// Returns the host of the Request-URI, the expected certificate name for a request to no trunk (RFC 5922 §7.3).
 fn asked_host(bytes: &Bytes) -> Option<String> {
     let message = Message::parse(bytes.clone()).ok()?;
     message.uri().map(|uri| uri.host.host.to_owned())
 }
 
 impl Workshop {
-    /// A place for a connection, whichever side begins it; where there is none, that is counted and logged.
+    /// Takes a slot for a connection in either direction; if there is none, that is counted and logged.
     pub(super) fn place(&self, transport: Transport, remote: SocketAddr, known: bool) -> Option<Place> {
         let Some(Found { place, evicted, is_spare }) = self.places.take(remote.ip(), known) else {
             self.counters.connections_refused.add(1);
@@ -306,13 +307,13 @@ impl Workshop {
             self.crowded(transport, remote, &why);
         }
         if is_spare {
-            // Where the loop has too much to do to hear it, the next one says so again.
+            // If the loop is overloaded, the next such connection repeats the report.
             let _ = self.news.try_send(Arrival::Crowded { source: remote.ip() });
         }
         Some(place)
     }
 
-    /// Logs, seldom, that there are too many connections.
+    /// Logs, at a limited rate, that there are too many connections.
     pub(super) fn crowded(&self, transport: Transport, remote: SocketAddr, why: &str) {
         let mut seldom = self.crowds.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(more) = seldom.due(Instant::now()) {
@@ -321,7 +322,7 @@ impl Workshop {
         }
     }
 
-    /// A connection that was accepted. One under TLS serves only whoever it is: no other message finds it.
+    /// Registers an accepted connection. Over TLS it only serves its own flow: other messages do not find it.
     pub(super) fn accepted(
         &self,
         transport: Transport,
@@ -380,7 +381,7 @@ mod tests {
         let (news, arrivals) = mpsc::channel(64);
         let definition =
             Definition { numbers: Numbers::new("US").unwrap(), trunks: vec![], agents: vec![], routes: vec![] };
-        // Both stay readable without their senders.
+        // The receivers stay readable without their senders.
         let table = watch::Sender::new(Arc::new(Table::new(definition))).subscribe();
         let settings = watch::Sender::new(Arc::default()).subscribe();
         (Streams::new(news, 65_535, Arc::default(), Tls { settings, table, spoken_on }), arrivals)
@@ -414,7 +415,7 @@ mod tests {
             assert!(streams.send(flow, &trunk(name), bytes(host)));
             assert_eq!(streams.connections.len(), connections, "{name} {host}");
         }
-        // One that was accepted is found by its number alone.
+        // An accepted connection is only found by its number.
         let (accepted, _wire, _outgoing) =
             streams.workshop.accepted(Transport::Tls, ListenerId(0), "192.0.2.1:5061".parse().unwrap(), 1);
         let its_own = accepted.flow;
@@ -447,7 +448,7 @@ mod tests {
         assert!(streams.send(secure, &trunk("a"), Bytes::from_static(b"x")));
         let refused = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         assert!(streams.send(flow(refused), &trunk("a"), Bytes::from_static(b"x")));
-        // The other thread stands still: what is plain goes on, and what is not has not begun.
+        // While the TLS thread is blocked, unencrypted connections proceed, and TLS connections have not started.
         let Some(Arrival::Closed { flow, cause, .. }) = arrivals.recv().await else { panic!() };
         assert_eq!(cause, Some(Cause::Stream("connection refused".into())));
         assert_eq!((flow.remote, streams.workshop.counters.unknown_source.get()), (refused, 0));

@@ -1,5 +1,5 @@
-//! TLS as configured now: whose certificate is shown to whom, who is believed, and the two handshakes. A new file swaps
-//! a new snapshot in; what is connected stays connected, for the dialogs that live on it.
+//! TLS settings in force: certificates, trust, and the handshakes in both directions. Changed files replace the
+//! settings; existing connections stay, for the sake of their dialogs.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -32,35 +32,35 @@ use trunkgate_system::sni::CertificatesByName;
 pub(crate) use trunkgate_system::tls_words::{CLIENT_NOT_TLS, NOT_TLS};
 use trunkgate_system::verifier::{Clients, Servers};
 
-/// Everything of TLS that a configuration and its files say.
+/// TLS settings of a configuration and its files.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
     listeners: HashMap<String, Arc<Server>>,
     trunks: HashMap<Arc<str>, Arc<Client>>,
-    /// Towards far ends of no trunk; `None` where no listener speaks TLS.
+    /// Client settings for remote parties of no trunk; `None` if no listener uses TLS.
     others: Option<Arc<Client>>,
-    /// Of the HTTP face, where it speaks TLS.
+    /// Server settings of the HTTP interface, if it uses TLS.
     http: Option<Arc<Server>>,
 }
 
-/// A listener's side.
+/// Server settings of a listener.
 #[derive(Debug)]
 struct Server {
     config: Arc<ServerConfig>,
     pair: Pair,
-    /// Certificates for other names.
+    /// Certificates for other server names.
     further: Vec<FurtherPair>,
-    /// Whom its clients must come from.
+    /// Trust to verify client certificates.
     clients: Option<Trust>,
 }
 
 impl Server {
-    /// Its certificates, the default first.
+    /// Returns the certificates, the default one first.
     fn pairs(&self) -> impl Iterator<Item = &Pair> {
         std::iter::once(&self.pair).chain(self.further.iter().map(|further| &further.pair))
     }
 
-    /// Returns a number for its certificates: others have another number.
+    /// Returns a number that identifies its certificates.
     fn shown(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         self.pairs().for_each(|pair| pair.key.cert.hash(&mut hasher));
@@ -68,16 +68,16 @@ impl Server {
     }
 }
 
-/// Certificates of clients that a listener asks for.
+/// Client certificates requested by a listener.
 #[derive(Debug, Clone, Copy, Default)]
 struct Asking<'a> {
-    /// Whether it asks although it has no `client_ca`: a trunk has a CA of its own.
+    /// True if certificates are requested without `client_ca`, because a trunk has its own CA.
     always: bool,
-    /// Names whose certificates may be for servers alone.
+    /// Certificate names for which a server certificate is accepted from a client.
     any_usage: &'a [String],
 }
 
-/// A certificate of a listener for other names.
+/// Certificate of a listener for other server names.
 #[derive(Debug, Clone)]
 struct FurtherPair {
     /// File of the certificate, by which its earlier version is found.
@@ -85,21 +85,22 @@ struct FurtherPair {
     pair: Pair,
 }
 
-/// Our side towards a trunk.
+/// Client settings for a trunk.
 #[derive(Debug)]
 struct Client {
     config: Arc<ClientConfig>,
     pair: Option<Pair>,
-    /// Its `ca`, where written.
+    /// CA of the trunk, if configured.
     ca: Option<Trust>,
-    /// Uses that its certificate as a client may be for.
+    /// Accepted key usages of its certificate as a client.
     client_usage: ClientUsage,
-    /// What was agreed to by this: another number, other terms.
+    /// Number of the terms; any change of the settings yields another number.
     terms: u64,
 }
 
 impl Settings {
-    /// Reads every file that a configuration names. A file that cannot be used keeps its version of `before`, and is among the faults.
+    /// Reads all files of a configuration. For a file that cannot be used its version in `before` is kept, and the
+    /// fault is returned.
     pub fn read(config: &Config, before: &Settings) -> (Settings, Vec<String>) {
         let mut settings = Settings::default();
         let mut faults = Vec::new();
@@ -149,21 +150,22 @@ impl Settings {
         (settings, faults)
     }
 
-    /// Whether a client's certificate may say who it is on a listener: then an unknown address is shaken hands with.
+    /// Returns whether a client certificate may identify a trunk on a listener, so that unknown addresses get a
+    /// handshake.
     pub(super) fn may_recognise(&self, listener: &str, table: &Table) -> bool {
         let by_listener = self.listeners.get(listener).is_some_and(|server| server.clients.is_some());
         let mut named = table.trunks().iter().filter(|trunk| !trunk.certificate_names.is_empty());
         named.any(|trunk| by_listener || self.ca_of(trunk).is_some())
     }
 
-    /// The first trunk of the file whose certificate this is: one of its names, from its own `ca`, else from whom the
-    /// listener demands.
+    /// Returns the first trunk identified by a certificate: the certificate has one of its names, and comes from the
+    /// trunk's own CA, else from the listener's.
     fn recognise(&self, listener: &str, table: &Table, chain: &[CertificateDer<'_>]) -> Option<Identity> {
         let (own, others) = chain.split_first()?;
         let server = self.listeners.get(listener)?;
         table.trunks().iter().find_map(|trunk| {
             let name = trunk.certificate_names.iter().find(|name| carries(own, name))?;
-            // What the listener has let in may be for servers alone, which another trunk allows and this one does not.
+            // The listener may have accepted a server certificate, which another trunk allows and this one does not.
             let trust = self.ca_of(trunk).or(server.clients.as_ref())?;
             let believed = trust.judge_client(own, others, self.client_usage(trunk), UnixTime::now()).is_ok();
             believed.then(|| Identity { trunk: trunk.name.clone(), certificate_name: Some(name.as_str().into()) })
@@ -178,23 +180,23 @@ impl Settings {
         self.trunks.get(&trunk.name).map_or(ClientUsage::Client, |client| client.client_usage)
     }
 
-    /// A number for what is shown to a trunk and asked of it now: a connection that was made on other terms serves the
-    /// dialogs that live on it, and nothing new.
+    /// Returns a number for the certificates shown to and required of a trunk: a connection established under other
+    /// terms only serves its existing dialogs.
     pub(super) fn terms(&self, trunk: &str) -> u64 {
         self.trunks.get(trunk).or(self.others.as_ref()).map_or(0, |client| client.terms)
     }
 
-    /// Our side towards a trunk; `None` where no listener speaks TLS.
+    /// Returns our client settings for a trunk; `None` if no listener uses TLS.
     pub fn towards(&self, trunk: &str) -> Option<Arc<ClientConfig>> {
         self.trunks.get(trunk).or(self.others.as_ref()).map(|client| Arc::clone(&client.config))
     }
 
-    /// The HTTP face's side, where it speaks TLS.
+    /// Returns the server settings of the HTTP interface, if it uses TLS.
     pub fn of_http(&self) -> Option<Arc<ServerConfig>> {
         self.http.as_ref().map(|server| Arc::clone(&server.config))
     }
 
-    /// Our certificates, in the order of their owners.
+    /// Returns our certificates, in the order of their owners.
     pub fn pairs(&self) -> Vec<(CertificateOwner, &Pair)> {
         let owned = |kind, name: &str, at| CertificateOwner { kind, name: name.to_owned(), at };
         let listeners = self.listeners.iter().flat_map(|(name, server)| {
@@ -208,17 +210,17 @@ impl Settings {
         all
     }
 
-    /// Whether a listener still shows this certificate.
+    /// Returns whether a listener still uses this certificate.
     pub(crate) fn shows(&self, shown: &Shown) -> bool {
         self.listeners.get(&shown.listener).is_some_and(|server| server.shown() == shown.certificate)
     }
 
-    /// Their ends.
+    /// Returns the expiry times of our certificates.
     pub(crate) fn expiries(&self) -> Vec<(CertificateOwner, Timestamp)> {
         self.pairs().into_iter().map(|(owner, pair)| (owner, pair.expires)).collect()
     }
 
-    /// The first end of each owner's certificates: whether a listener or a trunk, and its name.
+    /// Returns the first expiry for each owner (kind and name).
     pub fn first_expiries(&self) -> Vec<(&'static str, String, Timestamp)> {
         let mut first: Vec<(&'static str, String, Timestamp)> = Vec::new();
         for (owner, expires) in self.expiries() {
@@ -231,28 +233,28 @@ impl Settings {
     }
 }
 
-/// The owner of a certificate.
+/// Owner of a certificate.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CertificateOwner {
-    /// `listener` or `trunk`.
+    /// Kind: `listener` or `trunk`.
     pub kind: &'static str,
-    /// Its name.
+    /// Name of the owner.
     pub name: String,
-    /// Its position: 0 is the owner's first.
+    /// Index among the owner's certificates; 0 is the default.
     pub at: usize,
 }
 
-/// The names of a trunk's certificate.
+/// Returns the accepted certificate names of a trunk.
 fn names<'a>(config: &'a Config, trunk: &str) -> &'a [String] {
     let found = config.trunks.iter().find(|known| *known.name == *trunk);
     found.map(|trunk| trunk.certificate_names.as_slice()).unwrap_or_default()
 }
 
-/// Returns a listener's side. A file that cannot be used keeps the version of `earlier`, and its fault goes to `kept`; the other files
-/// count all the same.
+/// Reads the server settings of a listener. For a file that cannot be used the version in `earlier` is kept and its
+/// fault is added to `kept`; the other files are read nevertheless.
 ///
 /// # Errors
-/// The fault of a file without an earlier version.
+/// Returns the fault of a file without an earlier version.
 fn server(
     tls: &ListenTls,
     asking: Asking<'_>,
@@ -261,7 +263,7 @@ fn server(
 ) -> Result<Server, String> {
     let known = earlier.map(|server| &server.pair);
     let pair = match (&tls.own, known) {
-        // Until ACME has written a file that can be used, the listener shows what it showed before, or its own making.
+        // Until ACME has written a usable file, the listener keeps its previous or self-made certificate.
         (Some((certificate, private_key)), known) if tls.is_issued => {
             pair(certificate, private_key).or_else(|_| known.cloned().map_or_else(make_pair, Ok))?
         }
@@ -292,13 +294,13 @@ fn server(
     let all = std::iter::once(&pair).chain(further.iter().map(|further| &further.pair));
     let keys = all.map(|pair| Arc::clone(&pair.key)).collect();
     let mut config = builder.with_cert_resolver(Arc::new(CertificatesByName::new(keys)));
-    // Nothing is resumed: each connection's certificates are judged anew.
+    // Sessions are not resumed, so that certificates are verified for each connection.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     Ok(Server { config: Arc::new(config), pair, further, clients })
 }
 
-/// Returns what was read, or the earlier version with the fault in `kept`.
+/// Returns the new value, or the earlier version with the fault added to `kept`.
 fn or_earlier<T: Clone>(read: Result<T, String>, earlier: Option<&T>, kept: &mut Vec<String>) -> Result<T, String> {
     read.or_else(|what| match earlier {
         Some(earlier) => {
@@ -329,7 +331,7 @@ fn client(tls: Option<&TrunkTls>, names: &[String], system: &Trust) -> Result<Cl
     Ok(Client { config: Arc::new(config), pair: own, ca, client_usage, terms: terms.finish() })
 }
 
-/// Our side of TLS towards a far end of no file.
+/// Returns client settings for a remote party that is not configured in a file.
 pub fn towards(tls: &TrunkTls) -> Result<Arc<ClientConfig>, String> {
     Ok(client(Some(tls), &[], &Trust::of_system())?.config)
 }
@@ -348,17 +350,17 @@ fn trust(path: &Path) -> Result<Trust, String> {
     Trust::of_file(path).map_err(|what| format!("{}: {what}", path.display()))
 }
 
-/// Whom a connection of ours is made for: it is never used for anybody else.
+/// Owner of an outbound connection, which is never used for any other.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Whom {
-    /// A trunk.
+    /// Trunk by name.
     Trunk(Arc<str>),
-    /// A host of no trunk.
+    /// Host of no trunk.
     Host(Box<str>),
 }
 
 impl Whom {
-    /// The trunk; empty for none.
+    /// Returns the trunk; empty for none.
     pub(super) fn trunk(&self) -> Arc<str> {
         match self {
             Whom::Trunk(name) => Arc::clone(name),
@@ -367,20 +369,20 @@ impl Whom {
     }
 }
 
-/// How long a handshake of either side may take.
+/// Maximum duration of a handshake in either direction.
 const HANDSHAKE: Option<Duration> = Some(Duration::from_secs(limits::HANDSHAKE_SECONDS));
 
-/// The two handshakes, by what is configured at that moment.
+/// TLS handshakes with the settings in force.
 #[derive(Debug, Clone)]
 pub(super) struct Tls {
     pub(super) settings: watch::Receiver<Arc<Settings>>,
     pub(super) table: watch::Receiver<Arc<Table>>,
-    /// Where both, and their connections, run.
+    /// Runtime of the handshakes and their connections.
     pub(super) spoken_on: Handle,
 }
 
 impl Tls {
-    /// Our side: the far end's certificate must be for its host, or carry a name of its trunk.
+    /// Makes a client handshake: the remote certificate must be valid for the host, or have a name of the trunk.
     pub(super) async fn connect(
         &self,
         stream: TcpStream,
@@ -402,7 +404,8 @@ impl Tls {
         connector.tls(Arc::clone(&client.config), &host, stream).await
     }
 
-    /// Their side, with who they are by their certificate. A fault comes with the certificate that they were shown.
+    /// Makes a server handshake; returns the client's identity by its certificate. A fault comes with the certificate
+    /// shown to the client.
     pub(super) async fn accept(
         &self,
         stream: TcpStream,
@@ -430,7 +433,8 @@ impl Tls {
     }
 }
 
-/// The host that a trunk's certificate must be for at an address: that of the peer there, else of its first over TLS.
+/// Returns the host for which a trunk's certificate must be valid at an address: that of the peer there, else of its
+/// first TLS peer.
 fn host_of(trunk: &Trunk, remote: SocketAddr) -> Option<String> {
     let is_tls = |peer: &&Peer| {
         peer.destination.transport == Transport::Tls || peer.servers.iter().any(|s| s.transport == Transport::Tls)

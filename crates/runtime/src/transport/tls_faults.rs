@@ -1,6 +1,6 @@
-//! TLS handshakes that others began with a listener and that failed: how many in the last hour, and the latest. Those in which
-//! the other side did not take our certificate are kept by listener as well, until another certificate is in force; those of a trunk's machine until one
-//! of them goes well.
+//! Failed inbound TLS handshakes: the count of the last hour and the latest one. Handshakes in which our certificate
+//! was rejected are also kept by listener, until the certificate changes; those of a trunk's address until one of them
+//! succeeds.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -19,29 +19,29 @@ pub struct TlsFaults(Mutex<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// All of them.
+    /// All failed handshakes.
     all: Group,
-    /// Those of unknown sources that are nothing of our certificate's.
+    /// Failed handshakes of unknown sources that do not concern our certificate.
     theirs: Group,
-    /// The same of trunks, by name.
+    /// Failed handshakes of trunks that do not concern our certificate, by trunk.
     of_trunks: BTreeMap<Arc<str>, Group>,
-    /// Those in which our certificate was rejected, by it.
+    /// Handshakes in which our certificate was rejected, by certificate.
     ours: BTreeMap<Shown, Group>,
 }
 
-/// A certificate of ours as it was shown.
+/// Our certificate as used by a listener.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Shown {
-    /// By this listener.
+    /// Name of the listener.
     pub(crate) listener: String,
-    /// A number for the certificate: another one has another number.
+    /// Number that identifies the certificate.
     pub(crate) certificate: u64,
 }
 
 #[derive(Debug, Default)]
 struct Group {
     count: LastHour<1>,
-    /// Whether a trunk's machine was among them.
+    /// True if a trunk's address was among the sources.
     is_known: bool,
     last: Option<Last>,
 }
@@ -55,7 +55,7 @@ struct Last {
     rejected: Option<Rejected>,
 }
 
-/// Failed handshakes as they are shown.
+/// Failed handshakes in their displayed form.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TlsFaultsView {
     /// Handshakes in the last hour.
@@ -68,10 +68,10 @@ pub struct TlsFaultsView {
     pub why: String,
     /// Time since the last one.
     pub seconds_ago: u64,
-    /// Whether a trunk's machine was among them.
+    /// True if a trunk's address was among the sources.
     #[serde(skip)]
     pub is_known: bool,
-    /// Why our certificate was rejected, where that is why.
+    /// Reason of the rejection, if our certificate was rejected.
     #[serde(skip)]
     pub(crate) rejected: Option<Rejected>,
 }
@@ -103,7 +103,7 @@ impl TlsFaults {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes one, with the trunk whose the remote address is.
+    /// Records a failed handshake, with the trunk of the remote address.
     pub(super) fn note(
         &self,
         at: Instant,
@@ -130,28 +130,28 @@ impl TlsFaults {
         group.note(last, is_known);
     }
 
-    /// Forgets the faults of a trunk, since a handshake of its machine has gone well.
+    /// Removes the faults of a trunk after a successful handshake from its address.
     pub(super) fn went_well(&self, trunk: &str) {
         self.lock().of_trunks.remove(trunk);
     }
 
-    /// Returns all of the last hour; `None`: there was none.
+    /// Returns all failed handshakes of the last hour, if any.
     pub fn view(&self, now: Instant) -> Option<TlsFaultsView> {
         self.lock().all.view(now)
     }
 
-    /// Returns those of unknown sources in the last hour that are nothing of our certificates'.
+    /// Returns those of unknown sources in the last hour that do not concern our certificate.
     pub fn theirs(&self, now: Instant) -> Option<TlsFaultsView> {
         self.lock().theirs.view(now)
     }
 
-    /// Returns the same of trunks, by name, where none has gone well since.
+    /// Returns those of trunks, by name, unless a later handshake has succeeded.
     pub fn of_trunks(&self, now: Instant) -> Vec<(Arc<str>, TlsFaultsView)> {
         let inner = self.lock();
         inner.of_trunks.iter().filter_map(|(trunk, group)| Some((Arc::clone(trunk), group.view(now)?))).collect()
     }
 
-    /// Returns those of the last hour in which a certificate was rejected that is still shown.
+    /// Returns those of the last hour in which a certificate still in use was rejected.
     pub(crate) fn ours(&self, now: Instant, is_shown: impl Fn(&Shown) -> bool) -> Vec<TlsFaultsView> {
         let inner = self.lock();
         inner.ours.iter().filter(|(shown, _)| is_shown(shown)).filter_map(|(_, group)| group.view(now)).collect()
@@ -204,7 +204,7 @@ mod tests {
         let theirs = faults.theirs(now).map(|view| (view.handshakes, view.why));
         assert_eq!(theirs, Some((1, "no common version".to_owned())));
         assert_eq!(faults.view(now).map(|view| view.handshakes), Some(2));
-        // Another one is shown, and a handshake that began before fails after that.
+        // The certificate was replaced, and a handshake started before fails afterwards.
         faults.note(now, shown(1), from(1, true), &expired);
         assert_eq!((ours(2).len(), faults.view(now).map(|view| view.handshakes)), (0, Some(3)));
     }

@@ -1,5 +1,5 @@
-//! The thread on which TLS is spoken: handshakes, and what is encrypted of the connections that come of them. A handshake
-//! costs milliseconds of signatures where keys are long, and who begins one need be nobody: calls do not wait for it.
+//! TLS thread: handshakes and the traffic of TLS connections. A handshake with a long key costs milliseconds of CPU
+//! time, and anyone can start one, so it must not delay calls.
 
 use std::io;
 use std::thread::JoinHandle;
@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
-/// The thread; it ends, and its connections with it, when this is dropped.
+/// TLS thread; dropping it ends the thread and its connections.
 #[derive(Debug)]
 pub(super) struct TlsThread {
     handle: Handle,
@@ -27,7 +27,7 @@ impl TlsThread {
         Ok(TlsThread { handle, stop: Some(stop), thread: Some(thread) })
     }
 
-    /// Where its tasks are begun.
+    /// Returns the handle to start tasks on the thread.
     pub(super) fn handle(&self) -> &Handle {
         &self.handle
     }

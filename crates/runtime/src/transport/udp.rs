@@ -1,4 +1,4 @@
-//! One UDP listener: datagrams without a task, a bounded queue for a full socket, ICMP errors as failed sends.
+//! UDP listener: datagrams without a task, a bounded queue for a full socket, and ICMP errors as failed sends.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSliceMut};
@@ -26,23 +26,23 @@ pub(super) struct Socket {
     socket: Arc<UdpSocket>,
     queue: VecDeque<(SocketAddr, Bytes)>,
     counters: Arc<SocketCounters>,
-    /// Room for what the system says of a datagram.
+    /// Buffer for the control messages of a datagram.
     control: Vec<u8>,
-    /// Datagrams that the system has dropped since the start, modulo 2³².
+    /// Number of datagrams dropped by the kernel since the start, modulo 2³².
     unread: u32,
 }
 
-/// A datagram that was read.
+/// Received datagram.
 #[derive(Debug)]
 pub struct Datagram {
     pub len: usize,
     pub remote: SocketAddr,
-    /// When the system took it in.
+    /// Kernel timestamp of its arrival.
     pub stamp: Option<SystemTime>,
 }
 
 impl Socket {
-    /// Takes a bound socket into the present runtime, with a task that waits for its ICMP errors.
+    /// Moves a bound socket into the current runtime, with a task that waits for its ICMP errors.
     pub(super) fn start(
         socket: std::net::UdpSocket,
         listener: ListenerId,
@@ -59,7 +59,7 @@ impl Socket {
         self.socket.poll_recv_ready(cx).is_ready()
     }
 
-    /// The next datagram, if one is there.
+    /// Returns the next datagram, if one is available.
     pub(super) fn receive(&mut self, buffer: &mut [u8]) -> Option<Datagram> {
         for _ in 0..limits::BATCH_ITEMS {
             let Socket { socket, control, .. } = self;
@@ -72,17 +72,17 @@ impl Socket {
                     return Some(datagram);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return None,
-                // An ICMP error shows here once; the error queue tells whose it is.
+                // An ICMP error is reported here once; the error queue has its destination.
                 Err(_) => {}
             }
         }
         None
     }
 
-    /// Sends now or queues.
+    /// Sends a datagram at once, or queues it.
     ///
     /// # Errors
-    /// Why the system refused it; `None`: the queue is full.
+    /// Returns the reason if the system refused it; `None` if the queue is full.
     pub(super) fn send(&mut self, to: SocketAddr, bytes: Bytes) -> Result<(), Option<Unsent>> {
         if self.queue.is_empty() {
             match self.send_now(to, &bytes) {
@@ -102,8 +102,8 @@ impl Socket {
         Ok(())
     }
 
-    /// A pending ICMP error of an earlier datagram is reported by the next call, whoever that one is for: hence again, and
-    /// more than once, since anybody may send such errors without end.
+    /// Sends a datagram at once. A pending ICMP error of an earlier datagram is reported by the next call for any
+    /// destination, so the send is retried, a limited number of times because ICMP errors can be forged.
     fn send_now(&self, to: SocketAddr, bytes: &[u8]) -> io::Result<()> {
         for _ in 1..limits::UDP_SEND_ATTEMPTS {
             match self.socket.try_send_to(bytes, to) {
@@ -114,7 +114,7 @@ impl Socket {
         self.socket.try_send_to(bytes, to).map(|_| ())
     }
 
-    /// Sends what is queued, as far as the socket takes it; wakes when it takes more.
+    /// Sends the queued datagrams as far as the socket accepts them, and registers a wake-up for the rest.
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) {
         while let Some((to, bytes)) = self.queue.front() {
             match self.send_now(*to, bytes) {
@@ -136,7 +136,7 @@ impl Socket {
     }
 }
 
-/// Reads one datagram, and how many the system has dropped so far, where it says so.
+/// Reads one datagram, and the number of datagrams dropped so far, if the kernel reports it.
 pub fn next_datagram(
     socket: &impl AsRawFd,
     buffer: &mut [u8],
@@ -160,7 +160,7 @@ fn is_icmp(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable)
 }
 
-/// Reads the socket's error queue (ip(7), IP_RECVERR): which destination is not reachable.
+/// Reads the socket's error queue (ip(7), IP_RECVERR) for unreachable destinations.
 async fn watch_errors(socket: Arc<UdpSocket>, listener: ListenerId, news: mpsc::Sender<Arrival>) {
     loop {
         if socket.ready(Interest::ERROR).await.is_err() {
@@ -178,7 +178,8 @@ async fn watch_errors(socket: Arc<UdpSocket>, listener: ListenerId, news: mpsc::
     }
 }
 
-/// One entry of the error queue: the destination and what it quotes of the datagram, unless the error is only about the size.
+/// Reads an entry of the error queue: the destination and the quoted part of the datagram, unless the error only
+/// concerns the size.
 fn next_error(socket: &UdpSocket) -> io::Result<Option<(SocketAddr, Bytes)>> {
     let mut head = [0; limits::ICMP_QUOTE_BYTES];
     let mut parts = [IoSliceMut::new(&mut head)];
@@ -190,7 +191,7 @@ fn next_error(socket: &UdpSocket) -> io::Result<Option<(SocketAddr, Bytes)>> {
     Ok(remote.map(|remote| (remote, Bytes::copy_from_slice(head.get(..len).unwrap_or_default()))))
 }
 
-/// Why the system did not send.
+/// Returns the reason why the system did not send.
 pub fn unsent(error: &io::Error) -> Unsent {
     match error.raw_os_error().map(Errno::from_raw) {
         Some(Errno::EPERM | Errno::EACCES) => Unsent::Forbidden,
@@ -200,7 +201,7 @@ pub fn unsent(error: &io::Error) -> Unsent {
     }
 }
 
-/// Whether an ICMP error is only about the size of a datagram.
+/// Returns whether an ICMP error only concerns the size of a datagram.
 pub fn is_about_size(message: &ControlMessageOwned) -> bool {
     if let ControlMessageOwned::Ipv4RecvErr(error, _) | ControlMessageOwned::Ipv6RecvErr(error, _) = message {
         return error.ee_errno == Errno::EMSGSIZE as u32;
@@ -208,10 +209,10 @@ pub fn is_about_size(message: &ControlMessageOwned) -> bool {
     false
 }
 
-/// An address as the standard library has it.
+/// Converts a socket address to the standard library's type.
 fn socket_address(address: &SockaddrStorage) -> Option<SocketAddr> {
     let v4 = address.as_sockaddr_in().map(|v4| SocketAddr::from((v4.ip(), v4.port())));
-    // With its interface, where it is an address of one link.
+    // Keep the interface of a link-local address.
     v4.or_else(|| address.as_sockaddr_in6().map(|v6| SocketAddrV6::from(*v6).into()))
 }
 
@@ -249,7 +250,7 @@ mod tests {
             Some(Arrival::Unreachable { flow, quoted }) => assert_eq!((flow.remote, &*quoted), (closed, &b"x"[..])),
             other => panic!("{other:?}"),
         }
-        // The pending error must not hit the next destination.
+        // The pending error must not affect the next destination.
         let open = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.send(closed, Bytes::from_static(b"x")).unwrap();
         socket.send(open.local_addr().unwrap(), Bytes::from_static(b"y")).unwrap();
@@ -268,7 +269,7 @@ mod tests {
         let pause = Duration::from_millis(25);
         let mut buffer = [0; 2048];
         let mut tries = 0;
-        // The first socket with dates switches them on for all; until that is done a datagram is dated when it is read.
+        // The first socket with timestamps enables them for all; until then a datagram is dated when it is read.
         let first = loop {
             far.send_to(b"first", to).unwrap();
             let sent = Instant::now();
@@ -286,7 +287,7 @@ mod tests {
         assert!(now.at - now.of(first.stamp) >= pause && now.of(None) == now.at);
         let ahead = now.wall + Duration::from_secs(9);
         assert_eq!(now.of(Some(ahead)), now.at, "the wall clock was set back");
-        // More than any kernel buffer holds; the next one that fits tells of it.
+        // More than any kernel buffer holds; the next datagram that fits reports the drops.
         let many = limits::UDP_BUFFER_BYTES * 2 / 1_000;
         (0..many).for_each(|_| drop(far.send_to(&[0; 1_000], to)));
         let mut read = 0;

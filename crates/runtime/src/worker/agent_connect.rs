@@ -1,7 +1,7 @@
-//! The way to an agent: address, TCP, TLS, the WebSocket handshake; and how each of them can fail.
+//! Connection to an agent: address, TCP, TLS and WebSocket handshake, with the failures of each.
 //!
-//! As Twilio does it, the URL's query is left out, in the request and in what is signed; a recogniser gets it. A redirection is not followed: the
-//! handshake was refused. No extension is offered, so nothing is compressed.
+//! As at Twilio, the query of the URL is omitted from the request and the signature; a recogniser gets it. A redirect
+//! is not followed and counts as a rejected handshake. No extensions are offered, so nothing is compressed.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -41,7 +41,7 @@ use trunkgate_system::limits::{
 use trunkgate_system::public_name::PublicName;
 use trunkgate_system::verifier::Servers;
 
-/// How an agent is reached: its `connect_timeout` bounds the whole way.
+/// Connector for agents; `connect_timeout` limits the whole connection setup.
 const CONNECTOR: Connector = Connector {
     source: None,
     connect_within: Some(AGENT_ADDRESS_TIMEOUT),
