@@ -42,7 +42,8 @@ pub(crate) struct Coaching {
 impl Coaching {
     /// Keeps an agent as the coach of a party that is wired to the caller.
     ///
-    /// # Errors Reason why coaching is impossible, as a message.
+    /// # Errors
+    /// Reason why coaching is impossible, as a message.
     pub(crate) fn begin(
         media: &mut CallMedia,
         cx: &mut Cx<'_>,

@@ -23,7 +23,8 @@ pub(crate) struct Judge {
 impl Judge {
     /// Starts detection on a track of the caller's side, as it is wired now and later.
     ///
-    /// # Errors Verdict `unknown`, which is recorded: the edge cannot decode the party's audio.
+    /// # Errors
+    /// Verdict `unknown`, which is recorded: the edge cannot decode the party's audio.
     pub(crate) fn of_caller_side(
         media: &mut CallMedia,
         cx: &mut Cx<'_>,
@@ -46,7 +47,8 @@ impl Judge {
 
     /// Starts detection on an answered party that is not connected to the caller.
     ///
-    /// # Errors Verdict `unknown`, which is recorded: the edge cannot decode the party's audio.
+    /// # Errors
+    /// Verdict `unknown`, which is recorded: the edge cannot decode the party's audio.
     pub(crate) fn apart(cx: &mut Cx<'_>, leg: LegId, settings: Settings) -> Result<Judge, Verdict> {
         let Some(((of, spoken), media)) = cx.call.legs.spoken_end(leg).zip(cx.call.session) else {
             return Err(unheard(cx, leg));

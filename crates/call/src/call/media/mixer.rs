@@ -20,7 +20,8 @@ impl MixerEnd {
     /// Adds a media end with this sample rate, and connects it to the mixer. The seat stays silent until it is given a
     /// part.
     ///
-    /// # Errors Reason why no end could be added, as a message.
+    /// # Errors
+    /// Reason why no end could be added, as a message.
     pub(crate) fn add(
         cx: &mut Cx<'_>,
         (conference, seat): (ConferenceId, SeatId),
@@ -63,7 +64,8 @@ pub(crate) struct CallerSeat {
 impl CallerSeat {
     /// Adds the caller's mixer input. The caller hears the mix from its next connection to the application on.
     ///
-    /// # Errors Reason why no input could be added, as a message.
+    /// # Errors
+    /// Reason why no input could be added, as a message.
     pub(crate) fn take(
         media: &mut CallMedia,
         cx: &mut Cx<'_>,

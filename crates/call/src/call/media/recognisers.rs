@@ -13,7 +13,8 @@ use crate::call::shared::Cx;
 
 /// Connects a recogniser for a track, and counts it. Returns its media end.
 ///
-/// # Errors The limit of recognisers or of media ends is reached.
+/// # Errors
+/// The limit of recognisers or of media ends is reached.
 pub(crate) fn hire(
     cx: &mut Cx<'_>,
     spec: &RecogniserSpec,

@@ -160,7 +160,8 @@ impl Negotiation {
     /// Sends a re-INVITE to the remote party of another call of a REFER's sender, to move it into this call. `by` is
     /// the sender's leg in this call.
     ///
-    /// # Errors The final response to the REFER; both calls stay as they are.
+    /// # Errors
+    /// The final response to the REFER; both calls stay as they are.
     pub(crate) fn join(
         &mut self,
         cx: &mut Cx<'_>,

@@ -56,7 +56,8 @@ impl Bridge {
 
     /// Answers the caller before the other side is known.
     ///
-    /// # Errors The caller's offer cannot be answered.
+    /// # Errors
+    /// The caller's offer cannot be answered.
     pub(crate) fn answer_first(&mut self, cx: &mut Cx<'_>, headers: Vec<Extra>) -> Result<Next, Failure> {
         // Silence is supervised only in an answered call, so the state is set before the media is pointed.
         cx.call.enter(State::Answered);

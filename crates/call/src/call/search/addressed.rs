@@ -73,7 +73,8 @@ impl Attempt {
 
     /// Checks that the target's trunk accepts calls to the number.
     ///
-    /// # Errors The number is incomplete, or the trunk does not accept it.
+    /// # Errors
+    /// The number is incomplete, or the trunk does not accept it.
     pub(crate) fn may_be_called(&self, cx: &mut Cx<'_>) -> Result<(), Failure> {
         if self.uri.as_deref().is_some_and(|uri| !rewrite::is_callable(uri, cx.edge.numbers())) {
             return Err(Failure::with_code(484, ReasonSlug::IncompleteNumber));

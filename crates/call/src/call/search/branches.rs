@@ -576,7 +576,8 @@ impl Search {
 
     /// Resolves the target of a transfer for the caller of an agent.
     ///
-    /// # Errors The call has no room for another target, or the target is invalid, forbidden or unknown.
+    /// # Errors
+    /// The call has no room for another target, or the target is invalid, forbidden or unknown.
     pub(crate) fn transfer_target(&self, cx: &mut Cx<'_>, text: &str) -> Result<Target, Refused> {
         // Without room, the caller would be lost together with its agent.
         if !self.has_room_for_another(cx.call) {

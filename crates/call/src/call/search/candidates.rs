@@ -277,7 +277,8 @@ impl Search {
 
     /// Checks one contact of a 3xx. `from` is the calling trunk for a number at the edge itself.
     ///
-    /// # Errors Reason why the contact is not followed.
+    /// # Errors
+    /// Reason why the contact is not followed.
     fn judge_contact(
         &mut self,
         edge: &Edge,

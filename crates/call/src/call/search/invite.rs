@@ -40,7 +40,8 @@ impl Attempt {
     /// Checks the address of a candidate. A bare URI is subject to the rules of the trunk that owns the address; a
     /// redirection must not lead to a peer of another trunk.
     ///
-    /// # Errors Reason why the candidate is not called.
+    /// # Errors
+    /// Reason why the candidate is not called.
     pub(crate) fn judge_candidate(
         &mut self,
         cx: &mut Cx<'_>,
@@ -96,7 +97,8 @@ impl Attempt {
 
     /// Counts the call against the limits of the target's trunk.
     ///
-    /// # Errors Limit that was reached, and its key if the limit concerns some calls only.
+    /// # Errors
+    /// Limit that was reached, and its key if the limit concerns some calls only.
     pub(crate) fn take_place(&mut self, cx: &mut Cx<'_>, branch: Branch) -> Result<(), (ReasonSlug, Option<String>)> {
         let Some(trunk) = self.limited_by().cloned() else { return Ok(()) };
         let Addressed { number: called, form, .. } = self.addressed(cx.call, cx.edge);

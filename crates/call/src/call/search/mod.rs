@@ -1,8 +1,9 @@
 //! Search for a target that answers: candidates, attempts, their failures, redirections and waits.
 //!
-//! A target is skipped in five places: its trunk is congested (`candidates.rs`: `is_wanted_now()`), its address is down
-//! (`branches.rs`: `leave_out()`), its agent has failed too often (`agents.rs`: `try_agent()`), `search_timeout` has
-//! expired (`controller.rs`: `skip_to_last()`), or its kind cannot be called (`can_be_called()` of trunkgate-route).
+//! A target is skipped in four places: its trunk is congested (`candidates.rs`: `is_wanted_now()`), its address is down
+//! (`branches.rs`: `leave_out()`), its agent has failed too often (`agents.rs`: `try_agent()`), or `search_timeout` has
+//! expired (`controller.rs`: `skip_to_last()`). A target that may not be called (`may_be_called()`), or that a limit of
+//! its trunk rejects (`take_place()`), has failed instead: the next one is tried, and the failure is recorded.
 //!
 //! | event | searching | answered | rerouting | leaving | ended |
 //! | --- | --- | --- | --- | --- | --- |

@@ -45,7 +45,8 @@ impl Visited {
 
     /// Records a destination to be tried.
     ///
-    /// # Errors The destination is already known, or exceeds the limit.
+    /// # Errors
+    /// The destination is already known, or exceeds the limit.
     pub(crate) fn admit(&mut self, name: String) -> Result<(), &'static str> {
         if self.known.contains(&name) {
             return Err("was tried, or will be");
@@ -198,7 +199,8 @@ pub(crate) fn name_of(uri: &str) -> String {
 
 /// Returns the route's plan for a number at the edge itself that a trunk's 3xx names.
 ///
-/// # Errors A limit of the trunk is reached, or no route matches.
+/// # Errors
+/// A limit of the trunk is reached, or no route matches.
 pub(crate) fn plan_redirected(cx: &mut Cx<'_>, trunk: &Trunk, number: &Number) -> Result<Plan, Failure> {
     let Some(hops) = cx.call.facts.max_forwards.checked_sub(1) else {
         return Err(Failure::with_code(483, ReasonSlug::TooManyHops));

@@ -104,7 +104,8 @@ const fn unreadable(code: u16, part: &'static str) -> Unreadable {
 impl Refer {
     /// Parses a REFER from a trunk.
     ///
-    /// # Errors Refer-To is missing, repeated or invalid, has an unsupported scheme, requests another method than
+    /// # Errors
+    /// Refer-To is missing, repeated or invalid, has an unsupported scheme, requests another method than
     /// INVITE, or identifies no party.
     pub(crate) fn read(request: &Message, numbers: &Numbers, from: Option<&Trunk>) -> Result<Refer, Unreadable> {
         let mut all = request.headers(HeaderName::ReferTo);
