@@ -50,17 +50,17 @@ const CONNECTOR: Connector = Connector {
     unacknowledged: Some(AGENT_UNACKNOWLEDGED),
 };
 
-/// By it the agent's spans join the call's (W3C Trace Context §3.2).
+/// Trace context header, by which the agent's spans join the call's trace (W3C Trace Context §3.2).
 const TRACEPARENT: &str = "traceparent";
 
-/// The system's certificates, read once.
+/// TLS configuration with the system roots, read once.
 static SYSTEM_TRUST: OnceCell<Arc<ClientConfig>> = OnceCell::const_new();
 
-/// How the way to an agent, or its socket, failed.
+/// Failure of a connection to an agent, or of its socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Fault {
     pub(super) loss: Loss,
-    /// What the library or the system says of it; empty where `loss` says it all.
+    /// Detail from the library or the system; empty if `loss` is sufficient.
     pub(super) detail: String,
 }
 
@@ -74,7 +74,7 @@ impl Fault {
     pub(super) fn unreachable(detail: impl ToString) -> Fault {
         Fault::new(Loss::Unreachable, detail)
     }
-    /// Of an open socket.
+    /// Returns the fault for an error of an open socket.
     pub(super) fn of_open(error: &WsError) -> Fault {
         let loss = match error {
             WsError::Io(error) if error.kind() == io::ErrorKind::TimedOut => Loss::DataUnacknowledged,
@@ -96,12 +96,12 @@ impl Fault {
         }
         Fault::new(loss, error)
     }
-    /// Of a handshake.
+    /// Returns the fault for an error of the handshake.
     fn of_handshake(error: &WsError) -> Fault {
         match error {
             WsError::Http(response) => {
                 let leads = response.headers().get(LOCATION).and_then(|to| to.to_str().ok());
-                // A query may be secret.
+                // The query may be secret.
                 let leads = leads.map(url_place);
                 let detail = match leads.filter(|_| response.status().is_redirection()) {
                     Some(to) => format!("it redirects to {to}, which is not followed"),
@@ -125,20 +125,20 @@ impl Fault {
     }
 }
 
-/// Where an agent is, and what to ask it.
+/// Address and handshake request of an agent.
 #[derive(Debug)]
 pub(super) struct Target {
     host: String,
     port: u16,
-    /// Whether over TLS.
+    /// True for TLS.
     secure: bool,
-    /// Whether host and port are those of the application that a public name stands for.
+    /// True if host and port are those of the application mapped to a public name.
     is_led: bool,
     request: Request,
 }
 
 impl Target {
-    /// From the agent's URL, its query left out unless it is to be sent.
+    /// Creates the target from the agent's URL, without its query unless it is to be sent.
     pub(super) fn new(spec: &SocketSpec) -> Result<Target, Fault> {
         let url = if spec.sends_query { spec.url.as_str() } else { url_place(&spec.url) };
         let uri: Uri = url.parse().map_err(Fault::unreachable)?;
@@ -165,7 +165,8 @@ impl Target {
         Ok(Target { host, port, secure, is_led: false, request })
     }
 
-    /// Leads a public name to the application that it stands for: without TLS, with the headers of a reverse proxy.
+    /// Replaces a mapped public name by the address of its application, without TLS and with the headers of a reverse
+    /// proxy.
     pub(super) fn led_by(mut self, own: &watch::Receiver<OwnSockets>) -> Target {
         let Some(name) = own.borrow().public_name_of(&self.host) else { return self };
         for (header, value) in PublicName::forwarded(self.secure) {
@@ -174,7 +175,8 @@ impl Target {
         Target { host: name.host.clone(), port: name.port, secure: false, is_led: true, ..self }
     }
 
-    /// The whole way, to an open socket that does not wait; `held`: what the whole edge holds of agents, in bytes.
+    /// Makes the whole connection, up to an open non-blocking socket; `held` counts the bytes that the whole edge holds
+    /// for agents.
     pub(super) async fn reach(
         self,
         spec: &SocketSpec,
@@ -186,7 +188,7 @@ impl Target {
         target.open(spec, tcp, held).await
     }
 
-    /// Shakes hands over a connection: TLS where the URL wants it, then the WebSocket.
+    /// Makes the handshakes on a connection: TLS if the URL requires it, then the WebSocket.
     pub(super) async fn open(self, spec: &SocketSpec, tcp: TcpStream, held: Arc<Counter>) -> Result<OpenSocket, Fault> {
         let (tcp, tls) = match self.secure {
             true => self.shake_hands(spec, tcp).await.map(|(tcp, tls)| (tcp, Some(tls)))?,
@@ -196,7 +198,8 @@ impl Target {
         self.upgrade(Intake::new(Stream::new(tcp, tls), held)).await
     }
 
-    /// Connects to the first of its addresses that answers: to what was looked at, whatever its name is said to be later.
+    /// Connects to the first responsive address. Only the checked addresses are used, even if the name resolves
+    /// differently later.
     pub(super) async fn connect(
         &self,
         spec: &SocketSpec,
@@ -207,7 +210,7 @@ impl Target {
             Ok(stream) => return Ok(stream),
             Err(failed) => failed,
         };
-        // It may have moved since it was looked up.
+        // The host may have moved since the lookup.
         match look_up_anew(&self.host, self.port).await {
             Ok(found) => {
                 let new: Vec<SocketAddr> = found.iter().filter(|address| !known.contains(address)).copied().collect();
@@ -217,7 +220,7 @@ impl Target {
         }
     }
 
-    /// Connects to the first of these addresses that answers.
+    /// Connects to the first responsive address of a list.
     async fn connect_to(
         &self,
         found: &[SocketAddr],
@@ -244,7 +247,7 @@ impl Target {
         Err(last)
     }
 
-    /// TLS on top; the server's certificate must be of the URL's host.
+    /// Makes the TLS handshake; the server's certificate must be valid for the URL's host.
     async fn shake_hands(&self, spec: &SocketSpec, tcp: TcpStream) -> Result<(TcpStream, ClientConnection), Fault> {
         let config = match &spec.ca {
             Some(pem) => Arc::new(trusting_in(Trust::of_pem(pem).map_err(Fault::tls)?)?),
@@ -261,13 +264,13 @@ impl Target {
             .write_buffer_size(AGENT_WRITE_BUFFER_BYTES)
             .max_message_size(Some(AGENT_MESSAGE_BYTES))
             .max_frame_size(Some(AGENT_MESSAGE_BYTES));
-        // A descriptor of its own to wait by: the stream itself belongs to the handshake.
+        // Use a duplicate descriptor to wait, because the stream itself belongs to the handshake.
         let watch = stream.get_ref().as_fd().try_clone_to_owned().map_err(Fault::unreachable)?;
         let watch = TcpStream::from_std(watch.into()).map_err(Fault::unreachable)?;
         let failed = |error: WsError| Fault::of_handshake(&error);
         let mut handshake = ClientHandshake::start(stream, self.request, Some(config)).map_err(failed)?;
         let (socket, answer) = loop {
-            // Forgotten before the stream is asked: what comes from then on is told.
+            // Clear the readiness before reading, so that later data is signalled.
             let _ = watch.try_io(Interest::READABLE, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
             match handshake.handshake() {
                 Ok(opened) => break opened,
@@ -279,7 +282,8 @@ impl Target {
                 None => watch.readable().await.map_err(Fault::unreachable)?,
             }
         };
-        // It would send what we cannot read (RFC 6455 §4.1). The library does not look.
+        // An accepted extension would produce frames that we cannot read (RFC 6455 §4.1); the library does not check
+        // this.
         if answer.headers().contains_key(SEC_WEBSOCKET_EXTENSIONS) {
             return Err(Fault::new(Loss::NotWebSocket, "it requires an extension that was not offered"));
         }
@@ -287,10 +291,10 @@ impl Target {
     }
 }
 
-/// A socket on which both sides may speak.
+/// WebSocket after its handshake.
 pub(super) type OpenSocket = WebSocket<Intake<Stream>>;
 
-/// The address of a listener that gets plain RTP: the first that audio may go to in the clear.
+/// Returns the address of a listener for plain RTP: the first resolved address to which unencrypted audio may be sent.
 pub(super) async fn find(spec: &SocketSpec, own: &watch::Receiver<OwnSockets>) -> Result<SocketAddr, Fault> {
     let uri: Uri = spec.url.parse().map_err(Fault::unreachable)?;
     let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
@@ -308,8 +312,8 @@ pub(super) async fn find(spec: &SocketSpec, own: &watch::Receiver<OwnSockets>) -
     Err(last)
 }
 
-/// Those of a name's addresses that an agent may be at. Where audio goes in the clear, `plain` has what that asks for,
-/// and what is said where no address has it.
+/// Returns those addresses of a name that an agent may have. For unencrypted audio, `plain` has the rules and the error
+/// text if no address satisfies them.
 fn allowed(
     found: &[SocketAddr],
     plain: Option<(&SocketSpec, &str)>,
@@ -333,20 +337,21 @@ fn allowed(
     }
 }
 
-/// What the system says of sending there, a network's broadcast address for one; nothing is sent.
+/// Checks whether the system allows sending to an address, which it refuses for a broadcast address, for example;
+/// nothing is sent.
 fn try_to_send(address: SocketAddr) -> io::Result<()> {
     let any: IpAddr = if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     UdpSocket::bind((any, 0))?.connect(address)
 }
 
-/// Where a URL without TLS may lead.
+/// Returns whether an address may be contacted without TLS.
 fn may_be_plain(address: IpAddr, spec: &SocketSpec) -> bool {
     let address = address.to_canonical();
     address.is_loopback() || spec.plain_networks.iter().any(|network| network.contains(&address))
 }
 
 async fn system_trust() -> Result<Arc<ClientConfig>, Fault> {
-    // Some hundred files: not on a thread that media waits for.
+    // Reading some hundred files must not block a thread that media waits for.
     let roots = tokio::task::spawn_blocking(system_roots).await.map_err(Fault::tls)?;
     if roots.is_empty() {
         return Err(Fault::tls("the system has no root certificates"));
@@ -354,12 +359,12 @@ async fn system_trust() -> Result<Arc<ClientConfig>, Fault> {
     trusting(roots).map(Arc::new)
 }
 
-/// A client for agents behind a public certificate.
+/// Returns a client for agents with a public certificate.
 fn trusting(roots: RootCertStore) -> Result<ClientConfig, Fault> {
     Ok(finished(builder()?.with_root_certificates(roots)))
 }
 
-/// One for agents with a `ca`, which may be the agent's own certificate.
+/// Returns a client for agents with a `ca`, which may be the agent's own certificate.
 fn trusting_in(trust: Trust) -> Result<ClientConfig, Fault> {
     let verifier = Arc::new(Servers::new(Some(trust), Vec::new()));
     Ok(finished(builder()?.dangerous().with_custom_certificate_verifier(verifier)))
@@ -406,7 +411,7 @@ mod tests {
         let target = Target::new(&spec).unwrap();
         assert_eq!((target.host.as_str(), target.port, target.secure), ("agent.example.com", 443, true));
         assert_eq!(target.request.uri(), "wss://agent.example.com/media");
-        // Made with the Python package twilio for this URL and token.
+        // Computed with the Python package twilio for this URL and token.
         assert_eq!(target.request.headers()[SIGNATURE_HEADER], "TCuyLsF3K3bRblNbw7eu4s9Zuks=");
         assert!(!format!("{:?} {spec:?}", target.request).contains("12345"));
         assert!(!format!("{:?}", target.request).contains("TCuyLsF3K3bRblNbw7eu4s9Zuks="));
@@ -478,7 +483,7 @@ mod tests {
         }
     }
 
-    /// Looked at is what is connected to: a name's addresses, each by itself.
+    /// Each address of a name is checked, and only checked addresses are connected to.
     #[tokio::test]
     async fn nothing_leads_to_many_nor_back_into_the_edge() {
         let networks = vec!["0.0.0.0/0".parse().unwrap(), "::/0".parse().unwrap()];
@@ -496,7 +501,7 @@ mod tests {
             let why = allowed(&[&format!("{nobody}:4000")]).unwrap_err();
             assert!(why.ends_with("is not a host address"), "{why}");
         }
-        // Broadcast to the network of loopback: the system lets nobody who did not ask for it.
+        // Broadcast address of the loopback network: the system requires a socket option that we do not set.
         let rtp = |url: &str| SocketSpec { url: url.to_owned(), ..spec.clone() };
         let broadcast = find(&rtp("rtp://127.255.255.255:4000"), &OwnSockets::none()).await.unwrap_err();
         assert!(broadcast.detail.contains("denied"), "{}", broadcast.detail);
@@ -506,7 +511,8 @@ mod tests {
         );
     }
 
-    /// What a client says to a certificate made from `shown`; it trusts that one itself, or another.
+    /// Returns the client's error for a certificate made from `shown`; the client trusts that certificate or another
+    /// one.
     fn shaken(shown: rcgen::CertificateParams, trusts_it: bool) -> Result<(), String> {
         let key = rcgen::KeyPair::generate().unwrap();
         let certificate = shown.self_signed(&key).unwrap();

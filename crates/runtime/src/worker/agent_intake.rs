@@ -1,11 +1,11 @@
-//! What an agent's connection takes in, so that no agent takes the thread, or the memory, from the calls beside it.
+//! Rate and memory limits for data received from an agent, so that no agent takes the thread or the memory of other
+//! calls.
 //!
-//! It stands between the connection and the WebSocket library and changes no message. It reads a little at a time and
-//! not for ever at full speed. Bytes are counted as they came over the network, whatever TLS makes of them, and each frame
-//! costs as much as some more, since it is work whatever it holds. A long frame is handed on in pieces, as if it had come
-//! in fragments (RFC 6455 §5.4): the library would make room for the whole of it and keep that room until the connection
-//! ends. What has come of a message that is not complete counts as audio held; once the edge holds its limit, a long one
-//! waits.
+//! This layer between the connection and the WebSocket library does not change messages. It limits the bytes per read
+//! and the sustained rate. Bytes are counted as received from the network, including TLS overhead, and each frame
+//! counts some bytes extra for its processing. A long frame is passed on in pieces, like fragments (RFC 6455 §5.4),
+//! because the library would allocate a buffer for all of it and keep that until the connection ends. Incomplete
+//! messages count as held audio; while the edge is at its limit, long ones wait.
 
 use std::cell::Cell;
 use std::io::{self, Read, Write};
@@ -21,47 +21,47 @@ use trunkgate_system::limits::{
     AGENT_PAUSE, AGENT_PIECE_BYTES, AGENT_READ_BUFFER_BYTES, AGENT_SLICE_BYTES,
 };
 
-/// Two bytes and the longest length.
+/// Two bytes and the longest extended length.
 const HEADER_BYTES: usize = 10;
 const FIN: u8 = 0x80;
 const RESERVED: u8 = 0x70;
 const OPCODE: u8 = 0x0f;
-/// Opcodes up to this are those of messages: continuation, text, binary.
+/// Highest opcode of data frames: continuation, text, binary.
 const LAST_DATA_OPCODE: u8 = 2;
 const MASKED: u8 = 0x80;
 const MASK_BYTES: u64 = 4;
 
 thread_local! {
-    /// The buffer that the last connection of this thread had no more use for: one after the other is read, and made anew
-    /// for each it would cost more than what is read into it.
+    /// Read buffer released by the last connection of this thread. Connections are read one after the other, and
+    /// allocating a new buffer for each would cost more than the read itself.
     static SPARE: Cell<Box<[u8]>> = Cell::default();
 }
 
-/// A connection, and how much more may come from it.
+/// Connection with its limits.
 #[derive(Debug)]
 pub(super) struct Intake<S> {
     inner: S,
-    /// What was read: so many bytes, handed out up to `at`. There only while the connection has something: who only
-    /// listens seldom says anything.
+    /// Received bytes, passed on up to `at`. Allocated only while data is pending, since agents that only listen rarely
+    /// send.
     buffer: Box<[u8]>,
     read: usize,
     at: usize,
     within: Within,
-    /// The header of a frame: as it comes in, and as it goes out.
+    /// Frame header being received, and frame header being passed on.
     coming: Header,
     going: Header,
-    /// Of a message that is not complete.
+    /// Bytes of the incomplete message.
     gathered: u64,
-    /// Bytes that may still be read before others have their turn.
+    /// Bytes that may still be read before other connections have their turn.
     slice: usize,
     credit: i64,
     since: Instant,
-    /// Why the last read came to nothing, where the connection itself was not asked: it is not to be read before then.
+    /// Earliest time of the next read, if the last one was prevented by a limit.
     pause: Option<Instant>,
     held: Held,
 }
 
-/// A share of what the edge holds, given back when dropped.
+/// Share of the bytes held by the edge, released when dropped.
 #[derive(Debug)]
 struct Held {
     edge: Arc<Counter>,
@@ -70,27 +70,27 @@ struct Held {
 
 #[derive(Debug, Clone, Copy)]
 enum Within {
-    /// The answer to the handshake.
+    /// HTTP response to the handshake.
     Answer {
-        /// Bytes of the present line.
+        /// Bytes of the current line.
         line: usize,
-        /// Whether a line that is not empty has come.
+        /// True if a non-empty line has been received.
         begun: bool,
     },
     Header,
     Payload {
-        /// Still to come of this piece.
+        /// Remaining bytes of this piece.
         piece: u64,
-        /// Still to come of the frame behind it.
+        /// Remaining bytes of the frame after this piece.
         behind: u64,
-        /// Of a message, not a control frame.
+        /// True for a data frame, false for a control frame.
         data: bool,
-        /// The message's last frame.
+        /// True for the last frame of the message.
         last: bool,
     },
 }
 
-/// A header, `at` bytes of it handed out.
+/// Frame header, passed on up to `at`.
 #[derive(Debug, Clone, Copy, Default)]
 struct Header {
     bytes: [u8; HEADER_BYTES],
@@ -112,13 +112,13 @@ impl Header {
             Ok(short) if short < 126 => header.push(short),
             _ => {
                 header.push(126);
-                // A piece is far below 64 KiB.
+                // A piece is far smaller than 64 KiB.
                 u16::try_from(len).unwrap_or(u16::MAX).to_be_bytes().into_iter().for_each(|byte| header.push(byte));
             }
         }
         header
     }
-    /// First byte, whether masked, and length of the payload; `None` until it is complete.
+    /// Returns the first byte, the mask flag and the payload length; `None` while incomplete.
     fn read(&self) -> Option<(u8, bool, u64)> {
         let (&[first, second], rest) = self.bytes.get(..self.len)?.split_first_chunk()?;
         let len = match second & !MASKED {
@@ -134,7 +134,7 @@ impl Header {
 }
 
 impl<S> Intake<S> {
-    /// Over a connection on which the handshake is still to come; `held`: what the whole edge holds of agents, in bytes.
+    /// Wraps a connection before its handshake; `held` counts the bytes that the whole edge holds for agents.
     pub(super) fn new(inner: S, held: Arc<Counter>) -> Intake<S> {
         Intake {
             inner,
@@ -153,22 +153,22 @@ impl<S> Intake<S> {
         }
     }
 
-    /// The connection below.
+    /// Returns the underlying connection.
     pub(super) fn get_ref(&self) -> &S {
         &self.inner
     }
 
-    /// The connection below.
+    /// Returns the underlying connection.
     pub(super) fn get_mut(&mut self) -> &mut S {
         &mut self.inner
     }
 
-    /// Where the last read came to nothing: when to read again. `None`: when the connection has something.
+    /// Returns the time of the next read after a read without data; `None`: when the connection has data.
     pub(super) fn pause(&self) -> Option<Instant> {
         self.pause
     }
 
-    /// Hands out what was read, as much as there is room for.
+    /// Passes on received bytes as far as there is room.
     fn hand_out(&mut self, out: &mut Room<'_>) {
         while out.is_open() {
             let header = self.going.rest();
@@ -203,7 +203,7 @@ impl<S> Intake<S> {
                 Within::Answer { line, begun } => {
                     let Some(byte) = self.rest().first() else { return };
                     self.within = match byte {
-                        // Empty lines before the first are passed over by readers of HTTP.
+                        // Readers of HTTP skip empty lines before the first one.
                         b'\n' if line == 0 && begun => Within::Header,
                         b'\n' => Within::Answer { line: 0, begun },
                         b'\r' => Within::Answer { line, begun },
@@ -220,7 +220,7 @@ impl<S> Intake<S> {
         let data = first & OPCODE <= LAST_DATA_OPCODE;
         let whole = std::mem::take(&mut self.coming);
         let longest = AGENT_MESSAGE_BYTES as u64;
-        // What the library refuses comes to it as it is.
+        // Frames that the library rejects are passed on unchanged.
         if data && !masked && first & RESERVED == 0 && (AGENT_PIECE_BYTES + 1..=longest).contains(&len) {
             return self.begin_piece(first & OPCODE, len, true, first & FIN != 0);
         }
@@ -237,12 +237,12 @@ impl<S> Intake<S> {
         self.within = Within::Payload { piece, behind, data, last };
     }
 
-    /// What was read and is not handed out.
+    /// Returns the received bytes that are not passed on yet.
     fn rest(&self) -> &[u8] {
         self.buffer.get(self.at..self.read).unwrap_or_default()
     }
 
-    /// Copies what was read as it is; how many bytes.
+    /// Copies received bytes unchanged; returns their number.
     fn copy(&mut self, most: usize, out: &mut Room<'_>) -> u64 {
         let rest = self.buffer.get(self.at..self.read).unwrap_or_default();
         let taken = out.put(rest.get(..most).unwrap_or(rest));
@@ -250,7 +250,7 @@ impl<S> Intake<S> {
         taken as u64
     }
 
-    /// Whether the connection may be read now; else when.
+    /// Returns whether the connection may be read now, else the time of the next read.
     fn may_read(&mut self) -> Result<(), Instant> {
         let now = Instant::now();
         if self.slice == 0 {
@@ -264,7 +264,7 @@ impl<S> Intake<S> {
     }
 }
 
-/// Where what is read goes.
+/// Destination buffer of a read.
 #[derive(Debug)]
 struct Room<'a> {
     bytes: &'a mut [u8],
@@ -275,7 +275,7 @@ impl Room<'_> {
     fn is_open(&self) -> bool {
         self.filled < self.bytes.len()
     }
-    /// Puts as much there as fits; how many bytes.
+    /// Appends as many bytes as fit; returns their number.
     fn put(&mut self, bytes: &[u8]) -> usize {
         let room = self.bytes.get_mut(self.filled..).unwrap_or_default();
         let taken = bytes.len().min(room.len());
@@ -330,7 +330,7 @@ impl<S: Source> Read for Intake<S> {
             }
             let taken = self.inner.take(&mut self.buffer);
             if taken.is_err() {
-                // All of it has been handed out.
+                // Everything has been passed on.
                 SPARE.set(std::mem::take(&mut self.buffer));
             }
             let Taken { len, wire } = taken?;
@@ -385,7 +385,7 @@ mod tests {
         bytes
     }
 
-    /// Frames as they stand there: first byte and payload.
+    /// Returns the frames in a byte sequence: first byte and payload.
     fn frames(mut bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
         let mut frames = Vec::new();
         while let [first, second, ..] = *bytes {
@@ -401,7 +401,7 @@ mod tests {
         frames
     }
 
-    /// Messages and control frames: opcode and payload.
+    /// Returns messages and control frames: opcode and payload.
     fn messages(bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
         let (mut messages, mut open): (Vec<_>, Option<(u8, Vec<u8>)>) = (Vec::new(), None);
         for (first, payload) in frames(bytes) {
@@ -423,7 +423,7 @@ mod tests {
         messages
     }
 
-    /// Reads, as often as there is to wait before.
+    /// Reads, waiting whenever a limit requires it.
     fn read(intake: &mut Intake<&[u8]>, out: &mut [u8]) -> usize {
         loop {
             match (intake.read(out), intake.pause()) {
@@ -481,7 +481,7 @@ mod tests {
         }
     }
 
-    /// What an unfinished message holds counts while it lasts; where the edge is full, a long one waits.
+    /// An incomplete message counts while it lasts; if the edge is at its limit, a long one waits.
     #[test]
     fn a_message_that_is_not_complete_is_held_by_the_edge() {
         let held = Arc::new(Counter::default());
@@ -531,7 +531,7 @@ mod tests {
         assert!(slices.len() >= 6 && slices.iter().all(|slice| *slice <= AGENT_SLICE_BYTES + 100), "{slices:?}");
     }
 
-    /// A burst at full speed, then no faster than the rate.
+    /// A burst at full speed, then at the limited rate.
     #[test]
     fn a_flood_is_read_slowly() {
         for (unit, cost) in [(frame(0x01, b""), 2 + 256), (frame(0x82, &[7; 1000]), 1004 + 256)] {

@@ -1,8 +1,9 @@
-//! Agents' host names. Those of the configuration are looked up ahead of calls, again and again, and an answer is kept: a call to an
-//! agent waits for the name service only where nothing is known yet, and not for long.
+//! DNS cache for agents. The hosts of the configuration are resolved repeatedly ahead of calls, and results are kept: a
+//! call waits for DNS only if no result is known yet, and only for a short time.
 //!
-//! A look-up takes a thread until the name service answers or gives up, whether anybody still waits or not; so whoever asks for a host
-//! meanwhile waits for the same one, and there are so many threads at once and no more. Who waits for one to be free may give up.
+//! A lookup blocks a thread until the resolver responds or gives up, even if no call waits any more. Concurrent
+//! requests for a host therefore share one lookup, and the number of threads is limited. A call that waits for a free
+//! thread may give up.
 
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,21 +19,21 @@ use trunkgate_route::Table;
 
 use trunkgate_system::limits::{AGENT_LOOK_UPS, AGENT_NAME_KEPT, AGENT_NAME_REFRESH, AGENT_NAME_WAIT, AGENT_NAMES};
 
-/// What a look-up came to; an error in the system's words.
+/// Result of a lookup; the error is the system's text.
 pub(super) type Found = Result<Arc<[SocketAddr]>, Arc<str>>;
 type LookUp = BoxFuture<'static, Found>;
 pub(super) type Name = (String, u16);
 
-/// Look-ups that somebody waits for or that have a thread, by host and port.
+/// Lookups that are waited for or have a thread, by host and port.
 #[derive(Debug)]
 struct UnderWay {
     all: Mutex<Vec<(Name, WeakShared<LookUp>)>>,
     threads: Semaphore,
-    /// What came of the last look-ups that found something, and when.
+    /// Latest successful lookups with their times.
     known: Mutex<Vec<Known>>,
 }
 
-/// What a look-up has found.
+/// Result of a successful lookup.
 #[derive(Debug)]
 struct Known {
     name: Name,
@@ -42,10 +43,10 @@ struct Known {
 
 static UNDER_WAY: UnderWay = UnderWay::new(AGENT_LOOK_UPS);
 
-/// The addresses of a host: what is known of it at once, whatever the name service does now.
+/// Returns the addresses of a host, at once if they are known.
 ///
 /// # Errors
-/// It is not known, and is not found within [`AGENT_NAME_WAIT`].
+/// Returns an error if they are unknown and not found within [`AGENT_NAME_WAIT`].
 pub(super) async fn look_up(host: &str, port: u16) -> Found {
     match address(host, port) {
         Some(found) => Ok(found),
@@ -53,10 +54,10 @@ pub(super) async fn look_up(host: &str, port: u16) -> Found {
     }
 }
 
-/// The same, as the name service has it now: for a host that is not where it was.
+/// Returns the current addresses of a host from DNS, for a host that has moved.
 ///
 /// # Errors
-/// It is not found within [`AGENT_NAME_WAIT`].
+/// Returns an error if they are not found within [`AGENT_NAME_WAIT`].
 pub(super) async fn look_up_anew(host: &str, port: u16) -> Found {
     match address(host, port) {
         Some(found) => Ok(found),
@@ -64,7 +65,7 @@ pub(super) async fn look_up_anew(host: &str, port: u16) -> Found {
     }
 }
 
-/// Looks the names of all agents up, at once and from time to time.
+/// Resolves the names of all agents, at once and then periodically.
 pub async fn keep(mut table: watch::Receiver<Arc<Table>>) {
     loop {
         let agents = Arc::clone(&table.borrow_and_update());
@@ -80,7 +81,7 @@ pub async fn keep(mut table: watch::Receiver<Arc<Table>>) {
     }
 }
 
-/// Host and port of an agent's URL.
+/// Returns host and port of an agent's URL.
 pub(super) fn place(url: &Uri) -> Name {
     let port = url.port_u16().unwrap_or(if url.scheme_str() == Some("wss") { 443 } else { 80 });
     (url.host().unwrap_or_default().trim_matches(['[', ']']).to_owned(), port)
@@ -100,7 +101,7 @@ impl UnderWay {
         UnderWay { all: Mutex::new(Vec::new()), threads: Semaphore::const_new(threads), known: Mutex::new(Vec::new()) }
     }
 
-    /// What is known of a name, or what is found of it now. Whatever is known is looked up again where that is due.
+    /// Returns the known addresses of a name, else looks it up. Old results are refreshed in the background.
     async fn find(&'static self, name: Name, ask: impl FnOnce(Name) -> Found + Send + 'static) -> Found {
         let Some((addresses, age)) = self.known_of(&name) else { return self.ask_for(name, ask).await };
         if age >= AGENT_NAME_REFRESH {
@@ -109,7 +110,7 @@ impl UnderWay {
         Ok(addresses)
     }
 
-    /// What is found of a name now; no longer waited for than a caller should wait.
+    /// Looks up a name and waits for a limited time.
     async fn ask_for(&'static self, name: Name, ask: impl FnOnce(Name) -> Found + Send + 'static) -> Found {
         let seconds = AGENT_NAME_WAIT.as_secs();
         let found = timeout(AGENT_NAME_WAIT, self.join(name, ask)).await;
@@ -120,14 +121,14 @@ impl UnderWay {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is known of a name, and how old that is.
+    /// Returns the known addresses of a name with their age.
     fn known_of(&self, name: &Name) -> Option<(Arc<[SocketAddr]>, Duration)> {
         let known = self.known();
         let known = known.iter().find(|known| known.name == *name)?;
         Some((Arc::clone(&known.addresses), known.at.elapsed())).filter(|(_, age)| *age < AGENT_NAME_KEPT)
     }
 
-    /// Keeps an answer; of too many the oldest goes.
+    /// Stores a result; the oldest one is evicted if there are too many.
     fn remember(&self, name: Name, addresses: Arc<[SocketAddr]>) {
         let mut known = self.known();
         known.retain(|known| known.name != name);
@@ -137,7 +138,7 @@ impl UnderWay {
         known.push(Known { name, addresses, at: Instant::now() });
     }
 
-    /// The look-up of this name that is under way, or a new one.
+    /// Joins the pending lookup of this name, or starts one.
     fn join(&'static self, key: Name, ask: impl FnOnce(Name) -> Found + Send + 'static) -> Shared<LookUp> {
         let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|(_, waiting)| waiting.upgrade().is_some_and(|waiting| waiting.peek().is_none()));
@@ -167,7 +168,7 @@ impl UnderWay {
         found
     }
 
-    /// From now on it has a thread: it is seen to its end, so that who asks next finds it.
+    /// Completes a lookup that has a thread in the background, so that later requests can use it.
     fn keep(&self, name: &Name) {
         let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         let this = all.iter().find(|(other, _)| other == name).and_then(|(_, waiting)| waiting.upgrade());
@@ -182,7 +183,7 @@ mod tests {
 
     use super::*;
 
-    /// A name service that answers when it is told to.
+    /// Simulated resolver controlled by the test.
     struct NameServer {
         under_way: &'static UnderWay,
         asked: Arc<AtomicUsize>,
@@ -201,7 +202,7 @@ mod tests {
             };
             (self.under_way.join((name.to_owned(), 443), ask), answer)
         }
-        /// Lets all tasks go on until so many were asked.
+        /// Runs all tasks until this many lookups were started.
         async fn until(&self, asked: usize) {
             while self.asked.load(Ordering::SeqCst) < asked {
                 tokio::task::yield_now().await;
@@ -221,13 +222,13 @@ mod tests {
         service.until(1).await;
         answer.send(address_found()).unwrap();
         assert_eq!((one.await.unwrap(), two.await.unwrap()), (address_found(), address_found()));
-        // Answered: asked anew.
+        // The lookup has completed: the next request starts a new one.
         let (again, answer) = service.ask("a.example");
         answer.send(address_found()).unwrap();
         assert_eq!((again.await, service.asked.load(Ordering::SeqCst)), (address_found(), 2));
     }
 
-    /// One thread a name, though everybody gave up; of all names, so many as there may be.
+    /// One thread per name even if every request gave up, and a limited number for all names.
     #[tokio::test]
     async fn given_up_look_ups_take_no_more_threads() {
         let service = NameServer::new(2);
@@ -245,7 +246,7 @@ mod tests {
             }
         }
         assert_eq!((service.asked.load(Ordering::SeqCst), service.under_way.threads.available_permits()), (2, 0));
-        // No thread is free: waits, and may give up.
+        // No thread is free: the request waits and may give up.
         let (third, _answer) = service.ask("c.example");
         assert_eq!((third.clone().now_or_never(), service.asked.load(Ordering::SeqCst)), (None, 2));
         drop(third);
@@ -256,12 +257,12 @@ mod tests {
         assert_eq!((fourth.await.unwrap(), service.asked.load(Ordering::SeqCst)), (address_found(), 3));
     }
 
-    /// A name service that has gone silent costs a call nothing where the name is known, and a second where it is not.
+    /// An unresponsive resolver does not delay a call if the name is known, and delays it by at most a second if not.
     #[tokio::test]
     async fn what_is_known_is_answered_at_once() {
         let service = NameServer::new(8);
         let name = ("a.example".to_owned(), 443);
-        // Silent until the test is over: a runtime waits for its threads.
+        // Unresponsive until the test ends, because a runtime waits for its threads.
         let mut open = Vec::new();
         let mut silent = || {
             let (never, wait) = channel::<Found>();
@@ -272,11 +273,11 @@ mod tests {
         let unknown = service.under_way.find(name.clone(), silent()).await.unwrap_err();
         assert_eq!(&*unknown, "the name service did not respond within 1 s");
         assert!(began.elapsed() >= AGENT_NAME_WAIT);
-        // Answered late, and kept.
+        // The late answer is stored.
         let other = ("b.example".to_owned(), 443);
         assert_eq!(service.under_way.find(other.clone(), |_| address_found()).await, address_found());
         assert_eq!(service.under_way.find(other.clone(), silent()).await, address_found());
-        // An error changes nothing of it.
+        // An error does not replace the stored result.
         assert!(service.under_way.ask_for(other.clone(), |_| Err("no such host".into())).await.is_err());
         assert_eq!(service.under_way.find(other, silent()).await, address_found());
         for n in 0..2 * AGENT_NAMES {

@@ -1,5 +1,5 @@
-//! An agent's open socket, as its worker has it: written while it takes something, read while the agent may speak, and
-//! asked for neither while it would have to wait. What the system says of its descriptor comes by [`Socket::awake`].
+//! Open WebSocket of an agent: written while the system accepts data, read while the agent may send, and left alone
+//! while it would block. Readiness events are passed to [`Socket::awake`].
 
 use std::io;
 use std::time::Instant;
@@ -16,58 +16,58 @@ use super::agent_connect::{Fault, OpenSocket};
 use super::port_set::State;
 use trunkgate_system::limits::AGENT_PONGS_UNFLUSHED;
 
-/// What an agent said.
+/// Message received from an agent.
 #[derive(Debug)]
 pub(super) enum Said {
-    /// A text.
+    /// Text message.
     Text(Utf8Bytes),
-    /// A binary message of so many bytes.
+    /// Binary message with this many bytes.
     Binary(usize),
-    /// A ping, answered by the library.
+    /// Ping, answered by the library.
     Ping,
-    /// The answer to a ping.
+    /// Pong in response to a ping.
     Pong,
-    /// It closed, with this code if any, and a reason in words that may be shown.
+    /// Close with its code, if any, and a displayable reason.
     Closed(Option<u16>, String),
 }
 
-/// The reason of a close frame as traces and log lines may hold it. It has 123 bytes at most (RFC 6455 §5.5).
+/// Returns the reason of a close frame (at most 123 bytes, RFC 6455 §5.5) in a form for traces and logs.
 fn shown_reason(reason: &str) -> String {
     without_numbers(&plain(reason, 123)).replace('"', "'")
 }
 
-/// What reading came to.
+/// Result of a read.
 #[derive(Debug)]
 pub(super) enum Heard {
     /// A message.
     Said(Said),
-    /// Nothing, before the system tells of it again.
+    /// No data until the next readiness event.
     Nothing,
-    /// Nothing yet: it is to be read again then.
+    /// No data yet; read again at this time.
     Later(Instant),
 }
 
-/// A socket.
+/// WebSocket with its readiness.
 #[derive(Debug)]
 pub(super) struct Socket {
     open: OpenSocket,
-    /// It may have something to read.
+    /// True if there may be data to read.
     readable: bool,
-    /// The system takes no more for now.
+    /// True if the system accepts no more data for now.
     blocked: bool,
-    /// Something that was written has not left.
+    /// True if written data is still buffered.
     unflushed: bool,
-    /// Answers to pings that have not left.
+    /// Number of pongs not sent yet.
     pongs: usize,
 }
 
 impl Socket {
-    /// Over a socket that has just been opened.
+    /// Wraps a WebSocket that has just been opened.
     pub(super) fn new(open: OpenSocket) -> Socket {
         Socket { open, readable: true, blocked: false, unflushed: false, pongs: 0 }
     }
 
-    /// Takes what the system says of its descriptor.
+    /// Handles a readiness event.
     pub(super) fn awake(&mut self, state: State) {
         if state.readable {
             self.readable = true;
@@ -76,22 +76,22 @@ impl Socket {
         self.blocked &= !state.writable;
     }
 
-    /// Whether it is worth reading.
+    /// Returns whether a read may succeed.
     pub(super) fn is_readable(&self) -> bool {
         self.readable && self.pongs < AGENT_PONGS_UNFLUSHED
     }
 
-    /// Whether what is to be written has to wait for the system.
+    /// Returns whether writing must wait for the system.
     pub(super) fn is_blocked(&self) -> bool {
         self.blocked
     }
 
-    /// Writes what `next` has, while the system takes it.
+    /// Writes the messages from `next` while the system accepts them.
     pub(super) fn write(&mut self, mut next: impl FnMut() -> Option<Transmit>) -> Result<(), Fault> {
         while !self.blocked {
             let Some(transmit) = next() else { break };
             self.unflushed = true;
-            // What would have to wait is kept by the library.
+            // The library buffers data that would block.
             let written = self.open.write(message(transmit));
             self.note_blocked(written)?;
         }
@@ -150,28 +150,28 @@ impl Socket {
     }
 }
 
-/// A conversation that no session has any more.
+/// Closing handshake of a conversation without a session.
 #[derive(Debug)]
 pub(super) enum Leaving {
-    /// We ended it: the agent is told, and one of the two closes.
+    /// We ended the conversation: the agent is notified, and either side closes.
     Told(Box<Stream>),
-    /// The agent has closed: the answer leaves.
+    /// The agent has closed: our close frame is being sent.
     Answered {
-        /// When the socket is dropped, whatever has come of it.
+        /// Time at which the socket is dropped in any case.
         until: Instant,
     },
 }
 
 impl Leaving {
-    /// With what is left of a conversation that we ended.
+    /// Starts the close of a conversation that we ended, with its remaining data.
     pub(super) fn with(stream: Box<Stream>) -> Leaving {
         Leaving::Told(stream)
     }
-    /// After the agent has closed.
+    /// Starts the close after the agent's close.
     pub(super) fn after_close(now: Instant) -> Leaving {
         Leaving::Answered { until: now + CLOSE_TIMEOUT }
     }
-    /// Goes on.
+    /// Continues the close.
     pub(super) fn go_on(&mut self, now: Instant, socket: &mut Socket) -> Progress {
         let (until, stream) = match self {
             Leaving::Answered { until } => {
@@ -194,27 +194,27 @@ impl Leaving {
                 *self = Leaving::after_close(now);
                 Progress::Again
             }
-            // What else it says is heard by nobody.
+            // Further messages of the agent are ignored.
             Some(Ok(Heard::Said(_))) => Progress::Again,
             Some(Err(_)) => Progress::Over,
         }
     }
 }
 
-/// How far a socket's end has come.
+/// Progress of a close.
 #[derive(Debug)]
 pub(super) enum Progress {
-    /// It is to go on soon.
+    /// Continue soon.
     Again,
-    /// It is to go on then, or when the system tells.
+    /// Continue at this time, or on a readiness event.
     Later(Instant),
-    /// It may be dropped.
+    /// The socket may be dropped.
     Over,
 }
 
 fn message(transmit: Transmit) -> Message {
     match transmit {
-        // The stream writes UTF-8 only; whatever else would be is not worth a panic.
+        // The stream only writes UTF-8; anything else is not worth a panic.
         Transmit::Text(text) => Message::Text(Utf8Bytes::try_from(text).unwrap_or_default()),
         Transmit::Binary(bytes) => Message::Binary(bytes),
         Transmit::Ping => Message::Ping(Bytes::new()),

@@ -1,6 +1,5 @@
-//! The connection to an agent, once it stands: TCP, with or without TLS, read and written by whoever waits for its
-//! descriptor. Nothing here waits: what cannot be done now is `WouldBlock`; and nothing goes on for as long as there is more,
-//! which [`rustls::Stream`] does.
+//! Established TCP or TLS connection to an agent, driven by readiness events. No operation blocks: it returns
+//! `WouldBlock` instead. No operation loops while more data arrives, as [`rustls::Stream`] does.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -8,26 +7,26 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use rustls::ClientConnection;
 
-/// A connection.
+/// TCP or TLS connection.
 #[derive(Debug)]
 pub(super) struct Stream {
     tcp: TcpStream,
     tls: Option<Box<ClientConnection>>,
-    /// Whether the system tells once more when something comes.
+    /// True if another readiness event will follow further data.
     told: bool,
-    /// All that had come was read: nothing is there before the system tells.
+    /// True if all received data was read, and no read is useful before the next event.
     emptied: bool,
 }
 
 impl Stream {
-    /// Over a connection that does not wait; `tls`: past its handshake.
+    /// Wraps a non-blocking connection; `tls` has completed its handshake.
     pub(super) fn new(tcp: TcpStream, tls: Option<ClientConnection>) -> Stream {
         Stream { tcp, tls: tls.map(Box::new), told: false, emptied: false }
     }
 }
 
 impl Stream {
-    /// The system has told that something came, and will tell of more unless this is its `ended`.
+    /// Handles a readiness event; another one follows further data unless `ended` is true.
     pub(super) fn awake(&mut self, ended: bool) {
         (self.told, self.emptied) = (!ended, false);
     }
@@ -39,16 +38,16 @@ impl AsFd for Stream {
     }
 }
 
-/// What reading a connection came to; nothing at all at its end.
+/// Result of a read; all zero at the end of the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Taken {
-    /// Bytes handed out; none where what came holds nothing to read yet.
+    /// Bytes returned; 0 if the received data contains no payload yet.
     pub(super) len: usize,
-    /// Bytes that this took from the network: TLS has messages of its own, and records of any size.
+    /// Bytes read from the network, including TLS overhead and TLS messages.
     pub(super) wire: usize,
 }
 
-/// A connection that says what it costs to read.
+/// Connection that reports the network cost of a read.
 pub(super) trait Source {
     /// Reads once.
     fn take(&mut self, out: &mut [u8]) -> io::Result<Taken>;
@@ -61,7 +60,7 @@ impl Source for Stream {
                 return Err(io::ErrorKind::WouldBlock.into());
             }
             let len = self.tcp.read(out)?;
-            // A read that leaves room is the last one before an edge-triggered epoll tells again (epoll(7)).
+            // After a short read an edge-triggered epoll signals further data (epoll(7)).
             self.emptied = self.told && len < out.len();
             return Ok(Taken { len, wire: len });
         };
@@ -71,7 +70,7 @@ impl Source for Stream {
         }
         let wire = tls.read_tls(&mut self.tcp)?;
         if let Err(error) = tls.process_new_packets() {
-            // The alert that says so, if the system takes it.
+            // Send the TLS alert, if the system accepts it.
             let _ = tls.write_tls(&mut self.tcp);
             return Err(io::Error::new(io::ErrorKind::InvalidData, error));
         }
@@ -82,13 +81,13 @@ impl Source for Stream {
     }
 }
 
-/// Writing reads nothing: what was taken from the system then would be told by nobody.
+/// Writing must not read: an event for data read here would be lost.
 impl Write for Stream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.write_records()?;
         let Some(tls) = &mut self.tls else { return self.tcp.write(bytes) };
         let len = tls.writer().write(bytes)?;
-        // It is taken over, whatever becomes of it: a failure is told by the next call.
+        // The data is accepted in any case; a failure is reported by the next call.
         let _ = self.write_records();
         Ok(len)
     }
@@ -99,7 +98,7 @@ impl Write for Stream {
 }
 
 impl Stream {
-    /// Writes the TLS records that are ready.
+    /// Writes the pending TLS records.
     fn write_records(&mut self) -> io::Result<()> {
         while let Some(tls) = self.tls.as_mut().filter(|tls| tls.wants_write()) {
             if tls.write_tls(&mut self.tcp)? == 0 {
@@ -125,7 +124,7 @@ mod tests {
 
     type Far = StreamOwned<ServerConnection, TcpStream>;
 
-    /// A connection past its handshake, after which the far side sends so many session tickets and then does as it is told.
+    /// Returns a connection after its handshake; the remote side then sends this many session tickets and runs `far`.
     fn connected(tickets: usize, far: impl FnOnce(Far) + Send + 'static) -> Stream {
         let certificate = rcgen::generate_simple_self_signed(["a.example".to_owned()]).unwrap();
         let key = PrivatePkcs8KeyDer::from(certificate.signing_key.serialize_der());
@@ -162,7 +161,7 @@ mod tests {
         Stream::new(tcp, Some(tls))
     }
 
-    /// Messages of TLS itself, which hold nothing to read, must not keep the thread however many there are.
+    /// TLS messages without payload must not keep the thread busy, however many arrive.
     #[test]
     fn one_read_takes_little_from_the_network_and_says_how_much() {
         let mut stream = connected(400, |mut far| far.write_all(b"a").unwrap());
@@ -179,7 +178,7 @@ mod tests {
                 Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock, "{error}"),
             }
         }
-        // A ticket has about a hundred bytes; the first came with the handshake.
+        // A ticket has about a hundred bytes; the first ones came with the handshake.
         assert!(all > 3 * AGENT_READ_BUFFER_BYTES, "{all}");
     }
 
@@ -197,18 +196,18 @@ mod tests {
                 }
             }
         }
-        // Each is a header, its byte, the kind of record, and a tag.
+        // Each record is a header, a byte of payload, the record type, and a tag.
         assert!(pauses >= 4000 * 23 / (AGENT_SLICE_BYTES + AGENT_READ_BUFFER_BYTES), "{pauses}");
     }
 
-    /// The system tells once of what has come; who takes it has to look at it.
+    /// The system signals data once; a write must not consume it.
     #[test]
     fn a_blocked_write_takes_nothing_in() {
         let (speak, told) = std::sync::mpsc::channel();
         let mut stream = connected(0, move |mut far| {
             told.recv().unwrap();
             far.write_all(b"hello").unwrap();
-            // Open until the test is over.
+            // Keep the connection open until the test ends.
             let _ = told.recv();
         });
         let until_blocked = |stream: &mut Stream| {
@@ -226,8 +225,8 @@ mod tests {
         assert_eq!(stream.take(&mut heard).unwrap().len, 5);
     }
 
-    /// Read once to its end, it is not asked again before the system tells; but the end itself is told of with what stands
-    /// before it, or not at all.
+    /// After a read to the end of the data, the next read waits for an event; the end of the connection is signalled
+    /// together with preceding data, or not separately at all.
     #[test]
     fn what_was_emptied_is_asked_when_the_system_tells() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -240,7 +239,7 @@ mod tests {
         };
         let mut heard =
             |stream: &mut Stream| stream.take(&mut some).map_err(|error| error.kind()).map(|taken| taken.len);
-        // The handshake, whose end nobody tells.
+        // After the handshake no event is pending.
         say(&stream, b"1");
         assert_eq!(heard(&mut stream), Ok(1));
         say(&stream, b"22");

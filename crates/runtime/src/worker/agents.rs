@@ -1,8 +1,8 @@
-//! The agents of a worker's sessions: the way to them, and what goes through their sockets.
+//! Agents of a worker's sessions: connecting them, and exchanging messages through their sockets.
 //!
-//! A socket is read one message at a time, and only while the session says so, which is how an agent is slowed down. What
-//! it does not take waits in the session, where old audio is dropped for new. All that a turn made for agents leaves at
-//! its end.
+//! A socket is read one message at a time, and only while its session permits it, which slows down a fast agent. Data
+//! that the socket does not accept waits in the session, where new audio replaces old. All messages that a turn has
+//! produced for agents are sent at its end.
 
 use std::time::{Duration, Instant};
 
@@ -18,31 +18,31 @@ use super::port_set::Told;
 use super::sockets::Slot;
 use super::turn::Worker;
 
-/// Messages of agents heard per turn.
+/// Maximum number of agent messages read per turn.
 const MESSAGES_PER_TURN: usize = 32;
-/// Bytes of these after which the others have their turn: a few milliseconds.
+/// Maximum number of their bytes per turn, a few milliseconds of processing.
 const MESSAGE_BYTES_PER_TURN: usize = 1 << 20;
 
-/// An agent of a session, as far as it has been reached.
+/// Agent of a session with the state of its connection.
 #[derive(Debug)]
 pub(super) struct Door {
     pub(super) name: Name,
     pub(super) way: Way,
 }
 
-/// How far.
+/// State of the connection to an agent.
 #[derive(Debug)]
 pub(super) enum Way {
-    /// Not yet.
+    /// Connecting.
     UnderWay(#[expect(dead_code, reason = "given up when dropped")] UnderWay),
-    /// By a socket.
+    /// Connected by a socket.
     Open(Slot),
-    /// No further: it gets copies, or its conversation is over.
+    /// Without a socket: the agent only receives copies, or its conversation has ended.
     Done,
 }
 
 impl Worker {
-    /// Adds an agent and begins to reach it, unless the session refuses it.
+    /// Adds an agent and starts to connect it, unless the session rejects it.
     pub(super) fn add_agent(&mut self, now: Instant, at: usize, end: EndId, spec: std::sync::Arc<AgentSpec>) {
         let Some(live) = self.sessions.get_mut(at) else { return };
         let refused = live.session.refuses(end).is_some();
@@ -56,12 +56,12 @@ impl Worker {
         self.settle(at);
     }
 
-    /// Tells that an agent cannot be had.
+    /// Reports an agent that cannot be connected.
     pub(super) fn refuse_agent(&self, id: MediaId, end: EndId) {
         let _ = self.events.send((id, Event::Agent { end, event: AgentEvent::Lost(Loss::Unreachable) }));
     }
 
-    /// Takes what a way came to.
+    /// Handles the result of a connection attempt.
     pub(super) fn reached(&mut self, now: Instant, (name, news): News) {
         let Some(at) = self.by_id.get(&name.session).copied() else { return };
         let Some(live) = self.sessions.get_mut(at) else { return };
@@ -102,12 +102,12 @@ impl Worker {
         self.settle(at);
     }
 
-    /// Whether agents want their share of the present turn.
+    /// Returns whether agents need a share of the current turn.
     pub(super) fn agents_wait(&self) -> bool {
         self.sockets.is_waiting() || !self.to_serve.is_empty()
     }
 
-    /// The agents' share of a turn: hears some of what they say, and hands over what there is for them.
+    /// Gives agents their share of a turn: reads some of their messages, and writes pending ones.
     pub(super) fn turn_to_agents(&mut self, now: Instant) {
         self.sockets.ring(now);
         let mut bytes = 0;
@@ -123,7 +123,7 @@ impl Worker {
         self.serve_all(now);
     }
 
-    /// Serves the agents of all sessions that wait for it.
+    /// Serves the agents of all waiting sessions.
     pub(super) fn serve_all(&mut self, now: Instant) {
         while let Some(at) = self.to_serve.pop_front() {
             self.serve(now, at);
@@ -131,14 +131,14 @@ impl Worker {
         self.at_work = None;
     }
 
-    /// Reads a message of an agent's; how many bytes it had.
+    /// Reads a message of an agent; returns its size in bytes.
     fn hear(&mut self, now: Instant, slot: Slot) -> usize {
         let Some((at, end)) = self.sockets.owner(slot) else { return 0 };
         self.at_work = Some(at);
         let Some(live) = self.sessions.get_mut(at) else { return 0 };
         let Some(socket) = self.sockets.talking(slot).filter(|socket| socket.is_readable()) else { return 0 };
         if !live.session.agent_wants_more(end) {
-            // Asked again when the session has been served.
+            // Retried after the session has been served.
             return 0;
         }
         let said = match socket.read() {
@@ -188,8 +188,8 @@ impl Worker {
         bytes
     }
 
-    /// Hands a session's messages over to its agents' sockets, has those read that may speak, and closes those whose
-    /// conversation is over.
+    /// Writes a session's messages to its agents' sockets, schedules reads of those that may send, and closes ended
+    /// conversations.
     fn serve(&mut self, now: Instant, at: usize) {
         self.at_work = Some(at);
         let Some(live) = self.sessions.get_mut(at) else { return };
@@ -228,7 +228,7 @@ impl Worker {
         self.sockets.remove(slot);
     }
 
-    /// Lets agents that were removed go: they are told, and close.
+    /// Closes the sockets of removed agents.
     pub(super) fn see_off(&mut self, at: usize) {
         let Some(live) = self.sessions.get_mut(at) else { return };
         while let Some((end, stream)) = live.session.poll_departed() {
@@ -239,7 +239,7 @@ impl Worker {
         }
     }
 
-    /// Ends all conversations and waits for them, a moment.
+    /// Ends all conversations and waits briefly for their close.
     pub(super) fn dismiss(&mut self) {
         let now = Instant::now();
         let doors = self.sessions.iter().flat_map(|(_, live)| &live.doors);
@@ -262,7 +262,7 @@ impl Worker {
             let mut is_time = false;
             for n in 0..events {
                 match self.ports.event(n) {
-                    // For nobody any more.
+                    // No session is left for these packets.
                     Some(Told::Packet(port, _)) => self.ports.discard(port),
                     Some(Told::Agent(token, state)) => {
                         self.sockets.awake(token, state);

@@ -1,5 +1,5 @@
-//! The thread that reaches agents: names, TCP, TLS and the WebSocket handshake wait there and not where media is relayed.
-//! What has been reached goes to the session's worker, which has it from then on.
+//! Connector thread: DNS, TCP, TLS and WebSocket handshakes of agents run here, not on the threads that relay media. An
+//! established connection is handed to the session's worker.
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,33 +16,33 @@ use super::agent_connect::{Fault, OpenSocket, Target, find};
 use super::port_set::Bell;
 use crate::own_sockets::OwnSockets;
 
-/// Whose socket it is.
+/// Identifies an agent's socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Name {
     pub(super) session: MediaId,
     pub(super) end: EndId,
-    /// Tells it from an earlier socket of the same end.
+    /// Distinguishes the socket from earlier ones of the same end.
     pub(super) serial: u64,
 }
 
-/// What there is at the end of the way.
+/// Successful result of a connection attempt.
 #[derive(Debug)]
 pub(super) enum Reached {
-    /// An open socket.
+    /// Open WebSocket.
     Socket(Box<OpenSocket>),
-    /// Nothing to open: the address for copies.
+    /// Address for copies by plain RTP, without a connection.
     Copies(SocketAddr),
-    /// A connection whose handshake is not answered yet; more news follow.
+    /// Intermediate result: the connection is established, but the handshake has no response yet.
     Unanswered,
 }
 
-/// After so long without an answer to the handshake the call is informed: where it has to go on then, it is known why.
+/// Time without a response to the handshake after which the call is notified, so that a failover has a known reason.
 const UNANSWERED_AFTER: Duration = Duration::from_millis(500);
 
-/// What the way came to.
+/// Result of a connection attempt.
 pub(super) type News = (Name, Result<Reached, Fault>);
 
-/// The thread. It ends when this is dropped; ways that somebody is still on end with it.
+/// Connector thread; dropping it ends the thread and all attempts.
 #[derive(Debug)]
 pub(super) struct Connector {
     handle: Handle,
@@ -51,27 +51,27 @@ pub(super) struct Connector {
 }
 
 impl Connector {
-    /// Starts it; no way leads to a socket in `own`.
+    /// Starts the thread; sockets in `own` are never connected to.
     pub(super) fn start(own: watch::Receiver<OwnSockets>) -> io::Result<Connector> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();
         let (sender, dropped) = oneshot::channel::<()>();
         std::thread::Builder::new().name("agents".to_owned()).spawn(move || {
-            // Nothing is sent: it is the end that is waited for.
+            // Nothing is sent: the thread waits for the sender to be dropped.
             let _ = runtime.block_on(dropped);
-            // A look-up may take a thread for longer than anybody waits.
+            // A DNS lookup may block a thread for longer than the shutdown may wait.
             runtime.shutdown_background();
         })?;
         Ok(Connector { handle, own, _until_dropped: sender })
     }
 
-    /// One worker's access to it; news come by `inbox`, and `bell` rings for them.
+    /// Returns a worker's access to the connector; results are sent to `inbox`, and `bell` wakes the worker.
     pub(super) fn way_in(&self, inbox: mpsc::UnboundedSender<News>, bell: Bell) -> WayIn {
         WayIn { handle: self.handle.clone(), own: self.own.clone(), inbox, bell }
     }
 }
 
-/// How a worker asks for agents.
+/// A worker's access to the connector.
 #[derive(Debug)]
 pub(super) struct WayIn {
     handle: Handle,
@@ -81,7 +81,7 @@ pub(super) struct WayIn {
 }
 
 impl WayIn {
-    /// Begins to reach an agent; `held`: what the whole edge holds of agents, in bytes.
+    /// Starts a connection attempt; `held` counts the bytes that the whole edge holds for agents.
     pub(super) fn begin(&self, name: Name, spec: SocketSpec, held: Arc<Counter>) -> UnderWay {
         let (inbox, bell, own) = (self.inbox.clone(), self.bell.clone(), self.own.clone());
         let task = self.handle.spawn(async move {
@@ -90,7 +90,7 @@ impl WayIn {
                 bell.ring();
             };
             let reached = reach(&spec, &own, held, unanswered).await;
-            // A worker that is gone hears nothing.
+            // The worker may have ended.
             let _ = inbox.send((name, reached));
             bell.ring();
         });
@@ -120,7 +120,7 @@ async fn reach(
     Ok(Reached::Socket(Box::new(socket)))
 }
 
-/// An agent that is being reached; given up when dropped.
+/// Connection attempt; dropping it cancels the attempt.
 #[derive(Debug)]
 pub(super) struct UnderWay(AbortHandle);
 

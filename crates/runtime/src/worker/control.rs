@@ -1,5 +1,5 @@
-//! What signalling's commands do to a worker: sessions begin and end, sockets are taken in before the session hears of an
-//! end and closed before it forgets it.
+//! Execution of signalling's commands by a worker: start and end of sessions; sockets are added before their session
+//! learns of an end, and closed before the session forgets it.
 
 use std::time::{Instant, SystemTime};
 
@@ -12,8 +12,8 @@ use super::turn::{Live, Worker};
 use trunkgate_system::clock;
 
 impl Worker {
-    /// Does what signalling asks. A command for a session that is gone does nothing, except that a new end of it is
-    /// told as not bound. [`super::Workers::hand_over`] binds the sockets of an end itself, see [`Worker::add_end`].
+    /// Executes a command. A command for an ended session has no effect, except that a new end is reported as not
+    /// bound. [`super::Workers::hand_over`] binds the sockets of an end itself, see [`Worker::add_end`].
     pub(super) fn obey(&mut self, now: Instant, id: MediaId, command: Command) {
         let known = self.by_id.get(&id).copied();
         let at = match (known, &command) {
@@ -44,7 +44,7 @@ impl Worker {
                 }
                 self.see_off(at);
                 self.gather_recordings(at);
-                // Told last, so that who hears of it finds the figures right.
+                // Report last, so that the counters are up to date for the receiver.
                 if let Some(mut live) = self.forget(at) {
                     live.tell_all(&self.events);
                 }
@@ -82,7 +82,7 @@ impl Worker {
         self.at_work = None;
     }
 
-    /// Ends a session that panicked: its own state is in doubt and not asked.
+    /// Ends a session that panicked, without using its state, which may be inconsistent.
     pub(super) fn abandon(&mut self, at: usize) {
         self.counters.panics.add(1);
         let Some(live) = self.sessions.get(at) else { return };
@@ -104,7 +104,7 @@ impl Worker {
         let mut session = Session::new(id, 0);
         session.count_in(self.counters.clone());
         session.hold_in(self.held.clone());
-        // Its own date for RTCP, from its beginning to its end: a clock that is set moves no stream (RFC 3550 §6.4.1).
+        // Each session has its own date for RTCP: setting the clock does not shift a stream (RFC 3550 §6.4.1).
         let since_1970 = clock::wall().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         session.date_by(Epoch::new(Instant::now(), since_1970));
         let live = Live {
@@ -134,7 +134,7 @@ impl Worker {
         Some(live)
     }
 
-    /// Adds an end whose sockets were bound before its ports were written into any message.
+    /// Adds an end with sockets that were bound before its ports were sent in a message.
     pub(super) fn add_end(&mut self, now: Instant, id: MediaId, (end, spec): (EndId, EndSpec), sockets: EndSockets) {
         let Some(at) = self.by_id.get(&id).copied() else { return self.refuse_end(id, end) };
         self.at_work = Some(at);
@@ -155,7 +155,8 @@ impl Worker {
         self.at_work = None;
     }
 
-    /// Moves an end, with its sockets, to another session of this worker. Where that is gone, its ports are free already: the sockets close.
+    /// Moves an end with its sockets to another session of this worker. If that has ended, its ports are already
+    /// released and the sockets are closed.
     fn move_end(&mut self, now: Instant, at: usize, end: EndId, (to, named): (MediaId, EndId)) {
         let Some(live) = self.sessions.get_mut(at) else { return };
         let Some(place) = live.ends.iter().position(|(name, _, _)| *name == end) else { return };
@@ -186,7 +187,7 @@ impl Worker {
         self.settle(at);
     }
 
-    /// Has the sockets of ends whose audio is for a mixer alone read when that wants it, and others at once.
+    /// Selects the reading mode of each end: together with others if its audio only goes to a mixer, else immediately.
     pub(super) fn read_when_wanted(&mut self, at: usize) {
         let Some(live) = self.sessions.get(at) else { return };
         for (end, _, pair) in &live.ends {
@@ -210,7 +211,7 @@ impl Worker {
     }
 
     fn tell(&self, id: MediaId, event: Event) {
-        // Nobody listens any more when the process ends.
+        // The receiver is gone when the process ends.
         let _ = self.events.send((id, event));
     }
 }

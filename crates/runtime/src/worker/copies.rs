@@ -1,6 +1,6 @@
-//! Copies of packets for listeners that get plain RTP. Many calls copied to one place make many packets for one place:
-//! they are gathered for a moment and leave in one system call, which the kernel cuts into packets again (UDP GSO). That
-//! costs a fraction of a call for each; a relayed packet never waits here.
+//! Packet copies for listeners with plain RTP. Copies of many calls to one address are batched for a moment and sent by
+//! one system call, which the kernel splits into packets (UDP GSO). This costs a fraction of separate calls. Relayed
+//! packets are never delayed here.
 
 use std::io::{self, IoSlice};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -15,20 +15,20 @@ use trunkgate_system::limits::{
     COPIES_PER_SEND, COPY_BATCH_BYTES, COPY_CUT_AGAIN, COPY_DESTINATIONS, COPY_PAUSE, COPY_SEND_BUFFER_BYTES,
 };
 
-/// What waits for one place: packets of one length, one behind the other.
+/// Packets of equal length that wait for one destination.
 #[derive(Debug)]
 struct Batch {
     to: SocketAddr,
     len: usize,
     packets: usize,
     bytes: Vec<u8>,
-    /// When it leaves at the latest.
+    /// Time at which the batch is sent at the latest.
     due: Instant,
-    /// Until then its packets leave one by one: the system did not cut them.
+    /// Time until which packets are sent separately, because the kernel did not split a batch.
     uncut_until: Option<Instant>,
 }
 
-/// The copies of one worker.
+/// Copies of one worker.
 #[derive(Debug, Default)]
 pub(super) struct Copies {
     v4: Option<UdpSocket>,
@@ -37,7 +37,7 @@ pub(super) struct Copies {
 }
 
 impl Copies {
-    /// Takes a copy; what the system refuses is counted in `dropped`.
+    /// Adds a copy; packets refused by the system are counted in `dropped`.
     pub(super) fn push(&mut self, now: Instant, to: SocketAddr, packet: &[u8], dropped: &Counter) {
         let at = match self.batches.iter().position(|batch| batch.to == to) {
             Some(at) => at,
@@ -60,11 +60,11 @@ impl Copies {
             batch.bytes.extend_from_slice(packet);
         }
     }
-    /// When something is to leave.
+    /// Returns the time at which the next batch is due.
     pub(super) fn due(&self) -> Option<Instant> {
         self.batches.iter().filter(|batch| batch.packets > 0).map(|batch| batch.due).min()
     }
-    /// Sends what has waited long enough.
+    /// Sends the due batches.
     pub(super) fn send_due(&mut self, now: Instant, dropped: &Counter) {
         for at in 0..self.batches.len() {
             if self.batches.get(at).is_some_and(|batch| batch.packets > 0 && batch.due <= now) {
@@ -73,7 +73,7 @@ impl Copies {
         }
     }
 
-    /// A batch for a new place: one of its own, or that of the place which has waited longest.
+    /// Returns the index of a batch for a new destination, after sending the oldest one if there are too many.
     fn make_room(&mut self, now: Instant, to: SocketAddr, dropped: &Counter) -> usize {
         if self.batches.len() < COPY_DESTINATIONS {
             let bytes = Vec::with_capacity(COPY_BATCH_BYTES);
@@ -110,13 +110,13 @@ impl Copies {
         if packets > 1 && batch.uncut_until.is_none_or(|until| now >= until) {
             match send_cut(socket, batch) {
                 Ok(()) => return batch.bytes.clear(),
-                // An old kernel; no checksums by the device on the way there, as in some tunnels; a packet longer than
-                // its MTU. What another socket or another place may do is not touched.
+                // An old kernel, no checksum offload on the path (as in some tunnels), or a packet larger than the MTU.
+                // Other sockets and destinations are not affected.
                 Err(error @ (nix::Error::EINVAL | nix::Error::EIO | nix::Error::EMSGSIZE)) => {
                     tracing::debug!(%error, to = %batch.to, "copies of media leave one by one");
                     batch.uncut_until = Some(now + COPY_CUT_AGAIN);
                 }
-                // Full, forbidden, or nobody there: one by one they would fare no better.
+                // For a full queue, a prohibition or a missing receiver, separate packets would fail, too.
                 Err(_) => {
                     dropped.add(packets as u64);
                     return batch.bytes.clear();
@@ -132,7 +132,7 @@ impl Copies {
     }
 }
 
-/// All packets of a batch in one call.
+/// Sends all packets of a batch by one call.
 fn send_cut(socket: &UdpSocket, batch: &Batch) -> nix::Result<()> {
     let len = u16::try_from(batch.len).map_err(|_| nix::Error::EMSGSIZE)?;
     let (parts, control) = ([IoSlice::new(&batch.bytes)], [ControlMessage::UdpGsoSegments(&len)]);
@@ -197,7 +197,7 @@ mod tests {
         assert_eq!(dropped.get(), 0);
     }
 
-    /// Sends `packets` to one place at once.
+    /// Sends `packets` to one destination at once.
     fn send(copies: &mut Copies, now: Instant, to: SocketAddr, packets: usize, dropped: &Counter) {
         (0..packets).for_each(|n| copies.push(now, to, &[n as u8; 20], dropped));
         copies.send_due(now + COPY_PAUSE, dropped);
@@ -210,7 +210,7 @@ mod tests {
         let mut copies = Copies::default();
         send(&mut copies, now, to, 1, &dropped);
         received(&socket);
-        // More packets than the system cuts of one batch: EINVAL.
+        // More packets than the kernel splits: EINVAL.
         let packets = 200;
         let bytes = (0..packets).flat_map(|n| [n as u8; 20]).collect();
         copies.batches[0] = Batch { to, len: 20, packets, bytes, due: now, uncut_until: None };
@@ -219,7 +219,8 @@ mod tests {
             assert_eq!(received(&socket), [n as u8; 20]);
         }
         assert_eq!(copies.batches[0].uncut_until, Some(now + COPY_CUT_AGAIN));
-        // One by one here, which the system may not cut; in one elsewhere; and here too, when it is tried again.
+        // Separate packets to this destination, for which splitting failed; one call to another one; and one call to
+        // this destination when it is tried again.
         send(&mut copies, now, elsewhere, 2, &dropped);
         assert_eq!((received(&other), received(&other)), (vec![0; 20], vec![1; 20]));
         assert_eq!(copies.batches[1].uncut_until, None);
@@ -231,7 +232,7 @@ mod tests {
     #[test]
     fn what_the_system_forbids_is_dropped_and_changes_nothing_else() {
         let (now, dropped) = (Instant::now(), Counter::default());
-        // Broadcast: no socket may that did not ask for it.
+        // Broadcast needs a socket option that is not set.
         let forbidden = SocketAddr::from(([255, 255, 255, 255], 4000));
         let mut copies = Copies::default();
         send(&mut copies, now, forbidden, 3, &dropped);

@@ -1,5 +1,5 @@
-//! When the sessions of a worker want to be called: a heap of times, corrected when they are looked at, so that no turn
-//! looks at all sessions.
+//! Deadlines of the sessions of a worker: a heap of times that are corrected lazily, so that no turn visits all
+//! sessions.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -8,23 +8,23 @@ use std::time::Instant;
 
 use trunkgate_media::MediaId;
 
-/// Times by session. A session has at most one that counts: the one its place remembers as [`Due`].
+/// Deadlines by session. At most one per session is valid, the one stored as [`Due`] with the session.
 #[derive(Debug, Default)]
 pub(super) struct Deadlines {
     heap: BinaryHeap<Reverse<(Instant, usize, MediaId)>>,
 }
 
-/// What a session's place remembers of its deadline.
+/// Deadline state stored with a session.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Due {
-    /// The time in the heap that counts.
+    /// Valid time in the heap.
     planned: Option<Instant>,
-    /// When the session wants to be called, as it said last: no earlier.
+    /// Earliest time requested by the session.
     wanted: Option<Instant>,
 }
 
 impl Deadlines {
-    /// Says when a session wants to be called. A later time than the one in the heap is found when that one is near.
+    /// Sets the deadline of a session. A time later than the one in the heap is corrected when that is near.
     pub(super) fn plan(&mut self, session: usize, id: MediaId, due: &mut Due, next: Option<Instant>) {
         due.wanted = next;
         if let Some(next) = next.filter(|next| due.planned.is_none_or(|planned| *next < planned)) {
@@ -32,8 +32,8 @@ impl Deadlines {
             self.heap.push(Reverse((next, session, id)));
         }
     }
-    /// Looks at the earliest time, where it is no later than `soon`: whether it was not what its session, whose place
-    /// remembers `due`, wants by now, and has been corrected. So nobody is woken for what is past.
+    /// Corrects the earliest deadline, if it is not after `soon` and differs from the time that its session now wants;
+    /// returns whether it did. This avoids wake-ups for obsolete deadlines.
     pub(super) fn correct<'a>(
         &mut self,
         soon: Instant,
@@ -58,11 +58,11 @@ impl Deadlines {
         }
         true
     }
-    /// The earliest time; it may turn out to be nobody's any more.
+    /// Returns the earliest deadline, which may be obsolete.
     pub(super) fn next(&self) -> Option<Instant> {
         self.heap.peek().map(|Reverse((at, _, _))| *at)
     }
-    /// The next time that has come, and whose it was when it was planned: [`Due::meet`] says whether it still counts.
+    /// Returns the next expired deadline with its session; [`Due::meet`] returns whether it is still valid.
     pub(super) fn take(&mut self, now: Instant) -> Option<(Instant, usize, MediaId)> {
         let due = self.next().is_some_and(|at| at <= now);
         if due { self.heap.pop().map(|Reverse(planned)| planned) } else { None }
@@ -70,7 +70,7 @@ impl Deadlines {
 }
 
 impl Due {
-    /// Whether this is the time that counts; it counts once.
+    /// Returns whether this is the valid deadline, and invalidates it.
     pub(super) fn meet(&mut self, at: Instant) -> bool {
         let met = self.planned == Some(at);
         if met {
@@ -95,7 +95,7 @@ mod tests {
         deadlines.plan(0, MediaId(10), &mut dues[0], Some(at(20)));
         deadlines.plan(1, MediaId(11), &mut dues[1], Some(at(10)));
         deadlines.plan(0, MediaId(10), &mut dues[0], Some(at(5)));
-        // Later, or never: found when the time comes.
+        // A later time, or none, is found when the deadline expires.
         deadlines.plan(0, MediaId(10), &mut dues[0], Some(at(30)));
         deadlines.plan(0, MediaId(10), &mut dues[0], None);
         assert_eq!(deadlines.next(), Some(at(5)));
@@ -110,7 +110,7 @@ mod tests {
         }
         assert_eq!(called, [(5, 0), (10, 1)]);
         assert_eq!(deadlines.next(), None);
-        // And planned anew.
+        // The session can be scheduled again.
         deadlines.plan(0, MediaId(10), &mut dues[0], Some(at(30)));
         assert_eq!(deadlines.take(at(30)), Some((at(30), 0, MediaId(10))));
     }
@@ -124,7 +124,7 @@ mod tests {
         for (session, ms) in [(0, 10), (1, 11), (2, 12)] {
             deadlines.plan(session, MediaId(session as u64), &mut dues[session], Some(at(ms)));
         }
-        // The first wants it later by now, the second not at all; the third is gone.
+        // By now the first session wants a later time, the second none; the third has ended.
         deadlines.plan(0, MediaId(0), &mut dues[0], Some(at(30)));
         deadlines.plan(1, MediaId(1), &mut dues[1], None);
         let mut corrected = 0;
@@ -133,11 +133,11 @@ mod tests {
             corrected += 1;
         }
         assert_eq!((corrected, deadlines.next()), (3, Some(at(30))));
-        // What is wanted then stays.
+        // A deadline that is still wanted stays.
         assert!(!deadlines.correct(at(30), |session, _| dues.get_mut(session)));
         let (time, session, _) = deadlines.take(at(30)).unwrap();
         assert!(dues[session].meet(time) && deadlines.next().is_none());
-        // It can be planned anew.
+        // The session can be scheduled again.
         deadlines.plan(1, MediaId(1), &mut dues[1], Some(at(40)));
         assert_eq!(deadlines.next(), Some(at(40)));
     }

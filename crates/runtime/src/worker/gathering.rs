@@ -1,41 +1,40 @@
-//! When a worker lets packets and messages gather before it looks at its sockets again.
+//! Short pauses that let packets and messages accumulate before a worker checks its sockets again.
 //!
-//! To sleep and to be woken for each is the dearest part of them. Where dozens of agents are on a worker, one comes
-//! every few hundred microseconds, and a short pause lets one wake-up serve several: the caller's packet is that much later
-//! with its agent, and so much later are packets to callers, which is far below what a network adds. Fewer agents, and relayed
-//! calls alone, are served at once.
+//! Wake-ups dominate the cost of packets and messages. With dozens of agents on a worker, a message arrives every few
+//! hundred microseconds, and a short pause lets one wake-up handle several. This delays packets to agents and callers
+//! by the pause, far less than network jitter. With fewer agents, or only relayed calls, there is no pause.
 
 use std::time::{Duration, Instant};
 
-/// The pause; the system adds its timers' slack, 50 µs.
+/// Duration of the pause; the kernel adds its timer slack of 50 µs.
 const PAUSE: Duration = Duration::from_micros(120);
-/// How long events are counted before it is decided again.
+/// Interval over which events are counted for the decision.
 const WINDOW: Duration = Duration::from_millis(10);
-/// Agents' events in a window from which on there is a pause: some thirty agents that speak.
+/// Minimum number of agent events per window for a pause, equivalent to about thirty speaking agents.
 const EVENTS_TO_PAUSE: u32 = 15;
 
-/// How busy a worker's agents keep it.
+/// Event rate of a worker's agents.
 #[derive(Debug)]
 pub(super) struct Gathering {
     events: u32,
-    /// When the present window ends.
+    /// End of the current window.
     until: Instant,
     pauses: bool,
 }
 
 impl Gathering {
-    /// Nothing has come.
+    /// Starts with no events.
     pub(super) fn new(now: Instant) -> Gathering {
         Gathering { events: 0, until: now + WINDOW, pauses: false }
     }
-    /// An agent's socket had something.
+    /// Counts an event of an agent's socket.
     pub(super) fn count(&mut self) {
         self.events = self.events.saturating_add(1);
     }
-    /// How long to let things gather now; asked once a turn.
+    /// Returns the pause for this turn; must be called once per turn.
     pub(super) fn pause(&mut self, now: Instant) -> Duration {
         if now >= self.until {
-            // A window that lasted longer was a quiet one.
+            // A longer window had a lower rate.
             let lasted = now.saturating_duration_since(self.until) + WINDOW;
             self.pauses = lasted < 2 * WINDOW && self.events >= EVENTS_TO_PAUSE;
             (self.events, self.until) = (0, now + WINDOW);
@@ -60,7 +59,7 @@ mod tests {
         assert_eq!(window(10, EVENTS_TO_PAUSE - 1), (Duration::ZERO, Duration::ZERO));
         assert_eq!(window(20, EVENTS_TO_PAUSE), (Duration::ZERO, PAUSE));
         assert_eq!(window(30, EVENTS_TO_PAUSE - 1), (PAUSE, Duration::ZERO));
-        // As many, but of a longer time.
+        // The same number of events in a longer time.
         assert_eq!(window(60, EVENTS_TO_PAUSE).1, Duration::ZERO);
     }
 }

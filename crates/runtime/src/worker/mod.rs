@@ -1,10 +1,9 @@
-//! The media workers: threads that share nothing. Each has its own epoll, its own sockets and its own sessions; a
-//! session lives on the worker that was chosen for it (`placement`) for its whole life. So do its agents' sockets, once another thread has
-//! opened them.
+//! Media workers: threads without shared state. Each has its own epoll, sockets and sessions; a session stays on the
+//! worker chosen for it (`placement`), and so do the sockets of its agents after the connector has opened them.
 //!
-//! Commands and events cross by unbounded channels: signalling must never wait for media, nor media for signalling.
-//! They stay short because admission bounds the calls, a call sends a handful of commands, and a session tells each
-//! thing once.
+//! Commands and events use unbounded channels, because signalling and media must never wait for each other. The
+//! channels stay short: admission control limits the calls, a call sends a handful of commands, and a session reports
+//! each event once.
 
 mod agent_connect;
 mod agent_intake;
@@ -54,33 +53,33 @@ pub(crate) use together::next_tick;
 use turn::{Order, Worker};
 pub use visit::{Done, Failed, Visit};
 
-/// The running workers.
+/// Running workers.
 #[derive(Debug)]
 pub struct Workers {
     links: Vec<Link>,
     counters: Vec<Arc<WorkerCounters>>,
     events: UnboundedSender<(MediaId, Event)>,
     placement: RefCell<Placement>,
-    /// Lives as long as they do.
+    /// Connector thread, kept alive as long as the workers.
     connector: Connector,
 }
 
-/// The way to one worker.
+/// Handle to one worker.
 #[derive(Debug)]
 struct Link {
     orders: UnboundedSender<Order>,
     bell: Bell,
-    /// Whether it has been told something and not been woken for it.
+    /// True if the worker has commands for which it has not been woken.
     untold: Cell<bool>,
     thread: JoinHandle<()>,
 }
 
 impl Workers {
-    /// Starts `threads` workers (0: one per core). Their events come by the receiver. The limit of open files is raised
-    /// as far as the system lets us: every end has two sockets. No agent is reached at a socket in `own`.
+    /// Starts `threads` workers (0: one per core); their events are sent to the receiver. Raises the limit of open
+    /// files as far as permitted, since each end has two sockets. Agents are never connected to sockets in `own`.
     ///
     /// # Errors
-    /// The system's, where a thread or an epoll cannot be made.
+    /// Returns the system's error if a thread or an epoll cannot be created.
     pub fn start(
         threads: usize,
         own: watch::Receiver<OwnSockets>,
@@ -108,19 +107,20 @@ impl Workers {
         }
         Ok((workers, events))
     }
-    /// Hands a command to the session's worker and wakes it; never waits. What [`Workers::hand_over`] returns is among the
-    /// events.
+    /// Sends a command to the session's worker and wakes it; never blocks. The result of [`Workers::hand_over`] is sent
+    /// as an event.
     pub fn send(&self, id: MediaId, command: Command) {
         if let Some(event) = self.hand_over(id, command) {
-            // The receiver may be gone: then it is of no use.
+            // The receiver may be gone, and then needs no event.
             let _ = self.events.send((id, event));
         }
         self.wake();
     }
-    /// Hands a command to the session's worker, which need not look at it before [`Workers::wake`]; never waits. Returns
-    /// whether the sockets of a new end are bound.
+    /// Sends a command to the session's worker without waking it, see [`Workers::wake`]; never blocks. Returns whether
+    /// the sockets of a new end are bound.
     ///
-    /// They are bound here: the message that names its port may leave, and a packet come back, before the worker has a turn.
+    /// They are bound here, because the message with their ports may be sent, and a packet arrive, before the worker's
+    /// next turn.
     pub fn hand_over(&self, id: MediaId, command: Command) -> Option<Event> {
         let at = self.placement.borrow_mut().of(id, &command);
         let (order, event) = if let Command::AddEnd { end, spec } = command {
@@ -136,26 +136,26 @@ impl Workers {
         }
         event
     }
-    /// Gives the workers the writer of recordings; before the first session that is recorded.
+    /// Sets the recording writer of all workers; required before the first recorded session.
     pub fn record_by(&self, recordings: &Recordings) {
         for link in &self.links {
-            // A worker that is gone records nothing.
+            // A worker that has ended records nothing.
             let _ = link.tell(Order::RecordBy(recordings.clone()));
         }
         self.wake();
     }
-    /// Wakes the workers that were handed something since the last time: once for all of it.
+    /// Wakes the workers that have new commands, once each.
     pub fn wake(&self) {
         self.links.iter().for_each(Link::wake);
     }
-    /// Each worker's counters.
+    /// Returns the counters of each worker.
     pub fn counters(&self) -> &[Arc<WorkerCounters>] {
         &self.counters
     }
-    /// Ends the threads after their present turn and waits for them.
+    /// Ends the threads after their current turn and waits for them.
     pub fn stop(self) {
         for link in &self.links {
-            // A worker that is gone has stopped.
+            // A worker that is gone has already stopped.
             link.tell(Order::Stop);
             link.wake();
         }
@@ -168,7 +168,7 @@ impl Workers {
 }
 
 impl Link {
-    /// Makes everything that can fail before the thread begins.
+    /// Prepares everything that may fail, then starts the thread.
     fn start(
         n: usize,
         counters: Arc<WorkerCounters>,
@@ -191,12 +191,12 @@ impl Link {
         Ok(Link { orders, bell, untold: Cell::new(false), thread })
     }
 
-    /// Gives an order; false where the worker is gone.
+    /// Sends a command; returns false if the worker has ended.
     fn tell(&self, order: Order) -> bool {
         self.untold.set(true);
         self.orders.send(order).is_ok()
     }
-    /// Wakes the worker for what it was told.
+    /// Wakes the worker if it has new commands.
     fn wake(&self) {
         if self.untold.take() {
             self.bell.ring();
@@ -204,10 +204,10 @@ impl Link {
     }
 }
 
-/// Opens an agent's socket and closes it again.
+/// Opens an agent's WebSocket and closes it again.
 ///
 /// # Errors
-/// Why it cannot be opened, in words.
+/// Returns the reason why it cannot be opened.
 pub async fn try_agent(agent: &Agent, local_networks: &[IpNet]) -> Result<(), (Loss, String)> {
     let spec = socket_spec(agent, local_networks);
     let opened = async { Target::new(&spec)?.reach(&spec, &OwnSockets::none(), Arc::default()).await };
@@ -222,7 +222,8 @@ pub async fn try_agent(agent: &Agent, local_networks: &[IpNet]) -> Result<(), (L
 
 pub(crate) use trunkgate_call::agent_fix::NO_UPGRADE;
 
-/// Returns why an agent's socket is not open after this time: nothing accepts the connection, or what does says no more.
+/// Returns why an agent's WebSocket was not opened in time: the connection was not accepted, or the handshake got no
+/// response.
 pub async fn why_late(spec: &SocketSpec, waited: Duration) -> String {
     match accepts(spec).await {
         true => format!("not open in {} s: {NO_UPGRADE}", waited.as_secs()),
@@ -230,16 +231,16 @@ pub async fn why_late(spec: &SocketSpec, waited: Duration) -> String {
     }
 }
 
-/// Returns whether anything accepts connections at an agent's URL.
+/// Returns whether connections to an agent's URL are accepted.
 pub(crate) async fn accepts(spec: &SocketSpec) -> bool {
     let own = OwnSockets::none();
     tokio::time::timeout(Duration::from_secs(1), connects(spec, &own)).await.is_ok_and(|connected| connected.is_ok())
 }
 
-/// Connects to an agent's URL, and leaves at once.
+/// Connects to an agent's URL, and closes the connection at once.
 ///
 /// # Errors
-/// Why there is no connection.
+/// Returns the reason why there is no connection.
 pub(crate) async fn connects(spec: &SocketSpec, own: &watch::Receiver<OwnSockets>) -> Result<(), Failed> {
     let connected = async { Target::new(spec)?.connect(spec, own).await };
     connected.await.map(drop).map_err(visit::failed)
@@ -263,7 +264,8 @@ mod tests {
 
     use super::*;
 
-    /// An even port that nobody has, nor its successor: below the ephemeral range, in another order in each process.
+    /// Returns a free even port with a free successor, below the ephemeral range, in an order that differs between
+    /// processes.
     pub(super) fn free_pair() -> SocketAddr {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         loop {
@@ -293,7 +295,7 @@ mod tests {
             let spec = EndSpec { bind, counters: Arc::default() };
             assert_eq!(workers.hand_over(id, Command::AddEnd { end, spec }), Some(Event::Bound { end }));
         }
-        // An INVITE that names the port may have been answered by now; the worker has not been woken for any of it.
+        // An INVITE with the port may have been answered by now, although the worker has not been woken.
         let packet = [0x80, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1];
         far.send_to(&packet, ports[0]).unwrap();
         let remote = RemoteSpec {

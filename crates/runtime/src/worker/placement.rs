@@ -1,30 +1,31 @@
-//! Which worker each session lives on: few sessions share one worker.
+//! Assignment of sessions to workers: few sessions share one worker.
 //!
-//! Workers that have little to do are woken for each packet, and to be woken is the dearest part of it; one worker that has all
-//! of them finds several at once. So a worker is filled before the next one has a session, up to a number that is far from
-//! what a core can carry; beyond that all have about as many.
+//! A lightly loaded worker is woken for each packet, and wake-ups dominate the cost; a worker with all sessions handles
+//! several packets per wake-up. Each worker is therefore filled before the next one gets a session, up to a number far
+//! below the capacity of a core; beyond that, sessions are distributed evenly.
 
 use rustc_hash::FxHashMap;
 use trunkgate_media::{Command, MediaId};
 
-/// Sessions that a worker has before the next one is used: half a core where all of them are converted from and to Opus.
+/// Number of sessions of a worker before the next one is used: half a core if all of them are transcoded to and from
+/// Opus.
 pub(super) const FILL: u32 = 100;
 
-/// The worker of each session.
+/// Worker of each session.
 #[derive(Debug)]
 pub(super) struct Placement {
-    /// Sessions of each worker.
+    /// Number of sessions of each worker.
     sessions: Vec<u32>,
     of: FxHashMap<MediaId, usize>,
 }
 
 impl Placement {
-    /// No sessions on so many workers.
+    /// Returns an empty assignment for this many workers.
     pub(super) fn new(workers: usize) -> Placement {
         Placement { sessions: vec![0; workers], of: FxHashMap::default() }
     }
-    /// The worker of a session for which there is this command: the first one chooses it, the last one lets it go. Commands for a session that
-    /// is gone have the first worker, which says so.
+    /// Returns the worker for a session's command: the first command assigns one, the last one releases it. A command
+    /// for an ended session goes to the first worker, which reports it.
     pub(super) fn of(&mut self, id: MediaId, command: &Command) -> usize {
         if let Command::Open { beside, .. } = command {
             let beside = beside.and_then(|other| self.of.get(&other).copied());

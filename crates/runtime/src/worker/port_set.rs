@@ -1,21 +1,22 @@
-//! The media sockets of one worker, and how it waits for them: the only file that knows the system calls of the packet
-//! path.
+//! Media sockets of one worker, and waiting for them: the only file with system calls of the packet path.
 //!
-//! They sit in one epoll, agents' sockets among them, and the worker's thread waits there and nowhere else. An order from
-//! another thread rings a bell that sits there too. Media sockets are level-triggered, because exactly one packet is read
-//! per event: a second one waiting must be told again. Agents' sockets are edge-triggered: they are read and written until
-//! the system says that it has no more, and left alone until it tells.
+//! The sockets, including those of agents, are in one epoll, the only place where the worker's thread waits. Commands
+//! from other threads wake it through an eventfd in the same epoll. Media sockets are level-triggered, because exactly
+//! one packet is read per event and a second one must cause another event. Agents' sockets are edge-triggered: they are
+//! read and written until they would block, then left alone until the next event.
 //!
-//! Those of conferences' parties are in an epoll of their own and are read together (`together.rs`).
+//! Sockets of conference parties are in a separate epoll and are read together (`together.rs`).
 //!
-//! Every stream has a port, so a socket has about one packet per wake-up: `recvmmsg` and io_uring have nothing to batch.
+//! Each stream has its own port, so a socket has about one packet per wake-up: `recvmmsg` and io_uring would have
+//! nothing to batch.
 //!
-//! Once a latch is locked no other source can win it, and the socket is tied to the winner (`connect`): the system then drops
-//! what others send before it takes a place in the socket or a turn of the worker, so a flood of it cannot push a call's
-//! own packets out. Those drops are the system's (`UdpNoPorts`) and in no counter of ours. A negotiation unties it, and so
-//! does a packet that is sent while the latch is not locked, or, where the winner may be replaced, its silence.
+//! When a latch is locked, no other source can win it, and the socket is connected to the winner (`connect`). The
+//! kernel then drops packets of other sources before they take room in the socket or a turn of the worker, so a flood
+//! cannot displace the call's own packets. Those drops are counted by the kernel (`UdpNoPorts`) and by none of our
+//! counters. The socket is disconnected by a negotiation, by sending a packet while the latch is not locked, or, if the
+//! winner may be replaced, by its silence.
 //!
-//! What the system says beside the packets is in `trouble.rs`: ICMP errors, and datagrams that it dropped unread.
+//! ICMP errors and the number of dropped datagrams are in `trouble.rs`.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -38,23 +39,23 @@ use super::together::{Together, waited_since};
 use super::trouble;
 use crate::transport::next_datagram;
 
-/// Events taken per wake-up, so that load batches wake-ups by itself.
+/// Maximum number of events per wake-up; under load events accumulate up to this.
 const EVENTS_PER_TURN: usize = 256;
-/// Expedited forwarding (RFC 3246, DSCP 46), as it stands in the traffic class byte.
+/// Expedited forwarding (RFC 3246, DSCP 46) in the traffic class byte.
 const EXPEDITED_FORWARDING: u32 = 0xb8;
 
-/// One socket. Not valid any more once its pair is closed.
+/// Index of a socket; invalid after its pair is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Port(usize);
 
-/// The two sockets of an end.
+/// RTP and RTCP socket of an end.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pair {
     pub(super) rtp: Port,
     pub(super) rtcp: Port,
 }
 
-/// An end's two sockets before a worker has them. Packets wait in them.
+/// Sockets of an end before a worker takes them; packets queue in them meanwhile.
 #[derive(Debug)]
 pub(super) struct EndSockets {
     rtp: UdpSocket,
@@ -62,10 +63,10 @@ pub(super) struct EndSockets {
 }
 
 impl EndSockets {
-    /// Binds both: RTP as given, RTCP on the next port.
+    /// Binds both sockets: RTP as given, RTCP on the next port.
     ///
     /// # Errors
-    /// The system's, with the address it is about.
+    /// Returns the system's error with the address.
     pub(super) fn bind(rtp: SocketAddr) -> io::Result<EndSockets> {
         let port = rtp.port().checked_add(1).ok_or_else(|| io::Error::other("no port above it for RTCP"))?;
         let mut rtcp = rtp;
@@ -74,7 +75,7 @@ impl EndSockets {
     }
 }
 
-/// Whose a socket is.
+/// Owner of a socket.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Owner {
     /// Index of the session in its worker.
@@ -87,31 +88,32 @@ pub(super) struct Owner {
 struct Entry {
     socket: UdpSocket,
     owner: Owner,
-    /// Tells an event of this socket from one of an earlier socket in the same place.
+    /// Distinguishes events of this socket from those of an earlier one at the same index.
     generation: u32,
     tie: Tie,
-    /// The address of ours that its far side was told.
+    /// Our address that the remote party was shown.
     shown: Option<IpAddr>,
-    /// Whether the next packet is to bring word of those that the system dropped.
+    /// True if the next read must return the number of dropped packets.
     asks: bool,
-    /// Whether it is read together with others.
+    /// True if the socket is read together with others.
     is_together: bool,
 }
 
-/// Whether a socket hears one far side only.
+/// Restriction of a socket to one remote address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Tie {
-    /// Everybody's packets come in.
+    /// Packets from any address are received.
     Loose,
-    /// Only those of this far side.
+    /// Connected: only packets from this address are received.
     To(SocketAddr),
-    /// It was tried and did not do.
+    /// Connecting failed or would lose packets.
     Refused,
 }
 
 impl Entry {
-    /// Ties it. A socket that is bound to no particular address would take what the system thinks is the nearest one;
-    /// where the far side was told another one of this machine, it would not be heard any more.
+    /// Connects the socket to the remote address. A wildcard socket would get the local address that the kernel
+    /// considers nearest; if the remote party was shown another one, its packets would be lost, so the connection is
+    /// then undone.
     fn tie(&mut self, to: SocketAddr) {
         let bound = self.socket.local_addr();
         let tied = self.socket.connect(to).is_ok();
@@ -143,25 +145,25 @@ impl Entry {
             Tie::Loose | Tie::Refused => rustix::net::sendto(&self.socket, bytes, SendFlags::empty(), &to),
         };
         match send() {
-            // That was about an earlier packet, which found nobody; this one has not left.
+            // The error concerned an earlier packet; this one has not been sent.
             Err(Errno::CONNREFUSED | Errno::HOSTUNREACH | Errno::NETUNREACH) => send(),
             sent => sent,
         }
     }
 }
 
-/// What an event of the bell carries: no socket has this place.
+/// Event data of the eventfd; no socket has this index.
 const BELL: u64 = u64::MAX;
-/// What an event carries after which sockets are read together.
+/// Event data that requests the joint read.
 const TIME: u64 = u64::MAX - 1;
 
-/// Wakes the worker that waits for packets.
+/// Waker of the worker (eventfd).
 #[derive(Debug, Clone)]
 pub(super) struct Bell(Arc<Ringing>);
 
 #[derive(Debug)]
 struct Ringing {
-    /// Whether it rings already: orders come in flocks, and one system call wakes for all of them.
+    /// True if a wake-up is pending, so that a burst of commands takes one system call.
     rings: AtomicBool,
     event: OwnedFd,
 }
@@ -172,59 +174,59 @@ impl Bell {
         Ok(Bell(Arc::new(Ringing { rings: AtomicBool::new(false), event })))
     }
 
-    /// Wakes it, now or before it waits the next time. Whatever it is rung for is there by then.
+    /// Wakes the worker, now or at its next wait; the caller has queued its command before.
     pub(super) fn ring(&self) {
         if !self.0.rings.swap(true, Ordering::AcqRel) {
-            // A count that is full rings already.
+            // A full counter wakes as well.
             let _ = rustix::io::write(&self.0.event, &1_u64.to_ne_bytes());
         }
     }
 
-    /// Before what it was rung for is looked at: who rings from now on is heard.
+    /// Clears the wake-up before the commands are read, so that later commands wake again.
     fn hush(&self) {
-        // Silent already: fine.
+        // An already cleared eventfd is fine.
         let _ = rustix::io::read(&self.0.event, &mut [0; 8]);
         self.0.rings.swap(false, Ordering::AcqRel);
     }
 }
 
-/// Set in what an event of an agent's socket carries.
+/// Flag in the event data of agents' sockets.
 const AGENT: u64 = 1 << 63;
-/// Generations that fit beside it.
+/// Bit mask of the generation in the event data.
 pub(super) const GENERATIONS: u32 = 0x7fff_ffff;
 
-/// An agent's socket, in what its events carry.
+/// Event data of an agent's socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Token {
-    /// Its place.
+    /// Index of the socket.
     pub(super) slot: usize,
-    /// Tells it from an earlier one in the same place.
+    /// Distinguishes the socket from earlier ones at the same index.
     pub(super) generation: u32,
 }
 
-/// What an event tells.
+/// Decoded event.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Told {
     /// A media socket has a packet.
     Packet(Port, Owner),
-    /// An agent's socket has changed.
+    /// The readiness of an agent's socket has changed.
     Agent(Token, State),
-    /// Sockets are to be read together ([`PortSet::look`]).
+    /// Sockets must be read together ([`PortSet::look`]).
     Time,
 }
 
-/// What the system says of an agent's socket.
+/// Readiness of an agent's socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct State {
-    /// It may be read, or is broken.
+    /// Readable, or broken.
     pub(super) readable: bool,
-    /// It may be written, or is broken.
+    /// Writable, or broken.
     pub(super) writable: bool,
-    /// The far side says nothing more: its end may lie behind what there is to read, and is not told of again.
+    /// The remote side has ended its data: the end may follow the available data without a further event.
     pub(super) ended: bool,
 }
 
-/// The sockets.
+/// All sockets of a worker.
 #[derive(Debug)]
 pub(super) struct PortSet {
     epoll: Epoll,
@@ -233,12 +235,12 @@ pub(super) struct PortSet {
     entries: Slab<Entry>,
     together: Together,
     generation: u32,
-    /// Room for what the system says beside a packet.
+    /// Buffer for control messages.
     control: Vec<u8>,
 }
 
 impl PortSet {
-    /// None yet.
+    /// Creates an empty set.
     pub(super) fn new() -> io::Result<PortSet> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         let bell = Bell::new()?;
@@ -255,7 +257,7 @@ impl PortSet {
         })
     }
 
-    /// Takes an end's sockets in; what waits in them already is told of.
+    /// Adds the sockets of an end; packets already queued cause events.
     pub(super) fn open(&mut self, session: usize, end: EndId, sockets: EndSockets) -> io::Result<Pair> {
         let rtp = self.add(sockets.rtp, Owner { session, end, rtcp: false })?;
         match self.add(sockets.rtcp, Owner { session, end, rtcp: true }) {
@@ -267,7 +269,7 @@ impl PortSet {
         }
     }
 
-    /// Gives an end's sockets to another session.
+    /// Assigns the sockets of an end to another session.
     pub(super) fn reassign(&mut self, pair: Pair, session: usize, end: EndId) {
         for (port, rtcp) in [(pair.rtp, false), (pair.rtcp, true)] {
             if let Some(entry) = self.entries.get_mut(port.0) {
@@ -276,23 +278,23 @@ impl PortSet {
         }
     }
 
-    /// Closes an end's sockets; what waits in them is gone.
+    /// Closes the sockets of an end; queued packets are lost.
     pub(super) fn close(&mut self, pair: Pair) {
         self.close_one(pair.rtp);
         self.close_one(pair.rtcp);
     }
 
-    /// Sockets open.
+    /// Returns the number of open sockets.
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// What wakes who waits here.
+    /// Returns the waker of the worker.
     pub(super) fn bell(&self) -> Bell {
         self.bell.clone()
     }
 
-    /// Has an agent's socket told of, until it is closed.
+    /// Registers an agent's socket for events until it is closed.
     pub(super) fn watch(&self, socket: &impl AsFd, token: Token) -> io::Result<()> {
         let slot = u32::try_from(token.slot).map_err(|_| io::Error::other("too many agents' sockets"))?;
         let data = AGENT | u64::from(token.generation & GENERATIONS) << 32 | u64::from(slot);
@@ -300,13 +302,12 @@ impl PortSet {
         Ok(self.epoll.add(socket, EpollEvent::new(flags, data))?)
     }
 
-    /// Lets what comes gather for `pause`; then waits until a socket has something to tell or the bell rings, for `limit` at
-    /// most. Returns how many events there are.
+    /// Sleeps for `pause`, then waits for an event for at most `limit`. Returns the number of events.
     pub(super) fn block(&mut self, pause: Duration, limit: Duration) -> io::Result<usize> {
         if !pause.is_zero() {
             std::thread::sleep(pause);
         }
-        // Rounded up: a wait that ends too early is a turn for nothing.
+        // Round up, because a wait that ends too early is a wasted turn.
         let ms = u16::try_from(limit.as_nanos().div_ceil(1_000_000)).unwrap_or(u16::MAX);
         match self.epoll.wait(&mut self.events, EpollTimeout::from(ms)) {
             Ok(events) => {
@@ -319,14 +320,15 @@ impl PortSet {
         }
     }
 
-    /// Asks which of the sockets that are read together have a packet; never waits. Returns how many events there are. What is left
-    /// after them has an event again.
+    /// Polls the sockets that are read together; never blocks. Returns the number of events; unread packets cause
+    /// further ones.
     pub(super) fn look(&mut self) -> io::Result<usize> {
         self.together.begin(&self.epoll, TIME)?;
         self.together.look(&mut self.events)
     }
 
-    /// Has a socket read together with others before each tick of a mixer, of which one is then; `None`: as soon as a packet comes.
+    /// Reads a socket together with others before each tick of a mixer, of which one is at `ticks_at`; `None`: as soon
+    /// as a packet arrives.
     pub(super) fn read_before(&mut self, port: Port, ticks_at: Option<Instant>) -> io::Result<()> {
         let Some(entry) = self.entries.get_mut(port.0).filter(|entry| entry.is_together != ticks_at.is_some()) else {
             return Ok(());
@@ -346,14 +348,14 @@ impl PortSet {
         Ok(())
     }
 
-    /// Silences the bell if it is among the events.
+    /// Clears the waker if it is among the events.
     fn hush(&self, events: usize) {
         if self.events.iter().take(events).any(|event| event.data() == BELL) {
             self.bell.hush();
         }
     }
 
-    /// What the n-th event tells; nothing where its socket was closed meanwhile.
+    /// Returns the n-th event; `None` if its socket was closed meanwhile.
     pub(super) fn event(&self, n: usize) -> Option<Told> {
         let event = self.events.get(n)?;
         let data = event.data();
@@ -373,7 +375,7 @@ impl PortSet {
         Some(Told::Agent(Token { slot: at, generation }, State { readable, writable, ended }))
     }
 
-    /// Receives one packet. An error is of this socket alone (an ICMP answer to an earlier send) or "nothing there".
+    /// Receives one packet. An error concerns only this socket: an ICMP error for an earlier send, or no packet.
     pub(super) fn receive(&self, port: Port, packet: &mut PacketBuf) -> io::Result<SocketAddr> {
         let entry = self.entries.get(port.0).ok_or(io::ErrorKind::NotConnected)?;
         let (len, _, source) = rustix::net::recvfrom(&entry.socket, packet.receive_area(), RecvFlags::empty())?;
@@ -381,15 +383,16 @@ impl PortSet {
         Ok(source.ok_or(Errno::AFNOSUPPORT)?.try_into()?)
     }
 
-    /// Has the next packet of a socket bring word of those that the system dropped before it.
+    /// Requests the number of dropped packets with the next packet of a socket.
     pub(super) fn ask(&mut self, port: Port) {
         if let Some(entry) = self.entries.get_mut(port.0) {
             entry.asks = true;
         }
     }
 
-    /// The same as [`Self::receive`] where that was asked for, or where it may have waited: where the packet is from, and how many were
-    /// dropped since the socket was bound; `None`: nothing was asked, or no packet is there.
+    /// Receives like [`Self::receive`] if the number of drops was requested or the packet may have waited: returns the
+    /// source and the number of packets dropped since the socket was bound. `None` if not requested, or without a
+    /// packet.
     pub(super) fn receive_with_word(
         &mut self,
         port: Port,
@@ -403,22 +406,22 @@ impl PortSet {
         Some((datagram.remote, dropped))
     }
 
-    /// Reads the ICMP errors that wait at a socket; tells of each where what was not delivered was sent to.
+    /// Reads the pending ICMP errors of a socket; calls `tell` with the destination of each undelivered packet.
     pub(super) fn unreachable(&mut self, port: Port, tell: impl FnMut(SocketAddr, Undelivered)) {
         if let Some(entry) = self.entries.get(port.0) {
             trouble::unreachable(&entry.socket, &mut self.control, tell);
         }
     }
 
-    /// Takes one packet out and forgets it.
+    /// Discards one packet.
     pub(super) fn discard(&self, port: Port) {
         if let Some(entry) = self.entries.get(port.0) {
-            // Whatever it says, the packet is not wanted.
+            // The packet is not wanted, so the result is ignored.
             let _ = entry.socket.recv_from(&mut [0]);
         }
     }
 
-    /// Sends one packet; `locked`: nobody but `to` is heard, so the socket is tied to it.
+    /// Sends one packet. With `locked` only packets from `to` are accepted, so the socket is connected to it.
     pub(super) fn send(&mut self, port: Port, to: SocketAddr, locked: bool, packet: &PacketBuf) -> io::Result<()> {
         let entry = self.entries.get_mut(port.0).ok_or(io::ErrorKind::NotConnected)?;
         match entry.tie {
@@ -430,8 +433,8 @@ impl PortSet {
         Ok(())
     }
 
-    /// Lets everybody's packets in again: a negotiation has opened the latch, or may have. `shown` is the address of ours
-    /// that the far side was told.
+    /// Accepts packets from any address again, because a negotiation may have opened the latch. `shown` is our address
+    /// that the remote party was shown.
     pub(super) fn untie(&mut self, pair: Pair, shown: Option<IpAddr>) {
         self.loosen(pair);
         for port in [pair.rtp, pair.rtcp] {
@@ -440,7 +443,7 @@ impl PortSet {
         }
     }
 
-    /// Lets everybody's packets in for a while: whoever the far side is may change.
+    /// Accepts packets from any address temporarily, because the remote address may change.
     pub(super) fn loosen(&mut self, pair: Pair) {
         for port in [pair.rtp, pair.rtcp] {
             if let Some(entry) = self.entries.get_mut(port.0).filter(|entry| matches!(entry.tie, Tie::To(_))) {
@@ -469,23 +472,23 @@ impl PortSet {
     }
 
     fn close_one(&mut self, port: Port) {
-        // Closing takes a socket out of its epoll.
+        // Closing a socket removes it from its epoll.
         if self.entries.try_remove(port.0).is_some_and(|entry| entry.is_together) {
             self.together.forget();
         }
     }
 }
 
-/// What an event of a media socket carries.
+/// Returns the event data of a media socket.
 fn carried(generation: u32, port: Port) -> u64 {
     u64::from(generation) << 32 | port.0 as u64
 }
 
-/// A socket for one stream. Its traffic class is a wish: a system that refuses it still carries the call.
+/// Binds a socket for one stream. The traffic class is optional: the call works without it.
 fn bind_media(address: SocketAddr) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
     let marked = if address.is_ipv6() {
-        // IPv4 has sockets of its own.
+        // IPv4 uses separate sockets.
         socket.set_only_v6(true)?;
         setsockopt(&socket, sockopt::Ipv6RecvErr, &true)?;
         socket.set_tclass_v6(EXPEDITED_FORWARDING)
@@ -502,7 +505,7 @@ fn bind_media(address: SocketAddr) -> io::Result<UdpSocket> {
     Ok(socket.into())
 }
 
-/// The system's error with the address it is about.
+/// Returns the system's error with the address.
 fn named(error: &io::Error, address: SocketAddr) -> io::Error {
     io::Error::new(error.kind(), format!("{address}: {error}"))
 }
@@ -536,7 +539,7 @@ mod tests {
             assert_eq!(ports.receive(port, &mut packet).unwrap(), phone.local_addr().unwrap());
             assert_eq!(packet.data(), expected);
         }
-        // And after it was silent.
+        // The waker works again after it was cleared.
         assert_eq!(ports.block(Duration::ZERO, Duration::ZERO).unwrap(), 0);
         phone.send_to(b"three", (at.ip(), at.port() + 1)).unwrap();
         assert_eq!(ports.block(Duration::ZERO, Duration::from_secs(9)).unwrap(), 1);
@@ -554,7 +557,7 @@ mod tests {
         let from = phone.local_addr().unwrap();
         let mut packet = PacketBuf::new();
         ports.read_before(pair.rtp, Some(Instant::now())).unwrap();
-        // Twice is once.
+        // A repeated request has no effect.
         ports.read_before(pair.rtp, Some(Instant::now())).unwrap();
         for tied in [false, true] {
             ports.send(pair.rtp, from, tied, &self::packet(b"out")).unwrap();
@@ -569,12 +572,12 @@ mod tests {
                 assert_eq!((port, owner.end, owner.rtcp), (pair.rtp, EndId(7), false));
                 assert_eq!(ports.receive_with_word(port, &mut packet), Some((from, None)));
                 assert_eq!(packet.data(), expected);
-                // A wait of more than two frames counts as none.
+                // A wait of more than two frames counts as zero.
                 assert!(!packet.waited().is_zero() || sent.elapsed() > 2 * FRAME);
             }
             assert_eq!(ports.look().unwrap(), 0);
         }
-        // As soon as it comes again.
+        // Back to immediate reads.
         ports.read_before(pair.rtp, None).unwrap();
         phone.send_to(b"now", at).unwrap();
         assert_eq!(next(&mut ports), Some((b"now".to_vec(), from)));
@@ -646,7 +649,7 @@ mod tests {
         packet
     }
 
-    /// What comes next and who sent it, where something comes at all.
+    /// Returns the next packet and its source, if one arrives.
     fn next(ports: &mut PortSet) -> Option<(Vec<u8>, SocketAddr)> {
         if ports.block(Duration::ZERO, Duration::from_millis(20)).unwrap() == 0 {
             return None;
@@ -666,7 +669,7 @@ mod tests {
             let pair = open(&mut ports, 0, EndId(0), bound).unwrap();
             let [far, stranger] = ["127.0.0.1:0", "127.0.0.2:0"].map(|ip| UdpSocket::bind(ip).unwrap());
             let [to, strange] = [&far, &stranger].map(|socket| socket.local_addr().unwrap());
-            // Somebody's packet that waits when the socket is tied is still told as his.
+            // A packet queued before the socket was connected keeps its source.
             stranger.send_to(b"before", at).unwrap();
             ports.send(pair.rtp, to, true, &packet(b"out")).unwrap();
             assert_eq!(next(&mut ports), Some((b"before".to_vec(), strange)));
@@ -677,11 +680,11 @@ mod tests {
             ports.untie(pair, Some(at.ip()));
             stranger.send_to(b"after", at).unwrap();
             assert_eq!(next(&mut ports), Some((b"after".to_vec(), strange)));
-            // Nobody to be tied to is locked: it leaves all the same.
+            // A packet to another address is sent even though the latch is not locked.
             ports.send(pair.rtp, strange, false, &packet(b"out")).unwrap();
             let mut bytes = [0; 9];
             assert_eq!(stranger.recv_from(&mut bytes).unwrap(), (3, at));
-            // Another one to be tied to.
+            // Another address to connect to.
             ports.send(pair.rtp, strange, true, &packet(b"out")).unwrap();
             ports.send(pair.rtp, to, true, &packet(b"moved")).unwrap();
             assert_eq!((far.recv(&mut bytes).unwrap(), far.recv(&mut bytes).unwrap()), (3, 5));
@@ -697,7 +700,7 @@ mod tests {
             ports.untie(pair, shown.parse().ok());
             let far = UdpSocket::bind("127.0.0.1:0").unwrap();
             ports.send(pair.rtp, far.local_addr().unwrap(), true, &packet(b"out")).unwrap();
-            // By way of 127.0.0.3, though what we send comes from 127.0.0.1.
+            // Sent to 127.0.0.3, although our packets come from 127.0.0.1.
             far.send_to(b"in", ("127.0.0.3", port)).unwrap();
             assert_eq!(next(&mut ports).is_some(), heard, "{shown}");
         }

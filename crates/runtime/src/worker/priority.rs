@@ -1,18 +1,19 @@
-//! The workers' place in the system's queue: a packet must not wait while a busy neighbour uses its time slice up.
-//! Measured with a busy loop on the same core, the 99th percentile of a packet's time in a relay is 2.8 ms at niceness 0
-//! and 0.03 ms at -10.
+//! Scheduling priority of media workers: a packet must not wait until a busy neighbour has used up its time slice. With
+//! a busy loop on the same core, the 99th percentile of a packet's relay time is 2.8 ms at niceness 0 and 0.03 ms at
+//! -10.
 //!
-//! Niceness and not a real-time class: a flood that keeps all workers busy must leave signalling its share.
+//! Niceness is used instead of a real-time class, so that a flood that keeps all workers busy leaves CPU time for
+//! signalling.
 
 use std::io;
 
 use rustix::process::{getpriority_process, setpriority_process};
 
-/// The niceness that a worker asks for.
+/// Niceness requested by a worker.
 const NICENESS: i32 = -10;
 
-/// Raises the calling thread's priority where the process may (CAP_SYS_NICE, or RLIMIT_NICE of 30), and says what its
-/// niceness is now. On Linux the niceness of a process is that of one thread.
+/// Raises the calling thread's priority if permitted (CAP_SYS_NICE, or RLIMIT_NICE of 30), and returns its niceness. On
+/// Linux, niceness is a property of a thread.
 pub(crate) fn raise() -> io::Result<i32> {
     let before = getpriority_process(None)?;
     if before <= NICENESS {
@@ -25,7 +26,7 @@ pub(crate) fn raise() -> io::Result<i32> {
     }
 }
 
-/// Says once what a worker got.
+/// Logs once which priority a worker got.
 pub(super) fn tell(got: &io::Result<i32>) {
     match got {
         Ok(niceness) if *niceness <= NICENESS => tracing::info!(niceness, "priority of media workers raised"),

@@ -1,5 +1,4 @@
-//! All agents' sockets of a worker: which of them are to be read, and when those want something that the system does not
-//! tell of.
+//! Agents' sockets of a worker: scheduling of reads, and timers for sockets that need attention without an event.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
@@ -13,7 +12,7 @@ use super::agent_connect::OpenSocket;
 use super::agent_socket::{Leaving, Progress, Socket};
 use super::port_set::{GENERATIONS, PortSet, State, Token};
 
-/// A socket's place; another one's once that socket is gone.
+/// Index of a socket, reused after the socket is closed.
 pub(super) type Slot = usize;
 
 #[derive(Debug)]
@@ -21,17 +20,17 @@ struct Seat {
     socket: Socket,
     /// Index of the session in its worker, and the end.
     owner: (usize, EndId),
-    /// Where the session has given it up.
+    /// Closing handshake, after the session has released the socket.
     leaving: Option<Leaving>,
-    /// Tells an event of this socket from one of an earlier socket in the same place.
+    /// Distinguishes events of this socket from those of an earlier one at the same index.
     generation: u32,
-    /// Whether it waits to be read.
+    /// True if it is queued for reading.
     queued: bool,
-    /// When it wants its turn, whatever the system says.
+    /// Time at which it needs attention regardless of events.
     alarm: Option<Instant>,
 }
 
-/// The sockets.
+/// All agents' sockets of a worker.
 #[derive(Debug, Default)]
 pub(super) struct Sockets {
     seats: Slab<Seat>,
@@ -41,7 +40,7 @@ pub(super) struct Sockets {
 }
 
 impl Sockets {
-    /// Takes an open socket for a session's end.
+    /// Adds an open socket for an end of a session.
     pub(super) fn add(&mut self, ports: &PortSet, owner: (usize, EndId), open: Box<OpenSocket>) -> io::Result<Slot> {
         self.generation = self.generation.wrapping_add(1) & GENERATIONS;
         let (vacant, generation) = (self.seats.vacant_entry(), self.generation);
@@ -62,17 +61,17 @@ impl Sockets {
         }
     }
 
-    /// The socket of a session's end.
+    /// Returns the socket of an end in conversation.
     pub(super) fn talking(&mut self, slot: Slot) -> Option<&mut Socket> {
         self.seats.get_mut(slot).filter(|seat| seat.leaving.is_none()).map(|seat| &mut seat.socket)
     }
 
-    /// Whose it is: index of the session in its worker, and the end.
+    /// Returns the owner: index of the session in its worker, and the end.
     pub(super) fn owner(&self, slot: Slot) -> Option<(usize, EndId)> {
         self.seats.get(slot).filter(|seat| seat.leaving.is_none()).map(|seat| seat.owner)
     }
 
-    /// Takes what the system says of a descriptor. The session that may write now, if any.
+    /// Handles a readiness event; returns the session that may write now, if any.
     pub(super) fn awake(&mut self, token: Token, state: State) -> Option<usize> {
         let seat = self.seats.get_mut(token.slot).filter(|seat| seat.generation == token.generation)?;
         seat.socket.awake(state);
@@ -83,7 +82,7 @@ impl Sockets {
         (state.writable && !has_left).then_some(session)
     }
 
-    /// Has it read soon, unless it is to rest until some time.
+    /// Queues a socket for reading, unless it is paused.
     pub(super) fn queue(&mut self, slot: Slot) {
         if let Some(seat) = self.seats.get_mut(slot)
             && !seat.queued
@@ -94,7 +93,7 @@ impl Sockets {
         }
     }
 
-    /// The next one to read.
+    /// Returns the next socket to read.
     pub(super) fn next_to_read(&mut self) -> Option<Slot> {
         while let Some((slot, generation)) = self.to_read.pop_front() {
             if let Some(seat) = self.seats.get_mut(slot).filter(|seat| seat.generation == generation) {
@@ -105,12 +104,12 @@ impl Sockets {
         None
     }
 
-    /// Whether any is to be read now.
+    /// Returns whether a socket is queued for reading.
     pub(super) fn is_waiting(&self) -> bool {
         !self.to_read.is_empty()
     }
 
-    /// Lets it rest until then.
+    /// Pauses a socket until a time.
     pub(super) fn rest(&mut self, slot: Slot, until: Instant) {
         if let Some(seat) = self.seats.get_mut(slot) {
             let before = seat.alarm.replace(until);
@@ -119,12 +118,12 @@ impl Sockets {
         }
     }
 
-    /// When the next one has rested.
+    /// Returns the end of the next pause.
     pub(super) fn next_alarm(&self) -> Option<Instant> {
         self.alarms.first().map(|(at, _)| *at)
     }
 
-    /// Queues those that have rested.
+    /// Queues the sockets with ended pauses.
     pub(super) fn ring(&mut self, now: Instant) {
         while let Some((at, slot)) = self.alarms.first().copied().filter(|(at, _)| *at <= now) {
             self.alarms.remove(&(at, slot));
@@ -135,12 +134,12 @@ impl Sockets {
         }
     }
 
-    /// A session's end gives its socket up, with what is left of the conversation.
+    /// Releases the socket of an end, to send the remaining data of its conversation and close.
     pub(super) fn see_off(&mut self, slot: Slot, stream: Box<Stream>) {
         self.leave(slot, Leaving::with(stream));
     }
 
-    /// The agent has closed: the answer leaves, and then the socket is closed.
+    /// Releases a socket closed by the agent, to send our close frame and close.
     pub(super) fn answer_close(&mut self, now: Instant, slot: Slot) {
         self.leave(slot, Leaving::after_close(now));
     }
@@ -152,7 +151,7 @@ impl Sockets {
         }
     }
 
-    /// Goes on with one that leaves, or closes it; `false` where a session has it.
+    /// Continues the closing handshake of a socket, or closes it; returns false if a session owns the socket.
     pub(super) fn see_on(&mut self, now: Instant, slot: Slot) -> bool {
         let Some(Seat { leaving: Some(leaving), socket, .. }) = self.seats.get_mut(slot) else { return false };
         match leaving.go_on(now, socket) {
@@ -163,7 +162,7 @@ impl Sockets {
         true
     }
 
-    /// Whether all that left have gone.
+    /// Returns whether all closing handshakes have ended.
     pub(super) fn have_left(&self) -> bool {
         self.seats.iter().all(|(_, seat)| seat.leaving.is_none())
     }

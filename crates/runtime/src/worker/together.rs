@@ -1,10 +1,10 @@
-//! Sockets that are read together, some milliseconds before each tick of the mixers: those of conferences' parties.
+//! Joint reads of conference parties' sockets, some milliseconds before each tick of the mixers.
 //!
-//! What a party says waits for the next tick in any case, and to be woken for each of its packets is the dearest part of them. So the
-//! sockets sit in an epoll of their own. By a timer it is asked once before each tick, early enough that a worker which is late is
-//! not too late for it; from then to the tick it is watched by the worker's own, so that what comes last is read as it comes
-//! and is not late either. *It costs* a party's digits and reports up to 17 ms, and system calls where it joins; when a packet came
-//! is known from its time stamp.
+//! A party's audio waits for the next tick in any case, and wake-ups dominate the cost of its packets. The sockets are
+//! therefore in a separate epoll. A timer polls it once before each tick, early enough that a delayed worker is still
+//! in time; from then until the tick the worker's own epoll watches it, so that late packets are read as they arrive.
+//! *Cost*: up to 17 ms of delay for a party's DTMF and RTCP reports, and system calls when it joins. Arrival times come
+//! from kernel timestamps.
 
 use std::io;
 use std::net::UdpSocket;
@@ -16,25 +16,25 @@ use nix::sys::timer::{Expiration, TimerSetTimeFlags};
 use nix::sys::timerfd::{ClockId, TimerFd, TimerFlags};
 use trunkgate_conference::limits::FRAME;
 
-/// Time from the reading to the tick, beside what the packets take.
+/// Minimum time from the joint read to the tick.
 const LEAD: Duration = Duration::from_millis(3);
-/// Time that one packet takes, with its system call.
+/// Processing time of one packet, including its system call.
 const OF_ONE: Duration = Duration::from_micros(8);
-/// Sockets beyond which no more time is taken.
+/// Number of sockets beyond which the lead time no longer grows.
 const SOCKETS_IN_TIME: usize = 500;
 
-/// The sockets, known by what their events carry.
+/// Sockets that are read together, identified by their event data.
 #[derive(Debug)]
 pub(super) struct Together {
     epoll: Epoll,
     timer: TimerFd,
     sockets: usize,
-    /// Since when they are watched.
+    /// Time since which the worker's epoll watches the sockets.
     watched: Option<Instant>,
 }
 
 impl Together {
-    /// None yet. That they are to be read is an event of `main`, which carries `time`.
+    /// Creates an empty set. A due read is an event of `main` with the data `time`.
     pub(super) fn new(main: &Epoll, time: u64) -> io::Result<Together> {
         let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK)?;
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
@@ -42,7 +42,7 @@ impl Together {
         main.add(&epoll.0, EpollEvent::new(EpollFlags::empty(), time))?;
         Ok(Together { epoll, timer, sockets: 0, watched: None })
     }
-    /// Takes a socket in, whose events carry `data`; `ticks_at` is a tick of its mixer, and those of all mixers are one.
+    /// Adds a socket with events that carry `data`; `ticks_at` is a tick of its mixer, and all mixers tick together.
     pub(super) fn add(&mut self, socket: &UdpSocket, data: u64, ticks_at: Instant) -> io::Result<()> {
         setsockopt(socket, sockopt::ReceiveTimestampns, &true)?;
         self.epoll.add(socket, EpollEvent::new(EpollFlags::EPOLLIN, data))?;
@@ -51,31 +51,31 @@ impl Together {
         self.timer.set(Expiration::IntervalDelayed(first.into(), FRAME.into()), TimerSetTimeFlags::empty())?;
         Ok(())
     }
-    /// Lets a socket go.
+    /// Removes a socket.
     pub(super) fn remove(&mut self, socket: &UdpSocket) -> io::Result<()> {
         self.forget();
         self.epoll.delete(socket)?;
         setsockopt(socket, sockopt::ReceiveTimestampns, &false)?;
         Ok(())
     }
-    /// Counts a socket that is closed.
+    /// Removes a closed socket from the count.
     pub(super) fn forget(&mut self) {
         self.sockets = self.sockets.saturating_sub(1);
         if self.sockets == 0 {
-            // One time too many harms nothing.
+            // A superfluous timer event is harmless.
             let _ = self.timer.unset();
         }
     }
-    /// Watches them by `main`, if the timer says so.
+    /// Starts to watch the sockets by `main`, if the timer has expired.
     pub(super) fn begin(&mut self, main: &Epoll, time: u64) -> io::Result<()> {
-        // It goes on once it is read; an event of a socket leaves nothing to read.
+        // Reading the timer clears its event; for a socket's event there is nothing to read.
         if rustix::io::read(&self.timer, &mut [0; 8]).is_ok() && self.watched.is_none() {
             main.modify(&self.epoll.0, &mut EpollEvent::new(EpollFlags::EPOLLIN, time))?;
             self.watched = Some(Instant::now());
         }
         Ok(())
     }
-    /// Watches them no more, once the tick has come.
+    /// Stops watching the sockets after the tick.
     pub(super) fn end(&mut self, main: &Epoll, time: u64) -> io::Result<()> {
         if self.watched.is_some_and(|watched| watched.elapsed() >= lead(self.sockets)) {
             self.watched = None;
@@ -83,24 +83,24 @@ impl Together {
         }
         Ok(())
     }
-    /// Asks which sockets have a packet; never waits.
+    /// Polls the sockets for packets; never blocks.
     pub(super) fn look(&self, events: &mut [EpollEvent]) -> io::Result<usize> {
         Ok(self.epoll.wait(events, EpollTimeout::ZERO)?)
     }
 }
 
-/// How long a packet has waited that came then.
+/// Returns how long a packet with this timestamp has waited.
 pub(super) fn waited_since(stamp: Option<SystemTime>) -> Duration {
-    // A clock that was set meanwhile says nothing.
+    // After the clock was set the timestamp is useless.
     stamp.and_then(|stamp| stamp.elapsed().ok()).filter(|waited| *waited <= 2 * FRAME).unwrap_or_default()
 }
 
-/// Time from the reading of so many sockets to the tick.
+/// Returns the time from the read of this many sockets to the tick.
 fn lead(sockets: usize) -> Duration {
     LEAD + OF_ONE * u32::try_from(sockets.min(SOCKETS_IN_TIME)).unwrap_or_default()
 }
 
-/// Time until so many sockets are to be read next.
+/// Returns the time until the next read of this many sockets.
 fn until_next(ticks_at: Instant, now: Instant, sockets: usize) -> Duration {
     let ready = now + lead(sockets);
     next_tick(ticks_at, ready).saturating_duration_since(ready)
@@ -140,7 +140,7 @@ mod tests {
                 assert_eq!(until_next(ticks_at, now, sockets), Duration::from_micros(to_tick) - lead, "{sockets}");
             }
         }
-        // In the very time: at the next one.
+        // Exactly at the deadline: at the next tick.
         assert_eq!(until_next(ticks_at, after(20_000) - one, 1), FRAME);
         // Before the first tick.
         assert!(until_next(ticks_at, start, 1) <= FRAME);

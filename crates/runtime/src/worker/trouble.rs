@@ -1,5 +1,5 @@
-//! What the system tells of a media socket beside its packets: ICMP errors (ip(7), IP_RECVERR). How many datagrams it has
-//! dropped because nobody read them in time (socket(7), SO_RXQ_OVFL) comes with a packet, where that is asked for.
+//! ICMP errors of a media socket (ip(7), IP_RECVERR). The number of datagrams dropped because they were not read in
+//! time (socket(7), SO_RXQ_OVFL) is returned with a packet, on request.
 
 use std::io::IoSliceMut;
 use std::net::{SocketAddr, UdpSocket};
@@ -11,19 +11,19 @@ use trunkgate_media::Undelivered;
 
 use crate::transport::is_about_size;
 
-/// Errors read at once; more wait for the next turn.
+/// Maximum number of errors read at once; the rest waits for the next turn.
 const ERRORS_PER_TURN: usize = 16;
 
-/// ICMP type of destination unreachable.
+/// ICMP type: destination unreachable.
 const UNREACHABLE_V4: u8 = 3;
 
-/// Room for what comes beside a packet or an error.
+/// Returns a buffer for control messages.
 pub(super) fn room() -> Vec<u8> {
     nix::cmsg_space!([u8; 256])
 }
 
-/// Takes errors out of the socket's queue, where they would take the room of packets; tells of each that was more than a
-/// remark about the size of a datagram where that was sent to.
+/// Reads errors from the socket's queue, where they would take room from packets; calls `tell` with the destination of
+/// each, except for errors that only concern the size.
 pub(super) fn unreachable(socket: &UdpSocket, control: &mut [u8], mut tell: impl FnMut(SocketAddr, Undelivered)) {
     let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
     for _ in 0..ERRORS_PER_TURN {
@@ -38,10 +38,10 @@ pub(super) fn unreachable(socket: &UdpSocket, control: &mut [u8], mut tell: impl
     }
 }
 
-/// Type and code of an ICMP error: destination unreachable (RFC 792, RFC 1812 §5.2.7.1; RFC 4443 §3.1).
+/// Classifies an ICMP error: destination unreachable (RFC 792, RFC 1812 §5.2.7.1; RFC 4443 §3.1).
 fn undelivered(message: &ControlMessageOwned) -> Option<Undelivered> {
     if let ControlMessageOwned::Ipv4RecvErr(error, _) = message {
-        // What this machine finds out by itself, as that nobody has the address (ARP), it tells in the same codes.
+        // Local failures, such as a failed address resolution (ARP), are reported with the same codes.
         return Some(if error.ee_errno == Errno::EHOSTUNREACH as u32 && error.ee_type != UNREACHABLE_V4 {
             Undelivered::Host
         } else {
@@ -54,7 +54,7 @@ fn undelivered(message: &ControlMessageOwned) -> Option<Undelivered> {
     None
 }
 
-/// RFC 792, RFC 1812 §5.2.7.1.
+/// Classifies an ICMPv4 code (RFC 792, RFC 1812 §5.2.7.1).
 const fn of_v4(code: u8) -> Undelivered {
     match code {
         0 | 5 | 6 | 8 | 11 => Undelivered::Network,
@@ -64,7 +64,7 @@ const fn of_v4(code: u8) -> Undelivered {
     }
 }
 
-/// RFC 4443 §3.1.
+/// Classifies an ICMPv6 code (RFC 4443 §3.1).
 const fn of_v6(code: u8) -> Undelivered {
     match code {
         0 | 2 => Undelivered::Network,
@@ -111,7 +111,7 @@ mod tests {
             let error = error(Errno::EHOSTUNREACH, UNREACHABLE_V4, code);
             assert_eq!(undelivered(&ControlMessageOwned::Ipv4RecvErr(error, None)), Some(told), "IPv4 {code}");
         }
-        // What ARP finds out has no code of ICMP's.
+        // An ARP failure has no ICMP code.
         let own = error(Errno::EHOSTUNREACH, 0, 0);
         assert_eq!(undelivered(&ControlMessageOwned::Ipv4RecvErr(own, None)), Some(Undelivered::Host));
         for (code, told) in [
@@ -135,7 +135,7 @@ mod tests {
         let closed = UdpSocket::bind("[::1]:0").unwrap().local_addr().unwrap();
         socket.send_to(b"x", closed).unwrap();
         let mut told = Vec::new();
-        // On loopback the answer is there before the send returns.
+        // On loopback the error arrives before the send returns.
         unreachable(&socket, &mut room(), |to, how| told.push((to, how)));
         assert_eq!(told, [(closed, Undelivered::Port)]);
     }

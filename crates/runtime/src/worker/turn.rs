@@ -1,5 +1,4 @@
-//! The media loop: one thread, one turn at a time. Packets, commands, agents and the clock each get a bounded share of a
-//! turn.
+//! Media loop: one thread, one turn at a time. Packets, commands, agents and timers each get a bounded share of a turn.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -28,62 +27,63 @@ use super::sockets::Sockets;
 use crate::transport::unsent;
 use trunkgate_delivery::sinks::recordings::{Block, Recordings};
 
-/// Commands taken per turn, so that packets never wait for a burst of them.
+/// Maximum number of commands per turn, so that packets do not wait for a burst.
 const COMMANDS_PER_TURN: usize = 32;
-/// Agents that were reached, taken per turn.
+/// Maximum number of newly connected agents handled per turn.
 const NEWS_PER_TURN: usize = 32;
-/// Sessions called per turn; those beyond are called in the next one.
+/// Maximum number of sessions with expired deadlines handled per turn; the rest follows in the next turn.
 const SESSIONS_PER_TURN: usize = 256;
-/// How often the loop turns where nothing happens.
+/// Interval of turns without events.
 const CLOCK_INTERVAL: Duration = Duration::from_secs(1);
-/// Deadlines that are nearer than this are looked at before the worker sleeps: longer than between two packets of a stream.
+/// Deadlines nearer than this are corrected before the worker sleeps; longer than the interval between two packets of a
+/// stream.
 const NEAR: Duration = Duration::from_millis(25);
-/// One relayed packet in so many has its time in the edge measured.
+/// Sampling interval: one of this many relayed packets is measured.
 const PACKETS_PER_SAMPLE: u32 = 64;
 
-/// What a worker is told.
+/// Command to a worker.
 #[derive(Debug)]
 pub(super) enum Order {
-    /// A command for one of its sessions.
+    /// Command for one of its sessions.
     Session(MediaId, Command),
-    /// A new end of one of its sessions, with its sockets.
+    /// New end of one of its sessions, with its sockets.
     AddEnd(MediaId, EndId, EndSpec, EndSockets),
-    /// The writer of recordings.
+    /// Recording writer.
     RecordBy(Recordings),
-    /// The end.
+    /// Stop.
     Stop,
 }
 
-/// A session and its sockets.
+/// Session with its sockets.
 #[derive(Debug)]
 pub(super) struct Live {
     pub(super) id: MediaId,
     pub(super) session: Session,
-    /// Its RTP ends: name, RTP port, sockets.
+    /// RTP ends: id, RTP port, sockets.
     pub(super) ends: Vec<(EndId, u16, Pair)>,
-    /// The way to its agents.
+    /// Agents with the states of their connections.
     pub(super) doors: Vec<Door>,
-    /// Its recordings that have begun and not ended.
+    /// Recordings in progress.
     pub(super) recordings: Vec<RecordingId>,
-    /// Whether it waits for its agents to be served.
+    /// True if the session is queued to serve its agents.
     pub(super) is_to_be_served: bool,
-    /// When it is to be called.
+    /// Deadline of the session.
     pub(super) due: Due,
 }
 
 impl Live {
-    /// Passes the session's news on.
+    /// Forwards the session's events.
     pub(super) fn tell_all(&mut self, events: &UnboundedSender<(MediaId, Event)>) {
         while let Some(event) = self.session.poll_output() {
-            // Nobody listens any more when the process ends.
+            // The receiver is gone when the process ends.
             let _ = events.send((self.id, event));
         }
     }
-    /// The sockets of an end.
+    /// Returns the sockets of an end.
     pub(super) fn pair(&self, end: EndId) -> Option<Pair> {
         self.ends.iter().find(|(name, _, _)| *name == end).map(|(_, _, pair)| *pair)
     }
-    /// Sends a packet by the socket that it is for.
+    /// Sends a packet through the socket of its end.
     fn send(&self, ports: &mut PortSet, transmit: Transmit, packet: &PacketBuf) {
         let port = self.pair(transmit.via).map(|pair| if transmit.rtcp { pair.rtcp } else { pair.rtp });
         let sent = port.map(|port| ports.send(port, transmit.to, transmit.locked, packet));
@@ -95,37 +95,37 @@ impl Live {
     }
 }
 
-/// One worker's state; nothing of it is shared but the counters.
+/// State of one worker; only the counters are shared.
 #[derive(Debug)]
 pub(super) struct Worker {
     pub(super) ports: PortSet,
     pub(super) sessions: Slab<Live>,
-    /// For commands only: a packet finds its session by its socket.
+    /// Session index by id, for commands; a packet finds its session by its socket.
     pub(super) by_id: FxHashMap<MediaId, usize>,
     pub(super) counters: Arc<WorkerCounters>,
     pub(super) events: UnboundedSender<(MediaId, Event)>,
-    /// The session that code is running for: the one to end if it panics.
+    /// Session for which code is running, to be ended if it panics.
     pub(super) at_work: Option<usize>,
-    /// Where agents are reached.
+    /// Access to the connector thread.
     pub(super) way_in: WayIn,
-    /// Agents' sockets.
+    /// Sockets of agents.
     pub(super) sockets: Sockets,
-    /// Sessions whose agents are to be served at the end of the turn.
+    /// Sessions with agents to be served at the end of the turn.
     pub(super) to_serve: VecDeque<usize>,
     pub(super) next_socket: u64,
-    /// Audio of agents held in the whole edge, in bytes.
+    /// Bytes held for agents in the whole edge.
     pub(super) held: Arc<Counter>,
-    /// The writer of recordings, once there is one.
+    /// Recording writer, once set.
     pub(super) recordings: Option<Recordings>,
     inbox: UnboundedReceiver<News>,
-    /// Of the events of this turn, those that have been looked at.
+    /// Number of processed events of this turn.
     heard: usize,
     deadlines: Deadlines,
     gathering: Gathering,
     copies: Copies,
     pool: PacketPool,
     until_sample: u32,
-    /// Whether sockets are to be read together in this turn.
+    /// True if the joint read is due in this turn.
     is_time: bool,
 }
 
@@ -161,7 +161,7 @@ impl Worker {
         }
     }
 
-    /// Turns until told to stop.
+    /// Runs turns until it receives the stop command.
     pub(super) fn run(mut self, mut orders: UnboundedReceiver<Order>) {
         while !self.turn(&mut orders) {
             self.counters.turns.add_alone(1);
@@ -169,7 +169,7 @@ impl Worker {
         self.dismiss();
     }
 
-    /// One turn: waits for packets, agents, orders and the next deadline; true where the worker is to end.
+    /// Makes one turn: waits for packets, agents, commands and the next deadline; returns true if the worker must end.
     fn turn(&mut self, orders: &mut UnboundedReceiver<Order>) -> bool {
         let now = Instant::now();
         self.correct_deadlines(now);
@@ -189,7 +189,7 @@ impl Worker {
                 0
             }
         };
-        // What signalling said before it let a far end speak is done before that far end is heard.
+        // Commands sent before a remote party could send media are executed before its packets are handled.
         let over = match orders.try_recv() {
             Ok(order) => self.obey_all(Some(order), orders),
             Err(TryRecvError::Disconnected) => true,
@@ -205,12 +205,12 @@ impl Worker {
                 let events = self.ports.look().unwrap_or_default();
                 self.hear_sockets(events);
             }
-            // What has come is with the agents before the packets that the edge makes are sent.
+            // Received audio is passed to agents before the packets made by the edge are sent.
             if !self.to_serve.is_empty() {
                 self.guarded(Worker::serve_all);
             }
             self.guarded(Worker::call_due);
-            // A worker that only relays does not pay for agents.
+            // A worker that only relays has no cost for agents.
             if self.agents_wait() || self.sockets.next_alarm().is_some() {
                 self.guarded(Worker::turn_to_agents);
             }
@@ -218,7 +218,8 @@ impl Worker {
         over
     }
 
-    /// Takes an order and some that wait behind it; true if one of them, or the end of all orders, ends the worker.
+    /// Executes a command and some further ones; returns true if one of them, or the end of the channel, ends the
+    /// worker.
     fn obey_all(&mut self, first: Option<Order>, orders: &mut UnboundedReceiver<Order>) -> bool {
         let mut next = first;
         for taken in 1.. {
@@ -235,14 +236,14 @@ impl Worker {
             }
             match orders.try_recv() {
                 Ok(order) => next = Some(order),
-                // Where all senders are gone, the next `recv` says so.
+                // If all senders are gone, the next `recv` reports it.
                 Err(_) => break,
             }
         }
         false
     }
 
-    /// Runs a part of a turn; a panic ends the one session that it was in.
+    /// Runs a part of a turn; a panic ends only the session that caused it.
     fn guarded(&mut self, part: impl FnOnce(&mut Worker, Instant)) {
         let now = Instant::now();
         self.at_work = None;
@@ -251,22 +252,22 @@ impl Worker {
                 Some(at) => self.abandon(at),
                 None => self.counters.panics.add(1),
             }
-            // A buffer that was in use fell with the panic.
+            // A buffer in use was lost by the panic.
             self.pool = PacketPool::new(WORKER_PACKET_BUFFERS);
             self.counters.buffers_in_use.set(0);
         }
     }
 
-    /// Takes all that the sockets tell.
+    /// Handles all socket events.
     fn hear_sockets(&mut self, events: usize) {
         self.heard = 0;
-        // Again after a panic: what is left has no other event where it is an agent's.
+        // Continue after a panic: an edge-triggered event of an agent is not repeated.
         while self.heard < events {
             self.guarded(|worker, now| worker.told(now, events));
         }
     }
 
-    /// Takes what the sockets tell.
+    /// Handles socket events until all are processed.
     fn told(&mut self, now: Instant, events: usize) {
         while self.heard < events {
             let n = self.heard;
@@ -302,7 +303,7 @@ impl Worker {
         self.counters.buffers_in_use.set(self.pool.in_use() as u64);
     }
 
-    /// One packet: in, through its session, out of the same buffer.
+    /// Relays one packet: receive, process in the session, send from the same buffer.
     fn relay(&mut self, now: Instant, port: Port, owner: Owner, packet: &mut PacketBuf) {
         let Some(source) = self.take_in(port, owner, packet) else { return };
         let Some(live) = self.sessions.get_mut(owner.session) else { return };
@@ -314,7 +315,7 @@ impl Worker {
             self.until_sample -= 1;
             if self.until_sample == 0 {
                 self.until_sample = PACKETS_PER_SAMPLE;
-                // From the wake-up: a packet that waits behind others of its turn is in the edge all the while.
+                // Measured from the wake-up, so that the wait behind other packets of the turn counts.
                 self.counters.relay.take(&RELAY_BOUNDS_US, now.elapsed());
             }
         }
@@ -323,7 +324,7 @@ impl Worker {
         self.settle(owner.session);
     }
 
-    /// One packet out of its socket; where there is none, the ICMP errors that woke us.
+    /// Receives one packet; if there is none, reads the ICMP errors that caused the event.
     fn take_in(&mut self, port: Port, owner: Owner, packet: &mut PacketBuf) -> Option<SocketAddr> {
         if let Some((source, dropped)) = self.ports.receive_with_word(port, packet) {
             if let (Some(dropped), Some(live)) = (dropped, self.sessions.get(owner.session)) {
@@ -334,7 +335,7 @@ impl Worker {
         if let Ok(source) = self.ports.receive(port, packet) {
             return Some(source);
         }
-        // Many far ends have no port for RTCP: that harms nothing.
+        // Many remote parties have no RTCP port, which is harmless.
         let live = self.sessions.get(owner.session).filter(|_| !owner.rtcp);
         self.ports.unreachable(port, |to, how| {
             if let Some(live) = live {
@@ -344,7 +345,7 @@ impl Worker {
         None
     }
 
-    /// Takes the copies that a session made.
+    /// Takes the packet copies made by a session.
     fn gather_copies(&mut self, now: Instant, at: usize) {
         let (copies, dropped) = (&mut self.copies, &self.counters.agent_frames_dropped);
         if let Some(live) = self.sessions.get_mut(at) {
@@ -352,14 +353,14 @@ impl Worker {
         }
     }
 
-    /// Hands over what a session has recorded. Never waits: what the writer does not take leaves a gap.
+    /// Passes recorded frames of a session to the writer; never blocks. Frames that the writer refuses leave a gap.
     pub(super) fn gather_recordings(&mut self, at: usize) {
         let Some(live) = self.sessions.get_mut(at).filter(|live| !live.recordings.is_empty()) else { return };
         let Live { session, recordings: open, .. } = live;
         let Some(writer) = &self.recordings else { return };
         session.drain_recordings(|recording, piece| match piece {
             Recorded::Audio { first, samples } => {
-                // Counted where it is refused.
+                // The refusal is counted by the writer.
                 let _ = writer.write(Block { recording, first, samples: samples.into() });
             }
             Recorded::End { sound, .. } => {
@@ -369,7 +370,7 @@ impl Worker {
         });
     }
 
-    /// Calls the sessions whose time has come: silence, agents' deadlines, and the packets that the edge makes.
+    /// Calls the sessions with expired deadlines: silence, agents' deadlines, and packets made by the edge.
     fn call_due(&mut self, now: Instant) {
         self.copies.send_due(now, &self.counters.agent_frames_dropped);
         for _ in 0..SESSIONS_PER_TURN {
@@ -383,8 +384,8 @@ impl Worker {
         self.at_work = None;
     }
 
-    /// A frame that a listener waits for is due later with each packet that comes: to be woken for when it would have been
-    /// due costs more than the frame.
+    /// Corrects near deadlines. Each received packet postpones the deadline of a listener's frame, and a wake-up for
+    /// the obsolete one would cost more than the frame.
     fn correct_deadlines(&mut self, now: Instant) {
         for _ in 0..SESSIONS_PER_TURN {
             let sessions = &mut self.sessions;
@@ -417,10 +418,10 @@ impl Worker {
         self.settle(at);
     }
 
-    /// Sends what a session makes.
+    /// Sends the packets made by a session.
     fn send_made(&mut self, at: usize) {
         let Some(live) = self.sessions.get_mut(at) else { return };
-        // Never refused: all buffers are back between two turns.
+        // Cannot fail: all buffers are free between two turns.
         if let Some(mut packet) = self.pool.take() {
             while let Some(transmit) = live.session.poll_packet(&mut packet) {
                 live.send(&mut self.ports, transmit, &packet);
@@ -429,7 +430,7 @@ impl Worker {
         }
     }
 
-    /// The last reports of ends whose sockets are about to be closed.
+    /// Sends the last RTCP reports of ends with sockets that are about to be closed.
     pub(super) fn say_goodbye(&mut self, now: Instant, at: usize, end: Option<EndId>) {
         if let Some(live) = self.sessions.get_mut(at) {
             live.session.say_goodbye(now, end);
@@ -437,7 +438,7 @@ impl Worker {
         self.send_made(at);
     }
 
-    /// After anything was done to a session: its news are passed on, its agents served soon, its next time is planned.
+    /// Completes any change of a session: forwards its events, queues its agents, and schedules its deadline.
     pub(super) fn settle(&mut self, at: usize) {
         let Some(live) = self.sessions.get_mut(at) else { return };
         live.tell_all(&self.events);
@@ -487,7 +488,7 @@ mod tests {
         let (sender, events) = unbounded_channel();
         let ports = PortSet::new().unwrap();
         let (inbox, news) = unbounded_channel();
-        // Agents are reached by nobody here.
+        // The tests connect no agents.
         let way_in = Connector::start(OwnSockets::none()).unwrap().way_in(inbox, ports.bell());
         (Worker::new(ports, Arc::default(), Arc::default(), sender, (way_in, news)), events)
     }
@@ -506,7 +507,7 @@ mod tests {
         assert_eq!(worker.ports.block(Duration::ZERO, Duration::ZERO).unwrap(), 0);
     }
 
-    /// A session that relays what is sent there to nowhere: no datagram goes to port 0.
+    /// Adds a session that relays to port 0, so that no datagram is sent.
     fn relaying(worker: &mut Worker, id: MediaId) -> (SocketAddr, Arc<EndCounters>) {
         worker.obey(Instant::now(), id, Command::Open { idle_timeout_ms: 0, names_key: [0; 16], beside: None });
         let (at, _) = bound(worker, id, EndId(0));
@@ -515,7 +516,7 @@ mod tests {
             let remote = RemoteSpec {
                 rtp: Some("127.0.0.1:0".parse().unwrap()),
                 rtcp: None,
-                // A private address beside another one: no port is waited for.
+                // Two private addresses: the packet need not wait for a port.
                 expected: vec![at.ip(), [192, 0, 2, 1].into()],
                 expected_networks: vec![],
                 may_send: true,
@@ -544,7 +545,7 @@ mod tests {
 
     #[test]
     fn what_was_ordered_before_a_packet_came_is_done_before_it_is_relayed() {
-        // Which of the two the loop meets first is chance: often enough.
+        // The order in which the loop meets the two is random, so repeat often enough.
         for _ in 0..16 {
             let (mut worker, _events) = worker();
             let (counters, bell) = (worker.counters.clone(), worker.ports.bell());
@@ -604,7 +605,7 @@ mod tests {
         bell.ring();
         bell.ring();
         assert_eq!(worker.ports.block(Duration::ZERO, Duration::MAX).unwrap(), 1);
-        // It is heard once, and belongs to no socket.
+        // The wake-up is reported once, and belongs to no socket.
         assert!(worker.ports.event(0).is_none());
         assert_eq!(worker.ports.block(Duration::ZERO, Duration::ZERO).unwrap(), 0);
         let (_sender, mut orders) = unbounded_channel();
@@ -650,17 +651,17 @@ mod tests {
             far.send_to(packet, at).unwrap();
             assert!(worker.ports.block(Duration::ZERO, Duration::from_secs(9)).unwrap() > 0);
             let told = worker.ports.event(0).unwrap();
-            // What is not heard has its event again.
+            // An unread packet causes another event.
             let heard = (0..50).any(|_| !worker.turn(&mut orders) && from.pop(&mut [0; 160]) == Some(Frame::Audio));
             assert!(heard, "{told:?}");
-            // The worker's clock is the system's, and what comes faster than speech is not taken.
+            // The worker uses the system's clock, and packets faster than real time are not accepted.
             std::thread::sleep(Duration::from_millis(20));
             told
         };
-        // Until its latch is locked anybody's packets are read at once.
+        // Until its latch is locked, packets of any source are read at once.
         assert!(matches!(come(&mut worker, &mut packet), Told::Packet(..)));
         while !matches!(come(&mut worker, &mut packet), Told::Time) {}
-        // It moves: for a while anybody's again.
+        // The remote party moves: packets of any source are accepted for a while.
         let remote = RemoteSpec { rtp: Some(SocketAddr::new(rtp.ip(), 9)), ..remote };
         worker.obey(Instant::now(), id, Command::SetRemote { end, remote });
         far.send_to(&packet, at).unwrap();
@@ -675,7 +676,7 @@ mod tests {
             let (at, _) = relaying(&mut worker, id);
             UdpSocket::bind("127.0.0.1:0").unwrap().send_to(&[0x80, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1], at).unwrap();
         }
-        // The count of a packet that has left goes below zero.
+        // Force the underflow of the sampling counter.
         worker.until_sample = 0;
         let (_sender, mut orders) = unbounded_channel();
         assert!(!worker.turn(&mut orders));

@@ -1,5 +1,5 @@
-//! An agent's socket outside of any worker, for a test or a probe of it: opened, written and read by the same code, waited for by
-//! tokio instead of a worker's epoll.
+//! Agent's WebSocket without a worker, for tests and probes: opened, written and read by the same code, but waited for
+//! by tokio instead of a worker's epoll.
 
 use std::io;
 use std::os::fd::AsFd as _;
@@ -18,30 +18,30 @@ use super::agent_socket::{Heard, Said, Socket};
 use super::port_set::State;
 use crate::own_sockets::OwnSockets;
 
-/// An open socket.
+/// Open WebSocket.
 pub struct Visit {
     socket: Socket,
-    /// The same connection, to wait by.
+    /// Duplicate of the connection, used to wait.
     watch: TcpStream,
-    /// Not read before then: it has had its share.
+    /// Earliest time of the next read after a rate limit.
     rests_until: Option<Instant>,
 }
 
-/// What an agent did at its socket.
+/// Event at an agent's WebSocket.
 pub enum Done {
-    /// A text.
+    /// Text message.
     Text(String),
-    /// A binary message of so many bytes.
+    /// Binary message with this many bytes.
     Binary(usize),
-    /// The answer to a ping.
+    /// Pong in response to a ping.
     Pong,
-    /// A ping, answered.
+    /// Ping, already answered.
     Ping,
-    /// It closed, with this code and reason if any.
+    /// Close with its code, if any, and its reason.
     Closed(Option<u16>, String),
 }
 
-/// How it failed: as a call would be told, and what is known beside.
+/// Failure: the reason as reported for a call, and details.
 pub type Failed = (Loss, String);
 
 pub(super) fn failed(Fault { loss, detail }: Fault) -> Failed {
@@ -49,7 +49,7 @@ pub(super) fn failed(Fault { loss, detail }: Fault) -> Failed {
 }
 
 impl Visit {
-    /// The whole way there, to the answer 101.
+    /// Connects and completes the handshake, up to the response 101.
     pub async fn open(spec: &SocketSpec, own: &watch::Receiver<OwnSockets>) -> Result<Visit, Failed> {
         let target = Target::new(spec).map_err(failed)?;
         let open = target.reach(spec, own, Arc::default()).await.map_err(failed)?;
@@ -59,14 +59,14 @@ impl Visit {
         Ok(Visit { socket: Socket::new(open), watch, rests_until: None })
     }
 
-    /// Writes what there is, as far as it is taken.
+    /// Writes pending messages as far as they are accepted.
     pub fn write(&mut self, next: impl FnMut() -> Option<Transmit>) -> Result<(), Failed> {
-        // Forgotten before the socket is asked: what comes from then on is told.
+        // Clear the readiness before writing, so that later changes are signalled.
         self.forget(Interest::WRITABLE);
         self.socket.write(next).map_err(failed)
     }
 
-    /// What has come, if anything.
+    /// Returns the next event, if one is available.
     pub fn read(&mut self) -> Result<Option<Done>, Failed> {
         if self.rests_until.take_if(|until| *until <= Instant::now()).is_some() {
             self.awake(true, false);
@@ -89,14 +89,14 @@ impl Visit {
         }
     }
 
-    /// Until there may be something to read or room to write, at the latest until then.
+    /// Waits until a read or a write may succeed, at the latest until a deadline.
     pub async fn wait(&mut self, until: Instant) {
         let until = self.rests_until.map_or(until, |rest| rest.min(until));
         let interest =
             if self.socket.is_blocked() { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
         tokio::select! {
             ready = self.watch.ready(interest), if self.rests_until.is_none() => {
-                // An error is met again by who reads.
+                // An error is reported by the next read.
                 let (readable, writable) = ready.map_or((true, true), |ready| {
                     (ready.is_readable() || ready.is_read_closed(), ready.is_writable() || ready.is_write_closed())
                 });
@@ -106,7 +106,7 @@ impl Visit {
         }
     }
 
-    /// Whether it has ended is not known here: it is asked each time.
+    /// Signals readiness. Whether the connection has ended is unknown here, so each read checks it.
     fn awake(&mut self, readable: bool, writable: bool) {
         self.socket.awake(State { readable, writable, ended: true });
     }
