@@ -94,7 +94,6 @@ pub fn differences(old: &Config, new: &Config) -> Vec<Difference> {
         for (old, new) in &pairs {
             compare(table, *old, *new, (before.contents, after.contents), &mut found);
         }
-        // A list with duplicate tables pairs in order, so equal ones never count as moved.
         if matches!(table, "trunk" | "route") && is_moved(&pairs, &old) {
             found.push(Difference { table, name: None, key: None, text: format!("{table}s: their order") });
         }

@@ -279,7 +279,7 @@ pub(super) struct TargetPlace {
     pub(super) span: Span,
     /// Range of each target in a list that rings simultaneously.
     pub(super) members: Vec<Span>,
-    /// For a target of a group ordered by answer ratio: index of the reference to that group.
+    /// Byte offset of the reference to its group, if that is ordered by answer ratio; identifies the reference.
     pub(super) by_ratio: Option<usize>,
 }
 

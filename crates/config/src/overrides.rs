@@ -44,7 +44,7 @@ pub enum NumberParameter {
 /// Kind of a parameter's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ParameterKind {
-    /// A text.
+    /// Plain text.
     Text,
     /// HTTP or HTTPS URL.
     Url,

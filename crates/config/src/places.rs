@@ -13,7 +13,7 @@ use super::draft::{Draft, Span};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Places {
     trunks: HashMap<Arc<str>, TrunkLines>,
-    /// In the order of the file.
+    /// Lines of routes, in file order.
     routes: Vec<usize>,
     /// Lines of `[[number]]`, in file order.
     numbers: Vec<usize>,

@@ -331,7 +331,7 @@ pub(super) fn codecs(key: &str, value: &Value<'_>, findings: &mut Findings) -> O
     Some(codecs).filter(|codecs| !codecs.is_empty())
 }
 
-/// Reads a packet time; limited to the frame lengths of Opus up to 60 ms.
+/// Reads a packet time in milliseconds: the lengths in use that Opus supports as well.
 pub(super) fn ptime(key: &str, value: &Value<'_>, findings: &mut Findings) -> Option<u32> {
     let ms = values::integer(key, value, findings, 10..=60)?;
     if ![10, 20, 30, 40, 60].contains(&ms) {

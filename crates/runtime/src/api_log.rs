@@ -18,7 +18,7 @@ pub struct ApiRequest {
     pub method: String,
     /// Path below the account, or of a lookup below its version, without the query; empty if authentication failed.
     pub path: String,
-    /// Query of a GET, with secrets masked.
+    /// Query of a GET in its displayed form.
     pub query: String,
     /// Kind of resource: the first part of the path, if the API has it.
     pub resource: &'static str,

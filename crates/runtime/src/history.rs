@@ -184,7 +184,7 @@ pub struct TroubleView {
     last: Option<Last>,
 }
 
-/// All of it.
+/// Chart samples and recent failures.
 #[derive(Debug, Default)]
 pub struct History {
     fine: VecDeque<Sample>,

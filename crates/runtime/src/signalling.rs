@@ -272,7 +272,7 @@ impl Signalling {
                 let besides = self.transports.closed(&flow);
                 self.input(now, Input::Disconnected { flow, made_for, cause, was_up });
                 if let Some((remote, trunk)) = besides {
-                    // Our messages on this connection were for the address by which it was opened.
+                    // Our requests on the reused connection were addressed to this remote address.
                     let flow = Flow { remote, ..flow };
                     self.input(now, Input::Disconnected { flow, made_for: Some(trunk), cause: None, was_up });
                 }

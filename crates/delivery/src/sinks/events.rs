@@ -25,7 +25,7 @@ pub struct Event {
     /// Time of the event.
     #[serde(serialize_with = "as_text")]
     pub at: Timestamp,
-    /// What.
+    /// Change that happened.
     #[serde(flatten)]
     pub change: Change,
 }

@@ -73,7 +73,7 @@ impl Answer {
 /// One attempt at one URL.
 #[derive(Debug, Clone)]
 pub struct Attempt {
-    /// With the values of its query hidden.
+    /// URL with the values of its query masked.
     pub url: String,
     /// Address that was connected to, or was to be.
     pub remote: Option<SocketAddr>,

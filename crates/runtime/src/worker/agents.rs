@@ -90,7 +90,7 @@ impl Worker {
         self.at_work = None;
     }
 
-    /// An agent cannot be reached, or its socket broke.
+    /// Handles a failed connection or a broken socket.
     fn lose(&mut self, now: Instant, at: usize, end: EndId, fault: Fault) {
         let Some(live) = self.sessions.get_mut(at) else { return };
         if !fault.detail.is_empty() {

@@ -516,7 +516,7 @@ mod tests {
             let remote = RemoteSpec {
                 rtp: Some("127.0.0.1:0".parse().unwrap()),
                 rtcp: None,
-                // Two private addresses: the packet need not wait for a port.
+                // As for a private SDP address with another signalling address: packets of any port are accepted.
                 expected: vec![at.ip(), [192, 0, 2, 1].into()],
                 expected_networks: vec![],
                 may_send: true,
@@ -676,7 +676,7 @@ mod tests {
             let (at, _) = relaying(&mut worker, id);
             UdpSocket::bind("127.0.0.1:0").unwrap().send_to(&[0x80, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1], at).unwrap();
         }
-        // Force the underflow of the sampling counter.
+        // The sampling counter underflows after the packet was sent, which panics.
         worker.until_sample = 0;
         let (_sender, mut orders) = unbounded_channel();
         assert!(!worker.turn(&mut orders));

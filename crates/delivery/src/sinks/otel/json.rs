@@ -68,7 +68,7 @@ pub(super) struct Attribute {
     pub(super) value: Any,
 }
 
-/// A value.
+/// Value of an attribute.
 #[derive(Debug, Clone, Serialize)]
 pub(super) enum Any {
     /// Text.
@@ -83,10 +83,10 @@ pub(super) enum Any {
     /// Finite number; JSON has no others.
     #[serde(rename = "doubleValue")]
     Double(f64),
-    /// Several.
+    /// List of values.
     #[serde(rename = "arrayValue")]
     Array {
-        /// In order.
+        /// Values in order.
         values: Vec<Any>,
     },
 }

@@ -55,7 +55,7 @@ pub struct Entry {
     pub file: Option<(String, String)>,
     /// True for Opus, false for WAV.
     pub is_opus: bool,
-    /// Whether the file is encrypted.
+    /// True if the file is encrypted.
     pub is_encrypted: bool,
     /// Time of the first frame, in milliseconds since 1970.
     pub started: i64,
@@ -244,7 +244,7 @@ pub(super) fn list(store: &Connection, part: &Part, most: usize) -> rusqlite::Re
 /// Message counts of a mailbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Messages {
-    /// Its name.
+    /// Name of the mailbox.
     pub mailbox: String,
     /// Messages not played yet.
     pub new: u64,

@@ -90,7 +90,7 @@ pub fn ended_by_legs(caller: Option<&str>, target: Option<&str>) -> &'static str
     }
 }
 
-/// From the answer to the end.
+/// Returns the seconds from the answer to the end of the call.
 fn answered_seconds(record: &Value) -> Option<f64> {
     let time = |field: &str| record.get(field)?.as_str()?.parse::<Timestamp>().ok();
     Some(time("ended_at")?.duration_since(time("answered_at")?).as_secs_f64())

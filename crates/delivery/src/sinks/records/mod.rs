@@ -3,7 +3,7 @@
 //!
 //! A call is in the journal from its start. Its record is written to the file; if the record must also be sent or
 //! stored, it is first written to the journal and the store. Last, the call is removed from the journal. Calls left in
-//! the journal by a crash are searched in the files that may contain them, and written if missing.
+//! the journal by a crash are looked up in the files that may contain their records, and written if missing.
 
 pub mod csv;
 mod days;

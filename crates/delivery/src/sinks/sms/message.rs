@@ -55,7 +55,7 @@ pub(super) enum Posted {
 pub(super) enum Looked {
     /// Found, with this SID.
     Found(String),
-    /// It had not.
+    /// Not found.
     Absent,
     /// Unknown.
     Doubtful(String),
