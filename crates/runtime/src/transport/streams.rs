@@ -47,7 +47,7 @@ struct Way {
     remote: SocketAddr,
     /// Owner of the verified remote certificate, for TLS.
     whom: Option<Whom>,
-    /// Number of the TLS terms, see [`Settings::terms`].
+    /// Number of the TLS terms, see `tls::Settings::terms`.
     terms: u64,
 }
 

@@ -1,6 +1,6 @@
 //! Compatibility tables: verbs and attributes, requests to applications with their fields, and the REST API with its
-//! parameters and resources. Each entry states the extent of support and the differences from Twilio. The parser and the
-//! API look names up here, docs/reference/twilio-compat.md is generated from it, and the tests check each row.
+//! parameters and resources. Each entry states the extent of support and the differences from Twilio. The parser and
+//! the API look names up here, docs/reference/twilio-compat.md is generated from it, and the tests check each row.
 
 mod callbacks;
 mod libraries;

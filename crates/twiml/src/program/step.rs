@@ -78,8 +78,8 @@ pub enum Step {
         /// Id of the report.
         id: u32,
     },
-    /// Record the caller; report [`Input::Silent`](super::Input::Silent), and at the end [`Input::Recorded`](super::Input::Recorded), or
-    /// [`Input::RecordFailed`](super::Input::RecordFailed).
+    /// Record the caller; report [`Input::Silent`](super::Input::Silent), and at the end
+    /// [`Input::Recorded`](super::Input::Recorded), or [`Input::RecordFailed`](super::Input::RecordFailed).
     Record(RecordStep),
     /// End a Record; [`Input::Recorded`](super::Input::Recorded) still follows.
     StopRecord {

@@ -1,6 +1,6 @@
-//! Conversion of a call to spans: the root span is the call with its caller's leg; each later leg is a child span. Names
-//! and attributes are described in docs/operate/opentelemetry.md: those of OpenTelemetry if they exist, else `sip.*` and
-//! `trunkgate.*`.
+//! Conversion of a call to spans: the root span is the call with its caller's leg; each later leg is a child span.
+//! Names and attributes are described in docs/operate/opentelemetry.md: those of OpenTelemetry if they exist, else
+//! `sip.*` and `trunkgate.*`.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
