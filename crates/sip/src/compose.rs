@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use crate::event::{Extra, Flow, Local, Transport};
+use crate::event::{Extra, Flow, Local, OwnHosts, Transport};
 use crate::header::HeaderName;
 use crate::message::Message;
 use crate::method::Method;
@@ -86,6 +86,23 @@ pub(crate) fn contact(user: &str, host: Option<&str>, local: Local, transport: T
         Transport::Tls => ";transport=tls>",
     });
     text
+}
+
+/// Our URIs in a request outside of calls, such as OPTIONS, each in angle brackets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnUris {
+    /// From, without its tag.
+    pub from: String,
+    /// Contact.
+    pub contact: String,
+}
+
+impl OwnUris {
+    /// Composes the URIs of a request to `uri`, with the host names that its party is shown instead of `local`.
+    pub fn new(hosts: &OwnHosts, local: Local, transport: Transport, uri: &str) -> OwnUris {
+        let of = |host| contact("", host, local, transport, is_sips(uri));
+        OwnUris { from: of(hosts.from_host()), contact: of(hosts.contact.as_deref()) }
+    }
 }
 
 /// Returns whether a URI requires TLS on every hop (RFC 3261 §26.2.2).

@@ -33,6 +33,7 @@ mod transaction;
 pub mod uri;
 pub mod write;
 
+pub use compose::OwnUris;
 pub use digest::asked_realms;
 pub use endpoint::{COMPLETED_ELSEWHERE, Counts, DIGEST_URI_DIFFERS, Endpoint, EndpointConfig, Limits, Replaced};
 pub use event::{

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use ipnet::IpNet;
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::compose;
+use crate::compose::{self, OwnUris};
 use crate::event::{
     ClientId, DialogId, DropReason, Event, Flow, Local, Output, OwnHosts, Party, Sent, ServerId, Transmit, Transport,
 };
@@ -135,10 +135,10 @@ impl Peers {
         if self.recording.contains(&party) { contact + ";+sip.src" } else { contact }
     }
 
-    /// Returns the From of a request without caller, such as OPTIONS: our URI as shown to the party.
-    pub(crate) fn from(&self, party: Party, local: Local, transport: Transport, secure: bool) -> String {
-        let host = self.hosts.get(&party).and_then(|hosts| hosts.from_host());
-        compose::contact("", host, local, transport, secure)
+    /// Returns our URIs in a request without caller to `uri`, such as OPTIONS, as shown to a party.
+    pub(crate) fn own_uris(&self, party: Party, local: Local, transport: Transport, uri: &str) -> OwnUris {
+        let none = OwnHosts::default();
+        OwnUris::new(self.hosts.get(&party).unwrap_or(&none), local, transport, uri)
     }
 }
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::Clients;
 use super::transaction::{Cancel, Client, Inviting, MAX_FORWARDS};
-use crate::compose::{Head, contact, is_sips, name_addr, tagged, write_extras};
+use crate::compose::{Head, OwnUris, contact, is_sips, name_addr, tagged, write_extras};
 use crate::cx::Cx;
 use crate::dialog::{Dialog, LAST_CSEQ, PrackDue};
 use crate::digest::Subject;
@@ -134,8 +134,7 @@ impl Clients {
     /// Sends OPTIONS outside any dialog. Fails at once when the table is full.
     pub(crate) fn options(&mut self, cx: &mut Cx<'_>, way: (Flow, Local, Party), uri: &str) -> ClientId {
         let (flow, local, party) = way;
-        let from = cx.shared.peers.from(party, local, flow.transport, is_sips(uri));
-        let contact = cx.shared.peers.own_address(party, "", local, flow.transport, is_sips(uri));
+        let OwnUris { from, contact } = cx.shared.peers.own_uris(party, local, flow.transport, uri);
         let accept = [Extra { name: "Accept".into(), value: "application/sdp".into() }];
         let (to, method) = (name_addr(uri), Method::Options);
         let (from, to, contact) = (from.as_str(), to.as_str(), contact.as_str());

@@ -7,8 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::fmt::rfc2822;
 use trunkgate_call::numbers::plain;
-use trunkgate_sip::Message;
 use trunkgate_sip::header::Via;
+use trunkgate_sip::{Message, OwnUris, Transport};
 
 use trunkgate_system::clock;
 
@@ -17,13 +17,16 @@ const SHOWN_CHARS: usize = 48;
 /// A Date is a whole second: on average half of one has passed.
 const HALF_A_SECOND_MS: i64 = 500;
 
-/// A question to a peer; nothing of the configuration but the peer's host is in it.
+/// A question to a peer.
 #[derive(Debug, Clone)]
 pub(super) struct Question {
-    /// As Via names it.
-    transport: &'static str,
+    transport: Transport,
+    /// Host of the peer.
     host: String,
+    /// Our end.
     us: SocketAddr,
+    /// From and Contact.
+    own: OwnUris,
     /// A name that is not likely to come twice: branch, tag and Call-ID hold it.
     name: String,
 }
@@ -50,18 +53,20 @@ pub(super) struct Seen {
 }
 
 impl Question {
-    pub(super) fn new(transport: &'static str, host: &str, us: SocketAddr) -> Question {
+    /// Composes OPTIONS from `us` to a host.
+    pub(super) fn new(transport: Transport, host: &str, us: SocketAddr, own: OwnUris) -> Question {
         let chance = std::process::id() ^ u32::try_from(clock::now().as_millisecond() & 0xffff_ffff).unwrap_or(0);
         let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
-        Question { transport, host, us, name: format!("doctor{chance}") }
+        Question { transport, host, us, own, name: format!("doctor{chance}") }
     }
 
     pub(super) fn text(&self) -> String {
-        let Question { transport, host, us, name } = self;
+        let Question { transport, host, us, own: OwnUris { from, contact }, name } = self;
+        let transport = transport.via_token();
         format!(
             "OPTIONS sip:{host} SIP/2.0\r\nVia: SIP/2.0/{transport} {us};branch=z9hG4bK{name};rport\r\n\
-             Max-Forwards: 70\r\nFrom: <sip:{us}>;tag={name}\r\nTo: <sip:{host}>\r\nCall-ID: {name}@{us}\r\n\
-             CSeq: 1 OPTIONS\r\nContact: <sip:{us}>\r\nAccept: application/sdp\r\nUser-Agent: Trunkgate\r\n\
+             Max-Forwards: 70\r\nFrom: {from};tag={name}\r\nTo: <sip:{host}>\r\nCall-ID: {name}@{us}\r\n\
+             CSeq: 1 OPTIONS\r\nContact: {contact}\r\nAccept: application/sdp\r\nUser-Agent: Trunkgate\r\n\
              Content-Length: 0\r\n\r\n"
         )
     }
@@ -107,7 +112,8 @@ impl Question {
         };
         compare("Via", us.clone(), Some(sent_by.into()));
         compare("the branch of Via", format!("z9hG4bK{}", self.name), text(via.branch));
-        compare("From", format!("sip:{us}"), text(message.from().map(|from| from.uri)));
+        let from = self.own.from.trim_matches(['<', '>']).to_owned();
+        compare("From", from, text(message.from().map(|from| from.uri)));
         compare("the tag of From", self.name.clone(), text(message.from_tag()));
         compare("Call-ID", format!("{}@{us}", self.name), text(message.call_id()));
         all
@@ -134,8 +140,9 @@ mod tests {
     use super::*;
 
     fn question() -> Question {
-        let us = "10.0.0.2:40000".parse().unwrap();
-        Question { transport: "UDP", host: "sbc.example".into(), us, name: "doctor7".into() }
+        let us: SocketAddr = "10.0.0.2:40000".parse().unwrap();
+        let own = OwnUris { from: format!("<sip:{us}>"), contact: format!("<sip:{us}>") };
+        Question { transport: Transport::Udp, host: "sbc.example".into(), us, own, name: "doctor7".into() }
     }
 
     /// An answer as RFC 3261 §8.2.6.2 has it, with these in the place of what was sent.

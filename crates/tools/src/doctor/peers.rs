@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
+use rustls::ClientConfig;
 use rustls::pki_types::UnixTime;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UdpSocket;
@@ -14,7 +15,7 @@ use trunkgate_call::{Addressing, dns, unsent};
 use trunkgate_media::Unsent;
 use trunkgate_route::locate::{Located, NameFault};
 use trunkgate_route::{Agent, Destination, Peer, Transport, Trunk};
-use trunkgate_sip::{Framed, Framer};
+use trunkgate_sip::{Framed, Framer, Local, OwnHosts, OwnUris};
 use webpki::KeyUsage;
 
 use super::answer::{Answer, Question, Seen};
@@ -148,6 +149,15 @@ pub(super) struct Heard {
     pub(super) announced: Vec<TrunkAddresses>,
 }
 
+/// One address of a peer of a trunk.
+#[derive(Debug, Clone)]
+struct PeerAddress {
+    trunk: String,
+    peer: Peer,
+    transport: Transport,
+    address: SocketAddr,
+}
+
 /// What one address came to.
 type Asked = (Vec<Finding>, Option<Told>);
 
@@ -164,27 +174,9 @@ pub(super) async fn examine(
     if !NEEDED_BY.into_iter().any(|kind| report.wants(kind)) {
         return (Vec::new(), Heard::default());
     }
-    let resolver = match Resolver::new(means(config.listen.iter().map(|listen| (listen.transport, listen.address)))) {
-        Ok(resolver) => resolver,
-        Err(error) => {
-            let found = Finding::fail("dns", error.to_string(), "check /etc/resolv.conf, or TRUNKGATE_DNS");
-            return (report.take(vec![found]), Heard::default());
-        }
-    };
-    let listeners = config.listen.iter().map(|listen| Listener {
-        name: listen.name.clone(),
-        transport: listen.transport,
-        address: listen.address,
-    });
-    let interfaces = settings::machine_addresses(&config.table(&Found::new()));
-    let addressing = settings::addressing(config, &listeners.collect::<Vec<_>>(), &interfaces);
-    let asker = Asker {
-        config: Arc::clone(config),
-        settings: Arc::clone(settings),
-        resolver,
-        addressing: Arc::new(addressing),
-        is_partial,
-        report: Arc::clone(report),
+    let asker = match Asker::new(config, settings, is_partial, report) {
+        Ok(asker) => asker,
+        Err(found) => return (report.take(vec![found]), Heard::default()),
     };
     let peers = config.trunks.iter().flat_map(|trunk| trunk.peers.iter().map(|peer| (Arc::clone(&trunk.name), peer)));
     let begun = peers.map(|(trunk, peer)| {
@@ -219,6 +211,36 @@ fn registrars(config: &Config) -> impl Iterator<Item = (Arc<str>, Destination)> 
 }
 
 impl Asker {
+    fn new(
+        config: &Arc<Config>,
+        settings: &Arc<Settings>,
+        is_partial: bool,
+        report: &Arc<Report>,
+    ) -> Result<Asker, Finding> {
+        let resolver = Resolver::new(means(config.listen.iter().map(|listen| (listen.transport, listen.address))));
+        let resolver = resolver
+            .map_err(|error| Finding::fail("dns", error.to_string(), "check /etc/resolv.conf, or TRUNKGATE_DNS"))?;
+        let listeners = config.listen.iter().map(|listen| Listener {
+            name: listen.name.clone(),
+            transport: listen.transport,
+            address: listen.address,
+        });
+        let interfaces = settings::machine_addresses(&config.table(&Found::new()));
+        let addressing = settings::addressing(config, &listeners.collect::<Vec<_>>(), &interfaces);
+        Ok(Asker {
+            config: Arc::clone(config),
+            settings: Arc::clone(settings),
+            resolver,
+            addressing: Arc::new(addressing),
+            is_partial,
+            report: Arc::clone(report),
+        })
+    }
+
+    fn trunk(&self, name: &str) -> Option<&Trunk> {
+        self.config.trunks.iter().find(|known| *known.name == *name)
+    }
+
     /// The name of a trunk's registrar.
     async fn look_up(self, trunk: Arc<str>, registrar: Destination) -> Vec<Finding> {
         let located = self.resolver.locate(registrar.clone()).await;
@@ -229,8 +251,7 @@ impl Asker {
     /// The name of the edge that a trunk is shown.
     async fn look_up_own(self, trunk: Arc<str>, host: String) -> Vec<Finding> {
         let located = self.resolver.locate(own_host::destination(&host)).await;
-        let trunk = self.config.trunks.iter().find(|known| known.name == trunk);
-        let found = trunk.map(|trunk| own_host::judge_name(&self.config, trunk, &host, &located));
+        let found = self.trunk(&trunk).map(|trunk| own_host::judge_name(&self.config, trunk, &host, &located));
         self.report.take(found.into_iter().collect())
     }
 
@@ -248,9 +269,10 @@ impl Asker {
         };
         let sockets = servers.iter().flat_map(|server| server.sockets().map(|socket| (server.transport, socket)));
         let begun = sockets.map(|(transport, address)| {
-            let (asker, trunk, host) = (self.clone(), trunk.to_owned(), destination.host.clone());
+            let (asker, place) =
+                (self.clone(), PeerAddress { trunk: trunk.to_owned(), peer: peer.clone(), transport, address });
             tokio::spawn(async move {
-                let (findings, told) = asker.ask(&trunk, &host, transport, address).await;
+                let (findings, told) = asker.ask(&place).await;
                 (asker.report.take(findings), told)
             })
         });
@@ -265,15 +287,16 @@ impl Asker {
     }
 
     /// OPTIONS to one address.
-    async fn ask(&self, trunk: &str, host: &str, transport: Transport, address: SocketAddr) -> Asked {
+    async fn ask(&self, place: &PeerAddress) -> Asked {
+        let PeerAddress { trunk, transport, address, .. } = place;
         let name = format!("options {trunk}");
         let shown = format!("{} {address}", transport.as_str());
         let began = Instant::now();
         let replied = match transport {
-            Transport::Udp => self.by_datagrams(trunk, host, address).await,
-            Transport::Tcp => by_stream("TCP", host, Line::open(address, None).await).await,
+            Transport::Udp => self.by_datagrams(place).await,
+            Transport::Tcp => self.by_stream(place, None).await,
             Transport::Tls => match self.settings.towards(trunk) {
-                Some(tls) => by_stream("TLS", host, Line::open(address, Some((tls, host))).await).await,
+                Some(tls) => self.by_stream(place, Some(tls)).await,
                 None if self.is_partial => {
                     let text = format!("{shown}: not examined: no TLS listener is left of a file with mistakes");
                     return (vec![Finding::warn(name, text, "trunkgate check")], None);
@@ -285,9 +308,8 @@ impl Asker {
             Ok(reply) => reply,
             Err(Unreached { what, fix }) => {
                 let fix = tls_words::fix_of_trunk(&what, trunk).unwrap_or(fix);
-                let written = self.config.trunks.iter().find(|known| *known.name == *trunk);
                 // Whoever is not asked in operation need not answer.
-                let finding = if written.is_some_and(|trunk| trunk.options_interval.is_zero()) {
+                let finding = if self.trunk(trunk).is_some_and(|trunk| trunk.options_interval.is_zero()) {
                     Finding::warn(
                         name,
                         format!("{shown}: {what} (not checked in operation: `options_interval` is 0)"),
@@ -311,7 +333,7 @@ impl Asker {
             }
             _ => Finding::ok(name, format!("{seen}{certificate}")),
         };
-        (vec![finding], Some(self.told(trunk, transport, address, local, answer)))
+        (vec![finding], Some(self.told(place, local, answer)))
     }
 
     /// Why nothing is asked by TLS: no listener with a certificate that can be used is left.
@@ -334,10 +356,10 @@ impl Asker {
     }
 
     /// An answer beside what a call to that address would show.
-    fn told(&self, trunk: &str, transport: Transport, address: SocketAddr, local: SocketAddr, answer: Answer) -> Told {
-        let written = self.config.trunks.iter().find(|known| *known.name == *trunk);
-        let listen = written.and_then(|trunk| trunk.listen.as_deref());
-        let way = self.addressing.way(listen, transport, address);
+    fn told(&self, place: &PeerAddress, local: SocketAddr, answer: Answer) -> Told {
+        let PeerAddress { trunk, transport, address, .. } = place;
+        let listen = self.trunk(trunk).and_then(|trunk| trunk.listen.as_deref());
+        let way = self.addressing.way(listen, *transport, *address);
         let shown = way.map(|(_, local)| local.ip);
         let of_listener = way.and_then(|(flow, _)| self.config.listen.get(usize::from(flow.listener.0)));
         let of_listener = of_listener.filter(|listen| listen.public_address.iter().any(|ip| Some(*ip) == shown));
@@ -348,26 +370,39 @@ impl Asker {
                 .map(|_| "[edge] public_address".to_owned()),
         };
         Told {
-            trunk: trunk.to_owned(),
-            is_tls: transport == Transport::Tls,
+            trunk: trunk.clone(),
+            is_tls: *transport == Transport::Tls,
             local,
             shown,
             is_outside: !is_local(&self.config, address.ip()),
             key,
             // A stream's own port says nothing of datagrams.
-            seen: answer.seen.map(|seen| Seen { port: seen.port.filter(|_| transport == Transport::Udp), ..seen }),
+            seen: answer.seen.map(|seen| Seen { port: seen.port.filter(|_| *transport == Transport::Udp), ..seen }),
             rewritten: answer.rewritten,
             ahead_ms: answer.ahead_ms,
         }
     }
 
-    async fn by_datagrams(&self, trunk: &str, host: &str, address: SocketAddr) -> Result<Reply, Unreached> {
-        let own = self.own_address(trunk, address);
+    /// Returns OPTIONS to an address. A trunk that is shown a name sees the From and Contact of the edge; for others
+    /// they have the address of our socket, which shows what is rewritten on the path.
+    fn question(&self, place: &PeerAddress, us: SocketAddr) -> Question {
+        let PeerAddress { trunk, peer, transport, address } = place;
+        let named = self.trunk(trunk).filter(|trunk| trunk.own_hosts != OwnHosts::default());
+        let way = named.and_then(|trunk| self.addressing.way(trunk.listen.as_deref(), *transport, *address));
+        let local = way.map_or(Local { ip: us.ip(), port: us.port() }, |(_, local)| local);
+        let hosts = named.map(|trunk| trunk.own_hosts.clone()).unwrap_or_default();
+        let own = OwnUris::new(&hosts, local, *transport, &peer.uri);
+        Question::new(*transport, &peer.destination.host, us, own)
+    }
+
+    async fn by_datagrams(&self, place: &PeerAddress) -> Result<Reply, Unreached> {
+        let address = place.address;
+        let own = self.own_address(&place.trunk, address);
         let failed = |error: std::io::Error| Unreached::of(&error, address, own);
         let socket = UdpSocket::bind((own, 0)).await.map_err(failed)?;
         socket.connect(address).await.map_err(failed)?;
         let local = socket.local_addr().map_err(failed)?;
-        let question = Question::new("UDP", host, local);
+        let question = self.question(place, local);
         let mut buffer = vec![0; ANSWER_BYTES];
         let (deadline, mut pause) = (Instant::now() + PATIENCE, T1);
         loop {
@@ -389,10 +424,49 @@ impl Asker {
         }
     }
 
+    /// The answer over a connection.
+    async fn by_stream(&self, place: &PeerAddress, tls: Option<Arc<ClientConfig>>) -> Result<Reply, Unreached> {
+        let tls = tls.map(|tls| (tls, place.peer.destination.host.as_str()));
+        let Line { mut stream, local, shown } = Line::open(place.address, tls).await?;
+        let question = self.question(place, local);
+        let (mut buffer, mut framer, mut whole) = (Vec::new(), Framer::new(ANSWER_BYTES), None);
+        let began = Instant::now();
+        let talked = timeout(PATIENCE, async {
+            stream.write_all(question.text().as_bytes()).await?;
+            stream.flush().await?;
+            // Until a message is whole: keep-alives may come before it.
+            while whole.is_none() && buffer.len() < ANSWER_BYTES {
+                let before = buffer.len();
+                if stream.read_buf(&mut buffer).await? == 0 {
+                    break;
+                }
+                framer.push(buffer.get(before..).unwrap_or_default());
+                while let Some(framed) = framer.pop() {
+                    match framed {
+                        Framed::Message(bytes) => whole = Some(bytes),
+                        Framed::Ping => {}
+                        Framed::Broken { .. } => return std::io::Result::Ok(()),
+                    }
+                }
+            }
+            Ok(())
+        });
+        match talked.await {
+            Ok(Ok(())) if buffer.is_empty() => return Err("it closed the connection".to_owned().into()),
+            Ok(Err(error)) => return Err(plain(&error).into()),
+            // Half an answer is a sign of life as well.
+            Err(_) if !buffer.contains(&b'\n') => {
+                return Err(format!("no answer to OPTIONS in {} s", PATIENCE.as_secs()).into());
+            }
+            Ok(Ok(())) | Err(_) => {}
+        }
+        let answer = question.read(whole.as_deref().unwrap_or(&buffer), began.elapsed())?;
+        Ok(Reply { answer, local, expires: shown.iter().filter_map(|one| not_after(one)).min() })
+    }
+
     /// By the address of the listener that the trunk's requests leave by, where it has one: a peer may know us by it.
     fn own_address(&self, trunk: &str, remote: SocketAddr) -> IpAddr {
-        let listen =
-            self.config.trunks.iter().find(|known| *known.name == *trunk).and_then(|trunk| trunk.listen.as_deref());
+        let listen = self.trunk(trunk).and_then(|trunk| trunk.listen.as_deref());
         let fits = |address: &SocketAddr| address.is_ipv4() == remote.is_ipv4() && !address.ip().is_unspecified();
         let mut listeners = self.config.listen.iter().filter(|one| match listen {
             Some(name) => one.name == name,
@@ -461,45 +535,6 @@ impl Unreached {
     }
 }
 
-/// The answer over a connection.
-async fn by_stream(transport: &'static str, host: &str, line: Result<Line, String>) -> Result<Reply, Unreached> {
-    let Line { mut stream, local, shown } = line?;
-    let question = Question::new(transport, host, local);
-    let (mut buffer, mut framer, mut whole) = (Vec::new(), Framer::new(ANSWER_BYTES), None);
-    let began = Instant::now();
-    let talked = timeout(PATIENCE, async {
-        stream.write_all(question.text().as_bytes()).await?;
-        stream.flush().await?;
-        // Until a message is whole: keep-alives may come before it.
-        while whole.is_none() && buffer.len() < ANSWER_BYTES {
-            let before = buffer.len();
-            if stream.read_buf(&mut buffer).await? == 0 {
-                break;
-            }
-            framer.push(buffer.get(before..).unwrap_or_default());
-            while let Some(framed) = framer.pop() {
-                match framed {
-                    Framed::Message(bytes) => whole = Some(bytes),
-                    Framed::Ping => {}
-                    Framed::Broken { .. } => return std::io::Result::Ok(()),
-                }
-            }
-        }
-        Ok(())
-    });
-    match talked.await {
-        Ok(Ok(())) if buffer.is_empty() => return Err("it closed the connection".to_owned().into()),
-        Ok(Err(error)) => return Err(plain(&error).into()),
-        // Half an answer is a sign of life as well.
-        Err(_) if !buffer.contains(&b'\n') => {
-            return Err(format!("no answer to OPTIONS in {} s", PATIENCE.as_secs()).into());
-        }
-        Ok(Ok(())) | Err(_) => {}
-    }
-    let answer = question.read(whole.as_deref().unwrap_or(&buffer), began.elapsed())?;
-    Ok(Reply { answer, local, expires: shown.iter().filter_map(|one| not_after(one)).min() })
-}
-
 /// Each agent's WebSocket, opened and closed again; all at once.
 pub(super) async fn agents(config: &Arc<Config>, report: &Arc<Report>) -> Vec<Finding> {
     let asked = config.agents.iter().filter(|agent| report.wants("agent") && !agent.is_raw());
@@ -542,6 +577,8 @@ fn of_opened(name: String, agent: &Agent, took: Duration) -> Finding {
 
 #[cfg(test)]
 mod tests {
+    use tokio::net::TcpListener;
+
     use super::super::{configured, everything};
     use super::*;
 
@@ -576,6 +613,53 @@ mod tests {
             let found = asked(&format!("[trunk.x]\npeers = ['sip:{address}']\n")).await;
             assert_eq!(found.len(), 1, "{found:?}");
             assert_eq!(found[0].level, level, "{found:?}");
+        }
+    }
+
+    /// Asks the first peer of the first trunk, whose URI has an address.
+    async fn asked_at_once(text: &str) -> Finding {
+        let config = Arc::new(configured(text));
+        let settings = Arc::new(Settings::read(&config, &Settings::default()).0);
+        let asker = Asker::new(&config, &settings, false, &everything()).unwrap();
+        let peer = config.trunks[0].peers[0].clone();
+        let server = peer.destination.literal().unwrap();
+        let (transport, address) = (server.transport, server.sockets().next().unwrap());
+        let place = PeerAddress { trunk: config.trunks[0].name.to_string(), peer, transport, address };
+        asker.ask(&place).await.0.remove(0)
+    }
+
+    /// A peer that answers the first bytes of a connection with this; returns their source and text.
+    async fn stream_peer(answer: &'static str) -> (SocketAddr, JoinHandle<(SocketAddr, String)>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let heard = tokio::spawn(async move {
+            let (mut stream, from) = listener.accept().await.unwrap();
+            let mut buffer = Vec::new();
+            stream.read_buf(&mut buffer).await.unwrap();
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            (from, String::from_utf8_lossy(&buffer).into_owned())
+        });
+        (address, heard)
+    }
+
+    #[tokio::test]
+    async fn options_have_the_names_that_the_edge_shows() {
+        for (hosts, from, contact) in [
+            ("", "127.0.0.1", "127.0.0.1"),
+            ("contact_host = 'sbc.example.com'", "sbc.example.com", "sbc.example.com"),
+            ("contact_host = 'sbc.example.com'\nfrom_host = 'example.com'", "example.com", "sbc.example.com"),
+        ] {
+            let (address, heard) = stream_peer("SIP/2.0 200 OK\r\n\r\n").await;
+            let found = asked_at_once(&format!(
+                "[[listen]]\ntransport = 'tcp'\naddress = '127.0.0.1:5090'\n\
+                 [trunk.x]\npeers = ['sip:{address};transport=tcp']\n{hosts}\n"
+            ))
+            .await;
+            assert_eq!(found.level, Level::Ok, "{found:?}");
+            let (source, request) = heard.await.unwrap();
+            let port = if hosts.is_empty() { source.port() } else { 5090 };
+            assert!(request.contains(&format!("\r\nFrom: <sip:{from}:{port};transport=tcp>;tag=")), "{request}");
+            assert!(request.contains(&format!("\r\nContact: <sip:{contact}:{port};transport=tcp>\r\n")), "{request}");
         }
     }
 
