@@ -326,8 +326,16 @@ impl Asker {
         let is_soon = |expires: Timestamp| {
             expires.duration_since(clock::now()) < SignedDuration::from_hours(24 * CERTIFICATE_WARNING_DAYS)
         };
-        let finding = match answer.line.get(8..11) {
-            Some("408" | "503") => Finding::warn(name, format!("{seen}: it accepts no calls now"), "ask its operator"),
+        let contact_host = self.trunk(trunk).and_then(|trunk| trunk.own_hosts.contact.as_deref());
+        let finding = match (answer.line.get(8..11), contact_host) {
+            (Some("403"), Some(host)) => Finding::warn(
+                name,
+                format!("{seen}: the far end knows the connection, but not the name {host}"),
+                format!("check that {host} (`contact_host` of [trunk.{trunk}]) is paired at the far end"),
+            ),
+            (Some("408" | "503"), _) => {
+                Finding::warn(name, format!("{seen}: it accepts no calls now"), "ask its operator")
+            }
             _ if expires.is_some_and(is_soon) => {
                 Finding::warn(name, format!("{seen}{certificate}"), "contact its operator")
             }
@@ -660,6 +668,17 @@ mod tests {
             let port = if hosts.is_empty() { source.port() } else { 5090 };
             assert!(request.contains(&format!("\r\nFrom: <sip:{from}:{port};transport=tcp>;tag=")), "{request}");
             assert!(request.contains(&format!("\r\nContact: <sip:{contact}:{port};transport=tcp>\r\n")), "{request}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_403_to_a_name_is_a_warning() {
+        for (host, level) in [("", Level::Ok), ("contact_host = 'sbc.example.com'", Level::Warn)] {
+            let address = peer("SIP/2.0 403 Forbidden\r\n\r\n").await;
+            let found = asked_at_once(&format!("[trunk.x]\npeers = ['sip:{address}']\n{host}\n")).await;
+            assert_eq!(found.level, level, "{found:?}");
+            assert_eq!(found.text.contains("not the name sbc.example.com"), level == Level::Warn, "{found:?}");
+            assert_eq!(found.fix.contains("`contact_host` of [trunk.x]"), level == Level::Warn, "{found:?}");
         }
     }
 
