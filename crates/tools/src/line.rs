@@ -1,7 +1,7 @@
 //! Client connection over TCP or TLS, separate from an edge's transport. Used by `call`, `doctor` and the demo.
 
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use bytes::Bytes;
 use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use trunkgate_sip::framer::{Framed, Framer};
 
@@ -39,17 +40,30 @@ impl Line {
     /// # Errors
     /// Returns the error as a clause.
     pub(crate) async fn open(to: SocketAddr, tls: Option<(Arc<ClientConfig>, &str)>) -> Result<Line, String> {
-        let connector = Connector {
-            connect_within: Some(Duration::from_secs(CONNECT_SECONDS)),
-            handshake_within: Some(Duration::from_secs(HANDSHAKE_SECONDS)),
-            ..Connector::default()
-        };
-        let stream = connector.tcp(to).await.map_err(|error| plain(&error))?;
+        Line::over(Line::connect(None, to).await.map_err(|error| plain(&error))?, tls).await
+    }
+
+    /// Connects by TCP, from an address of ours where one is given.
+    ///
+    /// # Errors
+    /// The system's, or `TimedOut`.
+    pub(crate) async fn connect(source: Option<IpAddr>, to: SocketAddr) -> io::Result<TcpStream> {
+        let connect_within = Some(Duration::from_secs(CONNECT_SECONDS));
+        Connector { source, connect_within, ..Connector::default() }.tcp(to).await
+    }
+
+    /// Opens one over a connection; with `tls` the far end's certificate must be for that host.
+    ///
+    /// # Errors
+    /// What happened, as a clause.
+    pub(crate) async fn over(stream: TcpStream, tls: Option<(Arc<ClientConfig>, &str)>) -> Result<Line, String> {
         let local = stream.local_addr().map_err(|error| plain(&error))?;
         let Some((config, host)) = tls else {
             return Ok(Line { stream: Box::new(stream), local, shown: Vec::new() });
         };
         let failed = |fault: TlsFault| format!("TLS failed: {}", fault.what);
+        let handshake_within = Some(Duration::from_secs(HANDSHAKE_SECONDS));
+        let connector = Connector { handshake_within, ..Connector::default() };
         let stream = connector.tls(config, host, stream).await.map_err(failed)?;
         let shown = stream.get_ref().1.peer_certificates().unwrap_or_default();
         let shown = shown.iter().map(|one| one.clone().into_owned()).collect();

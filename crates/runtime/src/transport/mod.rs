@@ -396,8 +396,8 @@ impl Moment {
     }
 }
 
-/// Returns the source address for connections of this listener.
-fn source_of(bound: SocketAddr) -> Option<IpAddr> {
+/// Returns the address that connections of a listener leave from; `None`: it is bound to all, and the system chooses.
+pub fn source_of(bound: SocketAddr) -> Option<IpAddr> {
     let ip = bound.ip();
     (!ip.is_unspecified()).then_some(ip)
 }

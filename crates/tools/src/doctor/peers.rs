@@ -405,7 +405,8 @@ impl Asker {
 
     async fn by_datagrams(&self, place: &PeerAddress) -> Result<Reply, Unreached> {
         let address = place.address;
-        let own = self.own_address(&place.trunk, address);
+        let any: IpAddr = if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        let own = self.source(place).unwrap_or(any);
         let failed = |error: std::io::Error| Unreached::of(&error, address, own);
         let socket = UdpSocket::bind((own, 0)).await.map_err(failed)?;
         socket.connect(address).await.map_err(failed)?;
@@ -434,8 +435,11 @@ impl Asker {
 
     /// The answer over a connection.
     async fn by_stream(&self, place: &PeerAddress, tls: Option<Arc<ClientConfig>>) -> Result<Reply, Unreached> {
+        let source = self.source(place);
+        let connected = Line::connect(source, place.address).await;
+        let connected = connected.map_err(|error| Unreached::of_connection(&error, place.address, source))?;
         let tls = tls.map(|tls| (tls, place.peer.destination.host.as_str()));
-        let Line { mut stream, local, shown } = Line::open(place.address, tls).await?;
+        let Line { mut stream, local, shown } = Line::over(connected, tls).await?;
         let question = self.question(place, local);
         let (mut buffer, mut framer, mut whole) = (Vec::new(), Framer::new(ANSWER_BYTES), None);
         let began = Instant::now();
@@ -472,16 +476,12 @@ impl Asker {
         Ok(Reply { answer, local, expires: shown.iter().filter_map(|one| not_after(one)).min() })
     }
 
-    /// By the address of the listener that the trunk's requests leave by, where it has one: a peer may know us by it.
-    fn own_address(&self, trunk: &str, remote: SocketAddr) -> IpAddr {
-        let listen = self.trunk(trunk).and_then(|trunk| trunk.listen.as_deref());
-        let fits = |address: &SocketAddr| address.is_ipv4() == remote.is_ipv4() && !address.ip().is_unspecified();
-        let mut listeners = self.config.listen.iter().filter(|one| match listen {
-            Some(name) => one.name == name,
-            None => one.transport == Transport::Udp,
-        });
-        let any: IpAddr = if remote.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-        listeners.find_map(|one| Some(one.address).filter(fits)).map_or(any, |address| address.ip())
+    /// Returns the address that requests to a place leave from, as the edge binds them: its listener's, unless that is
+    /// bound to all addresses. A peer may know us by it.
+    fn source(&self, place: &PeerAddress) -> Option<IpAddr> {
+        let listen = self.trunk(&place.trunk).and_then(|trunk| trunk.listen.as_deref());
+        let listener = self.addressing.listener_for(listen, place.transport, place.address.ip())?;
+        transport::source_of(listener.bound)
     }
 }
 
@@ -531,6 +531,16 @@ impl From<String> for Unreached {
 }
 
 impl Unreached {
+    /// Returns why no connection came up; a source that cannot be used is no fault of the far side.
+    fn of_connection(error: &std::io::Error, to: SocketAddr, source: Option<IpAddr>) -> Unreached {
+        match source {
+            Some(source) if matches!(transport::unsent(error), Unsent::NotFromThere) => {
+                Unreached::of(error, to, source)
+            }
+            _ => plain(error).into(),
+        }
+    }
+
     /// What this machine itself refuses is no fault of the far side, and told as for calls.
     fn of(error: &std::io::Error, to: SocketAddr, from: IpAddr) -> Unreached {
         match transport::unsent(error) {
@@ -668,6 +678,29 @@ mod tests {
             let port = if hosts.is_empty() { source.port() } else { 5090 };
             assert!(request.contains(&format!("\r\nFrom: <sip:{from}:{port};transport=tcp>;tag=")), "{request}");
             assert!(request.contains(&format!("\r\nContact: <sip:{contact}:{port};transport=tcp>\r\n")), "{request}");
+        }
+    }
+
+    #[tokio::test]
+    async fn connections_come_from_the_address_of_the_listener() {
+        let (folder, made) = (tempfile::tempdir().unwrap(), rcgen::generate_simple_self_signed(vec![]).unwrap());
+        let file = folder.path().join("edge.pem");
+        std::fs::write(&file, made.cert.pem() + &made.signing_key.serialize_pem()).unwrap();
+        let pair = format!("certificate = '{0}'\nprivate_key = '{0}'\n", file.display());
+        for (transport, keys) in [("tcp", ""), ("tls", pair.as_str())] {
+            let (address, heard) = stream_peer("SIP/2.0 200 OK\r\n\r\n").await;
+            let of = |source| {
+                format!(
+                    "[[listen]]\ntransport = '{transport}'\naddress = '{source}:5090'\n{keys}\
+                     [trunk.x]\npeers = ['sip:{address};transport={transport}']\n"
+                )
+            };
+            asked_at_once(&of("127.0.0.2")).await;
+            assert_eq!(heard.await.unwrap().0.ip(), IpAddr::from([127, 0, 0, 2]), "{transport}");
+            // An address of documentation, which no machine has.
+            let found = asked_at_once(&of("192.0.2.9")).await;
+            assert!(found.text.contains("the source address cannot be used"), "{found:?}");
+            assert!(found.fix.contains("from 192.0.2.9` and set `[[listen]] address`"), "{found:?}");
         }
     }
 
