@@ -14,8 +14,11 @@ pub const UNTRUSTED: &str = "no trusted CA issued it";
 /// Start of the error text for an expired certificate that also has another name; the name follows.
 pub const AND_OF_ANOTHER_NAME: &str = "and it is not valid for name";
 
+/// Error text for a certificate of the edge that the remote party rejects because of its extended key usage.
+pub const UNSUITED_USE: &str = "it does not accept this certificate's use";
+
 /// Error texts and fixes; the first match counts.
-const FIXES: [(&[&str], &str); 11] = [
+const FIXES: [(&[&str], &str); 12] = [
     (
         &["handshake not finished"],
         "restart the SIP server or the TLS proxy of this peer: it accepts the connection and does not answer the TLS handshake; check that the port in `peers` of \
@@ -62,6 +65,11 @@ const FIXES: [(&[&str], &str); 11] = [
          certificate of that name",
     ),
     (
+        &[UNSUITED_USE],
+        "ask its operator whether it needs extendedKeyUsage clientAuth, which public CAs no longer issue, and set `certificate` and `private_key` in `tls` of \
+         [trunk.NAME] to a certificate that it accepts",
+    ),
+    (
         &["client certificate"],
         "write `tls = { certificate = \"FILE\", private_key = \"FILE\" }` in [trunk.NAME], with a certificate that it accepts",
     ),
@@ -95,6 +103,8 @@ mod tests {
         assert!(of("its certificate is a CA certificate (CA:TRUE)").starts_with("compare its fingerprint"));
         assert!(of("connection not up within 2 s").contains("does not answer the TLS handshake"));
         assert!(of("the server does not use TLS").contains("transport=tcp"));
+        let of_use = of(&format!("the remote party rejected our certificate: {UNSUITED_USE} (alert 43)"));
+        assert!(of_use.starts_with("ask its operator whether it needs extendedKeyUsage clientAuth"), "{of_use}");
         assert!(of("the remote party ended TLS: see its log (alert internal_error)").contains("openssl s_client"));
         let both =
             of("its certificate is not valid for name a, it names b, and it is self-signed: no trusted CA issued it");

@@ -18,6 +18,7 @@ use webpki::{EndEntityCert, KeyUsage};
 
 use crate::limits::CERTIFICATE_FILE_BYTES;
 use crate::{files, tls_words};
+use trunkgate_call::tls::UNSUITED_USE;
 
 /// What is said of a remote party that goes away without a word.
 pub const CLOSED: &str = "the connection was closed during the handshake";
@@ -230,6 +231,8 @@ pub enum Rejected {
     Expired,
     /// Its issuer is not known or not trusted.
     Issuer,
+    /// The remote party does not accept its use (extendedKeyUsage).
+    Use,
     /// Something else: its names, its key, what it may be used for.
     Other,
 }
@@ -239,7 +242,7 @@ const REJECTIONS: [(AlertDescription, Rejected); 6] = [
     (AlertDescription::CertificateExpired, Rejected::Expired),
     (AlertDescription::UnknownCA, Rejected::Issuer),
     (AlertDescription::BadCertificate, Rejected::Other),
-    (AlertDescription::UnsupportedCertificate, Rejected::Other),
+    (AlertDescription::UnsupportedCertificate, Rejected::Use),
     (AlertDescription::CertificateRevoked, Rejected::Other),
     (AlertDescription::CertificateUnknown, Rejected::Other),
 ];
@@ -255,6 +258,7 @@ impl Rejected {
         match self {
             Rejected::Expired => "it has expired",
             Rejected::Issuer => "its issuer is not trusted there",
+            Rejected::Use => UNSUITED_USE,
             Rejected::Other => "its names, issuer, key or use do not suit",
         }
     }
@@ -267,6 +271,9 @@ impl Rejected {
             }
             Rejected::Issuer => {
                 "use a certificate of a CA that the peer trusts, followed by its intermediates, or give the peer that CA"
+            }
+            Rejected::Use => {
+                "ask its operator whether it needs extendedKeyUsage serverAuth, and have the certificate issued with it"
             }
             Rejected::Other => {
                 "compare its subjectAltName with the name that the peer connects to, its dates and its intermediates"

@@ -378,7 +378,11 @@ fn of_alert(alert: AlertDescription) -> String {
         (matches!(alert, A::ProtocolVersion), "it supports neither TLS 1.2 nor TLS 1.3; update it"),
         (matches!(alert, A::UnrecognisedName), "it does not serve this host name; use the name in its certificate"),
         (
-            matches!(alert, A::CertificateRequired | A::NoCertificate | A::AccessDenied),
+            matches!(alert, A::CertificateRequired | A::NoCertificate),
+            "it requires a client certificate (`certificate`, `private_key`)",
+        ),
+        (
+            matches!(alert, A::AccessDenied),
             "it requires another client certificate, or one at all (`certificate`, `private_key`)",
         ),
         (matches!(alert, A::NoApplicationProtocol), "it does not serve this protocol on that port (ALPN)"),
@@ -459,6 +463,8 @@ mod tests {
             fix(&Error::AlertReceived(AlertDescription::CertificateRequired))
                 .contains("private_key = \"FILE\" }` in [trunk.alpha]")
         );
+        let required = of(&Error::AlertReceived(AlertDescription::CertificateRequired));
+        assert!(required.contains("it requires a client certificate (`certificate`, `private_key`)"), "{required}");
         assert!(fix(&Error::AlertReceived(AlertDescription::HandshakeFailure)).contains("openssl s_client"));
         assert_eq!(fix_of_trunk("192.0.2.1:5060: no answer to OPTIONS", "alpha"), None);
     }

@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use trunkgate_sip::framer::{Framed, Framer};
 
+use trunkgate_system::certificates::{is_tls, words};
 use trunkgate_system::connector::{Connector, TlsFault};
 use trunkgate_system::limits::{CONNECT_SECONDS, HANDSHAKE_SECONDS};
 
@@ -93,6 +94,10 @@ pub(crate) async fn receive(mut stream: impl AsyncRead + Unpin, messages: mpsc::
 /// Describes a socket error, in words for the common kinds.
 #[expect(clippy::wildcard_enum_match_arm, reason = "there are dozens, and these have words")]
 pub(crate) fn plain(error: &io::Error) -> String {
+    // Under TLS 1.3 a remote party that refuses our certificate reports it only after the handshake.
+    if is_tls(error) {
+        return format!("TLS failed: {}", words(error));
+    }
     match error.kind() {
         ErrorKind::ConnectionRefused => "refused: no listener at this port, or a firewall rejects it".to_owned(),
         ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => "the remote party closed the connection".to_owned(),
@@ -102,5 +107,27 @@ pub(crate) fn plain(error: &io::Error) -> String {
             "a firewall rule of this machine forbids it (`nft list ruleset`, `iptables -S OUTPUT`)".to_owned()
         }
         _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::{AlertDescription, Error};
+
+    use super::*;
+
+    #[test]
+    fn an_alert_after_the_handshake_has_words_and_advice() {
+        let of = |alert| {
+            let what = plain(&io::Error::new(ErrorKind::InvalidData, Error::AlertReceived(alert)));
+            let fix = trunkgate_system::tls_words::fix_of_trunk(&what, "teams").unwrap();
+            (what, fix)
+        };
+        let (what, fix) = of(AlertDescription::CertificateRequired);
+        assert!(what.starts_with("TLS failed: ") && what.contains("it requires a client certificate"), "{what}");
+        assert!(fix.contains("certificate = \"FILE\", private_key = \"FILE\" }` in [trunk.teams]"), "{fix}");
+        let (what, fix) = of(AlertDescription::UnsupportedCertificate);
+        assert!(what.contains("it does not accept this certificate's use (alert unsupported_certificate)"), "{what}");
+        assert!(fix.contains("extendedKeyUsage clientAuth") && fix.contains("[trunk.teams]"), "{fix}");
     }
 }
