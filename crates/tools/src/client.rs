@@ -671,6 +671,7 @@ impl Target {
             Ok(Ok(text)) if text == b"ok" => Presence::Edge,
             // Recognises an edge that is not ready by the text of its error.
             Ok(Err(error)) if EDGE_REFUSALS.iter().any(|known| error.ends_with(known)) => Presence::Edge,
+            Ok(Err(error)) if error.contains("refused") => Presence::Absent,
             Ok(Ok(_) | Err(_)) => Presence::Other,
         }
     }
@@ -683,7 +684,9 @@ pub(crate) enum Presence {
     Edge,
     /// A process that accepts connections but does not respond; the error message.
     Silent(String),
-    /// No process, or another server.
+    /// No process accepts connections there, or the address is not known.
+    Absent,
+    /// Another server.
     Other,
 }
 

@@ -32,7 +32,7 @@ pub(super) async fn problems(config: &Config, asked: &Asked, presence: &Presence
             let (text, fix) = why.split_once("; try: ").unwrap_or((why, "`ss -lntup` shows the program at the port"));
             return vec![Finding::fail(LINE, text, fix)];
         }
-        Presence::Other => return vec![none(config, asked)],
+        Presence::Absent | Presence::Other => return vec![none(config, asked)],
     }
     let Some(edge) = &asked.edge else { return vec![none(config, asked)] };
     match edge.status().await {

@@ -57,6 +57,10 @@ fn sockets(config: &Config, presence: &Presence) -> Finding {
                     let (why, fix) = why.split_once("; try: ").unwrap_or((why, "`ss -lntup` shows the program"));
                     Finding::fail("ports", format!("{text}; {why}"), fix)
                 }
+                Presence::Absent => {
+                    let text = format!("{text}; no edge answers at http {}", config.http.address);
+                    Finding::fail("ports", text, "`ss -lntup` shows the program that uses it")
+                }
                 Presence::Other => {
                     let text = format!("{text}; the server at http {} is not a Trunkgate edge", config.http.address);
                     Finding::fail("ports", text, "`ss -lntup` shows the program that uses it")
@@ -219,6 +223,8 @@ mod tests {
         let text = format!("[[listen]]\naddress = '{address}'\n[http]\naddress = '127.0.0.1:1'\n");
         let found = sockets(&configured(&text), &Presence::Other);
         assert!(found.level == Level::Fail && found.text.ends_with("is not a Trunkgate edge"), "{found:?}");
+        let found = sockets(&configured(&text), &Presence::Absent);
+        assert!(found.level == Level::Fail && found.text.ends_with("no edge answers at http 127.0.0.1:1"), "{found:?}");
         assert_eq!(sockets(&configured(&text), &Presence::Edge).level, Level::Ok);
         let hung = Presence::Silent("it does not answer: PID 7 has the port; try: kill -CONT 7".to_owned());
         let found = sockets(&configured(&text), &hung);

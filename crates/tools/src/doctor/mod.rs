@@ -148,7 +148,7 @@ async fn of_edge(config: &Config, found: &[Diagnostic], (asked, report): (&Asked
 async fn presence(asked: &Asked) -> Presence {
     match &asked.edge {
         Some(edge) => edge.presence().await,
-        None => Presence::Other,
+        None => Presence::Absent,
     }
 }
 

@@ -78,14 +78,19 @@ fn whose(kind: &str, name: &str, at: usize) -> String {
 /// One of ours: its end, and whether who trusts what this machine trusts can follow its chain.
 fn judge_own(whose: &str, pair: &Pair, system: &Trust, is_server: bool) -> Finding {
     let end = judge_end(whose, pair.expires);
-    let usage = if is_server { KeyUsage::server_auth() } else { KeyUsage::client_auth() };
     let chain = pair.key.cert.split_first();
-    let is_complete = chain.is_some_and(|(own, others)| system.judge(own, others, usage, UnixTime::now()).is_ok());
+    let is_complete =
+        |usage| chain.is_some_and(|(own, others)| system.judge(own, others, usage, UnixTime::now()).is_ok());
     if end.level != Level::Ok {
         return end;
     }
-    if is_complete {
+    if is_complete(if is_server { KeyUsage::server_auth() } else { KeyUsage::client_auth() }) {
         return Finding::ok("tls", format!("{}, chain complete", end.text));
+    }
+    // Public CAs issue no other ones; some remote parties, such as Microsoft Teams, accept them.
+    if !is_server && is_complete(KeyUsage::server_auth()) {
+        let text = format!("{}, chain complete, without client usage: some remote parties require it", end.text);
+        return Finding::ok("tls", text);
     }
     if chain.is_some_and(|(own, _)| is_self_signed(own)) {
         let text = format!("{}; self-signed: only remote parties that have this certificate itself trust it", end.text);
@@ -701,6 +706,33 @@ mod tests {
             let found = asked_at_once(&of("192.0.2.9")).await;
             assert!(found.text.contains("the source address cannot be used"), "{found:?}");
             assert!(found.fix.contains("from 192.0.2.9` and set `[[listen]] address`"), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn a_trunk_may_have_a_certificate_without_client_usage() {
+        let of_authority = |names: Vec<String>| rcgen::CertificateParams::new(names).unwrap();
+        let (authority_key, key) = (rcgen::KeyPair::generate().unwrap(), rcgen::KeyPair::generate().unwrap());
+        let mut authority = of_authority(Vec::new());
+        authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let root = authority.self_signed(&authority_key).unwrap();
+        let issuer = rcgen::Issuer::new(authority, authority_key);
+        let trust = Trust::of_pem(root.pem().as_bytes()).unwrap();
+        let pair = |usages: Vec<rcgen::ExtendedKeyUsagePurpose>| {
+            let mut params = of_authority(vec!["sbc.example.com".to_owned()]);
+            params.extended_key_usages = usages;
+            let made = params.signed_by(&key, &issuer).unwrap();
+            trunkgate_system::certificates::pair_of(made.pem().as_bytes(), key.serialize_pem().as_bytes()).unwrap()
+        };
+        use rcgen::ExtendedKeyUsagePurpose::{ClientAuth, ServerAuth};
+        for (usages, is_server, level, end) in [
+            (vec![ServerAuth], true, Level::Ok, "chain complete"),
+            (vec![ServerAuth, ClientAuth], false, Level::Ok, "chain complete"),
+            (vec![ServerAuth], false, Level::Ok, "without client usage: some remote parties require it"),
+            (vec![ClientAuth], true, Level::Warn, "does not end in a trusted root of this machine"),
+        ] {
+            let found = judge_own("trunk x", &pair(usages), &trust, is_server);
+            assert!(found.level == level && found.text.ends_with(end), "{found:?}");
         }
     }
 
