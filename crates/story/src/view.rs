@@ -151,11 +151,18 @@ pub struct SiprecView {
     pub problem: Option<String>,
 }
 
+/// Reports whether a remote party that rejects an INVITE with this SIP status code counts as busy: busy, or declined.
+pub const fn is_busy(code: u16) -> bool {
+    matches!(code, 486 | 600 | 603)
+}
+
 /// Returns Twilio's status of a call that ended without an answer, from its outcome, reason slug and final SIP status
 /// code.
 pub fn status_of_unanswered(outcome: Option<&str>, reason: Option<&str>, code: Option<u16>) -> &'static str {
     match (outcome, code) {
         (_, Some(486 | 600)) | (Some("busy"), _) => "busy",
+        // Other reasons of this code are the edge's own.
+        (_, Some(603)) if reason == Some(ReasonSlug::TargetRejected.as_str()) => "busy",
         // The verb Reject without `reason="busy"`.
         _ if reason == Some(ReasonSlug::AppRejected.as_str()) => "no-answer",
         (Some("canceled"), _) => "canceled",

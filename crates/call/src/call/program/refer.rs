@@ -8,6 +8,7 @@ use trunkgate_resources::lookups::deadlines::Timer;
 use trunkgate_resources::lookups::index::Purpose;
 use trunkgate_resources::lookups::sip::extra;
 use trunkgate_sip::{Answer, ClientId, ServerId};
+use trunkgate_story::view::is_busy;
 use trunkgate_twiml::{Header, Input, ReferResult, SipUri};
 
 use crate::call::program::dial::DialledParties;
@@ -45,7 +46,7 @@ impl Referral {
             180..=199 => "ringing",
             0..200 => "initiated",
             200..300 => "in-progress",
-            486 | 600 => "busy",
+            code if is_busy(code) => "busy",
             408 | 480 | 487 => "no-answer",
             _ => "failed",
         });

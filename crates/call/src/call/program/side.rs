@@ -182,7 +182,7 @@ impl CallProgram {
             return effect;
         }
         let status = match (answer.reason, answer.code) {
-            (_, 486 | 600) => DialStatus::Busy,
+            (_, 486 | 600) | (ReasonSlug::TargetRejected, 603) => DialStatus::Busy,
             (ReasonSlug::RingTimeout, _) | (_, 408 | 480 | 487) => DialStatus::NoAnswer,
             _ => DialStatus::Failed,
         };

@@ -607,7 +607,7 @@ fn a_party_that_is_called_for_a_conference_and_does_not_join_is_reported() {
     party.joins_by(&format!("<Dial><Conference {status}>a</Conference></Dial>"));
     party.events();
     // The last party answers, and its document leads to no conference.
-    for (code, status) in [(486, "busy"), (404, "failed"), (0, "canceled"), (200, "failed")] {
+    for (code, status) in [(486, "busy"), (603, "busy"), (404, "failed"), (0, "canceled"), (200, "failed")] {
         let added = Added { label: Some("guest".to_owned()), ..Added::new("a") };
         let targets = vec![to_trunk("pbx")];
         let app = App { is_made: true, ..App::new("made", AppDocument::Text("<Response/>".into())) };

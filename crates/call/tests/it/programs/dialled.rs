@@ -43,7 +43,9 @@ fn a_party_that_hangs_up_gives_the_caller_back() {
 
 #[test]
 fn a_party_that_is_not_reached_is_a_result_and_the_caller_stays() {
-    for (code, status, further) in [(486, "busy", "486"), (480, "no-answer", "480"), (503, "failed", "503")] {
+    for (code, status, further) in
+        [(486, "busy", "486"), (603, "busy", "603"), (480, "no-answer", "480"), (503, "failed", "503")]
+    {
         let mut menu = Menu::answered("<Dial action='/after'><Number>+14155550111</Number></Dial>");
         let party = menu.party();
         menu.bench.receive(PBX, party.answer(code, ""));
@@ -401,7 +403,7 @@ fn a_partys_progress_is_reported() {
 
 #[test]
 fn a_party_that_is_not_reached_is_reported_once_with_its_reason() {
-    for (code, status) in [(486, "busy"), (480, "no-answer"), (404, "failed")] {
+    for (code, status) in [(486, "busy"), (603, "busy"), (480, "no-answer"), (404, "failed")] {
         let mut menu =
             Menu::answered("<Dial action='/after'><Number statusCallback='/progress'>+14155550111</Number></Dial>");
         let party = menu.party();
