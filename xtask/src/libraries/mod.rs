@@ -210,13 +210,20 @@ fn join_numbered(names: &BTreeSet<String>) -> BTreeSet<String> {
 
 #[cfg(test)]
 mod tests {
+    use trunkgate_twiml::compat::requests::Endpoint;
+
     use super::*;
 
     const OPERATIONS: [&Operation; 4] = [
-        &Operation { method: "GET", path: "/v1/Numbers/{number}", parameters: &[] },
-        &Operation { method: "POST", path: "{AC}/Calls.json", parameters: &[] },
-        &Operation { method: "GET", path: "{AC}/Calls/{CA}.json", parameters: &[] },
-        &Operation { method: "GET", path: "{AC}/Calls/{CA}.wav", parameters: &[] },
+        &Operation { method: "GET", path: "/v1/Numbers/{number}", endpoint: Endpoint::LookUpV1, parameters: &[] },
+        &Operation { method: "POST", path: "{AC}/Calls.json", endpoint: Endpoint::CreateCall, parameters: &[] },
+        &Operation { method: "GET", path: "{AC}/Calls/{CA}.json", endpoint: Endpoint::FetchCall, parameters: &[] },
+        &Operation {
+            method: "GET",
+            path: "{AC}/Calls/{CA}.wav",
+            endpoint: Endpoint::FetchRecordingAudio,
+            parameters: &[],
+        },
     ];
 
     fn requests(create: &[&str]) -> Requests {

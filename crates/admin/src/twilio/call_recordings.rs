@@ -1,6 +1,5 @@
 //! `Calls/{sid}/Recordings`: recordings of a live call that a program begins, pauses, and ends.
 
-use axum::http::{HeaderMap, Method};
 use jiff::Timestamp;
 use serde_json::Value;
 use trunkgate_call::view::RecordingView;
@@ -11,12 +10,11 @@ use trunkgate_call::{
 use trunkgate_media::RecordingPause;
 use trunkgate_media::agent::TrackSet;
 use trunkgate_route::{AppDocument, WebhookMethod};
-use trunkgate_twiml::compat::requests::CREATE_RECORDING;
 
 use super::error::{Error, shown};
 use super::parameters::Parameters;
-use super::recordings::{self, Named, Of};
-use super::{Answer, Asked, calls, create};
+use super::recordings::{self, Of};
+use super::{Asked, calls, create};
 pub(crate) use trunkgate_delivery::sinks::recordings::Entry;
 use trunkgate_system::clock;
 
@@ -27,27 +25,8 @@ pub(super) const RECORDING_EVENTS: [&str; 3] = ["in-progress", "completed", "abs
 /// Name of requests in figures of callbacks.
 const APP: &str = "api:recordings";
 
-/// Answers a request for `Calls/{sid}/Recordings` or what is below it.
-pub(super) async fn answer(
-    cx: &Asked<'_>,
-    (method, headers): (&Method, &HeaderMap),
-    call: &str,
-    (recording, below): (Option<&str>, Option<&str>),
-    parameters: Parameters,
-) -> Result<Answer, Error> {
-    match (recording, below) {
-        (None, None) if *method == Method::POST => begin(cx, call, parameters).await.map(Answer::Created),
-        (Some(sid), None) if *method == Method::POST => update(cx, call, sid, parameters).await.map(Answer::from),
-        (recording, below) => {
-            let named = Named { of: Of::Call(call), recording, below };
-            recordings::answer(cx, (method, headers), named, parameters).await
-        }
-    }
-}
-
 /// Begins a recording.
-async fn begin(cx: &Asked<'_>, call: &str, mut parameters: Parameters) -> Result<Value, Error> {
-    parameters.judge(&CREATE_RECORDING)?;
+pub(super) async fn begin(cx: &Asked<'_>, call: &str, mut parameters: Parameters) -> Result<Value, Error> {
     let request = take_request(&mut parameters, RecordingSource::Request, false)?;
     parameters.finish()?;
     let Some(current) = cx.handle.call(call).await? else {
@@ -75,7 +54,12 @@ fn as_begun(call: &str, begun: &BegunRecording, request: &RecordingRequest) -> E
 }
 
 /// Pauses a recording, lets it go on, or ends it.
-async fn update(cx: &Asked<'_>, call: &str, recording: &str, parameters: Parameters) -> Result<Value, Error> {
+pub(super) async fn update(
+    cx: &Asked<'_>,
+    call: &str,
+    recording: &str,
+    parameters: Parameters,
+) -> Result<Value, Error> {
     let change = take_change(parameters)?;
     let asked = Some(recording).filter(|sid| *sid != CURRENT).map(str::to_owned);
     let view = match cx.handle.change(RecordingControl { sid: call.to_owned(), recording: asked, change }).await? {

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use axum::http::{HeaderMap, Method};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use trunkgate_call::{
@@ -12,52 +11,20 @@ use trunkgate_call::{
 };
 use trunkgate_conference::Status;
 use trunkgate_route::{AppDocument, WebhookMethod};
-use trunkgate_twiml::compat::requests::UPDATE_CONFERENCE;
 
 use super::call_recordings::{self, CURRENT};
 use super::error::{Error, shown};
 use super::page::Page;
 use super::parameters::Parameters;
-use super::recordings::{self, Named, Of};
+use super::recordings::{self, Of};
 use super::text::{moment, subresources};
-use super::{Answer, Asked, VERSION, create, participants};
+use super::{Asked, VERSION, create};
 
 /// States by Twilio's names.
 const STATES: [Status; 3] = [Status::Init, Status::InProgress, Status::Completed];
 
-/// Answers a request for `Conferences` or what is below: conference, list, participant, and what is below that.
-pub(super) async fn answer(
-    cx: &Asked<'_>,
-    (method, headers): (&Method, &HeaderMap),
-    named: [Option<&str>; 4],
-    parameters: Parameters,
-) -> Result<Answer, Error> {
-    let reads = matches!(*method, Method::GET | Method::HEAD);
-    let posts = *method == Method::POST;
-    match named {
-        [None, ..] if reads => list(cx, parameters).await.map(Answer::from),
-        [Some(sid), None, ..] if reads => {
-            parameters.finish()?;
-            find(cx, sid).await.map(|report| Answer::from(json(cx, &report)))
-        }
-        [Some(sid), None, ..] if posts => update(cx, sid, parameters).await.map(Answer::from),
-        [Some(sid), Some("Participants"), party, None] => {
-            participants::answer(cx, method, (&plain(sid), party.map(plain)), parameters).await
-        }
-        [Some(conference), Some("Recordings"), Some(recording), None] if posts => {
-            change_recording(cx, conference, recording, parameters).await.map(Answer::from)
-        }
-        [Some(conference), Some("Recordings"), recording, below] => {
-            let named = Named { of: Of::Conference(conference), recording, below };
-            recordings::answer(cx, (method, headers), named, parameters).await
-        }
-        [None, ..] | [Some(_), None, ..] => Err(Error::method(method.as_str(), cx.path)),
-        [Some(_), Some(_), ..] => Err(Error::not_found(cx.path)),
-    }
-}
-
 /// Returns a part of a path without its escapes: a conference and a participant may be named by a text.
-fn plain(part: &str) -> String {
+pub(super) fn plain(part: &str) -> String {
     // A form's escapes, but that `+` and `&` stand for themselves.
     let form = format!("x={}", part.replace('+', "%2B").replace('&', "%26"));
     form_urlencoded::parse(form.as_bytes()).next().map(|(_, text)| text.into_owned()).unwrap_or_default()
@@ -75,7 +42,8 @@ pub(super) async fn find(cx: &Asked<'_>, sid: &str) -> Result<ConferenceReport, 
     found.ok_or_else(|| Error::not_found(cx.path))
 }
 
-async fn list(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Value, Error> {
+/// `GET …/Conferences.json`
+pub(super) async fn list(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Value, Error> {
     let path = cx.uri("Conferences");
     let page = Page::take(&path, cx.query, &mut parameters)?;
     let name = parameters.take("FriendlyName");
@@ -99,9 +67,14 @@ async fn list(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Value, Error
     Ok(page.json("conferences", shown, |report| report.sid.clone(), |report| json(cx, report)))
 }
 
+/// `GET …/Conferences/{sid}.json`
+pub(super) async fn fetch(cx: &Asked<'_>, sid: &str, parameters: Parameters) -> Result<Value, Error> {
+    parameters.finish()?;
+    find(cx, sid).await.map(|report| json(cx, &report))
+}
+
 /// Ends a conference.
-async fn update(cx: &Asked<'_>, sid: &str, mut parameters: Parameters) -> Result<Value, Error> {
-    parameters.judge(&UPDATE_CONFERENCE)?;
+pub(super) async fn update(cx: &Asked<'_>, sid: &str, mut parameters: Parameters) -> Result<Value, Error> {
     let status = parameters.take("Status");
     let announcement = take_announcement(&mut parameters)?;
     parameters.finish()?;
@@ -152,7 +125,7 @@ pub(super) async fn announce(
 }
 
 /// Pauses a recording of a conference, lets it go on, or ends it.
-async fn change_recording(
+pub(super) async fn change_recording(
     cx: &Asked<'_>,
     conference: &str,
     recording: &str,

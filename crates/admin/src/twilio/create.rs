@@ -8,7 +8,6 @@ use trunkgate_call::REQUESTED_APP;
 use trunkgate_call::twiml::{Secret, is_digits};
 use trunkgate_call::{CallRequest, Onward, RecordingRequest, RecordingSource};
 use trunkgate_route::{App, AppDocument, StatusCallback, WebhookMethod};
-use trunkgate_twiml::compat::requests::CREATE_CALL;
 use url::Url;
 
 use super::error::{Error, shown};
@@ -30,7 +29,6 @@ const DIGITS: usize = 32;
 const EVENTS: [&str; 4] = ["initiated", "ringing", "answered", "completed"];
 /// `POST …/Calls.json`: begins a call.
 pub(super) async fn create(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Value, Error> {
-    parameters.judge(&CREATE_CALL)?;
     let (to, from) = (parameters.take("To"), parameters.take("From"));
     let document = take_document(&mut parameters)?.ok_or_else(Error::no_url)?;
     let fallback = take_url(&mut parameters, "FallbackUrl", "FallbackMethod")?;

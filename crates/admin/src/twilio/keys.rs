@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::http::Method;
 use jiff::Timestamp;
 use rand::TryRng as _;
 use rusqlite::{Connection, params};
@@ -111,33 +110,8 @@ impl Keys {
     }
 }
 
-/// Answers a request for `…/Keys` or what is below it.
-pub(super) async fn answer(
-    cx: &Asked<'_>,
-    method: &Method,
-    below: [Option<&str>; 2],
-    parameters: Parameters,
-) -> Result<Answer, Error> {
-    if cx.caller.is_key() {
-        return Err(Error::standard_key("API keys"));
-    }
+pub(super) async fn list(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Answer, Error> {
     cx.keys.load().await?;
-    let reads = matches!(*method, Method::GET | Method::HEAD);
-    match below {
-        [None, _] if reads => list(cx, parameters),
-        [None, _] if *method == Method::POST => create(cx, parameters).await,
-        [Some(sid), None] if reads => {
-            parameters.finish()?;
-            find(cx, sid).map(|key| json(sid, &key).into())
-        }
-        [Some(sid), None] if *method == Method::POST => update(cx, sid, parameters).await,
-        [Some(sid), None] if *method == Method::DELETE => remove(cx, sid, parameters).await,
-        [None | Some(_), None] => Err(Error::method(method.as_str(), cx.path)),
-        [_, Some(_)] => Err(Error::not_found(cx.path)),
-    }
-}
-
-fn list(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Answer, Error> {
     let page = Page::take(&cx.uri("Keys"), cx.query, &mut parameters)?;
     parameters.finish()?;
     let order = |(sid, key): &(String, Key)| format!("{:015}{sid}", key.created.as_millisecond());
@@ -149,7 +123,8 @@ fn list(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Answer, Error> {
     Ok(page.json("keys", found, order, |(sid, key)| json(sid, key)).into())
 }
 
-async fn create(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Answer, Error> {
+pub(super) async fn create(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Answer, Error> {
+    cx.keys.load().await?;
     let name = take_name(&mut parameters)?;
     parameters.finish()?;
     let (sid, secret) = random()?;
@@ -172,7 +147,14 @@ async fn create(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Answer, Er
     Ok(Answer::Created(json))
 }
 
-async fn update(cx: &Asked<'_>, sid: &str, mut parameters: Parameters) -> Result<Answer, Error> {
+pub(super) async fn fetch(cx: &Asked<'_>, sid: &str, parameters: Parameters) -> Result<Answer, Error> {
+    cx.keys.load().await?;
+    parameters.finish()?;
+    find(cx, sid).map(|key| json(sid, &key).into())
+}
+
+pub(super) async fn update(cx: &Asked<'_>, sid: &str, mut parameters: Parameters) -> Result<Answer, Error> {
+    cx.keys.load().await?;
     let name = take_name(&mut parameters)?;
     parameters.finish()?;
     let key = find(cx, sid)?;
@@ -194,7 +176,8 @@ async fn update(cx: &Asked<'_>, sid: &str, mut parameters: Parameters) -> Result
     Ok(json(sid, &key).into())
 }
 
-async fn remove(cx: &Asked<'_>, sid: &str, parameters: Parameters) -> Result<Answer, Error> {
+pub(super) async fn delete(cx: &Asked<'_>, sid: &str, parameters: Parameters) -> Result<Answer, Error> {
+    cx.keys.load().await?;
     parameters.finish()?;
     find(cx, sid)?;
     let (in_store, of) = (sid.to_owned(), sid.to_owned());

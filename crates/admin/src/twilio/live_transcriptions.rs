@@ -7,7 +7,6 @@ use trunkgate_call::twiml::limits::{HINT_CHARS, HINTS, LANGUAGE_CHARS, MODEL_CHA
 use trunkgate_call::twiml::{RecognitionStep, Tracks, TranscriptStep};
 use trunkgate_call::{ListenerAction, ListenerControl};
 use trunkgate_route::AppDocument;
-use trunkgate_twiml::compat::requests::START_TRANSCRIPTION;
 
 use super::error::{Error, shown};
 use super::listeners::NAME_CHARS;
@@ -22,7 +21,6 @@ const LANGUAGE: &str = "en-US";
 
 /// `POST …/Calls/{sid}/Transcriptions.json`: starts a live transcription.
 pub(super) async fn start(cx: &Asked<'_>, call: &str, mut parameters: Parameters) -> Result<Value, Error> {
-    parameters.judge(&START_TRANSCRIPTION)?;
     let name = parameters.take_text("Name", NAME_CHARS)?;
     let tracks = listeners::take_tracks(&mut parameters, Tracks::Both)?;
     let status = listeners::take_receiver(&mut parameters, "StatusCallbackUrl")?;

@@ -11,12 +11,13 @@ use jiff::Timestamp;
 use serde::Serialize;
 use trunkgate_call::CallAction;
 use trunkgate_call::trace::Webhook;
-use trunkgate_twiml::compat::requests::meant;
+use trunkgate_twiml::compat::parameter_names::meant;
+use trunkgate_twiml::compat::requests::LATER;
+use trunkgate_twiml::compat::routes::lookup;
 
+use super::Answer;
 use super::access::Caller;
 use super::error::{Error, shown};
-use super::lookup::LookupPath;
-use super::{Answer, LATER};
 use trunkgate_delivery::sinks::callbacks::{CallbackCounts, LastFailure};
 use trunkgate_runtime::api_log::{ApiRequest, Requests};
 use trunkgate_runtime::handle::Handle;
@@ -52,7 +53,7 @@ impl Watch {
         source: Option<IpAddr>,
         caller: &Caller,
     ) -> Watch {
-        let above = if LookupPath::parse(path).is_some() { 1 } else { 3 };
+        let above = if lookup(path).is_some() { 1 } else { 3 };
         let parts = path.split('/').filter(|part| !part.is_empty()).skip(above).collect::<Vec<_>>().join("/");
         let key = Some(caller.key()).filter(|sid| !sid.is_empty()).map(str::to_owned);
         let (path, query) = (shown(&parts), shown(query));

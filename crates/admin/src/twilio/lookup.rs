@@ -1,70 +1,41 @@
 //! Lookup of a number, as lookups.twilio.com answers it: validity, country and formats by the numbering plans. Data
 //! that carriers sell (line type, caller name, SIM swap) are refused by name.
 
-use axum::http::Method;
 use serde_json::{Value, json};
 use trunkgate_route::{InvalidNumber, Numbers, ValidNumber};
 use trunkgate_sip::uri::unescape;
-use trunkgate_twiml::compat::lookups::{LOOK_UP_V1, LOOK_UP_V2};
 
 use super::error::{Error, shown};
 use super::parameters::Parameters;
-use super::{Answer, Asked, dialled};
+use super::{Asked, dialled};
 use trunkgate_system::twilio_hosts::LOOKUPS;
 
-/// Beginnings of the paths, with their version.
-const PATHS: [(&str, Version); 2] = [("/v1/PhoneNumbers/", Version::V1), ("/v2/PhoneNumbers/", Version::V2)];
-
-/// Version of the API.
+/// Version of Lookup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Version {
+pub(super) enum Version {
     V1,
     V2,
 }
 
-/// A path of Lookup.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct LookupPath<'a> {
-    version: Version,
-    /// The number, with its escapes.
-    number: &'a str,
-}
-
-impl LookupPath<'_> {
-    /// Reads a path; `None` for one of another resource.
-    pub(super) fn parse(path: &str) -> Option<LookupPath<'_>> {
-        let behind = |(prefix, version): (&str, Version)| Some((path.strip_prefix(prefix)?, version));
-        let (number, version) = PATHS.into_iter().find_map(behind)?;
-        (!number.is_empty()).then_some(LookupPath { version, number })
-    }
-}
-
-/// Answers `GET /v1/PhoneNumbers/{number}` or `GET /v2/PhoneNumbers/{number}`.
+/// Answers `GET /v1/PhoneNumbers/{number}` or `GET /v2/PhoneNumbers/{number}`; `number` has its escapes.
 pub(super) fn answer(
     cx: &Asked<'_>,
-    method: &Method,
-    path: &LookupPath<'_>,
+    version: Version,
+    number: &str,
     mut parameters: Parameters,
-) -> Result<Answer, Error> {
-    if !matches!(*method, Method::GET | Method::HEAD) {
-        return Err(Error::method(method.as_str(), cx.path));
-    }
-    parameters.judge(match path.version {
-        Version::V1 => &LOOK_UP_V1,
-        Version::V2 => &LOOK_UP_V2,
-    })?;
+) -> Result<Value, Error> {
     let country = parameters.take("CountryCode");
     parameters.finish()?;
     let numbers = match country {
         Some(country) => Numbers::new(&country).ok_or_else(|| unknown_country(&country))?,
         None => cx.config(|config| config.edge.numbers.clone()),
     };
-    let text = dialled(&unescape(path.number));
+    let text = dialled(&unescape(number));
     let found = numbers.look_up(&text);
-    match (path.version, found) {
-        (Version::V1, Ok(number)) => Ok(v1(&number).into()),
+    match (version, found) {
+        (Version::V1, Ok(number)) => Ok(v1(&number)),
         (Version::V1, Err(_)) => Err(Error::not_found(cx.path)),
-        (Version::V2, found) => Ok(v2(&shown(&text), &found).into()),
+        (Version::V2, found) => Ok(v2(&shown(&text), &found)),
     }
 }
 
@@ -130,26 +101,6 @@ fn word_of(reason: InvalidNumber) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn paths_of_both_versions_are_read_and_no_others() {
-        let read = |path: &str| LookupPath::parse(path).map(|path| (path.version, path.number.to_owned()));
-        assert_eq!(read("/v1/PhoneNumbers/+14155550100"), Some((Version::V1, "+14155550100".to_owned())));
-        assert_eq!(read("/v2/PhoneNumbers/%2B1/4"), Some((Version::V2, "%2B1/4".to_owned())));
-        for other in [
-            "/v1/PhoneNumbers",
-            "/v1/PhoneNumbers/",
-            "/v3/PhoneNumbers/+1",
-            "/v1/phonenumbers/+1",
-            "/v1/status",
-            "//v1/PhoneNumbers/+1",
-            "v1/PhoneNumbers/+1",
-            "/2010-04-01/v1/PhoneNumbers/+1",
-            "",
-        ] {
-            assert_eq!(read(other), None, "{other}");
-        }
-    }
 
     #[test]
     fn an_invalid_number_is_repeated_with_the_reason() {

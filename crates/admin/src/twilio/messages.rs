@@ -1,10 +1,8 @@
 //! Text messages: sent through the account of `[twilio]` or the service of `[messages]`, kept and listed.
 
-use axum::http::Method;
 use jiff::SignedDuration;
 use rusqlite::Connection;
 use serde_json::{Value, json};
-use trunkgate_twiml::compat::requests::CREATE_MESSAGE;
 
 use super::delivery::error_text;
 use super::error::Error;
@@ -27,31 +25,6 @@ const BODY_CHARS: usize = 1600;
 /// Longest `ValidityPeriod`, in seconds: Twilio's.
 const VALIDITY_SECONDS: i64 = 36_000;
 
-/// Answers a request for `…/Messages` or what is below it.
-pub(super) async fn answer(
-    cx: &Asked<'_>,
-    method: &Method,
-    below: [Option<&str>; 2],
-    parameters: Parameters,
-) -> Result<Answer, Error> {
-    let reads = matches!(*method, Method::GET | Method::HEAD);
-    match below {
-        [None, _] if reads => list(cx, parameters).await,
-        [None, _] if *method == Method::POST => create(cx, parameters).await,
-        [Some(sid), None] if reads => {
-            parameters.finish()?;
-            let of = sid.to_owned();
-            let found = run(cx, move |store| kept::find(store, &of)).await?;
-            found.map(|message| json(cx, &message).into()).ok_or_else(|| Error::not_found(cx.path))
-        }
-        [Some(_), None] if *method == Method::POST => Err(Error::later("Messages (update)")),
-        [Some(sid), None] if *method == Method::DELETE => remove(cx, sid, parameters).await,
-        [None | Some(_), None] => Err(Error::method(method.as_str(), cx.path)),
-        [Some(_), Some("Media" | "Feedback")] => Err(Error::later("Messages/{sid}/Media and Feedback")),
-        [_, Some(_)] => Err(Error::not_found(cx.path)),
-    }
-}
-
 /// Runs something on the store; the default is the answer where there is no store yet, which is made by the first message.
 async fn run<T: Default + Send + 'static>(
     cx: &Asked<'_>,
@@ -63,7 +36,7 @@ async fn run<T: Default + Send + 'static>(
     cx.handle.store.run(Commit::Now, work).await.map_err(|error| Error::store(&error))
 }
 
-async fn list(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Answer, Error> {
+pub(super) async fn list(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Answer, Error> {
     let page = Page::take(&cx.uri("Messages"), cx.query, &mut parameters)?;
     let number = |text: Option<String>| text.map(|text| cx.number(&text));
     let sent = parameters.take_span("DateSent")?;
@@ -79,9 +52,15 @@ async fn list(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Answer, Erro
     Ok(page.json("messages", found, KeptMessage::order, |message| json(cx, message)).into())
 }
 
-async fn create(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Answer, Error> {
+pub(super) async fn fetch(cx: &Asked<'_>, sid: &str, parameters: Parameters) -> Result<Answer, Error> {
+    parameters.finish()?;
+    let of = sid.to_owned();
+    let found = run(cx, move |store| kept::find(store, &of)).await?;
+    found.map(|message| json(cx, &message).into()).ok_or_else(|| Error::not_found(cx.path))
+}
+
+pub(super) async fn create(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Answer, Error> {
     let validity = take_validity(&mut parameters)?;
-    parameters.judge(&CREATE_MESSAGE)?;
     let (message, has_service) = read(cx, &mut parameters)?;
     parameters.refuse_rests()?;
     parameters.finish()?;
@@ -196,7 +175,7 @@ fn read(cx: &Asked<'_>, parameters: &mut Parameters) -> Result<(KeptMessage, boo
     Ok((message, has_service))
 }
 
-async fn remove(cx: &Asked<'_>, sid: &str, parameters: Parameters) -> Result<Answer, Error> {
+pub(super) async fn delete(cx: &Asked<'_>, sid: &str, parameters: Parameters) -> Result<Answer, Error> {
     parameters.finish()?;
     let of = sid.to_owned();
     match run(cx, move |store| kept::remove(store, &of)).await? {

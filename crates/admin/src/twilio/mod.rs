@@ -14,14 +14,12 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use serde_json::Value;
-use trunkgate_twiml::compat::requests::LATER;
+use trunkgate_twiml::compat::routes::{self, ApiPath, NoRoute, Route};
 
 use self::access::{Caller, Refusal};
 use self::error::Error;
 use self::keys::Keys;
-use self::lookup::LookupPath;
 use self::parameters::Parameters;
-use self::recordings::{Named, Of};
 use super::ApiError;
 use super::audio::Audio;
 use super::guesses::answer_late;
@@ -49,6 +47,7 @@ mod log;
 mod lookup;
 mod messages;
 mod numbers;
+mod operations;
 mod page;
 mod parameters;
 mod participants;
@@ -58,8 +57,7 @@ mod streams;
 mod text;
 mod transcriptions;
 
-/// Version of the API, and the first part of its paths.
-pub(super) const VERSION: &str = "2010-04-01";
+pub(super) use trunkgate_twiml::compat::routes::VERSION;
 
 /// Client of a request that was let in, and what it was judged by.
 #[derive(Clone)]
@@ -180,7 +178,7 @@ fn dialled(text: &str) -> String {
 /// Whether a path belongs to this API.
 pub(super) fn is_path(path: &str) -> bool {
     let below = path.strip_prefix('/').and_then(|path| path.strip_prefix(VERSION));
-    below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) || LookupPath::parse(path).is_some()
+    below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) || routes::lookup(path).is_some()
 }
 
 /// Answers a request through the proxy that is not for this API.
@@ -281,117 +279,30 @@ async fn discard(mut body: Body) {
     while let Some(Ok(_)) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {}
 }
 
-async fn answer(cx: &Asked<'_>, request: &Parts, parameters: Parameters) -> Result<Answer, Error> {
-    let (method, headers) = (&request.method, &request.headers);
-    if let Some(path) = LookupPath::parse(cx.path) {
-        return lookup::answer(cx, method, &path, parameters);
-    }
-    let path = cx.path.strip_suffix(".json").unwrap_or(cx.path);
-    let mut parts = path.split('/').filter(|part| !part.is_empty()).skip(1);
-    let named: [Option<&str>; 6] = std::array::from_fn(|_| parts.next());
-    let below = parts.next();
-    let wrong_method = || Err(Error::method(method.as_str(), cx.path));
-    let reads = matches!(*method, Method::GET | Method::HEAD);
-    let posts = *method == Method::POST;
-    let shown = match named {
-        [Some("Accounts"), Some(sid), ..] if sid != cx.account => Err(Error::not_found(cx.path)),
-        [Some("Accounts"), None | Some(_), None, ..] if cx.caller.is_key() => {
-            Err(Error::standard_key("the account resource"))
-        }
-        [Some("Accounts"), None, ..] => {
-            if reads {
-                account::list(cx, parameters)
-            } else {
-                wrong_method()
-            }
-        }
-        [Some("Accounts"), Some(_), None, ..] => {
-            if reads {
-                account::fetch(cx, parameters)
-            } else {
-                wrong_method()
-            }
-        }
-        [Some("Accounts"), Some(_), Some("Calls"), None, ..] if reads => calls::list(cx, parameters).await,
-        [Some("Accounts"), Some(_), Some("Calls"), None, ..] if posts => {
-            return create::create(cx, parameters).await.map(Answer::Created);
-        }
-        [Some("Accounts"), Some(_), Some("Calls"), Some(sid), None, _] if reads => {
-            calls::fetch(cx, sid, parameters).await
-        }
-        [Some("Accounts"), Some(_), Some("Calls"), Some(sid), None, _] if posts => {
-            calls::update(cx, sid, parameters).await
-        }
-        [Some("Accounts"), Some(_), Some("Calls"), Some(sid), None, _] if *method == Method::DELETE => {
-            return calls::delete(cx, sid, parameters).await.map(|()| Answer::Deleted);
-        }
-        [Some("Accounts"), Some(_), Some("Calls"), None | Some(_), None, _] => wrong_method(),
-        [Some("Accounts"), Some(_), Some("Calls"), Some(sid), Some("Streams"), None] if posts => {
-            return streams::start(cx, sid, parameters).await.map(Answer::Created);
-        }
-        [Some("Accounts"), Some(_), Some("Calls"), Some(sid), Some("Streams"), Some(stream)] if posts => {
-            streams::stop(cx, sid, stream, parameters).await
-        }
-        [Some("Accounts"), Some(_), Some("Calls"), Some(_), Some("Streams"), _] => wrong_method(),
-        [Some("Accounts"), Some(_), Some("Calls"), Some(sid), Some("Transcriptions"), None] if posts => {
-            return live_transcriptions::start(cx, sid, parameters).await.map(Answer::Created);
-        }
-        [Some("Accounts"), Some(_), Some("Calls"), Some(sid), Some("Transcriptions"), Some(which)] if posts => {
-            live_transcriptions::stop(cx, sid, which, parameters).await
-        }
-        [Some("Accounts"), Some(_), Some("Calls"), Some(_), Some("Transcriptions"), _] => wrong_method(),
-        [Some("Accounts"), Some(_), Some("Calls"), Some(sid), Some("Recordings"), recording] => {
-            let named = (recording, below);
-            return call_recordings::answer(cx, (method, headers), sid, named, parameters).await;
-        }
-        [Some("Accounts"), Some(_), Some("Recordings"), Some(recording), Some("Transcriptions"), sid] => {
-            let named = (Some(recording), [sid, below]);
-            return transcriptions::answer(cx, method, named, parameters).await;
-        }
-        [Some("Accounts"), Some(_), Some("Transcriptions"), sid, more, _] => {
-            return transcriptions::answer(cx, method, (None, [sid, more]), parameters).await;
-        }
-        [Some("Accounts"), Some(_), Some("Recordings"), recording, below, _] => {
-            let named = Named { of: Of::Account, recording, below };
-            return recordings::answer(cx, (method, headers), named, parameters).await;
-        }
-        [Some("Accounts"), Some(_), Some("Calls"), Some(_), Some(list), _] if LATER.contains(&list) => {
-            Err(Error::later(&format!("Calls/{{sid}}/{list}")))
-        }
-        [Some("Accounts"), Some(_), Some("IncomingPhoneNumbers"), None, ..] if reads => numbers::list(cx, parameters),
-        [Some("Accounts"), Some(_), Some("IncomingPhoneNumbers"), Some(kind), None, _]
-            if (reads || posts) && numbers::KINDS.contains(&kind) =>
-        {
-            let what = format!(
-                "IncomingPhoneNumbers/{kind} (the edge knows no kinds of numbers; IncomingPhoneNumbers has all)"
-            );
-            Err(Error::later(&what))
-        }
-        [Some("Accounts"), Some(_), Some("IncomingPhoneNumbers"), Some(sid), None, _] if reads => {
-            numbers::fetch(cx, sid, parameters)
-        }
-        [Some("Accounts"), Some(_), Some("IncomingPhoneNumbers"), Some(sid), None, _] if posts => {
-            numbers::update(cx, sid, parameters).await
-        }
-        [Some("Accounts"), Some(_), Some("IncomingPhoneNumbers"), None | Some(_), None, _] => {
-            Err(Error::later(&format!("IncomingPhoneNumbers ({method})")))
-        }
-        [Some("Accounts"), Some(_), Some("Messages"), sid, below, _] => {
-            return messages::answer(cx, method, [sid, below], parameters).await;
-        }
-        [Some("Accounts"), Some(_), Some("Conferences"), sid, list, party] => {
-            return conferences::answer(cx, (method, headers), [sid, list, party, below], parameters).await;
-        }
-        [Some("Accounts"), Some(_), Some("Queues"), sid, list, member] => {
-            return queues::answer(cx, method, [sid, list, member, below], parameters).await;
-        }
-        [Some("Accounts"), Some(_), Some("Keys"), sid, below, _] => {
-            return keys::answer(cx, method, [sid, below], parameters).await;
-        }
-        [Some("Accounts"), Some(_), Some(list), ..] if LATER.contains(&list) => Err(Error::later(list)),
-        _ => Err(Error::not_found(cx.path)),
+/// Returns the operation of a request, if its client may use that.
+fn route<'p>(cx: &Asked<'p>, method: &Method) -> Result<Route<'p>, Error> {
+    let no_route = |reason: NoRoute| match reason {
+        NoRoute::OtherMethod => Error::method(method.as_str(), cx.path),
+        NoRoute::Later(operation) => Error::later(&operation),
+        NoRoute::Unknown => Error::not_found(cx.path),
     };
-    shown.map(Answer::from)
+    if let Some(found) = routes::lookup(cx.path) {
+        let is_read = matches!(*method, Method::GET | Method::HEAD);
+        return if is_read { Ok(found) } else { Err(no_route(NoRoute::OtherMethod)) };
+    }
+    let is_own = |path: &ApiPath<'_>| path.account().is_none_or(|sid| sid == cx.account);
+    let path = ApiPath::parse(cx.path).filter(is_own).ok_or_else(|| Error::not_found(cx.path))?;
+    match path.list() {
+        None if cx.caller.is_key() => Err(Error::standard_key("the account resource")),
+        Some("Keys") if cx.caller.is_key() => Err(Error::standard_key("API keys")),
+        None | Some(_) => path.route(method.as_str()).map_err(no_route),
+    }
+}
+
+async fn answer(cx: &Asked<'_>, request: &Parts, mut parameters: Parameters) -> Result<Answer, Error> {
+    let Route { operation, named } = route(cx, &request.method)?;
+    parameters.judge(operation)?;
+    operations::answer(cx, operation.endpoint, named, &request.headers, parameters).await
 }
 
 #[cfg(test)]

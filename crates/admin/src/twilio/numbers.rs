@@ -2,7 +2,6 @@
 
 use serde_json::{Value, json};
 use trunkgate_route::{App, AppDocument, WebhookMethod};
-use trunkgate_twiml::compat::requests::{LIST_NUMBERS, UPDATE_NUMBER};
 
 use super::Asked;
 use super::error::Error;
@@ -16,13 +15,10 @@ use trunkgate_runtime::overrides::{self, NumberChange};
 
 /// Longest `FriendlyName`, in characters.
 const NAME_CHARS: usize = 64;
-/// Lists below the numbers, each of one kind. A number of the edge has none: to list it as local would be invented.
-pub(super) const KINDS: [&str; 3] = ["Local", "Mobile", "TollFree"];
 
 /// `GET …/IncomingPhoneNumbers.json`
 pub(super) fn list(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Value, Error> {
     let page = Page::take(&cx.uri("IncomingPhoneNumbers"), cx.query, &mut parameters)?;
-    parameters.judge(&LIST_NUMBERS)?;
     // Part of a number, with * for any digit; a whole one in any form.
     let number = parameters.take("PhoneNumber").map(|part| (cx.number(&part), part));
     let name = parameters.take("FriendlyName");
@@ -49,7 +45,6 @@ pub(super) fn fetch(cx: &Asked<'_>, wanted: &str, parameters: Parameters) -> Res
 
 /// `POST …/IncomingPhoneNumbers/{sid}.json`: sets what stands above the configuration; an empty value removes it.
 pub(super) async fn update(cx: &Asked<'_>, wanted: &str, mut parameters: Parameters) -> Result<Value, Error> {
-    parameters.judge(&UPDATE_NUMBER)?;
     let mut changes: Vec<NumberChange> = Vec::new();
     for (name, parameter, kind) in NumberParameter::ALL {
         let Some(value) = parameters.take_given(name) else { continue };

@@ -13,7 +13,8 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use trunkgate_call::numbers::escaped;
-use trunkgate_twiml::compat::requests::{self, Given, Operation};
+use trunkgate_twiml::compat::parameter_names;
+use trunkgate_twiml::compat::requests::{Given, Operation};
 
 use super::calls::STATUSES;
 use super::error::{Error, shown};
@@ -276,7 +277,7 @@ impl Parameters {
                 return Err(Error::bad_request(REST));
             }
             if self.is_strict || is_weighty(name) {
-                let meant = requests::meant(name);
+                let meant = parameter_names::meant(name);
                 let meant = meant.map(|meant| format!("; did you mean {meant}?")).unwrap_or_default();
                 return Err(Error::bad_request(format!("Unknown parameter {}{meant}", shown(name))));
             }
@@ -294,7 +295,7 @@ impl Drop for Parameters {
         if self.is_strict || self.all.iter().any(is_rest) {
             return;
         }
-        for (name, _) in self.all.iter().filter(|(name, _)| !requests::is_known(name) && !is_weighty(name)) {
+        for (name, _) in self.all.iter().filter(|(name, _)| !parameter_names::is_known(name) && !is_weighty(name)) {
             self.ignore(&shown(name));
         }
     }
@@ -302,7 +303,7 @@ impl Drop for Parameters {
 
 /// Returns whether an unknown parameter may be meant for something that must not be missed.
 fn is_weighty(name: &str) -> bool {
-    requests::is_guarded(name) || requests::meant(name).is_some_and(requests::is_guarded)
+    parameter_names::is_guarded(name) || parameter_names::meant(name).is_some_and(parameter_names::is_guarded)
 }
 
 /// Returns whether a text is the name of a parameter: as all of Twilio's, with the sign of a bound behind it.

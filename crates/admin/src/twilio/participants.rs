@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use axum::http::Method;
 use quick_xml::escape::escape;
 use serde_json::{Value, json};
 use trunkgate_call::{
@@ -13,45 +12,15 @@ use trunkgate_call::{
 use trunkgate_conference::limits::{LABEL_CHARS, PARTIES};
 use trunkgate_conference::{Beep, Change, EventSet, Method as RoomMethod, Music, Status};
 use trunkgate_route::{App, AppDocument, StatusCallback, WebhookMethod};
-use trunkgate_twiml::compat::requests::{CREATE_PARTICIPANT, UPDATE_PARTICIPANT};
 
 use super::call_recordings::RECORDING_EVENTS;
 use super::error::{Error, shown};
 use super::page::Page;
 use super::parameters::Parameters;
 use super::text::moment;
-use super::{Answer, Asked, calls, conferences, create, detection};
+use super::{Asked, calls, conferences, create, detection};
 use trunkgate_runtime::placing::{self, Fault, Placing};
 use trunkgate_system::clock;
-
-/// Answers a request for the parties of a conference, or for one of them.
-pub(super) async fn answer(
-    cx: &Asked<'_>,
-    method: &Method,
-    (conference, party): (&str, Option<String>),
-    parameters: Parameters,
-) -> Result<Answer, Error> {
-    let reads = matches!(*method, Method::GET | Method::HEAD);
-    match (party, method) {
-        (None, _) if reads => list(cx, conference, parameters).await.map(Answer::from),
-        (None, &Method::POST) => create(cx, conference, parameters).await.map(Answer::Created),
-        (Some(party), _) if reads => {
-            parameters.finish()?;
-            let known = known(cx, conference).await?;
-            let found =
-                known.parties().into_iter().find(|one| one.is(&party)).ok_or_else(|| Error::not_found(cx.path))?;
-            Ok(Answer::from(json(cx, &known.report.sid, &found)))
-        }
-        (Some(party), &Method::POST) => update(cx, conference, &party, parameters).await.map(Answer::from),
-        (Some(party), &Method::DELETE) => {
-            parameters.finish()?;
-            let (conference, action) = (conference.to_owned(), ConferenceAction::Remove { party });
-            let gone = cx.handle.change(ConferenceControl { conference, action }).await?;
-            gone.map(|()| Answer::Deleted).map_err(|_| Error::not_found(cx.path))
-        }
-        (None | Some(_), _) => Err(Error::method(method.as_str(), cx.path)),
-    }
-}
 
 /// A conference with the parties that are called for it.
 struct Known {
@@ -77,7 +46,8 @@ async fn known(cx: &Asked<'_>, conference: &str) -> Result<Known, Error> {
     known.await?.ok_or_else(|| Error::not_found(cx.path))
 }
 
-async fn list(cx: &Asked<'_>, conference: &str, mut parameters: Parameters) -> Result<Value, Error> {
+/// `GET …/Conferences/{sid}/Participants.json`
+pub(super) async fn list(cx: &Asked<'_>, conference: &str, mut parameters: Parameters) -> Result<Value, Error> {
     let path = cx.uri(&format!("Conferences/{conference}/Participants"));
     let page = Page::take(&path, cx.query, &mut parameters)?;
     let mut flag = |name| parameters.take_flag(name);
@@ -94,9 +64,36 @@ async fn list(cx: &Asked<'_>, conference: &str, mut parameters: Parameters) -> R
     Ok(page.json("participants", shown, key, |party| json(cx, &known.report.sid, party)))
 }
 
+/// `GET …/Conferences/{sid}/Participants/{call}.json`
+pub(super) async fn fetch(
+    cx: &Asked<'_>,
+    (conference, party): (&str, &str),
+    parameters: Parameters,
+) -> Result<Value, Error> {
+    parameters.finish()?;
+    let known = known(cx, conference).await?;
+    let found = known.parties().into_iter().find(|one| one.is(party)).ok_or_else(|| Error::not_found(cx.path))?;
+    Ok(json(cx, &known.report.sid, &found))
+}
+
+/// Takes a party out of a conference.
+pub(super) async fn delete(
+    cx: &Asked<'_>,
+    (conference, party): (&str, &str),
+    parameters: Parameters,
+) -> Result<(), Error> {
+    parameters.finish()?;
+    let (conference, action) = (conference.to_owned(), ConferenceAction::Remove { party: party.to_owned() });
+    let gone = cx.handle.change(ConferenceControl { conference, action }).await?;
+    gone.map_err(|_| Error::not_found(cx.path))
+}
+
 /// Mutes, holds, and changes a party otherwise.
-async fn update(cx: &Asked<'_>, conference: &str, party: &str, mut parameters: Parameters) -> Result<Value, Error> {
-    parameters.judge(&UPDATE_PARTICIPANT)?;
+pub(super) async fn update(
+    cx: &Asked<'_>,
+    (conference, party): (&str, &str),
+    mut parameters: Parameters,
+) -> Result<Value, Error> {
     let mut flag = |name| parameters.take_flag(name);
     let [muted, hold, coaching] = [flag("Muted")?, flag("Hold")?, flag("Coaching")?];
     let [beeps, ends] = [flag("BeepOnExit")?, flag("EndConferenceOnExit")?];
@@ -199,9 +196,8 @@ impl Joining {
 }
 
 /// Calls a party, which joins the conference once it answers.
-async fn create(cx: &Asked<'_>, conference: &str, mut parameters: Parameters) -> Result<Value, Error> {
+pub(super) async fn create(cx: &Asked<'_>, conference: &str, mut parameters: Parameters) -> Result<Value, Error> {
     let conference = conference.trim();
-    parameters.judge(&CREATE_PARTICIPANT)?;
     let (to, from) = (parameters.take("To"), parameters.take("From"));
     let label = parameters.take_text("Label", LABEL_CHARS)?;
     let mut flag = |name| parameters.take_flag(name);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::http::{Method, StatusCode};
+use axum::http::StatusCode;
 use serde_json::{Value, json};
 use trunkgate_call::{DequeueControl, QueueControl, QueueRefusal, QueueReport, QueuedCall, queues};
 use trunkgate_twiml::limits::{QUEUE_CHARS, QUEUE_SIZE};
@@ -12,49 +12,10 @@ use super::error::{Error, shown};
 use super::page::Page;
 use super::parameters::Parameters;
 use super::text::{moment, subresources};
-use super::{Answer, Asked, create};
+use super::{Asked, create};
 
 /// Name of the caller that is the next one.
 const FRONT: &str = "Front";
-
-/// Answers a request for `Queues` or what is below: queue, list, caller, and what is below that.
-pub(super) async fn answer(
-    cx: &Asked<'_>,
-    method: &Method,
-    named: [Option<&str>; 4],
-    parameters: Parameters,
-) -> Result<Answer, Error> {
-    let reads = matches!(*method, Method::GET | Method::HEAD);
-    let posts = *method == Method::POST;
-    match named {
-        [None, ..] if reads => list(cx, parameters).await.map(Answer::from),
-        [None, ..] if posts => create(cx, parameters).await.map(Answer::Created),
-        [Some(sid), None, ..] if reads => {
-            parameters.finish()?;
-            find(cx, sid).await.map(|report| Answer::from(json(cx, &report)))
-        }
-        [Some(sid), None, ..] if posts => update(cx, sid, parameters).await.map(Answer::from),
-        [Some(sid), None, ..] if *method == Method::DELETE => {
-            parameters.finish()?;
-            let deleted = cx.handle.change(QueueControl::Delete { sid: sid.to_owned() }).await?;
-            deleted.map(|_| Answer::Deleted).map_err(|why| refused(cx, why, ""))
-        }
-        [Some(sid), Some("Members"), None, _] if reads => members(cx, sid, parameters).await.map(Answer::from),
-        [Some(sid), Some("Members"), Some(call), None] if reads => {
-            parameters.finish()?;
-            let report = find(cx, sid).await?;
-            let member = member_of(&report, call).ok_or_else(|| Error::not_found(cx.path))?;
-            Ok(Answer::from(member_json(cx, sid, member)))
-        }
-        [Some(sid), Some("Members"), Some(call), None] if posts => {
-            dequeue(cx, (sid, call), parameters).await.map(Answer::from)
-        }
-        [None, ..] | [Some(_), None, ..] | [Some(_), Some("Members"), _, None] => {
-            Err(Error::method(method.as_str(), cx.path))
-        }
-        [Some(_), Some(_), ..] => Err(Error::not_found(cx.path)),
-    }
-}
 
 /// Returns a queue by its SID.
 async fn find(cx: &Asked<'_>, sid: &str) -> Result<QueueReport, Error> {
@@ -63,7 +24,7 @@ async fn find(cx: &Asked<'_>, sid: &str) -> Result<QueueReport, Error> {
     found.ok_or_else(|| Error::not_found(cx.path))
 }
 
-async fn list(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Value, Error> {
+pub(super) async fn list(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Value, Error> {
     let page = Page::take(&cx.uri("Queues"), cx.query, &mut parameters)?;
     parameters.finish()?;
     let all = cx.handle.ask(|gateway, now| queues(gateway).reports(now)).await?;
@@ -71,7 +32,7 @@ async fn list(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Value, Error
     Ok(page.json("queues", shown, |report| report.kept.sid.clone(), |report| json(cx, report)))
 }
 
-async fn create(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Value, Error> {
+pub(super) async fn create(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Value, Error> {
     let (name, most) = take_settings(&mut parameters)?;
     parameters.finish()?;
     let name = name.ok_or_else(|| Error::bad_request("FriendlyName: required"))?;
@@ -79,7 +40,12 @@ async fn create(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Value, Err
     made.map(|report| json(cx, &report)).map_err(|why| refused(cx, why, &name))
 }
 
-async fn update(cx: &Asked<'_>, sid: &str, mut parameters: Parameters) -> Result<Value, Error> {
+pub(super) async fn fetch(cx: &Asked<'_>, sid: &str, parameters: Parameters) -> Result<Value, Error> {
+    parameters.finish()?;
+    find(cx, sid).await.map(|report| json(cx, &report))
+}
+
+pub(super) async fn update(cx: &Asked<'_>, sid: &str, mut parameters: Parameters) -> Result<Value, Error> {
     let (name, most) = take_settings(&mut parameters)?;
     parameters.finish()?;
     let changed = cx.handle.change(QueueControl::Change { sid: sid.to_owned(), name: name.clone(), most }).await?;
@@ -92,7 +58,13 @@ fn take_settings(parameters: &mut Parameters) -> Result<(Option<String>, Option<
     Ok((name, parameters.take_number("MaxSize", 1..=QUEUE_SIZE)?))
 }
 
-async fn members(cx: &Asked<'_>, sid: &str, mut parameters: Parameters) -> Result<Value, Error> {
+pub(super) async fn delete(cx: &Asked<'_>, sid: &str, parameters: Parameters) -> Result<(), Error> {
+    parameters.finish()?;
+    let deleted = cx.handle.change(QueueControl::Delete { sid: sid.to_owned() }).await?;
+    deleted.map(drop).map_err(|why| refused(cx, why, ""))
+}
+
+pub(super) async fn members(cx: &Asked<'_>, sid: &str, mut parameters: Parameters) -> Result<Value, Error> {
     let path = cx.uri(&format!("Queues/{sid}/Members"));
     let page = Page::take(&path, cx.query, &mut parameters)?;
     parameters.finish()?;
@@ -100,6 +72,18 @@ async fn members(cx: &Asked<'_>, sid: &str, mut parameters: Parameters) -> Resul
     let shown = page.behind_key(report.members, |member| &member.call_sid);
     let key = |member: &QueuedCall| member.call_sid.clone();
     Ok(page.json("queue_members", shown, key, |member| member_json(cx, sid, member)))
+}
+
+/// `GET …/Queues/{sid}/Members/{call}.json`
+pub(super) async fn fetch_member(
+    cx: &Asked<'_>,
+    (sid, call): (&str, &str),
+    parameters: Parameters,
+) -> Result<Value, Error> {
+    parameters.finish()?;
+    let report = find(cx, sid).await?;
+    let member = member_of(&report, call).ok_or_else(|| Error::not_found(cx.path))?;
+    Ok(member_json(cx, sid, member))
 }
 
 fn member_of<'r>(report: &'r QueueReport, call: &str) -> Option<&'r QueuedCall> {
@@ -110,7 +94,11 @@ fn member_of<'r>(report: &'r QueueReport, call: &str) -> Option<&'r QueuedCall> 
 }
 
 /// Takes a caller out of a queue: its call goes on with another document.
-async fn dequeue(cx: &Asked<'_>, (sid, call): (&str, &str), mut parameters: Parameters) -> Result<Value, Error> {
+pub(super) async fn dequeue(
+    cx: &Asked<'_>,
+    (sid, call): (&str, &str),
+    mut parameters: Parameters,
+) -> Result<Value, Error> {
     let document = create::take_document(&mut parameters)?;
     parameters.finish()?;
     let document = document.ok_or_else(|| Error::bad_url("Url", "required"))?;

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use axum::http::{HeaderMap, Method};
+use axum::http::HeaderMap;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
@@ -16,8 +16,6 @@ use super::{Answer, Asked, calls, conferences};
 use crate::audio::{Audio, NotSent};
 pub(crate) use trunkgate_delivery::sinks::recordings::{Deleted, Entry, NotOpened, Part, Recordings, State};
 
-/// Lists below a recording that are refused by name.
-const BELOW: [&str; 1] = ["AddOnResults"];
 /// Digits of the time in the key of a page's entry.
 const TIME_DIGITS: usize = 20;
 
@@ -52,41 +50,6 @@ impl Of<'_> {
     }
 }
 
-/// What a request names of the list.
-pub(super) struct Named<'a> {
-    /// Parent of the list.
-    pub(super) of: Of<'a>,
-    /// SID of the recording, with the ending of its path.
-    pub(super) recording: Option<&'a str>,
-    /// List below that.
-    pub(super) below: Option<&'a str>,
-}
-
-/// Answers a request for `…/Recordings` or what is below it.
-pub(super) async fn answer(
-    cx: &Asked<'_>,
-    (method, headers): (&Method, &HeaderMap),
-    named: Named<'_>,
-    parameters: Parameters,
-) -> Result<Answer, Error> {
-    let reads = matches!(*method, Method::GET | Method::HEAD);
-    match named {
-        Named { recording: Some(_), below: Some(list), .. } if BELOW.contains(&list) => {
-            Err(Error::later(&format!("Recordings/{{sid}}/{list}")))
-        }
-        Named { below: Some(_), .. } => Err(Error::not_found(cx.path)),
-        Named { recording: None, of, .. } if reads => list(cx, of, parameters).await.map(Answer::from),
-        Named { recording: Some(sid), of, .. } if *method == Method::DELETE => {
-            delete(cx, of, sid, parameters).await.map(|()| Answer::Deleted)
-        }
-        Named { recording: Some(sid), of, .. } if reads && (cx.path.ends_with(".json") || of != Of::Account) => {
-            fetch(cx, of, sid, parameters).await.map(Answer::from)
-        }
-        Named { recording: Some(name), .. } if reads => audio(cx, name, headers, parameters).await,
-        Named { recording: None | Some(_), .. } => Err(Error::method(method.as_str(), cx.path)),
-    }
-}
-
 /// Does what waits for the disk. The default is the answer where there is no store, which the first recording makes.
 pub(super) async fn on_disk<T: Default + Send + 'static>(
     cx: &Asked<'_>,
@@ -107,7 +70,8 @@ pub(super) async fn find(cx: &Asked<'_>, of: Of<'_>, sid: &str) -> Result<Entry,
     found.filter(|entry| of.has(entry)).ok_or_else(|| Error::not_found(cx.path))
 }
 
-async fn list(cx: &Asked<'_>, of: Of<'_>, mut parameters: Parameters) -> Result<Value, Error> {
+/// `GET …/Recordings.json` of the account, a call or a conference.
+pub(super) async fn list(cx: &Asked<'_>, of: Of<'_>, mut parameters: Parameters) -> Result<Value, Error> {
     let page = Page::take(&cx.uri(&of.path()), cx.query, &mut parameters)?;
     let created = parameters.take_span("DateCreated")?;
     let includes_deleted = parameters.take_flag("IncludeSoftDeleted")?.unwrap_or(false);
@@ -165,7 +129,8 @@ pub(super) fn place(key: &str) -> Option<(i64, String)> {
     Some((time.parse().ok()?, sid.to_owned()))
 }
 
-async fn fetch(cx: &Asked<'_>, of: Of<'_>, sid: &str, mut parameters: Parameters) -> Result<Value, Error> {
+/// `GET …/Recordings/{sid}.json`
+pub(super) async fn fetch(cx: &Asked<'_>, of: Of<'_>, sid: &str, mut parameters: Parameters) -> Result<Value, Error> {
     let includes_deleted = parameters.take_flag("IncludeSoftDeleted")?.unwrap_or(false);
     parameters.finish()?;
     let entry = find(cx, of, sid).await?;
@@ -177,7 +142,7 @@ async fn fetch(cx: &Asked<'_>, of: Of<'_>, sid: &str, mut parameters: Parameters
 }
 
 /// Deletes the file of a recording; its entry stays for a while.
-async fn delete(cx: &Asked<'_>, of: Of<'_>, sid: &str, parameters: Parameters) -> Result<(), Error> {
+pub(super) async fn delete(cx: &Asked<'_>, of: Of<'_>, sid: &str, parameters: Parameters) -> Result<(), Error> {
     parameters.finish()?;
     let entry = find(cx, of, sid).await?;
     let done = on_disk(cx, move |recordings| recordings.delete(&entry.sid).map(Some)).await?;
@@ -189,7 +154,12 @@ async fn delete(cx: &Asked<'_>, of: Of<'_>, sid: &str, parameters: Parameters) -
 }
 
 /// Sends the audio of a recording in the format that it is stored in, whatever the ending of the path.
-async fn audio(cx: &Asked<'_>, name: &str, headers: &HeaderMap, mut parameters: Parameters) -> Result<Answer, Error> {
+pub(super) async fn audio(
+    cx: &Asked<'_>,
+    name: &str,
+    headers: &HeaderMap,
+    mut parameters: Parameters,
+) -> Result<Answer, Error> {
     let (sid, ending) = name.split_once('.').map_or((name, None), |(sid, ending)| (sid, Some(ending)));
     if ending.is_some_and(|ending| !matches!(ending, "wav" | "mp3" | "opus" | "ogg")) {
         return Err(Error::not_found(cx.path));

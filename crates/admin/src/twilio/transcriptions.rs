@@ -2,7 +2,6 @@
 
 use std::io;
 
-use axum::http::Method;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use trunkgate_call::recorded_seconds;
@@ -18,26 +17,8 @@ use trunkgate_delivery::sinks::recordings::{NotOpened, State as RecordingState, 
 /// Ending of a path that asks for the text alone.
 const TEXT: &str = ".txt";
 
-/// Answers a request for `…/Transcriptions` of the account, or of a recording.
-pub(super) async fn answer(
-    cx: &Asked<'_>,
-    method: &Method,
-    (recording, named): (Option<&str>, [Option<&str>; 2]),
-    parameters: Parameters,
-) -> Result<Answer, Error> {
-    let reads = matches!(*method, Method::GET | Method::HEAD);
-    match named {
-        [_, Some(_)] => Err(Error::not_found(cx.path)),
-        [None, None] if reads => list(cx, recording, parameters).await.map(Answer::from),
-        [Some(sid), None] if reads => fetch(cx, recording, sid, parameters).await,
-        [Some(sid), None] if *method == Method::DELETE => {
-            delete(cx, recording, sid, parameters).await.map(|()| Answer::Deleted)
-        }
-        [None | Some(_), None] => Err(Error::method(method.as_str(), cx.path)),
-    }
-}
-
-async fn list(cx: &Asked<'_>, recording: Option<&str>, mut parameters: Parameters) -> Result<Value, Error> {
+/// `GET …/Transcriptions.json` of the account or a recording.
+pub(super) async fn list(cx: &Asked<'_>, recording: Option<&str>, mut parameters: Parameters) -> Result<Value, Error> {
     let path = recording.map_or_else(|| "Transcriptions".to_owned(), |sid| format!("Recordings/{sid}/Transcriptions"));
     let page = Page::take(&cx.uri(&path), cx.query, &mut parameters)?;
     parameters.finish()?;
@@ -79,7 +60,13 @@ fn readable(text: Result<Option<String>, NotOpened>) -> Result<Option<String>, E
     text.map_err(|why| Error::store(&io::Error::other(why.to_string())))
 }
 
-async fn fetch(cx: &Asked<'_>, recording: Option<&str>, sid: &str, parameters: Parameters) -> Result<Answer, Error> {
+/// `GET …/Transcriptions/{sid}.json`, or the text alone with `.txt`.
+pub(super) async fn fetch(
+    cx: &Asked<'_>,
+    recording: Option<&str>,
+    sid: &str,
+    parameters: Parameters,
+) -> Result<Answer, Error> {
     parameters.finish()?;
     let is_text = cx.path.ends_with(TEXT);
     let (text, one) = find(cx, recording, sid.strip_suffix(TEXT).unwrap_or(sid)).await?;
@@ -89,7 +76,12 @@ async fn fetch(cx: &Asked<'_>, recording: Option<&str>, sid: &str, parameters: P
     Ok(Answer::from(json(cx, &one, text.as_deref())))
 }
 
-async fn delete(cx: &Asked<'_>, recording: Option<&str>, sid: &str, parameters: Parameters) -> Result<(), Error> {
+pub(super) async fn delete(
+    cx: &Asked<'_>,
+    recording: Option<&str>,
+    sid: &str,
+    parameters: Parameters,
+) -> Result<(), Error> {
     parameters.finish()?;
     let wanted = sid.to_owned();
     let named = recording.map(str::to_owned);

@@ -27,7 +27,8 @@ pub(super) fn packages() -> impl Iterator<Item = &'static str> {
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
-    use super::super::requests::{Given, OPERATIONS, Operation, is_guarded};
+    use super::super::parameter_names::is_guarded;
+    use super::super::requests::{Given, OPERATIONS, Operation};
     use super::*;
 
     type Names = BTreeSet<&'static str>;

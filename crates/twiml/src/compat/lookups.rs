@@ -1,7 +1,7 @@
 //! Requests of the Lookup API with their parameters.
 
 use super::requests::Given::{self, Differs, Ignored, Only, Refused};
-use super::requests::Operation;
+use super::requests::{Endpoint, Operation};
 
 const COUNTRY: Given = Differs("by default the edge's country; an unknown one is refused with 20001");
 const OF_CARRIERS: Given = Refused("data of carriers, which the edge does not have");
@@ -11,6 +11,7 @@ const OF_PAID_FIELDS: Given = Ignored("only paid `Fields` use it");
 pub static LOOK_UP_V1: Operation = Operation {
     method: "GET",
     path: "/v1/PhoneNumbers/{number}",
+    endpoint: Endpoint::LookUpV1,
     parameters: &[("CountryCode", COUNTRY), ("Type", OF_CARRIERS), ("AddOns", OF_CARRIERS)],
 };
 
@@ -18,6 +19,7 @@ pub static LOOK_UP_V1: Operation = Operation {
 pub static LOOK_UP_V2: Operation = Operation {
     method: "GET",
     path: "/v2/PhoneNumbers/{number}",
+    endpoint: Endpoint::LookUpV2,
     parameters: &[
         ("CountryCode", COUNTRY),
         ("Fields", Only(&["validation"])),

@@ -6,8 +6,10 @@ mod callbacks;
 mod libraries;
 pub mod lookups;
 mod page;
+pub mod parameter_names;
 pub mod requests;
 mod resources;
+pub mod routes;
 mod semantics;
 mod tables;
 

@@ -22,6 +22,72 @@ pub enum Given {
     Refused(&'static str),
 }
 
+/// Name of an operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the table has the method, the path and the parameters of each")]
+pub enum Endpoint {
+    ListAccounts,
+    FetchAccount,
+    ListCalls,
+    CreateCall,
+    FetchCall,
+    UpdateCall,
+    DeleteCall,
+    StartStream,
+    StopStream,
+    StartLiveTranscription,
+    StopLiveTranscription,
+    ListCallRecordings,
+    CreateRecording,
+    FetchCallRecording,
+    UpdateCallRecording,
+    DeleteCallRecording,
+    ListRecordings,
+    FetchRecording,
+    FetchRecordingAudio,
+    DeleteRecording,
+    ListRecordingTranscriptions,
+    FetchRecordingTranscription,
+    DeleteRecordingTranscription,
+    ListTranscriptions,
+    FetchTranscription,
+    DeleteTranscription,
+    ListConferences,
+    FetchConference,
+    UpdateConference,
+    ListConferenceRecordings,
+    FetchConferenceRecording,
+    UpdateConferenceRecording,
+    DeleteConferenceRecording,
+    ListParticipants,
+    CreateParticipant,
+    FetchParticipant,
+    UpdateParticipant,
+    DeleteParticipant,
+    ListQueues,
+    CreateQueue,
+    FetchQueue,
+    UpdateQueue,
+    DeleteQueue,
+    ListMembers,
+    FetchMember,
+    DequeueMember,
+    ListNumbers,
+    FetchNumber,
+    UpdateNumber,
+    ListMessages,
+    CreateMessage,
+    FetchMessage,
+    DeleteMessage,
+    ListKeys,
+    CreateKey,
+    FetchKey,
+    UpdateKey,
+    DeleteKey,
+    LookUpV1,
+    LookUpV2,
+}
+
 /// Request: HTTP method and path, with its parameters.
 #[derive(Debug, Clone, Copy)]
 pub struct Operation {
@@ -29,6 +95,8 @@ pub struct Operation {
     pub method: &'static str,
     /// Path below `/2010-04-01/Accounts`, with `{AC}` and other SIDs in braces; the whole path if it begins with `/`.
     pub path: &'static str,
+    /// Name of the operation.
+    pub endpoint: Endpoint,
     /// Parameters by name; `{n}` in a name is a number from 1 to 99.
     pub parameters: &'static [(&'static str, Given)],
 }
@@ -79,6 +147,7 @@ const SPAN: Given = Differs("bounds belong to the range; a date is a day in UTC"
 pub static START_TRANSCRIPTION: Operation = Operation {
     method: "POST",
     path: "{AC}/Calls/{CA}/Transcriptions.json",
+    endpoint: Endpoint::StartLiveTranscription,
     parameters: &[
         ("Name", Supported),
         ("Track", Supported),
@@ -105,6 +174,7 @@ pub static START_TRANSCRIPTION: Operation = Operation {
 pub static CREATE_CALL: Operation = Operation {
     method: "POST",
     path: "{AC}/Calls.json",
+    endpoint: Endpoint::CreateCall,
     parameters: &[
         (
             "To",
@@ -165,6 +235,7 @@ pub static CREATE_CALL: Operation = Operation {
 pub(crate) static LIST_CONFERENCES: Operation = Operation {
     method: "GET",
     path: "{AC}/Conferences.json",
+    endpoint: Endpoint::ListConferences,
     parameters: &[
         ("FriendlyName", Supported),
         ("Status", Supported),
@@ -184,6 +255,7 @@ pub(crate) static LIST_CONFERENCES: Operation = Operation {
 pub static UPDATE_CONFERENCE: Operation = Operation {
     method: "POST",
     path: "{AC}/Conferences/{CF}.json",
+    endpoint: Endpoint::UpdateConference,
     parameters: &[
         ("Status", Differs("`completed`; the parties' calls go on behind the conference")),
         ("AnnounceUrl", Supported),
@@ -195,6 +267,7 @@ pub static UPDATE_CONFERENCE: Operation = Operation {
 pub(crate) static LIST_CONFERENCE_RECORDINGS: Operation = Operation {
     method: "GET",
     path: "{AC}/Conferences/{CF}/Recordings.json",
+    endpoint: Endpoint::ListConferenceRecordings,
     parameters: &[
         ("DateCreated", SPAN),
         ("DateCreated>", SPAN),
@@ -209,6 +282,7 @@ pub(crate) static LIST_CONFERENCE_RECORDINGS: Operation = Operation {
 pub(crate) static LIST_PARTICIPANTS: Operation = Operation {
     method: "GET",
     path: "{AC}/Conferences/{CF}/Participants.json",
+    endpoint: Endpoint::ListParticipants,
     parameters: &[
         ("Muted", Supported),
         ("Hold", Supported),
@@ -223,6 +297,7 @@ pub(crate) static LIST_PARTICIPANTS: Operation = Operation {
 pub static CREATE_PARTICIPANT: Operation = Operation {
     method: "POST",
     path: "{AC}/Conferences/{CF}/Participants.json",
+    endpoint: Endpoint::CreateParticipant,
     parameters: &[
         (
             "To",
@@ -296,6 +371,7 @@ pub static CREATE_PARTICIPANT: Operation = Operation {
 pub static UPDATE_PARTICIPANT: Operation = Operation {
     method: "POST",
     path: "{AC}/Conferences/{CF}/Participants/{CA}.json",
+    endpoint: Endpoint::UpdateParticipant,
     parameters: &[
         ("Muted", Supported),
         ("Hold", Supported),
@@ -316,6 +392,7 @@ pub static UPDATE_PARTICIPANT: Operation = Operation {
 pub static CREATE_RECORDING: Operation = Operation {
     method: "POST",
     path: "{AC}/Calls/{CA}/Recordings.json",
+    endpoint: Endpoint::CreateRecording,
     parameters: &[
         ("RecordingChannels", Supported),
         ("RecordingTrack", Supported),
@@ -331,6 +408,7 @@ pub static CREATE_RECORDING: Operation = Operation {
 pub(crate) static LIST_RECORDINGS: Operation = Operation {
     method: "GET",
     path: "{AC}/Recordings.json",
+    endpoint: Endpoint::ListRecordings,
     parameters: &[
         ("CallSid", Supported),
         ("ConferenceSid", Supported),
@@ -348,6 +426,7 @@ pub(crate) static LIST_RECORDINGS: Operation = Operation {
 pub static CREATE_MESSAGE: Operation = Operation {
     method: "POST",
     path: "{AC}/Messages.json",
+    endpoint: Endpoint::CreateMessage,
     parameters: &[
         ("To", NUMBER_FORM),
         ("From", Differs("a `[[number]]` of the edge, or the SID of a messaging service")),
@@ -383,6 +462,7 @@ pub static CREATE_MESSAGE: Operation = Operation {
 pub static UPDATE_NUMBER: Operation = Operation {
     method: "POST",
     path: "{AC}/IncomingPhoneNumbers/{PN}.json",
+    endpoint: Endpoint::UpdateNumber,
     parameters: &[
         ("VoiceUrl", Supported),
         ("VoiceMethod", Supported),
@@ -415,6 +495,7 @@ pub static UPDATE_NUMBER: Operation = Operation {
 pub static LIST_NUMBERS: Operation = Operation {
     method: "GET",
     path: "{AC}/IncomingPhoneNumbers.json",
+    endpoint: Endpoint::ListNumbers,
     parameters: &[
         ("PhoneNumber", Supported),
         ("FriendlyName", Supported),
@@ -431,6 +512,7 @@ pub static OPERATIONS: &[&Operation] = &[
     &Operation {
         method: "GET",
         path: ".json",
+        endpoint: Endpoint::ListAccounts,
         parameters: &[
             ("FriendlyName", Supported),
             ("Status", Supported),
@@ -439,10 +521,11 @@ pub static OPERATIONS: &[&Operation] = &[
             ("PageToken", Supported),
         ],
     },
-    &Operation { method: "GET", path: "{AC}.json", parameters: &[] },
+    &Operation { method: "GET", path: "{AC}.json", endpoint: Endpoint::FetchAccount, parameters: &[] },
     &Operation {
         method: "GET",
         path: "{AC}/Calls.json",
+        endpoint: Endpoint::ListCalls,
         parameters: &[
             ("To", NUMBER_FORM),
             ("From", NUMBER_FORM),
@@ -460,10 +543,11 @@ pub static OPERATIONS: &[&Operation] = &[
         ],
     },
     &CREATE_CALL,
-    &Operation { method: "GET", path: "{AC}/Calls/{CA}.json", parameters: &[] },
+    &Operation { method: "GET", path: "{AC}/Calls/{CA}.json", endpoint: Endpoint::FetchCall, parameters: &[] },
     &Operation {
         method: "POST",
         path: "{AC}/Calls/{CA}.json",
+        endpoint: Endpoint::UpdateCall,
         parameters: &[
             ("Status", Supported),
             ("Url", OF_ANY_CALL),
@@ -477,10 +561,11 @@ pub static OPERATIONS: &[&Operation] = &[
             ("TimeLimit", WITH_DOCUMENT),
         ],
     },
-    &Operation { method: "DELETE", path: "{AC}/Calls/{CA}.json", parameters: &[] },
+    &Operation { method: "DELETE", path: "{AC}/Calls/{CA}.json", endpoint: Endpoint::DeleteCall, parameters: &[] },
     &Operation {
         method: "POST",
         path: "{AC}/Calls/{CA}/Streams.json",
+        endpoint: Endpoint::StartStream,
         parameters: &[
             ("Url", Differs("`ws:` is accepted beside `wss:`, where the configuration allows the address")),
             ("Name", Supported),
@@ -491,16 +576,23 @@ pub static OPERATIONS: &[&Operation] = &[
             ("Parameter{n}.Value", Supported),
         ],
     },
-    &Operation { method: "POST", path: "{AC}/Calls/{CA}/Streams/{MZ}.json", parameters: &[("Status", Supported)] },
+    &Operation {
+        method: "POST",
+        path: "{AC}/Calls/{CA}/Streams/{MZ}.json",
+        endpoint: Endpoint::StopStream,
+        parameters: &[("Status", Supported)],
+    },
     &START_TRANSCRIPTION,
     &Operation {
         method: "POST",
         path: "{AC}/Calls/{CA}/Transcriptions/{GT}.json",
+        endpoint: Endpoint::StopLiveTranscription,
         parameters: &[("Status", Supported)],
     },
     &Operation {
         method: "GET",
         path: "{AC}/Calls/{CA}/Recordings.json",
+        endpoint: Endpoint::ListCallRecordings,
         parameters: &[
             ("DateCreated", SPAN),
             ("DateCreated>", SPAN),
@@ -515,78 +607,154 @@ pub static OPERATIONS: &[&Operation] = &[
     &Operation {
         method: "GET",
         path: "{AC}/Calls/{CA}/Recordings/{RE}.json",
+        endpoint: Endpoint::FetchCallRecording,
         parameters: &[("IncludeSoftDeleted", Supported)],
     },
     &Operation {
         method: "POST",
         path: "{AC}/Calls/{CA}/Recordings/{RE}.json",
+        endpoint: Endpoint::UpdateCallRecording,
         parameters: &[("Status", Supported), ("PauseBehavior", Supported)],
     },
-    &Operation { method: "DELETE", path: "{AC}/Calls/{CA}/Recordings/{RE}.json", parameters: &[] },
+    &Operation {
+        method: "DELETE",
+        path: "{AC}/Calls/{CA}/Recordings/{RE}.json",
+        endpoint: Endpoint::DeleteCallRecording,
+        parameters: &[],
+    },
     &LIST_RECORDINGS,
-    &Operation { method: "GET", path: "{AC}/Recordings/{RE}.json", parameters: &[("IncludeSoftDeleted", Supported)] },
     &Operation {
         method: "GET",
         path: "{AC}/Recordings/{RE}.wav",
+        endpoint: Endpoint::FetchRecordingAudio,
         parameters: &[("RequestedChannels", Differs("that of the recording; another is refused by name"))],
     },
-    &Operation { method: "DELETE", path: "{AC}/Recordings/{RE}.json", parameters: &[] },
+    &Operation {
+        method: "GET",
+        path: "{AC}/Recordings/{RE}.json",
+        endpoint: Endpoint::FetchRecording,
+        parameters: &[("IncludeSoftDeleted", Supported)],
+    },
+    &Operation {
+        method: "DELETE",
+        path: "{AC}/Recordings/{RE}.json",
+        endpoint: Endpoint::DeleteRecording,
+        parameters: &[],
+    },
     &Operation {
         method: "GET",
         path: "{AC}/Recordings/{RE}/Transcriptions.json",
+        endpoint: Endpoint::ListRecordingTranscriptions,
         parameters: &[("PageSize", Supported), ("Page", PAGE), ("PageToken", Supported)],
     },
-    &Operation { method: "GET", path: "{AC}/Recordings/{RE}/Transcriptions/{TR}.json", parameters: &[] },
-    &Operation { method: "DELETE", path: "{AC}/Recordings/{RE}/Transcriptions/{TR}.json", parameters: &[] },
+    &Operation {
+        method: "GET",
+        path: "{AC}/Recordings/{RE}/Transcriptions/{TR}.json",
+        endpoint: Endpoint::FetchRecordingTranscription,
+        parameters: &[],
+    },
+    &Operation {
+        method: "DELETE",
+        path: "{AC}/Recordings/{RE}/Transcriptions/{TR}.json",
+        endpoint: Endpoint::DeleteRecordingTranscription,
+        parameters: &[],
+    },
     &Operation {
         method: "GET",
         path: "{AC}/Transcriptions.json",
+        endpoint: Endpoint::ListTranscriptions,
         parameters: &[("PageSize", Supported), ("Page", PAGE), ("PageToken", Supported)],
     },
-    &Operation { method: "GET", path: "{AC}/Transcriptions/{TR}.json", parameters: &[] },
-    &Operation { method: "DELETE", path: "{AC}/Transcriptions/{TR}.json", parameters: &[] },
+    &Operation {
+        method: "GET",
+        path: "{AC}/Transcriptions/{TR}.json",
+        endpoint: Endpoint::FetchTranscription,
+        parameters: &[],
+    },
+    &Operation {
+        method: "DELETE",
+        path: "{AC}/Transcriptions/{TR}.json",
+        endpoint: Endpoint::DeleteTranscription,
+        parameters: &[],
+    },
     &LIST_CONFERENCES,
-    &Operation { method: "GET", path: "{AC}/Conferences/{CF}.json", parameters: &[] },
+    &Operation {
+        method: "GET",
+        path: "{AC}/Conferences/{CF}.json",
+        endpoint: Endpoint::FetchConference,
+        parameters: &[],
+    },
     &UPDATE_CONFERENCE,
     &LIST_CONFERENCE_RECORDINGS,
-    &Operation { method: "GET", path: "{AC}/Conferences/{CF}/Recordings/{RE}.json", parameters: &[] },
+    &Operation {
+        method: "GET",
+        path: "{AC}/Conferences/{CF}/Recordings/{RE}.json",
+        endpoint: Endpoint::FetchConferenceRecording,
+        parameters: &[],
+    },
     &Operation {
         method: "POST",
         path: "{AC}/Conferences/{CF}/Recordings/{RE}.json",
+        endpoint: Endpoint::UpdateConferenceRecording,
         parameters: &[("Status", Supported), ("PauseBehavior", Supported)],
     },
-    &Operation { method: "DELETE", path: "{AC}/Conferences/{CF}/Recordings/{RE}.json", parameters: &[] },
+    &Operation {
+        method: "DELETE",
+        path: "{AC}/Conferences/{CF}/Recordings/{RE}.json",
+        endpoint: Endpoint::DeleteConferenceRecording,
+        parameters: &[],
+    },
     &LIST_PARTICIPANTS,
     &CREATE_PARTICIPANT,
-    &Operation { method: "GET", path: "{AC}/Conferences/{CF}/Participants/{CA}.json", parameters: &[] },
+    &Operation {
+        method: "GET",
+        path: "{AC}/Conferences/{CF}/Participants/{CA}.json",
+        endpoint: Endpoint::FetchParticipant,
+        parameters: &[],
+    },
     &UPDATE_PARTICIPANT,
-    &Operation { method: "DELETE", path: "{AC}/Conferences/{CF}/Participants/{CA}.json", parameters: &[] },
+    &Operation {
+        method: "DELETE",
+        path: "{AC}/Conferences/{CF}/Participants/{CA}.json",
+        endpoint: Endpoint::DeleteParticipant,
+        parameters: &[],
+    },
     &Operation {
         method: "GET",
         path: "{AC}/Queues.json",
+        endpoint: Endpoint::ListQueues,
         parameters: &[("PageSize", Supported), ("Page", PAGE), ("PageToken", Supported)],
     },
     &Operation {
         method: "POST",
         path: "{AC}/Queues.json",
+        endpoint: Endpoint::CreateQueue,
         parameters: &[("FriendlyName", Supported), ("MaxSize", Supported)],
     },
-    &Operation { method: "GET", path: "{AC}/Queues/{QU}.json", parameters: &[] },
+    &Operation { method: "GET", path: "{AC}/Queues/{QU}.json", endpoint: Endpoint::FetchQueue, parameters: &[] },
     &Operation {
         method: "POST",
         path: "{AC}/Queues/{QU}.json",
+        endpoint: Endpoint::UpdateQueue,
         parameters: &[("FriendlyName", Supported), ("MaxSize", Supported)],
     },
-    &Operation { method: "DELETE", path: "{AC}/Queues/{QU}.json", parameters: &[] },
+    &Operation { method: "DELETE", path: "{AC}/Queues/{QU}.json", endpoint: Endpoint::DeleteQueue, parameters: &[] },
     &Operation {
         method: "GET",
         path: "{AC}/Queues/{QU}/Members.json",
+        endpoint: Endpoint::ListMembers,
         parameters: &[("PageSize", Supported), ("Page", PAGE), ("PageToken", Supported)],
     },
-    &Operation { method: "GET", path: "{AC}/Queues/{QU}/Members/{CA}.json", parameters: &[] },
+    &Operation {
+        method: "GET",
+        path: "{AC}/Queues/{QU}/Members/{CA}.json",
+        endpoint: Endpoint::FetchMember,
+        parameters: &[],
+    },
     &Operation {
         method: "POST",
         path: "{AC}/Queues/{QU}/Members/{CA}.json",
+        endpoint: Endpoint::DequeueMember,
         parameters: &[
             ("Url", Supported),
             ("Method", Supported),
@@ -594,11 +762,17 @@ pub static OPERATIONS: &[&Operation] = &[
         ],
     },
     &LIST_NUMBERS,
-    &Operation { method: "GET", path: "{AC}/IncomingPhoneNumbers/{PN}.json", parameters: &[] },
+    &Operation {
+        method: "GET",
+        path: "{AC}/IncomingPhoneNumbers/{PN}.json",
+        endpoint: Endpoint::FetchNumber,
+        parameters: &[],
+    },
     &UPDATE_NUMBER,
     &Operation {
         method: "GET",
         path: "{AC}/Messages.json",
+        endpoint: Endpoint::ListMessages,
         parameters: &[
             ("To", NUMBER_FORM),
             ("From", NUMBER_FORM),
@@ -611,17 +785,33 @@ pub static OPERATIONS: &[&Operation] = &[
         ],
     },
     &CREATE_MESSAGE,
-    &Operation { method: "GET", path: "{AC}/Messages/{SM}.json", parameters: &[] },
-    &Operation { method: "DELETE", path: "{AC}/Messages/{SM}.json", parameters: &[] },
+    &Operation { method: "GET", path: "{AC}/Messages/{SM}.json", endpoint: Endpoint::FetchMessage, parameters: &[] },
+    &Operation {
+        method: "DELETE",
+        path: "{AC}/Messages/{SM}.json",
+        endpoint: Endpoint::DeleteMessage,
+        parameters: &[],
+    },
     &Operation {
         method: "GET",
         path: "{AC}/Keys.json",
+        endpoint: Endpoint::ListKeys,
         parameters: &[("PageSize", Supported), ("Page", PAGE), ("PageToken", Supported)],
     },
-    &Operation { method: "POST", path: "{AC}/Keys.json", parameters: &[("FriendlyName", Supported)] },
-    &Operation { method: "GET", path: "{AC}/Keys/{SK}.json", parameters: &[] },
-    &Operation { method: "POST", path: "{AC}/Keys/{SK}.json", parameters: &[("FriendlyName", Supported)] },
-    &Operation { method: "DELETE", path: "{AC}/Keys/{SK}.json", parameters: &[] },
+    &Operation {
+        method: "POST",
+        path: "{AC}/Keys.json",
+        endpoint: Endpoint::CreateKey,
+        parameters: &[("FriendlyName", Supported)],
+    },
+    &Operation { method: "GET", path: "{AC}/Keys/{SK}.json", endpoint: Endpoint::FetchKey, parameters: &[] },
+    &Operation {
+        method: "POST",
+        path: "{AC}/Keys/{SK}.json",
+        endpoint: Endpoint::UpdateKey,
+        parameters: &[("FriendlyName", Supported)],
+    },
+    &Operation { method: "DELETE", path: "{AC}/Keys/{SK}.json", endpoint: Endpoint::DeleteKey, parameters: &[] },
     &LOOK_UP_V1,
     &LOOK_UP_V2,
 ];
@@ -657,6 +847,7 @@ pub static LATER_METHODS: &[(&str, &str)] = &[
     ("POST", "{AC}/Messages/{SM}.json"),
     ("GET", "{AC}/Recordings/{RE}/AddOnResults.json"),
     ("GET", "{AC}/Messages/{SM}/Media.json"),
+    ("GET", "{AC}/Messages/{SM}/Media/{ME}.json"),
     ("POST", "{AC}/Messages/{SM}/Feedback.json"),
 ];
 
@@ -664,236 +855,5 @@ impl Operation {
     /// Returns the support of a parameter; `None` if the table does not contain it.
     pub fn given(&self, name: &str) -> Option<Given> {
         self.parameters.iter().find(|(known, _)| *known == name).map(|(_, given)| *given)
-    }
-}
-
-/// Returns whether an operation of the API has a parameter of this name.
-pub fn is_known(name: &str) -> bool {
-    let is_written_so = |known: &str| match known.split_once("{n}") {
-        Some((front, back)) => name.strip_prefix(front).is_some_and(|rest| rest.ends_with(back)),
-        None => known == name,
-    };
-    OPERATIONS.iter().flat_map(|operation| operation.parameters).any(|(known, _)| is_written_so(known))
-}
-
-/// Parts of parameter names that are never ignored: recording, privacy, audio between parties, money, time limits,
-/// emergencies, and called parties.
-const GUARDED: &[&str] = &[
-    "record",
-    "transcri",
-    "redact",
-    "retention",
-    "privacy",
-    "private",
-    "anonym",
-    "clir",
-    "withheld",
-    "withhold",
-    "hide",
-    "hidden",
-    "mask",
-    "conceal",
-    "restrict",
-    "secret",
-    "encrypt",
-    "callerid",
-    "emergency",
-    "price",
-    "cost",
-    "charge",
-    "budget",
-    "limit",
-    "timeout",
-    "duration",
-    "expir",
-    "deadline",
-    "maxlength",
-    "trim",
-    "schedule",
-    "sendat",
-    "mute",
-    "coach",
-    "hold",
-    "digits",
-    "participant",
-    "callee",
-    "recipient",
-    "destination",
-    "exit",
-    "pause",
-    "media",
-    "policy",
-    "keytype",
-];
-/// Words that protect a parameter only as whole words, because they occur in others: `ToNumber`, `ClipMode`,
-/// `MaxCalls`.
-const GUARDED_WORDS: &[&str] = &["to", "from", "rec", "clip", "spend", "fee", "ttl", "max", "maximum"];
-/// Words that protect a parameter even if misspelled: `PirvacyMode`. Short words are excluded, because they resemble
-/// others.
-const GUARDED_WITH_SLIPS: &[&str] = &[
-    "record",
-    "redact",
-    "privacy",
-    "private",
-    "anonymous",
-    "encrypt",
-    "timeout",
-    "duration",
-    "retention",
-    "recipient",
-];
-
-/// Returns whether an unknown parameter must not be ignored: it concerns recording, privacy, money, time limits,
-/// emergencies or called parties.
-pub fn is_guarded(name: &str) -> bool {
-    let words = words(name);
-    let joined = words.concat();
-    let is_word = |word: &str| GUARDED_WORDS.contains(&word);
-    let is_slip = |word: &str| GUARDED_WITH_SLIPS.iter().any(|known| is_near(word, known));
-    GUARDED.iter().any(|part| joined.contains(part))
-        || is_word(&joined)
-        || words.iter().any(|word| is_word(word) || is_slip(word))
-}
-
-/// Splits a name into lower-case words; a word starts at a capital letter or after a character that is neither letter
-/// nor digit.
-fn words(name: &str) -> Vec<String> {
-    let mut words: Vec<String> = Vec::new();
-    let mut before: Option<char> = None;
-    let mut rest = name.chars().peekable();
-    while let Some(char) = rest.next() {
-        if !char.is_ascii_alphanumeric() {
-            before = None;
-            continue;
-        }
-        // The last of several capital letters starts the next word: `CLIRMode`.
-        let is_last_capital = rest.peek().is_some_and(char::is_ascii_lowercase);
-        let begins = |before: char| char.is_ascii_uppercase() && (!before.is_ascii_uppercase() || is_last_capital);
-        if before.is_none_or(begins) {
-            words.push(String::new());
-        }
-        if let Some(word) = words.last_mut() {
-            word.push(char.to_ascii_lowercase());
-        }
-        before = Some(char);
-    }
-    words
-}
-
-/// Returns the known parameter that differs from a name by one typing error or by case, preferring one that is never
-/// ignored.
-pub fn meant(name: &str) -> Option<&'static str> {
-    let names = OPERATIONS.iter().flat_map(|operation| operation.parameters).map(|(known, _)| *known);
-    let is_meant = |known: &&str| known.is_ascii() && !known.contains('{') && is_near(name, known);
-    let near: Vec<&'static str> = names.filter(is_meant).collect();
-    near.iter().find(|known| is_guarded(known)).or(near.first()).copied()
-}
-
-/// Returns whether two names differ by one typing error (a letter missing, added or replaced, or two adjacent ones
-/// swapped) or by case only.
-fn is_near(given: &str, known: &str) -> bool {
-    if given.eq_ignore_ascii_case(known) {
-        return given != known;
-    }
-    let (given, known) = (given.as_bytes(), known.as_bytes());
-    if given.is_empty() || given.len().abs_diff(known.len()) > 1 {
-        return false;
-    }
-    let is_same = |(one, other): &(&u8, &u8)| one.eq_ignore_ascii_case(other);
-    let front = given.iter().zip(known).take_while(is_same).count();
-    let back = given.iter().rev().zip(known.iter().rev()).take_while(is_same).count();
-    let longest = given.len().max(known.len());
-    if front + back + 1 >= longest {
-        return true;
-    }
-    let is_swapped = match (given.get(front..), known.get(front..)) {
-        (Some([first, second, ..]), Some([other_first, other_second, ..])) => {
-            first.eq_ignore_ascii_case(other_second) && second.eq_ignore_ascii_case(other_first)
-        }
-        _ => false,
-    };
-    is_swapped && given.len() == known.len() && front + back + 2 == longest
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_that_is_one_slip_off_is_recognised() {
-        for (given, known) in [
-            ("StatusCalback", "StatusCallback"),
-            ("StatusCallbackk", "StatusCallback"),
-            ("Methid", "Method"),
-            ("statuscallback", "StatusCallback"),
-            ("TimeLimt", "TimeLimit"),
-            ("Recort", "Record"),
-            ("Recrod", "Record"),
-            ("Reocrd", "Record"),
-            ("Form", "From"),
-            ("Fron", "From"),
-            ("FROM", "From"),
-            ("Frm", "From"),
-            ("Too", "To"),
-            ("Tp", "To"),
-            ("T", "To"),
-            ("Ot", "To"),
-            ("MachineDetction", "MachineDetection"),
-        ] {
-            assert_eq!(meant(given), Some(known), "{given}");
-        }
-        for given in ["Method", "Bogus", "Foo", "Id", "Format", "Room", "", "StatusCall", "\u{e4}\u{e4}\u{e4}"] {
-            assert_eq!(meant(given), None, "{given}");
-        }
-    }
-
-    #[test]
-    fn parameters_of_weight_are_guarded() {
-        for name in [
-            "RecordCall",
-            "MaxPrice",
-            "time_limit",
-            "Timeouts",
-            "ContentRetention",
-            "to",
-            "FROM",
-            "PciRedaction",
-            "Mutedd",
-            "Privacy",
-            "PrivacyMode",
-            "PirvacyMode",
-            "Anonymous",
-            "Clir",
-            "CLIRMode",
-            "ClipMode",
-            "Withheld",
-            "HideNumber",
-            "MaskFrom",
-            "Encryption",
-            "caller-id",
-            "Caller_Id",
-            "Rec",
-            "RecrodCall",
-            "Cost",
-            "MaxCost",
-            "Charge",
-            "Budget",
-            "MaxCalls",
-            "CallDuration",
-            "ExpiresAt",
-            "ToNumber",
-            "to_number",
-            "CallFrom",
-            "t.o",
-            "Recipient",
-            "EmergencyFloor",
-        ] {
-            assert!(is_guarded(name), "{name}");
-        }
-        for name in
-            ["CallReason", "Tags", "Colour", "Tokens", "Platform", "Clipboard", "Total", "Suspend", "StatusCallbackk"]
-        {
-            assert!(!is_guarded(name), "{name}");
-        }
     }
 }

@@ -1,0 +1,210 @@
+//! The router of the REST API: the operation that a method and a path ask for, by the table of `requests`.
+
+use super::lookups::{LOOK_UP_V1, LOOK_UP_V2};
+use super::requests::{LATER, LATER_METHODS, OPERATIONS, Operation};
+
+/// Version of the API, and the first part of its paths.
+pub const VERSION: &str = "2010-04-01";
+
+/// Parts in braces behind `{AC}` that a path can have.
+const NAMED_PARTS: usize = 2;
+
+/// A path of the API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiPath<'p> {
+    /// Parts behind `/2010-04-01/Accounts`, without `.json`.
+    parts: Vec<&'p str>,
+    is_json: bool,
+}
+
+/// Operation of a request.
+#[derive(Debug, Clone, Copy)]
+pub struct Route<'p> {
+    /// The operation.
+    pub operation: &'static Operation,
+    /// Parts of the path that stand for those in braces behind `{AC}`, with their escapes; empty if the path has fewer.
+    pub named: [&'p str; NAMED_PARTS],
+}
+
+/// Reason why a request has no operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoRoute {
+    /// The path takes other methods.
+    OtherMethod,
+    /// Twilio has the operation of this name; the edge refuses it.
+    Later(String),
+    /// There is no such path.
+    Unknown,
+}
+
+impl<'p> ApiPath<'p> {
+    /// Reads a path below `/2010-04-01/Accounts`, with or without `.json`; `None` for another one.
+    pub fn parse(path: &'p str) -> Option<ApiPath<'p>> {
+        let short = path.strip_suffix(".json");
+        let mut parts = short.unwrap_or(path).split('/').filter(|part| !part.is_empty());
+        let is_below = parts.next() == Some(VERSION) && parts.next() == Some("Accounts");
+        is_below.then(|| ApiPath { parts: parts.collect(), is_json: short.is_some() })
+    }
+
+    /// Returns the SID of the account, if the path has one.
+    pub fn account(&self) -> Option<&'p str> {
+        self.parts.first().copied()
+    }
+
+    /// Returns the list below the account, such as `Calls`, if the path has one.
+    pub fn list(&self) -> Option<&'p str> {
+        self.parts.get(1).copied()
+    }
+
+    /// Finds the operation; HEAD asks for that of GET.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn route(&self, method: &str) -> Result<Route<'p>, NoRoute> {
+        let method = if method == "HEAD" { "GET" } else { method };
+        if let Some(what) = self.later(method) {
+            return Err(NoRoute::Later(what));
+        }
+        let mut error = NoRoute::Unknown;
+        for operation in OPERATIONS {
+            let Some(named) = self.named_parts(operation.path) else { continue };
+            if operation.method == method {
+                return Ok(Route { operation, named });
+            }
+            error = NoRoute::OtherMethod;
+        }
+        Err(error)
+    }
+
+    /// Returns the name of an operation that is refused by name.
+    fn later(&self, method: &str) -> Option<String> {
+        match self.parts.as_slice() {
+            [_, list, ..] if LATER.contains(list) => return Some((*list).to_owned()),
+            [_, "Calls", _, list, ..] if LATER.contains(list) => return Some(format!("Calls/{{sid}}/{list}")),
+            _ => {}
+        }
+        let is_it = |(known, path): &&(&str, &str)| *known == method && self.named_parts(path).is_some();
+        let (_, path) = LATER_METHODS.iter().find(is_it)?;
+        Some(format!("{method} {}", path.trim_start_matches("{AC}/").trim_end_matches(".json")))
+    }
+
+    /// Returns the parts that stand for those in braces of the path of an operation, if this path is such a one.
+    fn named_parts(&self, of_operation: &str) -> Option<[&'p str; NAMED_PARTS]> {
+        // The audio of a recording has no ending, or one of its own.
+        let known = match of_operation.strip_suffix(".json") {
+            Some(known) => known,
+            None if self.is_json => return None,
+            None => of_operation.strip_suffix(".wav")?,
+        };
+        let mut known = known.split('/').filter(|part| !part.is_empty());
+        let mut parts = self.parts.iter();
+        let mut named = [""; NAMED_PARTS];
+        let mut places = named.iter_mut();
+        loop {
+            match (known.next(), parts.next()) {
+                (None, None) => return Some(named),
+                (Some("{AC}"), Some(_)) => {}
+                (Some(known), Some(part)) if known.starts_with('{') => *places.next()? = part,
+                (Some(known), Some(part)) if known == *part => {}
+                _ => return None,
+            }
+        }
+    }
+}
+
+/// Finds the operation of Lookup that a path asks for, and its number with its escapes; `None` for another path.
+pub fn lookup(path: &str) -> Option<Route<'_>> {
+    let behind = |operation: &'static Operation| {
+        let number = path.strip_prefix(operation.path.trim_end_matches("{number}"))?;
+        (!number.is_empty()).then_some(Route { operation, named: [number, ""] })
+    };
+    [&LOOK_UP_V1, &LOOK_UP_V2].into_iter().find_map(behind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compat::requests::Endpoint;
+
+    fn found(method: &str, path: &'static str) -> Result<(Endpoint, [&'static str; 2]), NoRoute> {
+        let route = ApiPath::parse(path).ok_or(NoRoute::Unknown)?.route(method)?;
+        Ok((route.operation.endpoint, route.named))
+    }
+
+    #[test]
+    fn each_operation_is_found_by_its_own_path() {
+        let of_accounts = OPERATIONS.iter().filter(|operation| !operation.path.starts_with('/'));
+        let mut endpoints = std::collections::HashSet::new();
+        for operation in of_accounts {
+            let between = if operation.path.starts_with('.') { "" } else { "/" };
+            let path = format!("/{VERSION}/Accounts{between}{}", operation.path.replace(['{', '}'], ""));
+            let route = ApiPath::parse(&path).unwrap().route(operation.method).unwrap();
+            assert!(std::ptr::eq(route.operation, *operation), "{} {path}", operation.method);
+            assert!(endpoints.insert(operation.endpoint), "{:?} twice", operation.endpoint);
+        }
+    }
+
+    #[test]
+    fn paths_are_read_as_clients_write_them() {
+        use Endpoint::{
+            DeleteRecording, FetchCall, FetchCallRecording, FetchRecording, FetchRecordingAudio, FetchTranscription,
+            ListAccounts, ListCalls,
+        };
+        for (method, path, expected) in [
+            ("GET", "/2010-04-01/Accounts", (ListAccounts, ["", ""])),
+            ("GET", "/2010-04-01/Accounts/AC1/Calls/", (ListCalls, ["", ""])),
+            ("HEAD", "/2010-04-01//Accounts/AC1/Calls/CA1", (FetchCall, ["CA1", ""])),
+            ("GET", "/2010-04-01/Accounts/AC1/Recordings/RE1.json", (FetchRecording, ["RE1", ""])),
+            ("GET", "/2010-04-01/Accounts/AC1/Recordings/RE1", (FetchRecordingAudio, ["RE1", ""])),
+            ("GET", "/2010-04-01/Accounts/AC1/Recordings/RE1.mp3", (FetchRecordingAudio, ["RE1.mp3", ""])),
+            ("DELETE", "/2010-04-01/Accounts/AC1/Recordings/RE1", (DeleteRecording, ["RE1", ""])),
+            ("GET", "/2010-04-01/Accounts/AC1/Calls/CA1/Recordings/RE1", (FetchCallRecording, ["CA1", "RE1"])),
+            ("GET", "/2010-04-01/Accounts/AC1/Transcriptions/TR1.txt", (FetchTranscription, ["TR1.txt", ""])),
+        ] {
+            assert_eq!(found(method, path), Ok(expected), "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn other_requests_have_a_reason() {
+        let later = |what: &str| NoRoute::Later(what.to_owned());
+        for (method, path, reason) in [
+            ("PUT", "/2010-04-01/Accounts/AC1/Calls.json", NoRoute::OtherMethod),
+            ("GET", "/2010-04-01/Accounts/AC1/Calls/CA1/Streams.json", NoRoute::OtherMethod),
+            ("GET", "/2010-04-01/Accounts/AC1/Calls/CA1/Payments/PK1.json", later("Calls/{sid}/Payments")),
+            ("PUT", "/2010-04-01/Accounts/AC1/Usage/Records.json", later("Usage")),
+            (
+                "GET",
+                "/2010-04-01/Accounts/AC1/IncomingPhoneNumbers/Local.json",
+                later("GET IncomingPhoneNumbers/Local"),
+            ),
+            ("POST", "/2010-04-01/Accounts/AC1/Messages/SM1.json", later("POST Messages/{SM}")),
+            ("GET", "/2010-04-01/Accounts/AC1/Keys/SK1/x.json", NoRoute::Unknown),
+            ("GET", "/2010-04-01/Accounts/AC1/Recordings/RE1/x/y/z.json", NoRoute::Unknown),
+            ("GET", "/2010-04-01/Verify.json", NoRoute::Unknown),
+            ("GET", "/v1/status", NoRoute::Unknown),
+        ] {
+            assert_eq!(found(method, path), Err(reason), "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn numbers_of_lookup_are_taken_whole() {
+        let found = |path| lookup(path).map(|route| (route.operation.endpoint, route.named[0]));
+        assert_eq!(found("/v1/PhoneNumbers/+14155550100"), Some((Endpoint::LookUpV1, "+14155550100")));
+        assert_eq!(found("/v2/PhoneNumbers/%2B1/4"), Some((Endpoint::LookUpV2, "%2B1/4")));
+        for path in [
+            "/v1/PhoneNumbers",
+            "/v2/PhoneNumbers/",
+            "/v3/PhoneNumbers/+1",
+            "/v1/phonenumbers/+1",
+            "/v1/status",
+            "//v1/PhoneNumbers/+1",
+            "v1/PhoneNumbers/+1",
+            "/2010-04-01/v1/PhoneNumbers/+1",
+            "",
+        ] {
+            assert_eq!(found(path), None, "{path}");
+        }
+    }
+}
