@@ -13,8 +13,9 @@ use crate::interop::install;
 
 /// The emulator.
 const EMULATOR: &str = "qemu-aarch64-static";
-/// Folder of glibc for aarch64.
-const LIBRARIES: &str = "/usr/aarch64-linux-gnu";
+/// Folder of glibc for aarch64, and its options of the emulator: a glibc for aarch64 of the machine itself is looked at first without
+/// them, and another one than the loader's ends in an endless loop at the first thread.
+const LIBRARIES: [&str; 4] = ["-L", "/usr/aarch64-linux-gnu", "-E", "LD_LIBRARY_PATH=/lib"];
 /// Crates whose unit tests run.
 const TESTED: [&str; 3] = ["trunkgate-sip", "trunkgate-media", "trunkgate-call"];
 /// A program or file, and the Debian package that has it.
@@ -54,7 +55,7 @@ pub(super) fn run_tests(folder: &Path) -> anyhow::Result<()> {
     let began = Instant::now();
     println!("unit tests for aarch64 under qemu");
     let status = cargo
-        .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER", format!("{EMULATOR} -L {LIBRARIES}"))
+        .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER", format!("{EMULATOR} {}", LIBRARIES.join(" ")))
         // Tests that decode audio are slow under emulation.
         .env("CARGO_PROFILE_TEST_OPT_LEVEL", "1")
         .status()?;
@@ -68,6 +69,6 @@ pub(super) fn run_tests(folder: &Path) -> anyhow::Result<()> {
 /// Returns the beginning of a command that runs a binary for aarch64.
 fn emulated(binary: &Path) -> Command {
     let mut command = Command::new(EMULATOR);
-    command.args(["-L", LIBRARIES]).arg(binary);
+    command.args(LIBRARIES).arg(binary);
     command
 }
