@@ -4,44 +4,39 @@ use trunkgate_call::view::{AgentFailures, AgentView, CauseView, FaultView};
 use trunkgate_media::agent::Loss;
 use trunkgate_route::TargetSpec;
 
-use super::trunk_problems::{ONE_WAY, is_many_of, lately, lost, unreached};
+use super::trunk_problems::{is_many_of, lost, tally, unreached};
 use super::way::{Way, is_share};
 use trunkgate_call::agent_fix::{LEFT_AT_ONCE, remedy, remedy_of, with_test};
 use trunkgate_system::limits;
-use trunkgate_system::problem::{Harm, Party, Problem, Urgency};
+use trunkgate_system::problem::kind::{AgentProblem, Consequence, ProblemKind, Silence, Unheard};
+use trunkgate_system::problem::{Harm, Party, Problem, Urgency, hung_up};
 
 /// What is wrong with an agent.
 pub(super) fn of_agent(agent: &AgentView, way: &Way<'_>) -> Option<Problem> {
     let failed = agent.failed.as_ref();
     let without = way.without(|target| matches!(target, TargetSpec::Agent(name) if *name == agent.name));
-    let problem = match (agent.state, failed) {
-        ("down", _) => without.problem(format!("agent {} is down", agent.name)),
-        ("skipped", _) => without.problem(format!("agent {} keeps failing and is skipped", agent.name)),
+    let consequence = without.consequence;
+    let (harm, what) = match (agent.state, failed) {
+        ("down", _) => (without.harm, AgentProblem::Down { consequence }),
+        ("skipped", _) => (without.harm, AgentProblem::Skipped { consequence }),
         // It is not skipped.
         (_, Some(failed)) if fails_often(failed) => {
             let AgentFailures { calls, of, recent, good_since, .. } = failed;
-            let name = &agent.name;
-            let what = match left_at_once(failed) {
-                Some((calls, _)) => {
-                    format!("agent {name} ended {calls} of {of} calls of the last hour at once, without audio")
-                }
-                None => format!("agent {name} failed in {calls} of {of} calls of the last hour"),
-            };
             // Where callers were hung up on, no other target took these calls.
-            let (harm, instead) = if failed.hung_up > 0 { (Harm::Calls, "") } else { (without.harm, without.instead) };
-            let hung_up = if left_at_once(failed).is_some() { String::new() } else { hung_up(failed) };
-            let what = format!("{what}{}{hung_up}{instead}", recent.beside(*calls, *of));
-            match failed.reached_since && *good_since == 0 {
-                true => Problem::new(Harm::Past, format!("{what}; it is reached again")),
-                false => lately(harm, *good_since, "good", what),
-            }
+            let is_lost = failed.hung_up > 0;
+            let what = AgentProblem::Fails {
+                tally: tally((*calls, *of), *recent, *good_since),
+                ended_at_once: left_at_once(failed).map(|(calls, _)| calls),
+                hung_up: failed.hung_up,
+                consequence: if is_lost { Consequence::None } else { consequence },
+                is_reached: failed.reached_since && *good_since == 0,
+            };
+            (if is_lost { Harm::Calls } else { without.harm }, what)
         }
         _ => return None,
     };
-    let urgency = without.urgency.max(Urgency::Agent);
-    let problem = problem.urgent(urgency).about(format!("agent {}", agent.name));
-    let problem =
-        problem.of(Party::Agent(agent.name.clone()), "fails").fixed_by(fix_of_agent(agent, way, without.harm));
+    let problem = without.problem(ProblemKind::Agent { agent: agent.name.clone(), what }).harms(harm);
+    let problem = problem.urgent(without.urgency.max(Urgency::Agent)).fixed_by(fix_of_agent(agent, way, without.harm));
     let problem = problem.out(matches!(agent.state, "down" | "skipped") || failed.is_some_and(fails_always));
     let why = agent.last_problem.as_deref().unwrap_or("no answer");
     let is_out = matches!(agent.state, "down" | "skipped");
@@ -69,7 +64,9 @@ pub(super) fn of_agent(agent: &AgentView, way: &Way<'_>) -> Option<Problem> {
         None => shown.push_str(&lost(&agent.unreached)),
     }
     // What was wrong before stands behind.
-    shown.extend(newer.map(|failed| format!("; before that: {}{}", counted(failed), hung_up(failed))));
+    shown.extend(
+        newer.map(|failed| format!("; before that: {}{}", counted(failed), hung_up(failed.hung_up, failed.calls))),
+    );
     let problem = without.losing(problem.shown_by(shown), &agent.unreached);
     // The newest call in which it failed is traced, also where others did not reach it before.
     let latest = failed.filter(|failed| failed.at > agent.unreached.at);
@@ -79,12 +76,12 @@ pub(super) fn of_agent(agent: &AgentView, way: &Way<'_>) -> Option<Problem> {
 /// In how many calls an agent failed, what became of their callers, and for which causes where there were several.
 fn failures(failed: &AgentFailures) -> String {
     let AgentFailures { calls, of, recent, causes, .. } = failed;
-    let more = recent.beside(*calls, *of);
+    let more = tally((*calls, *of), *recent, 0).recent();
     let of_each = match causes.as_slice() {
         [] | [_] => String::new(),
         _ => format!(": {}", counted(failed)),
     };
-    format!("it failed in {calls} of {of} calls of the last hour{more}{}{of_each}", hung_up(failed))
+    format!("it failed in {calls} of {of} calls of the last hour{more}{}{of_each}", hung_up(failed.hung_up, *calls))
 }
 
 /// The causes for which an agent failed, the newest first, each with its calls where there are several.
@@ -135,17 +132,6 @@ fn fails_always(failed: &AgentFailures) -> bool {
     !has_callers && failed.still && failed.good_since == 0 && failed.in_row > 0 && bad == of
 }
 
-/// What became of the callers of calls in which it failed.
-fn hung_up(failed: &AgentFailures) -> String {
-    match failed.hung_up {
-        0 => String::new(),
-        1 if failed.calls == 1 => ", and its caller was hung up on".to_owned(),
-        all if all == failed.calls => ", and their callers were hung up on".to_owned(),
-        1 => ", and 1 caller was hung up on".to_owned(),
-        some => format!(", and {some} callers were hung up on"),
-    }
-}
-
 /// What would help an agent by the cause of its last failure, and what shows whether it did: the next call or probe withdraws the problem.
 fn fix_of_agent(agent: &AgentView, way: &Way<'_>, harm: Harm) -> String {
     // Without a session it is up by the last probe or connection.
@@ -188,12 +174,18 @@ pub(super) fn silent_agent(agent: &AgentView) -> Option<Problem> {
     let silent = agent.silent.as_ref().filter(|silent| silent.still)?;
     let FaultView { calls, of, recent, cause, fix, last_sid, good_since, .. } = silent;
     is_many_of(*calls, *of, *recent).then(|| {
-        let more = recent.beside(*calls, *of);
-        let what = format!("agent {} sent no audio in {calls} of {of} calls of the last hour{more}", agent.name);
-        let problem =
-            lately(Harm::Media, *good_since, "heard", what).about(format!("no audio from agent {}", agent.name));
-        let problem = problem.shown_by(cause).fixed_by(fix).traced_in(last_sid);
-        problem.harming(recent.calls, *calls).of(Party::Agent(agent.name.clone()), ONE_WAY)
+        let kind = Unheard {
+            party: Some(Party::Agent(agent.name.clone())),
+            name: agent.name.clone(),
+            silence: Silence::Agent,
+            cause: None,
+            live_calls: None,
+            tally: Some(tally((*calls, *of), *recent, *good_since)),
+            both: Vec::new(),
+            taken_in: Vec::new(),
+        };
+        let problem = Problem::of(ProblemKind::Unheard(Box::new(kind))).harming(recent.calls, *calls);
+        problem.shown_by(cause).fixed_by(fix).traced_in(last_sid)
     })
 }
 

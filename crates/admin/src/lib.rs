@@ -67,7 +67,6 @@ mod work;
 pub use calls::{MARKED, OUTCOMES, STATES};
 pub use status::StatusReport;
 pub use status::watch as watch_problems;
-pub use trunk_problems::OWN_LINES;
 
 /// An answer that says what went wrong, always as JSON.
 #[derive(Debug)]

@@ -2,10 +2,8 @@
 
 use trunkgate_call::diagnosis::{COMMON, Cause};
 
-use trunkgate_system::problem::{Part, Problem, Silence};
-
-/// How headlines of a side that is not heard begin; its name and ` in ` follow.
-const ONE_SIDE: &str = "no media from ";
+use trunkgate_system::problem::kind::{ProblemKind, Silence, Unheard};
+use trunkgate_system::problem::{Part, Problem};
 
 /// Replaces the problem of a side by that of the other one, where the other one is not heard in the same calls either.
 pub(super) fn joined(mut problems: Vec<Problem>) -> Vec<Problem> {
@@ -27,43 +25,46 @@ pub(super) fn joined(mut problems: Vec<Problem>) -> Vec<Problem> {
     problems
 }
 
+/// The calls of a problem in which a side is not heard, and for which the other side may be to blame.
+fn unheard(problem: &Problem) -> Option<&Unheard> {
+    let ProblemKind::Unheard(unheard) = &problem.kind else { return None };
+    // Digital silence has another cause, and of ended calls of an agent the other side is not known.
+    let is_one_of_two = unheard.silence != Silence::Digital && unheard.cause.is_some();
+    is_one_of_two.then_some(unheard)
+}
+
 /// The place of the problem that has all calls of this one; of two with the same calls, that of the first.
 fn partner(one: &Problem, at: usize, problems: &[Problem]) -> Option<usize> {
-    let own = one.silence.as_ref().filter(|own| own.calls > 0)?;
+    let own = unheard(one).filter(|own| own.calls() > 0)?;
     let has_all = |(place, other): &(usize, &Problem)| {
-        let Some(others) = other.silence.as_ref().filter(|_| *place != at && other.harm == one.harm) else {
+        let Some(others) = unheard(other).filter(|_| *place != at && other.harm == one.harm) else {
             return false;
         };
         let shared = own.both.iter().find(|(name, _)| *name == others.name).map_or(0, |(_, calls)| *calls);
-        let is_behind = (others.calls, at) > (own.calls, *place);
-        shared >= own.calls && is_behind
+        let is_behind = (others.calls(), at) > (own.calls(), *place);
+        shared >= own.calls() && is_behind
     };
     problems.iter().enumerate().find(has_all).map(|(place, _)| place)
 }
 
 /// Makes the problem of one side that of both.
 fn take_in(kept: &mut Problem, other: Problem) {
-    let (Some(of_kept), Some(of_other)) = (kept.silence.clone(), other.silence) else { return };
-    let Silence { name, calls, cause, .. } = *of_kept;
-    let is_first = kept.headline.starts_with(ONE_SIDE);
-    let both: u64 = of_kept.both.iter().map(|(_, calls)| *calls).sum();
-    let rest = kept.headline.strip_prefix(&format!("{ONE_SIDE}{name} in "));
-    kept.headline = match rest {
-        Some(rest) if both >= calls => format!("no audio from either side, {name} and {}, in {rest}", of_other.name),
-        // A further one of several.
-        None if !is_first && kept.headline.starts_with("no audio from either side, ") => {
-            kept.headline.replacen(", in ", &format!(" or {}, in ", of_other.name), 1)
+    let (Some(of_kept), Some(of_other)) = (unheard(kept).cloned(), unheard(&other).cloned()) else { return };
+    let name = &of_kept.name;
+    let is_first = of_kept.silence == Silence::NoMedia && of_kept.taken_in.is_empty();
+    let side = (of_other.name.clone(), of_other.calls());
+    kept.change(|kind| {
+        if let ProblemKind::Unheard(unheard) = kind {
+            unheard.taken_in.push(side);
         }
-        Some(_) | None => {
-            format!("{}; in {} of them none from {} either", kept.headline, of_other.calls, of_other.name)
-        }
-    };
+    });
     let said = |name: &str, text: Option<&str>| format!("of {name}: {}", text.unwrap_or("nothing came"));
     let of_own =
-        if is_first { said(&name, kept.evidence.as_deref()) } else { kept.evidence.clone().unwrap_or_default() };
+        if is_first { said(name, kept.evidence.as_deref()) } else { kept.evidence.clone().unwrap_or_default() };
     kept.evidence = Some(format!("{of_own}; {}", said(&of_other.name, other.evidence.as_deref())));
     // What helps against one of which nothing comes helps against the other in the same way.
-    let is_common = is_first && both >= calls && [cause, of_other.cause] == [Cause::Nothing.slug(); 2];
+    let is_common =
+        is_first && of_kept.is_of_both_sides() && [of_kept.cause, of_other.cause] == [Some(Cause::Nothing.slug()); 2];
     let fix = match (kept.fix.take(), other.fix) {
         (Some(one), Some(_)) if is_common => {
             format!("look first at {COMMON}; then, for {name} and in the same way for {}: {one}", of_other.name)
@@ -74,26 +75,34 @@ fn take_in(kept: &mut Problem, other: Problem) {
         (one, other) => one.or(other).unwrap_or_default(),
     };
     kept.fix = Some(fix).filter(|fix| !fix.is_empty());
-    kept.others.extend(other.party.zip(other.kind).map(|(party, kind)| Part { party, kind }));
+    kept.others.extend(other.party.map(|party| Part { party, kind: other.kind.word() }));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use trunkgate_system::problem::kind::Tally;
     use trunkgate_system::problem::{Harm, Party};
 
-    fn unheard(name: &str, calls: u64, both: &[(&str, u64)]) -> Problem {
+    fn silent(name: &str, calls: u64, both: &[(&str, u64)]) -> Problem {
         let both = both.iter().map(|(name, calls)| ((*name).to_owned(), *calls)).collect();
-        let problem =
-            Problem::new(Harm::Media, format!("no media from {name} in {calls} of {calls} calls of the last hour"));
-        let problem = problem.shown_by(format!("no packets at {name}")).fixed_by(format!("mend {name}"));
-        let problem = problem.silent(Silence { name: name.to_owned(), calls, cause: Cause::Nothing.slug(), both });
-        problem.of(Party::Trunk(name.to_owned()), "one_way")
+        let kind = Unheard {
+            party: Some(Party::Trunk(name.to_owned())),
+            name: name.to_owned(),
+            silence: Silence::NoMedia,
+            cause: Some(Cause::Nothing.slug()),
+            live_calls: None,
+            tally: Some(Tally { calls, of: calls, ..Tally::default() }),
+            both,
+            taken_in: Vec::new(),
+        };
+        let problem = Problem::of(ProblemKind::Unheard(Box::new(kind)));
+        problem.shown_by(format!("no packets at {name}")).fixed_by(format!("mend {name}"))
     }
 
     #[test]
     fn both_sides_of_silent_calls_are_one_problem() {
-        let all = joined(vec![unheard("carrier", 3, &[("pbx", 3)]), unheard("pbx", 3, &[("carrier", 3)])]);
+        let all = joined(vec![silent("carrier", 3, &[("pbx", 3)]), silent("pbx", 3, &[("carrier", 3)])]);
         let [one] = all.as_slice() else { panic!("{all:?}") };
         assert_eq!(one.headline, "no audio from either side, carrier and pbx, in 3 of 3 calls of the last hour");
         assert_eq!(one.evidence.as_deref(), Some("of carrier: no packets at carrier; of pbx: no packets at pbx"));
@@ -109,8 +118,8 @@ mod tests {
     #[test]
     fn a_side_that_is_silent_with_several_others_has_them_all() {
         let of = |own: u64| {
-            let carrier = unheard("carrier", own, &[("a", 2), ("b", 1)]);
-            joined(vec![unheard("a", 2, &[("carrier", 2)]), carrier, unheard("b", 1, &[("carrier", 1)])])
+            let carrier = silent("carrier", own, &[("a", 2), ("b", 1)]);
+            joined(vec![silent("a", 2, &[("carrier", 2)]), carrier, silent("b", 1, &[("carrier", 1)])])
         };
         let all = of(3);
         assert_eq!(all.len(), 1);
@@ -124,9 +133,9 @@ mod tests {
 
     #[test]
     fn one_way_calls_stay_problems_of_their_sides() {
-        let apart = vec![unheard("carrier", 3, &[("pbx", 1)]), unheard("pbx", 2, &[("carrier", 1)])];
+        let apart = vec![silent("carrier", 3, &[("pbx", 1)]), silent("pbx", 2, &[("carrier", 1)])];
         assert_eq!(joined(apart).len(), 2);
-        let mut past = vec![unheard("carrier", 3, &[("pbx", 3)]), unheard("pbx", 3, &[("carrier", 3)])];
+        let mut past = vec![silent("carrier", 3, &[("pbx", 3)]), silent("pbx", 3, &[("carrier", 3)])];
         past[1].harm = Harm::Past;
         assert_eq!(joined(past).len(), 2, "one of them is heard again");
     }

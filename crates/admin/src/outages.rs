@@ -6,13 +6,8 @@ use trunkgate_call::view::{LostCall, TrunkView, UnreachedView};
 use trunkgate_route::{Route, TargetSpec};
 
 use super::way::Way;
-use trunkgate_system::problem::{Harm, Part, Party, Problem};
-use trunkgate_system::text::number;
-
-/// Kinds of problems by which a target gets no calls.
-const KINDS: [&str; 4] = ["down", "rejects", "not_registered", "fails"];
-/// Routes that are named.
-const ROUTES_TOLD: usize = 3;
+use trunkgate_system::problem::kind::{ProblemKind, TrunkProblem};
+use trunkgate_system::problem::{Part, Party, Problem};
 
 /// Routes without a target.
 struct Outage<'a> {
@@ -58,10 +53,7 @@ fn of_targets(route: &Route, problems: &[Problem]) -> Option<Vec<usize>> {
             continue;
         }
         let party = party(target)?;
-        let is_its = |problem: &Problem| {
-            let is_kind = problem.kind.is_some_and(|kind| KINDS.contains(&kind));
-            is_kind && problem.is_out && problem.party.as_ref() == Some(&party)
-        };
+        let is_its = |problem: &Problem| problem.is_out && problem.party.as_ref() == Some(&party);
         let at = problems.iter().position(is_its)?;
         if !all.contains(&at) {
             all.push(at);
@@ -73,29 +65,15 @@ fn of_targets(route: &Route, problems: &[Problem]) -> Option<Vec<usize>> {
 impl Outage<'_> {
     fn problem(&self, problems: &[Problem], way: &Way<'_>) -> Option<Problem> {
         let parts: Vec<&Problem> = self.of.iter().filter_map(|at| problems.get(*at)).collect();
-        let (party, kind) = parts.first().and_then(|first| Some((first.party.clone()?, first.kind?)))?;
+        let first = parts.first()?;
         // Until one of them last answered a call there was no outage.
         let since = parts.iter().filter_map(|part| answered_at(part, way)).max();
         let is_own = self.is_own(&parts, way);
         let [lost, of_hour] = [since, None].map(|since| match is_own {
             true => parts.iter().map(|part| lost_by(part, way, since)).sum::<u64>(),
-            false if parts.iter().any(|part| part.kind == Some("rejects")) => 0,
+            false if parts.iter().any(|part| rejects(part)) => 0,
             false => parts.iter().map(|part| self.lost_calls(part, way, since).count() as u64).sum(),
         });
-        let when = if lost == of_hour { "in the last hour" } else { "since the last answered call" };
-        let (routes, has) = match self.routes.as_slice() {
-            [one] => (format!("route {one}"), "has"),
-            all => {
-                let more = all.len().saturating_sub(ROUTES_TOLD);
-                let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-                let told: Vec<&str> = all.iter().take(ROUTES_TOLD).copied().collect();
-                (format!("routes {}{more}", told.join(", ")), "have")
-            }
-        };
-        let what = format!("{routes} {has} no target left");
-        let callers = number(usize::try_from(lost).unwrap_or(usize::MAX), "caller");
-        let were = if lost == 1 { "was" } else { "were" };
-        let headline = if lost == 0 { what.clone() } else { format!("{what}, and {callers} {were} lost {when}") };
         let mut fixes: Vec<&str> = Vec::new();
         for fix in parts.iter().filter_map(|part| part.fix.as_deref()) {
             if !fixes.contains(&fix) {
@@ -107,10 +85,15 @@ impl Outage<'_> {
             None => part.headline.clone(),
         });
         let shown = shown.collect::<Vec<_>>().join("; ");
-        let whole = Problem::new(Harm::Calls, headline).about(what).shown_by(shown).fixed_by(fixes.join("; "));
-        let mut whole = whole.lost(lost).of(party, kind);
-        let others = parts.iter().skip(1);
-        whole.others = others.filter_map(|part| Some(Part { party: part.party.clone()?, kind: part.kind? })).collect();
+        let kind = ProblemKind::NoTarget {
+            party: first.party.clone()?,
+            word: first.kind.word(),
+            routes: self.routes.iter().map(|route| (*route).to_owned()).collect(),
+            lost,
+            is_since_answer: lost != of_hour,
+        };
+        let mut whole = Problem::of(kind).shown_by(shown).fixed_by(fixes.join("; ")).lost(lost);
+        whole.others = parts.iter().skip(1).filter_map(|part| Part::of(part)).collect();
         // The call that was lost last.
         if is_own {
             let traced = parts.iter().filter(|part| part.command.is_some());
@@ -157,6 +140,11 @@ fn party(target: &TargetSpec) -> Option<Party> {
     }
 }
 
+/// Whether a problem is that of a trunk that rejects calls.
+fn rejects(problem: &Problem) -> bool {
+    matches!(problem.kind, ProblemKind::Trunk { what: TrunkProblem::Rejects { .. }, .. })
+}
+
 /// The trunk of a problem.
 fn trunk<'a>(problem: &Problem, way: &'a Way<'_>) -> Option<&'a TrunkView> {
     let Some(Party::Trunk(name)) = &problem.party else { return None };
@@ -188,7 +176,7 @@ fn lost_since(unreached: &UnreachedView, since: Option<Instant>) -> u64 {
 
 /// Callers that were lost by a target in the last hour, or since this time, for the problem that it has now, as no other one was left.
 fn lost_by(problem: &Problem, way: &Way<'_>, since: Option<Instant>) -> u64 {
-    if problem.kind == Some("rejects") {
+    if rejects(problem) {
         return trunk(problem, way).and_then(|trunk| trunk.rejected.as_ref()).map_or(0, |rejected| rejected.lost);
     }
     unreached(problem, way).map_or(0, |unreached| lost_since(unreached, since))

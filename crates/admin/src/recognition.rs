@@ -2,15 +2,14 @@
 
 use trunkgate_call::view::RecognitionView;
 
-use super::trunk_problems::lately;
-use trunkgate_system::problem::{Harm, Problem};
+use super::trunk_problems::tally;
+use trunkgate_system::problem::Problem;
+use trunkgate_system::problem::kind::{EdgeProblem, ProblemKind};
 
 /// A recogniser that fails, with what its last failure asks for.
 pub(super) fn recogniser_now(recognition: &RecognitionView) -> Option<Problem> {
     let RecognitionView { failed, of, recent, still, good_since, cause, last_sid } = recognition;
     still.then(|| {
-        let more = recent.beside(*failed, *of);
-        let what = format!("the recogniser failed in {failed} of {of} recognitions of the last hour{more}");
         let fix = match cause.as_str() {
             cause if cause.contains("max_sessions") => {
                 "raise `max_sessions` of [recognition], if the recogniser can take more"
@@ -21,7 +20,7 @@ pub(super) fn recogniser_now(recognition: &RecognitionView) -> Option<Problem> {
             }
             _ => "check `url` of [recognition], and the recogniser's own log",
         };
-        let problem = lately(Harm::Calls, *good_since, "not", what).about("recogniser");
-        problem.shown_by(cause).fixed_by(fix).traced_in(last_sid)
+        let what = EdgeProblem::RecognitionFails(tally((*failed, *of), *recent, *good_since));
+        Problem::of(ProblemKind::Edge(what)).shown_by(cause).fixed_by(fix).traced_in(last_sid)
     })
 }

@@ -10,9 +10,10 @@ use trunkgate_call::{SiprecChange, SiprecControl};
 use super::ApiError;
 use super::asked::{Body, read};
 use super::calls::Sid;
-use super::trunk_problems::lately;
+use super::trunk_problems::tally;
 use trunkgate_runtime::handle::Handle;
-use trunkgate_system::problem::{Harm, Party, Problem};
+use trunkgate_system::problem::Problem;
+use trunkgate_system::problem::kind::{ProblemKind, TrunkProblem};
 
 /// How a body should look.
 const SHAPE: &str = r#"{"name":"vault","action":"pause"}, or "resume" or "stop""#;
@@ -59,20 +60,15 @@ pub(super) fn problem(trunk: &TrunkView, group: &str, is_required: bool, why: &s
 /// Servers that answer, and take no recordings.
 fn refused_now(name: &str, group: &str, is_required: bool, failures: &FailedRecordings) -> Problem {
     let FailedRecordings { failed, of, recent, good_since, refusing, cause, last_sid, .. } = failures;
-    let (harm, lost) = match (is_required, refusing) {
-        (true, true) => {
-            (Harm::Calls, format!("; calls that have to be recorded get 503, but for one in {SIPREC_TRIAL_SECONDS} s"))
-        }
-        (true, false) => (Harm::Calls, ", which were ended".to_owned()),
-        (false, _) => (Harm::Records, String::new()),
+    let what = TrunkProblem::NotRecorded {
+        group: group.to_owned(),
+        tally: tally((*failed, *of), *recent, *good_since),
+        is_required,
+        trial_seconds: refusing.then_some(SIPREC_TRIAL_SECONDS),
     };
-    let more = recent.beside(*failed, *of);
-    let what =
-        format!("no recording server of [siprec.{group}] recorded {failed} of {of} calls of the last hour{more}{lost}");
-    let problem = lately(harm, *good_since, "recorded", what).about(format!("recordings at {group}"));
+    let problem = Problem::of(ProblemKind::Trunk { trunk: name.to_owned(), what });
     let problem = problem.shown_by(cause).fixed_by(fix_of_refusal(cause, group)).traced_in(last_sid);
-    let problem = if harm == Harm::Calls { problem.harming(recent.calls, *failed) } else { problem };
-    problem.of(Party::Trunk(name.to_owned()), "not_recorded")
+    if is_required && *good_since == 0 { problem.harming(recent.calls, *failed) } else { problem }
 }
 
 /// What helps against an answer of a recording server.
@@ -104,20 +100,12 @@ fn fix_of_refusal(cause: &str, group: &str) -> String {
 
 /// Servers that do not answer.
 fn down(trunk: &TrunkView, group: &str, is_required: bool, why: &str) -> Option<Problem> {
-    let down: Vec<&str> =
-        trunk.peers.iter().filter(|peer| peer.state == "down").map(|peer| peer.uri.as_str()).collect();
+    let down = trunk.peers.iter().filter(|peer| peer.state == "down");
+    let down: Vec<String> = down.map(|peer| peer.uri.clone()).collect();
     if down.is_empty() {
         return None;
     }
-    let none = format!("no recording server of [siprec.{group}] answers");
-    let (harm, what) = match (trunk.state == "down", is_required) {
-        (false, _) => {
-            (Harm::Detour, format!("recording server {} of [siprec.{group}] is down, others record", down.join(", ")))
-        }
-        (true, true) => (Harm::Calls, format!("{none}: calls that it has to record are rejected")),
-        (true, false) => (Harm::Media, format!("{none}: calls are not recorded there")),
-    };
-    let problem = Problem::new(harm, what).about(format!("recording servers {group}")).shown_by(why.to_owned());
-    let fix = format!("check that the server runs, that its address in [siprec.{group}] is right, and the firewall");
-    Some(problem.fixed_by(fix).of(Party::Trunk(trunk.name.clone()), "down"))
+    let servers = if trunk.state == "down" { Vec::new() } else { down };
+    let what = TrunkProblem::RecordersDown { group: group.to_owned(), servers, is_required };
+    Some(Problem::of(ProblemKind::Trunk { trunk: trunk.name.clone(), what }).shown_by(why))
 }

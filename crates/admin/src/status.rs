@@ -21,7 +21,7 @@ use super::agent_problems::{of_agent, silent_agent};
 use super::agents::AgentReport;
 use super::asked::bad_query;
 use super::recognition::recogniser_now;
-use super::trunk_problems::{ONE_WAY, is_unsent, lately, of_trunk, only_silence, stale_names};
+use super::trunk_problems::{is_unsent, of_trunk, stale_names, tally};
 use super::twilio::{IgnoredParameter, ignored_parameters};
 use super::way::Way;
 use super::{mute, outages};
@@ -36,7 +36,8 @@ use trunkgate_runtime::settings::Listener;
 use trunkgate_runtime::transport::TlsFaultsView;
 use trunkgate_system::clock;
 use trunkgate_system::limits;
-use trunkgate_system::problem::{Harm, Party, Problem, Silence, Urgency};
+use trunkgate_system::problem::kind::{Consequence, EdgeProblem, ProblemKind, Silence, TrunkProblem, Unheard};
+use trunkgate_system::problem::{Harm, Party, Problem};
 use trunkgate_system::text::number;
 use trunkgate_system::tls_words::CLIENT_NOT_TLS;
 
@@ -252,23 +253,16 @@ impl StatusReport {
     fn problems_now(&self, handle: &Handle, silent: &[SilentView], way: &Way<'_>) -> Vec<Problem> {
         let mut problems = Vec::new();
         match handle.phase() {
-            Phase::Draining => {
-                let draining = Problem::new(Harm::Edge, "draining").shown_by("new calls get 503");
-                problems.push(draining.fixed_by("trunkgate drain --undo"));
-            }
-            Phase::Starting => {
-                problems.push(Problem::new(Harm::Edge, "starting").shown_by("no calls are accepted yet"))
-            }
+            Phase::Draining => problems.push(Problem::of(ProblemKind::Edge(EdgeProblem::Draining))),
+            Phase::Starting => problems.push(Problem::of(ProblemKind::Edge(EdgeProblem::Starting))),
             Phase::Ready => {}
         }
         if self.overloaded {
-            problems
-                .push(Problem::new(Harm::Edge, "overloaded").shown_by("new calls that would wait too long get 503"));
+            problems.push(Problem::of(ProblemKind::Edge(EdgeProblem::Overloaded)));
         }
-        let panics = trunkgate_system::log::panics();
-        if panics > 0 {
-            let panicked = Problem::new(Harm::Edge, format!("{panics} panics")).about("panics");
-            problems.push(panicked.shown_by("please report them with the log"));
+        let count = trunkgate_system::log::panics();
+        if count > 0 {
+            problems.push(Problem::of(ProblemKind::Edge(EdgeProblem::Panics { count })));
         }
         problems.extend(self.trunks.iter().flat_map(|trunk| of_trunk(trunk, silent, way)));
         let stale = handle.shared.stale_names.all();
@@ -278,9 +272,8 @@ impl StatusReport {
         problems.extend(handle.certificate_problems());
         problems.extend(self.config.last_reload_error.as_deref().map(rejected_reload));
         if !self.config.restart_needed.is_empty() {
-            let keys = self.config.restart_needed.join(", ");
-            let needed = Problem::new(Harm::Configuration, "changed keys wait for a restart").shown_by(keys);
-            problems.push(needed.fixed_by("restart the edge when no call is up (trunkgate drain)"));
+            let keys = self.config.restart_needed.clone();
+            problems.push(Problem::of(ProblemKind::Edge(EdgeProblem::RestartNeeded { keys })));
         }
         problems
     }
@@ -290,7 +283,7 @@ impl StatusReport {
         let is_known = |problem: &Problem| {
             // Live calls of a trunk are counted with those of the hour, those of an agent at their end.
             let counts = problem.harm != Harm::Past || matches!(problem.party, Some(Party::Trunk(_)));
-            problem.kind == Some(ONE_WAY) && counts
+            matches!(problem.kind, ProblemKind::Unheard(_)) && counts
         };
         let known: Vec<(Option<Party>, bool)> = problems
             .iter()
@@ -315,7 +308,7 @@ impl StatusReport {
     /// Whether a problem is that of live calls in which a party is not heard.
     fn is_live_silence(&self, problem: &Problem, silent: &[SilentView]) -> bool {
         let is_of = |one: &SilentView| self.party(one) == problem.party;
-        problem.harm == Harm::Media && problem.kind == Some(ONE_WAY) && silent.iter().any(is_of)
+        problem.harm == Harm::Media && matches!(problem.kind, ProblemKind::Unheard(_)) && silent.iter().any(is_of)
     }
 
     /// The trunk or agent that is not heard; `None`: a bare URI, or an agent of an application.
@@ -341,9 +334,9 @@ impl StatusReport {
         problems.extend(shared.message_webhooks.problems(clock::now(), |number| first_url(handle, number)));
         problems.extend(shared.hep_counters.problem().filter(|_| hep));
         problems.extend(shared.otel_counters.problem().filter(|_| otel));
-        let lost = trunkgate_system::log::lost();
-        if lost > 0 {
-            problems.push(Problem::new(Harm::Telemetry, format!("{lost} log lines lost")).about("log lines lost"));
+        let count = trunkgate_system::log::lost();
+        if count > 0 {
+            problems.push(Problem::of(ProblemKind::Edge(EdgeProblem::LogLinesLost { count })));
         }
         problems
     }
@@ -352,10 +345,9 @@ impl StatusReport {
 /// SIP and connections of others that were dropped or closed, or whose TLS failed.
 fn of_strangers(handle: &Handle, unknown: Option<UnknownView>) -> Vec<Problem> {
     let (sockets, now) = (&handle.shared.sockets, Instant::now());
-    let dropped = unknown.map(|unknown| unknown_now(unknown, "message", "SIP from unknown sources is dropped"));
+    let dropped = unknown.map(|unknown| unknown_now(unknown, "message", EdgeProblem::UnknownSip));
     let closed = sockets.closed(now);
-    let closed = closed
-        .map(|closed| unknown_now(closed, "connection", "TCP and TLS connections from unknown sources are closed"));
+    let closed = closed.map(|closed| unknown_now(closed, "connection", EdgeProblem::UnknownConnections));
     let mut problems: Vec<Problem> = dropped.into_iter().chain(closed).collect();
     problems.extend(sockets.tls_faults.theirs(now).map(tls_now));
     problems.extend(sockets.tls_faults.of_trunks(now).into_iter().map(tls_of_trunk));
@@ -364,12 +356,11 @@ fn of_strangers(handle: &Handle, unknown: Option<UnknownView>) -> Vec<Problem> {
 
 /// A file that is not taken: the edge runs on, and would not start by it.
 fn rejected_reload(why: &str) -> Problem {
-    let rejected = Problem::new(Harm::Restart, "the configuration file is rejected: a restart would fail");
-    let shown = format!("{why}; the configuration before it stays in force");
+    let rejected = Problem::of(ProblemKind::Edge(EdgeProblem::ConfigurationRejected { error: why.to_owned() }));
     let is_missing = why.contains("No such file");
     let what = if is_missing { "restore the file" } else { "correct the file (`trunkgate check` shows the line)" };
     let fix = format!("{what}, then `trunkgate reload`; do not restart the edge before that");
-    rejected.shown_by(shown).fixed_by(fix)
+    rejected.fixed_by(fix)
 }
 
 /// An application that fails, or whose prompts are not heard.
@@ -378,15 +369,11 @@ fn of_app(app: &AppView) -> Option<Problem> {
     let meaning = codes::explain(*code).map_or("its documents could not be run", |(meaning, _)| meaning);
     let shown = if cause.is_empty() { format!("error {code}: {meaning}") } else { format!("error {code}: {cause}") };
     still.then(|| {
-        let (harm, what) = match unheard == calls {
-            true => (Harm::Media, "a prompt was not played"),
-            false => (Harm::Calls, "failed"),
-        };
-        let more = recent.beside(*calls, *of);
-        let what = format!("app {name}: {what} in {calls} of {of} calls of the last hour{more}");
-        let problem = lately(harm, *good_since, "not", what).about(format!("app {name}"));
-        let problem = problem.of(Party::App(name.clone()), "fails").out(*good_since == 0 && calls == of);
-        let problem = if harm == Harm::Calls { problem.harming(recent.calls, *calls) } else { problem };
+        let is_unheard = unheard == calls;
+        let tally = tally((*calls, *of), *recent, *good_since);
+        let problem = Problem::of(ProblemKind::App { app: name.clone(), tally, is_unheard });
+        let problem = problem.out(*good_since == 0 && calls == of);
+        let problem = if problem.harm == Harm::Calls { problem.harming(recent.calls, *calls) } else { problem };
         problem.shown_by(shown).fixed_by(codes::fix(*code, cause, last_sid)).traced_in(last_sid)
     })
 }
@@ -398,7 +385,9 @@ fn blame_password(problems: &mut [Problem], logins: &[LoginView], trunks: &[Trun
     let mut blamed: Vec<&str> = Vec::new();
     for trunk in trunks.iter().filter(is_empty) {
         let party = Some(Party::Trunk(trunk.name.clone()));
-        let is_its = |problem: &&mut Problem| problem.party == party && problem.kind == Some("down");
+        let is_its = |problem: &&mut Problem| {
+            problem.party == party && matches!(problem.kind, ProblemKind::Trunk { what: TrunkProblem::Down { .. }, .. })
+        };
         let newest = logins.iter().find(|login| login.trunk == trunk.name && login.is_user_known);
         let Some((problem, login)) = problems.iter_mut().find(is_its).zip(newest) else { continue };
         let LoginView { fault, source, in_row, seconds_ago, .. } = login;
@@ -426,16 +415,13 @@ fn logins_now(logins: &[LoginView]) -> Vec<Problem> {
         told.push((trunk, *is_of_trunk));
         let more = logins.iter().filter(|one| (&one.trunk, one.is_of_trunk) == (trunk, *is_of_trunk)).count() - 1;
         let more = if more == 0 { String::new() } else { format!("; from {} too", number(more, "further source")) };
-        let harm = if *is_of_trunk { Harm::Calls } else { Harm::Strangers };
-        let count = number(usize::try_from(*requests).unwrap_or(usize::MAX), "request");
-        let what = format!("trunk {trunk}: {count} with wrong credentials in the last hour, none right since");
         let shown = format!("{fault} from {source}, {in_row} in a row, the latest {seconds_ago} s ago{more}");
         let part = if *is_user_known { "password" } else { "user" };
-        let problem = Problem::new(harm, what).about(format!("wrong credentials at {trunk}")).shown_by(shown);
-        let problem =
-            problem.fixed_by(format!("correct the {part} at the remote party, or `require_auth` of [trunk.{trunk}]"));
-        let problem = problem.urgent(Urgency::Other);
-        problems.push(problem.of(Party::Trunk(trunk.clone()), "wrong_credentials"));
+        let what = TrunkProblem::WrongCredentials { requests: *requests, is_of_trunk: *is_of_trunk };
+        let problem = Problem::of(ProblemKind::Trunk { trunk: trunk.clone(), what }).shown_by(shown);
+        problems.push(
+            problem.fixed_by(format!("correct the {part} at the remote party, or `require_auth` of [trunk.{trunk}]")),
+        );
     }
     problems
 }
@@ -443,38 +429,28 @@ fn logins_now(logins: &[LoginView]) -> Vec<Problem> {
 /// Calls that a limit refused.
 fn limit_now(limited: &LimitView, way: &Way<'_>) -> Problem {
     let LimitView { trunk, outbound, reason, sentence, key, calls, recent, seconds_ago, last_sid } = limited;
-    let refused = number(usize::try_from(*calls).unwrap_or(usize::MAX), "call");
-    let (harm, instead) = match trunk.as_deref().filter(|_| *outbound).map(|trunk| way.without_trunk(trunk)) {
-        Some(without) => (without.harm, without.instead),
-        None => (Harm::Calls, ""),
+    let (harm, consequence) = match trunk.as_deref().filter(|_| *outbound).map(|trunk| way.without_trunk(trunk)) {
+        Some(without) => (without.harm, without.consequence),
+        None => (Harm::Calls, Consequence::None),
     };
-    let (harm, lately) = match recent {
-        0 => (Harm::Past, ", none in the last 5 min".to_owned()),
-        all if all == calls => (harm, String::new()),
-        some => (harm, format!(" ({some} in the last 5 min)")),
-    };
-    let (what, about) = match trunk {
-        None => (format!("refused {refused}"), format!("{reason} of the edge")),
-        Some(trunk) if *outbound => (format!("refused {refused} to it"), format!("{reason} to {trunk}")),
-        Some(trunk) => (format!("refused {refused} from it"), format!("{reason} from {trunk}")),
-    };
-    let what = format!("{} {what} in the last hour{lately}{instead}", limited.named().replace('`', ""));
     let lost = match *reason {
         "denied" | "high_risk" => "; their callers got 403",
         _ if *outbound => "",
         _ => "; their callers got 503",
     };
     let shown = format!("{sentence} ({reason}), limit {key}{lost}, the latest {seconds_ago} s ago");
-    let problem = Problem::new(harm, what).about(about).shown_by(shown);
-    let problem = problem.fixed_by(fix_of_limit(limited)).harming(*recent, *calls);
-    let problem = match last_sid {
-        Some(sid) => problem.traced_in(sid),
-        None => problem,
+    let kind = ProblemKind::Limit {
+        trunk: trunk.clone(),
+        is_outbound: *outbound,
+        reason,
+        limit: limited.named().replace('`', ""),
+        calls: *calls,
+        recent_calls: *recent,
+        consequence,
     };
-    match trunk {
-        Some(trunk) => problem.of(Party::Trunk(trunk.clone()), "limit"),
-        None => problem.of_kind("limit"),
-    }
+    let problem = Problem::of(kind).harms(harm).shown_by(shown);
+    let problem = problem.fixed_by(fix_of_limit(limited)).harming(*recent, *calls);
+    last_sid.iter().fold(problem, |problem, sid| problem.traced_in(sid))
 }
 
 /// What helps where a limit refuses calls.
@@ -510,15 +486,14 @@ fn stray_now(stray: StrayView) -> Problem {
     let text = format!(
         "no trunk has it in `require_auth` ({registers} for unknown users in the last hour, the latest {seconds_ago} s ago){meant}"
     );
-    let problem = Problem::new(Harm::Strangers, format!("REGISTER from {source} for unknown user \"{user}\""));
-    problem.about("unknown users").shown_by(text)
+    Problem::of(ProblemKind::Edge(EdgeProblem::UnknownUser { source: source.to_string(), user })).shown_by(text)
 }
 
 /// TLS handshakes of others that failed.
 fn tls_now(faults: TlsFaultsView) -> Problem {
     let TlsFaultsView { handshakes, listener, last, why, seconds_ago, .. } = faults;
     let text = format!("{}: {why}", of_hour(handshakes, "handshake", &last, seconds_ago));
-    let problem = Problem::new(Harm::Strangers, format!("TLS to listener {listener} fails")).shown_by(text);
+    let problem = Problem::of(ProblemKind::Edge(EdgeProblem::TlsFails { listener })).shown_by(text);
     problem.fixed_by(format!(
         "if {last} is a peer of yours, check its TLS version, the CA that it trusts, and its certificate (`client_ca`)"
     ))
@@ -532,9 +507,8 @@ fn tls_of_trunk((trunk, faults): (Arc<str>, TlsFaultsView)) -> Problem {
     let TlsFaultsView { handshakes, listener, last, why, seconds_ago, .. } = faults;
     let latest = of_hour(handshakes, "handshake", &last, seconds_ago);
     let text = format!("{latest}: {why}; none has succeeded since");
-    let problem =
-        Problem::new(Harm::Calls, format!("TLS from trunk {trunk} to listener {listener} fails")).shown_by(text);
-    problem.of(Party::Trunk(trunk.to_string()), "tls").fixed_by(if why == CLIENT_NOT_TLS {
+    let kind = ProblemKind::Trunk { trunk: trunk.to_string(), what: TrunkProblem::TlsFails { listener } };
+    Problem::of(kind).shown_by(text).fixed_by(if why == CLIENT_NOT_TLS {
         format!("have {trunk} use TLS to this port, or send it to the port of a `udp` or `tcp` listener")
     } else {
         format!("check its TLS version, the CA that it trusts, and its certificate (`client_ca`): its own log says more; a port check without TLS at {last} looks the same")
@@ -542,10 +516,9 @@ fn tls_of_trunk((trunk, faults): (Arc<str>, TlsFaultsView)) -> Problem {
 }
 
 /// Messages, or connections, from addresses of no trunk.
-fn unknown_now(unknown: UnknownView, word: &str, headline: &str) -> Problem {
+fn unknown_now(unknown: UnknownView, word: &str, what: EdgeProblem) -> Problem {
     let UnknownView { messages, last, seconds_ago } = unknown;
-    let problem = Problem::new(Harm::Strangers, headline).shown_by(of_hour(messages, word, &last, seconds_ago));
-    problem.fixed_by("add trusted sources to `peers` or `accept_from` of a trunk")
+    Problem::of(ProblemKind::Edge(what)).shown_by(of_hour(messages, word, &last, seconds_ago))
 }
 
 /// Says how many there were in the last hour, and of which source the latest is.
@@ -557,23 +530,23 @@ fn of_hour(count: u64, word: &str, last: &dyn std::fmt::Display, seconds_ago: u6
 /// A side that is not heard in calls that are up now.
 fn silent_now(silent: &SilentView, party: Option<Party>) -> Problem {
     let SilentView { name, calls, kind, cause, fix, last_sid, both } = silent;
-    let where_ = if *calls == 1 { "a live call".to_owned() } else { format!("{calls} live calls") };
-    let (what, about) = match *kind {
-        NO_AGENT_AUDIO => {
-            (format!("agent {name} has sent no audio in {where_}"), format!("no audio from agent {name}"))
-        }
-        SILENCE => (format!("{} in {where_}", only_silence(name)), only_silence(name)),
-        _ => (format!("no media from {name} in {where_}"), format!("no media from {name}")),
+    let silence = match *kind {
+        NO_AGENT_AUDIO => Silence::Agent,
+        SILENCE => Silence::Digital,
+        _ => Silence::NoMedia,
     };
-    let problem = Problem::new(Harm::Media, what).about(about);
-    let problem = problem.shown_by(cause).fixed_by(fix).traced_in(last_sid);
-    let problem = problem.harming(*calls, *calls).caused(kind).live(*calls);
-    let silence = Silence { name: name.clone(), calls: *calls, cause: kind, both: both.clone() };
-    let problem = if *kind == SILENCE { problem } else { problem.silent(silence) };
-    match party {
-        Some(party) => problem.of(party, ONE_WAY),
-        None => problem.of_kind(ONE_WAY),
-    }
+    let unheard = Unheard {
+        party,
+        name: name.clone(),
+        silence,
+        cause: Some(kind),
+        live_calls: Some(*calls),
+        tally: None,
+        both: both.clone(),
+        taken_in: Vec::new(),
+    };
+    let problem = Problem::of(ProblemKind::Unheard(Box::new(unheard))).harming(*calls, *calls);
+    problem.shown_by(cause).fixed_by(fix).traced_in(last_sid)
 }
 
 pub(super) async fn status(State(handle): State<Handle>) -> Result<Json<StatusReport>, ApiError> {

@@ -15,15 +15,10 @@ use trunkgate_route::{Peer, Siprec, Transport, Trunk, host_of};
 use super::way::{Way, is_large_share, rejects_all, rejects_many};
 use trunkgate_runtime::stale_names::StaleName;
 use trunkgate_system::limits;
-use trunkgate_system::problem::{Harm, Party, Problem, Silence, Urgency};
+use trunkgate_system::problem::kind::{Consequence, Fault, ProblemKind, Silence, Tally, TrunkProblem, Unheard};
+use trunkgate_system::problem::{Harm, Party, Problem, Urgency};
 use trunkgate_system::text::number;
 use trunkgate_system::tls_words;
-
-/// How problems begin that `doctor` has lines of its own for.
-pub const OWN_LINES: [&str; 3] = ["packets not sent", "codecs do not match", "packets lost"];
-
-/// `kind` of a problem: a side sends no audio.
-pub(super) const ONE_WAY: &str = "one_way";
 
 /// Addresses of a trunk that is down, told with why.
 const DOWN_TOLD: usize = 3;
@@ -31,7 +26,7 @@ const DOWN_TOLD: usize = 3;
 /// What is wrong with a trunk.
 pub(super) fn of_trunk(trunk: &TrunkView, silent: &[SilentView], way: &Way<'_>) -> Vec<Problem> {
     let name = &trunk.name;
-    let party = || Party::Trunk(name.clone());
+    let of = |what| ProblemKind::Trunk { trunk: name.clone(), what };
     let mut problems = Vec::new();
     if let Some(group) = name.strip_prefix(Siprec::PREFIX) {
         let required = way.table.trunk(name).and_then(|trunk| trunk.siprec).is_some_and(|siprec| siprec.required);
@@ -47,8 +42,7 @@ pub(super) fn of_trunk(trunk: &TrunkView, silent: &[SilentView], way: &Way<'_>) 
         let waits = wait.map(|wait| format!("each call waits {} s for it before its next target", wait.as_secs_f64()));
         let parts = [Some(why.clone()), unreached(&trunk.unreached).or(unused), waits, next_check(&trunk.peers)];
         let shown = parts.into_iter().flatten().collect::<Vec<_>>().join("; ");
-        let down = without.problem(format!("trunk {name} is down"));
-        let down = down.about(format!("trunk {name} is down")).shown_by(shown);
+        let down = without.problem(of(TrunkProblem::Down { consequence: without.consequence })).shown_by(shown);
         let down = without.losing(down, &trunk.unreached);
         let is_idle = trunk.tried == 0 && trunk.unreached.calls == 0;
         let down = if is_idle { down.idle() } else { down };
@@ -57,10 +51,10 @@ pub(super) fn of_trunk(trunk: &TrunkView, silent: &[SilentView], way: &Way<'_>) 
             false => fix_of_down(name, &trunk.peers, &why, way.unanswered),
         };
         let fix = wait.map_or(fix.clone(), |_| format!("{fix}; {}", how_not_to_wait(name)));
-        problems.push(down.fixed_by(fix).latest(trunk.unreached.at).out(true).of(party(), "down"));
+        problems.push(down.fixed_by(fix).latest(trunk.unreached.at).out(true));
     } else {
         let silent = not_responding(trunk, way).map(|problem| problem.latest(trunk.unreached.at));
-        problems.extend(silent.map(|problem| problem.out(true).of(party(), "down")));
+        problems.extend(silent.map(|problem| problem.out(true)));
     }
     // One that does not respond rejects no calls: it did so before.
     let is_gone = !problems.is_empty() && trunk.rejected.as_ref().is_some_and(|one| trunk.unreached.at > one.at);
@@ -69,26 +63,22 @@ pub(super) fn of_trunk(trunk: &TrunkView, silent: &[SilentView], way: &Way<'_>) 
         trunk.registrations.registration.as_ref().filter(|registration| registration.state == "failed")
     {
         let why = registration.last_problem.as_deref().unwrap_or("no answer");
-        let ended = Problem::new(Harm::Calls, format!("trunk {name} is not registered")).shown_by(why);
+        let ended = Problem::of(of(TrunkProblem::NotRegistered)).shown_by(why);
         let ended = ended.fixed_by(registration.fix.as_deref().unwrap_or_default());
-        problems.push(ended.out(true).of(party(), "not_registered"));
+        problems.push(ended.out(true));
     }
     problems.extend(nothing_heard(trunk, silent));
     let faults = [
-        (trunk.unsent.as_ref(), "unsent"),
-        (trunk.codec_mismatch.as_ref(), "codec_mismatch"),
-        (trunk.loss.as_ref(), "loss"),
+        // A single stream that stops is a phone that was muted, or went out of reach.
+        (trunk.stopped.as_ref().filter(|found| is_many_of(found.calls, found.of, found.recent)), Fault::Stopped),
+        (trunk.unsent.as_ref(), Fault::Unsent),
+        (trunk.codec_mismatch.as_ref(), Fault::Codecs),
+        (trunk.loss.as_ref(), Fault::Loss),
     ];
-    // A single stream that stops is a phone that was muted, or went out of reach.
-    let stopped = trunk.stopped.as_ref().filter(|found| is_many_of(found.calls, found.of, found.recent));
-    let stopped = stopped.and_then(|found| fault(name, "audio stopped", found, way));
-    problems.extend(stopped.map(|problem| problem.of(party(), "stopped")));
-    let found = faults.into_iter().zip(OWN_LINES);
-    problems.extend(found.filter_map(|((found, kind), what)| Some(fault(name, what, found?, way)?.of(party(), kind))));
+    problems.extend(faults.into_iter().filter_map(|(found, fault)| faulty(name, fault, found?, way)));
     // Lost packets explain a low score, and have a line already.
     if trunk.loss.as_ref().is_none_or(|loss| !loss.still) {
-        let poor = trunk.quality.as_ref().and_then(|quality| poor_audio(name, quality));
-        problems.extend(poor.map(|problem| problem.of(party(), "poor_audio")));
+        problems.extend(trunk.quality.as_ref().and_then(|quality| poor_audio(name, quality)));
     }
     problems
 }
@@ -136,13 +126,9 @@ fn not_responding(trunk: &TrunkView, way: &Way<'_>) -> Option<Problem> {
         .next()
         .map(|address| format!("{}: {}", address.address, address.last_problem.as_deref().unwrap_or("no answer")))
         .unwrap_or_default();
-    let callers = match trunk.unreached.lost {
-        0 => String::new(),
-        1 => ", and 1 caller was lost".to_owned(),
-        several => format!(", and {several} callers were lost"),
-    };
-    let problem = without.problem(format!("trunk {name} does not respond{callers}"));
-    let problem = without.losing(problem.about(format!("trunk {name} is down")), &trunk.unreached);
+    let what = TrunkProblem::NotResponding { lost: trunk.unreached.lost, consequence: without.consequence };
+    let problem = without.problem(ProblemKind::Trunk { trunk: name.clone(), what });
+    let problem = without.losing(problem, &trunk.unreached);
     let fix = fix_of_down(name, &trunk.peers, &why, way.unanswered);
     let failures = trunkgate_call::limits::HEALTH_FAILURES;
     let fix = format!("{fix}; after {failures} failures in a row it counts as down");
@@ -226,16 +212,11 @@ pub(super) fn stale_names(trunk: &Trunk, stale: &[StaleName]) -> Option<Problem>
     let (first, one) = trunk.peers.iter().find_map(|peer| Some((peer, of_peer(peer)?)))?;
     let is_all = trunk.peers.iter().all(|peer| peer.servers.is_empty() || of_peer(peer).is_some());
     let host = &one.destination.host;
-    let lost = match is_all {
-        true => format!("a restart would lose all calls to {name}"),
-        false => format!("a restart would lose this peer of {name}"),
-    };
-    let what = if one.is_gone { "is no longer in DNS" } else { "is not answered for by any DNS server" };
     let socket = one.servers.iter().find_map(|server| Some((server, server.sockets().next()?)));
     let known = socket.map(|(server, at)| format!("{} {at}", server.transport.as_str())).unwrap_or_default();
     let shown = format!("DNS had {known} before, which calls still use ({})", first.uri);
-    let problem =
-        Problem::new(Harm::Restart, format!("{host} {what}: {lost}")).about(format!("{host} of {name} in DNS"));
+    let what = TrunkProblem::NameLost { host: host.clone(), is_gone: one.is_gone, is_all };
+    let problem = Problem::of(ProblemKind::Trunk { trunk: name.to_string(), what });
     let restored = match one.is_gone {
         true => format!("have the DNS record of {host} restored, or correct `peers` of [trunk.{name}]"),
         false => format!(
@@ -248,7 +229,7 @@ pub(super) fn stale_names(trunk: &Trunk, stale: &[StaleName]) -> Option<Problem>
         format!("; if it has to restart, write `peers = [\"sip:{at}{transport}\"]` for the time being")
     });
     let fix = format!("do not restart the edge; {restored}{}", bridge.unwrap_or_default());
-    Some(problem.shown_by(shown).fixed_by(fix).of(Party::Trunk(name.to_string()), "name_lost"))
+    Some(problem.shown_by(shown).fixed_by(fix))
 }
 
 /// Whether a trunk was not heard because this machine lets nothing out to it: it has a line for that.
@@ -265,24 +246,21 @@ fn nothing_heard(trunk: &TrunkView, silent: &[SilentView]) -> Option<Problem> {
     let is_told = calls == 1 && silent.iter().any(is_up) || is_unsent(trunk, calls, unheard.kind);
     let recent = unheard.recent;
     (is_many_of(calls, of, recent) && !is_told).then(|| {
-        let more = recent.beside(calls, of);
         let is_silence = !unheard.kinds.is_empty() && unheard.kinds.iter().all(|one| one.kind == SILENCE);
-        let about = if is_silence { only_silence(&trunk.name) } else { format!("no media from {}", trunk.name) };
-        let what = format!("{about} in {calls} of {of} calls of the last hour{more}");
-        let problem = lately(Harm::Media, unheard.good_since, "heard", what).about(about);
-        let problem = problem.shown_by(&unheard.cause).fixed_by(&unheard.fix).traced_in(&unheard.last_sid);
-        let problem = problem.harming(recent.calls, calls).caused(unheard.kind);
-        let (name, both) = (trunk.name.clone(), unheard.both.clone());
-        let silence = Silence { name, calls, cause: unheard.kind, both };
-        // Digital silence of the other side has another cause.
-        let problem = if is_silence { problem } else { problem.silent(silence) };
-        problem.of(Party::Trunk(trunk.name.clone()), ONE_WAY)
+        let kind = Unheard {
+            party: Some(Party::Trunk(trunk.name.clone())),
+            name: trunk.name.clone(),
+            // Digital silence of the other side has another cause.
+            silence: if is_silence { Silence::Digital } else { Silence::NoMedia },
+            cause: Some(unheard.kind),
+            live_calls: None,
+            tally: Some(tally((calls, of), recent, unheard.good_since)),
+            both: unheard.both.clone(),
+            taken_in: Vec::new(),
+        };
+        let problem = Problem::of(ProblemKind::Unheard(Box::new(kind))).harming(recent.calls, calls);
+        problem.shown_by(&unheard.cause).fixed_by(&unheard.fix).traced_in(&unheard.last_sid)
     })
-}
-
-/// What a party does that sends packets without any sound.
-pub(super) fn only_silence(name: &str) -> String {
-    format!("{name} sends only digital silence")
 }
 
 /// Whether so many calls of the hour, or of the last five minutes, were not heard that it is no chance.
@@ -291,40 +269,34 @@ pub(super) fn is_many_of(calls: u64, of: u64, recent: Recent) -> bool {
     is_share(calls, of) || recent.calls >= limits::UNHEARD_LEAST && is_share(recent.calls, recent.of)
 }
 
-/// A problem of a trunk's calls: where the latest calls had none, it stands behind what harms calls now.
-pub(super) fn lately(harm: Harm, good_since: u64, how: &str, what: String) -> Problem {
-    match good_since {
-        0 => Problem::new(harm, what),
-        1 => Problem::new(Harm::Past, format!("{what}; the latest was {how}")),
-        several => Problem::new(Harm::Past, format!("{what}; the latest {several} were {how}")),
-    }
+/// Returns the figures of a problem: `calls` of the hour, those of the last five minutes, and the good ones since.
+pub(super) fn tally((calls, of): (u64, u64), recent: Recent, good_since: u64) -> Tally {
+    Tally { calls, of, recent_calls: recent.calls, recent_of: recent.of, good_since }
 }
 
 /// A trunk that rejects most calls, and has not answered enough of them since.
 fn rejecting(trunk: &TrunkView, way: &Way<'_>, is_gone: bool) -> Option<Problem> {
     let rejected = trunk.rejected.as_ref().filter(|rejected| rejects_many(rejected))?;
     let RejectedView { calls, of, recent, in_row, lost, good_since, fix, last_sid, .. } = rejected;
-    let row = if is_large_share(rejected) || in_row == of || *in_row == 0 {
-        String::new()
-    } else {
-        format!(", {in_row} of them since it last answered")
+    let is_all = is_large_share(rejected) || in_row == of || *in_row == 0;
+    let (harm, lost_callers, consequence) = way.without_rejecting(trunk, rejected);
+    let what = TrunkProblem::Rejects {
+        tally: tally((*calls, *of), *recent, *good_since),
+        in_row: (!is_all).then_some(*in_row),
+        lost: lost_callers,
+        consequence,
+        is_gone,
     };
-    let (harm, instead) = way.without_rejecting(trunk, rejected);
-    let last = recent.beside(*calls, *of);
-    let what = format!("trunk {} rejected {calls} of {of} calls in the last hour{last}{row}{instead}", trunk.name);
     let why = way.why_lost(trunk, rejected).filter(|_| *lost > 0 || rejected.present_lost > 0);
     let leads_on = rejected.answers.first().is_some_and(|newest| newest.present && newest.leads_on);
     let fix = with_target_behind(fix, why.as_deref(), leads_on);
     let fix = if way.table.behind(&trunk.name).is_some() { beside_a_target(&fix) } else { fix };
-    let problem = match is_gone {
-        true => Problem::new(Harm::Past, format!("{what}; since then it does not respond")),
-        false => lately(harm, *good_since, "answered", what).latest(rejected.at),
-    };
-    let problem = problem.about(format!("trunk {} rejects", trunk.name));
+    let problem = Problem::of(ProblemKind::Trunk { trunk: trunk.name.clone(), what }).harms(harm);
+    let problem = if is_gone { problem } else { problem.latest(rejected.at) };
     let problem = problem.shown_by(rejections(trunk, rejected)).fixed_by(fix).traced_in(last_sid);
     let [recent, of_hour] = rejected.present;
     let problem = problem.out(!is_gone && rejects_all(rejected));
-    Some(problem.harming(recent, of_hour).of(Party::Trunk(trunk.name.clone()), "rejects"))
+    Some(problem.harming(recent, of_hour))
 }
 
 /// Returns the fix of rejections with why a target behind was not tried: first, unless the newest code has it tried (`leads_on`).
@@ -376,34 +348,28 @@ fn rejections(trunk: &TrunkView, rejected: &RejectedView) -> String {
 fn poor_audio(trunk: &str, quality: &TrunkQuality) -> Option<Problem> {
     let TrunkQuality { mos, calls, poor, is_poor, still, good_since, cause, fix, last_sid } = quality;
     (*is_poor && *still && *calls >= limits::POOR_LEAST).then(|| {
-        let what = format!("poor audio from {trunk}: MOS {mos:.1} on average in {calls} calls of the last hour");
-        let name = format!("poor audio from {trunk}");
+        let what = TrunkProblem::PoorAudio { mos: *mos, calls: *calls, good_since: *good_since };
         let cause = cause.as_deref().unwrap_or_default();
-        let problem =
-            lately(Harm::Media, *good_since, "better", what).shown_by(format!("{poor} below 3.1, the latest: {cause}"));
-        problem
-            .about(name)
-            .fixed_by(fix.as_deref().unwrap_or_default())
-            .traced_in(last_sid.as_deref().unwrap_or("last"))
+        let problem = Problem::of(ProblemKind::Trunk { trunk: trunk.to_owned(), what });
+        let problem = problem.shown_by(format!("{poor} below 3.1, the latest: {cause}"));
+        problem.fixed_by(fix.as_deref().unwrap_or_default()).traced_in(last_sid.as_deref().unwrap_or("last"))
     })
 }
 
 /// Calls of the last hour that had a fault of which one is too many.
-fn fault(trunk: &str, what: &str, found: &FaultView, way: &Way<'_>) -> Option<Problem> {
+fn faulty(trunk: &str, fault: Fault, found: &FaultView, way: &Way<'_>) -> Option<Problem> {
     let FaultView { calls, of, recent, cause, fix, last_sid, still, good_since, .. } = found;
     still.then(|| {
-        let name = format!("{what} with {trunk}");
-        let more = recent.beside(*calls, *of);
-        let (harm, instead) = match way.without_trunk(trunk) {
+        let (harm, consequence) = match way.without_trunk(trunk) {
             // Such a call does not come about with this trunk.
             without if found.kind == Cause::Codecs.slug() && without.harm == Harm::Detour => {
-                (Harm::Detour, without.instead)
+                (Harm::Detour, without.consequence)
             }
-            _ if found.kind == Cause::Codecs.slug() => (Harm::Calls, ", which failed"),
-            _ => (Harm::Media, ""),
+            _ if found.kind == Cause::Codecs.slug() => (Harm::Calls, Consequence::Failed),
+            _ => (Harm::Media, Consequence::None),
         };
-        let what = format!("{what} in {calls} of {of} calls of the last hour{more} with {trunk}{instead}");
-        let problem = lately(harm, *good_since, "good", what).about(name).shown_by(cause);
+        let what = TrunkProblem::Faulty { fault, tally: tally((*calls, *of), *recent, *good_since), consequence };
+        let problem = Problem::of(ProblemKind::Trunk { trunk: trunk.to_owned(), what }).harms(harm).shown_by(cause);
         let problem = problem.fixed_by(fix).traced_in(last_sid).harming(recent.calls, *calls).latest(found.at);
         // One in hundreds is no reason to look past a party whose calls all fail.
         if is_many_of(*calls, *of, *recent) { problem } else { problem.urgent(Urgency::Few) }

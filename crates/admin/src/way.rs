@@ -7,6 +7,7 @@ use trunkgate_route::{AnswerTime, Table, TargetSpec};
 
 use super::agents::AgentReport;
 use trunkgate_system::limits;
+use trunkgate_system::problem::kind::{Consequence, ProblemKind};
 use trunkgate_system::problem::{Harm, Problem, Urgency};
 
 /// What is known of all targets: whether calls go on without one of them.
@@ -23,14 +24,14 @@ pub(super) struct Way<'a> {
 pub(super) struct Without {
     pub(super) harm: Harm,
     pub(super) urgency: Urgency,
-    /// What becomes of calls, as the end of a headline.
-    pub(super) instead: &'static str,
+    /// What becomes of calls.
+    pub(super) consequence: Consequence,
 }
 
 impl Without {
-    /// Returns the problem that a target is missing, as `what` says.
-    pub(super) fn problem(&self, what: impl std::fmt::Display) -> Problem {
-        Problem::new(self.harm, format!("{what}{}", self.instead)).urgent(self.urgency)
+    /// Returns the problem of this kind, that a target is missing.
+    pub(super) fn problem(&self, kind: ProblemKind) -> Problem {
+        Problem::of(kind).harms(self.harm).urgent(self.urgency)
     }
 
     /// Says how many calls the missing target has lost, and traces the last one. Calls that another target served are not lost.
@@ -68,44 +69,31 @@ impl Way<'_> {
         if !is_losing && without.urgency != Urgency::Unmet && !self.table.is_first(&trunk.name) {
             // Calls come to it only where others do not take them: their problems are those that lose calls.
             let is_last = self.table.behind(&trunk.name).is_none();
-            let instead = if is_last { ", the last target of its routes" } else { ", a failover target of its routes" };
-            return Without { harm: Harm::Detour, instead, ..without };
+            let consequence = if is_last { Consequence::LastTarget } else { Consequence::FailoverTarget };
+            return Without { harm: Harm::Detour, consequence, ..without };
         }
         match self.table.behind(&trunk.name) {
-            None if without.harm == Harm::Detour && is_losing => Without { harm: Harm::Calls, instead: "", ..without },
-            None if without.harm == Harm::Detour => Without { instead: ", the last target of its routes", ..without },
+            None if without.harm == Harm::Detour && is_losing => {
+                Without { harm: Harm::Calls, consequence: Consequence::None, ..without }
+            }
+            None if without.harm == Harm::Detour => Without { consequence: Consequence::LastTarget, ..without },
             _ => without,
         }
     }
 
-    /// The harm of a trunk's rejections, and what becomes of the calls.
-    pub(super) fn without_rejecting(&self, trunk: &TrunkView, rejected: &RejectedView) -> (Harm, String) {
+    /// Returns the harm of a trunk's rejections, how many callers were lost by them, and what became of the calls.
+    pub(super) fn without_rejecting(&self, trunk: &TrunkView, rejected: &RejectedView) -> (Harm, u64, Consequence) {
         let behind = self.table.behind(&trunk.name);
         // Those of the hour may have been lost as well: the latest ones are told apart.
         let ends_some = rejected.answers.iter().any(|one| one.present && !one.leads_on);
         if rejected.lost == 0 && !(rejected.in_row == 0 && behind.is_some() && ends_some) {
-            let Without { harm, instead, urgency } = self.without_trunk(&trunk.name);
-            return match instead {
-                // Some were answered since, and those between were lost.
-                "" if urgency != Urgency::Unmet && behind.is_none() => {
-                    (harm, ", and their callers were lost".to_owned())
-                }
-                instead => (harm, instead.to_owned()),
-            };
+            let Without { harm, consequence, urgency } = self.without_trunk(&trunk.name);
+            let is_without = consequence == Consequence::None && urgency != Urgency::Unmet && behind.is_none();
+            // Some were answered since, and those between were lost.
+            return (harm, if is_without { rejected.calls } else { 0 }, consequence);
         }
         let lost = rejected.present_lost.max(rejected.lost);
-        let whose = match lost {
-            0 => return (Harm::Calls, String::new()),
-            all if all >= rejected.calls => "their callers".to_owned(),
-            1 => "the caller of one".to_owned(),
-            some => format!("the callers of {some}"),
-        };
-        let what = match (behind.is_some(), lost) {
-            (true, _) => "got no other target",
-            (false, 1) if rejected.calls > 1 => "was lost",
-            (false, _) => "were lost",
-        };
-        (Harm::Calls, format!(", and {whose} {what}"))
+        (Harm::Calls, lost, if behind.is_some() { Consequence::NotTried } else { Consequence::None })
     }
 
     /// Why a target behind the trunk was not tried.
@@ -127,11 +115,11 @@ impl Way<'_> {
     pub(super) fn without(&self, missing: impl Fn(&TargetSpec) -> bool) -> Without {
         let (harm, urgency) = (Harm::Calls, Urgency::Down);
         if !self.table.names(&missing) {
-            return Without { harm, urgency: Urgency::Unmet, instead: "" };
+            return Without { harm, urgency: Urgency::Unmet, consequence: Consequence::None };
         }
         match self.table.goes_on_without(missing, |target| self.serves(target)) {
-            true => Without { harm: Harm::Detour, urgency, instead: ", calls go to their next target" },
-            false => Without { harm, urgency, instead: "" },
+            true => Without { harm: Harm::Detour, urgency, consequence: Consequence::NextTarget },
+            false => Without { harm, urgency, consequence: Consequence::None },
         }
     }
 

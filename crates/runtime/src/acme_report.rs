@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use trunkgate_system::problem::{Harm, Problem, Urgency};
+use trunkgate_system::problem::kind::{EdgeProblem, ProblemKind};
+use trunkgate_system::problem::{Problem, Urgency};
 
 /// Step at which an order failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,16 +128,14 @@ impl AcmeReport {
     pub(crate) fn problem(&self, now: Timestamp) -> Option<Problem> {
         let Failing { domain, failure, valid_until, next_order } = self.lock().clone()?;
         let is_valid = valid_until.is_some_and(|end| end > now);
-        let harm = if is_valid { Harm::Configuration } else { Harm::Calls };
         let in_force = match valid_until {
             Some(end) if is_valid => format!("the current certificate is valid until {}", date(end)),
             Some(end) => format!("the current certificate expired on {}", date(end)),
             None => "the listener shows a temporary self-signed certificate".to_owned(),
         };
-        let headline = format!("ACME: no new certificate for {domain}: {}", failure.step.words());
         let shown = format!("{}; {in_force}; next order at {}", failure.evidence(), date(next_order));
-        let problem = Problem::new(harm, headline).about("acme").of_kind("acme").shown_by(shown);
-        let problem = problem.fixed_by(failure.step.fix());
+        let what = EdgeProblem::Acme { domain, step: failure.step.words(), is_valid };
+        let problem = Problem::of(ProblemKind::Edge(what)).shown_by(shown).fixed_by(failure.step.fix());
         Some(if is_valid { problem } else { problem.urgent(Urgency::Unmet) })
     }
 
@@ -152,6 +151,7 @@ fn date(at: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use trunkgate_system::problem::Harm;
 
     fn failure(step: FailedStep) -> OrderFailure {
         let asked = "http://sbc.example.com/.well-known/acme-challenge/token".to_owned();

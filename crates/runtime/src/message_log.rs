@@ -9,7 +9,8 @@ use trunkgate_call::trace::Webhook;
 use trunkgate_delivery::webhooks::codes;
 use trunkgate_system::clock;
 use trunkgate_system::limits::MESSAGE_WEBHOOKS_SHOWN;
-use trunkgate_system::problem::{Harm, Problem};
+use trunkgate_system::problem::Problem;
+use trunkgate_system::problem::kind::{EdgeProblem, ProblemKind};
 
 /// Time in seconds for which a failure is a problem without a further message.
 const PROBLEM_SECONDS: i64 = 3_600;
@@ -95,14 +96,12 @@ impl MessageLog {
 impl Failing {
     fn problem(&self, number: &str) -> Problem {
         let Failing { messages, code, what, .. } = self;
-        let messages = trunkgate_system::text::number(usize::try_from(*messages).unwrap_or(usize::MAX), "text message");
-        let headline = format!("webhook of {number} failed for the last {messages}");
         let meaning = codes::explain(*code).map_or("its document could not be run", |(meaning, _)| meaning);
         let shown = format!("error {code}: {meaning}: {what}; no reply was sent");
         let fix = "`/v1/api` and the page API of the console show the request and the body of the answer: correct the application, `SmsUrl` of the \
                    number, or `inbound` of [messages]";
-        let problem = Problem::new(Harm::Records, headline).about(format!("webhook of texts to {number}"));
-        problem.shown_by(shown).fixed_by(fix).of_kind("message_webhook")
+        let what = EdgeProblem::MessageWebhook { number: number.to_owned(), messages: *messages };
+        Problem::of(ProblemKind::Edge(what)).shown_by(shown).fixed_by(fix)
     }
 }
 

@@ -6,7 +6,8 @@ use jiff::Timestamp;
 
 use crate::transport::{CertificateOwner, TlsFaultsView};
 use trunkgate_system::limits;
-use trunkgate_system::problem::{Harm, Problem, Urgency};
+use trunkgate_system::problem::kind::{EdgeProblem, ProblemKind};
+use trunkgate_system::problem::{Problem, Urgency};
 use trunkgate_system::text::number;
 
 /// Kind of a listener's certificate in metrics and messages.
@@ -55,12 +56,16 @@ impl Expiring {
         self.days < 0
     }
 
-    /// Returns the headline with owner and expiry date.
-    pub(crate) fn headline(&self) -> String {
-        let verb = if self.has_expired() { "expired" } else { "expires" };
-        let at = self.expires.strftime("%Y-%m-%d %H:%M UTC");
+    /// Returns the kind of its problem: whose certificate ends when.
+    pub(crate) fn kind(&self) -> ProblemKind {
         let CertificateOwner { kind, name, .. } = &self.owner;
-        format!("certificate of {kind} {name} {verb} on {at}{}", in_file(self.file.as_ref()))
+        ProblemKind::Edge(EdgeProblem::CertificateEnds {
+            owner: kind,
+            name: name.clone(),
+            at: self.expires.strftime("%Y-%m-%d %H:%M UTC").to_string(),
+            file: self.file.as_ref().map(|file| file.display().to_string()),
+            has_expired: self.has_expired(),
+        })
     }
 
     /// Returns the problem; `rejected` describes handshakes in which the certificate was rejected.
@@ -76,30 +81,27 @@ impl Expiring {
             None if self.has_expired() => format!("{left}; no handshake has failed for it in the last hour"),
             None => left,
         };
-        let harm = if self.has_expired() { Harm::Calls } else { Harm::Configuration };
         let fix = match self.is_issued {
             true => {
                 "correct what keeps ACME from a new one: its own problem in `trunkgate status` has the cause".to_owned()
             }
             false => replace(self.file.as_ref()),
         };
-        let problem = Problem::new(harm, self.headline()).shown_by(shown).fixed_by(fix);
+        let problem = Problem::of(self.kind()).shown_by(shown).fixed_by(fix);
         if self.has_expired() && !is_met { problem.urgent(Urgency::Unmet) } else { problem }
     }
 }
 
 /// Returns the problem of a listener with a current certificate that peers reject.
 pub(crate) fn rejected_certificate(file: Option<PathBuf>, seen: &TlsFaultsView) -> Problem {
-    let what =
-        format!("TLS to listener {} fails: our certificate is rejected{}", seen.listener, in_file(file.as_ref()));
+    let what = EdgeProblem::CertificateRejected {
+        listener: seen.listener.clone(),
+        file: file.map(|file| file.display().to_string()),
+        // Without a trunk's machine among them it may be a scanner.
+        is_of_trunk: seen.is_known,
+    };
     let fix = seen.rejected.map_or("replace the certificate", |rejected| rejected.fix());
-    // If no trunk's machine is among the peers, they may be scanners.
-    let harm = if seen.is_known { Harm::Calls } else { Harm::Configuration };
-    Problem::new(harm, what).shown_by(latest(seen)).fixed_by(format!("{fix}; {SOON}"))
-}
-
-fn in_file(file: Option<&PathBuf>) -> String {
-    file.map(|file| format!(" ({})", file.display())).unwrap_or_default()
+    Problem::of(ProblemKind::Edge(what)).shown_by(latest(seen)).fixed_by(format!("{fix}; {SOON}"))
 }
 
 fn replace(file: Option<&PathBuf>) -> String {
@@ -121,6 +123,7 @@ mod tests {
 
     use super::*;
     use trunkgate_system::certificates::Rejected;
+    use trunkgate_system::problem::Harm;
 
     fn seen(is_known: bool) -> TlsFaultsView {
         TlsFaultsView {

@@ -29,7 +29,8 @@ pub use trunkgate_delivery::sinks::sms::SmsOrder;
 pub use trunkgate_delivery::sinks::sms::outlets::Outlets;
 use trunkgate_system::clock;
 use trunkgate_system::limits;
-use trunkgate_system::problem::{Harm, Problem};
+use trunkgate_system::problem::Problem;
+use trunkgate_system::problem::kind::{EdgeProblem, ProblemKind};
 use trunkgate_system::routing::RouteWatcher;
 use trunkgate_system::text::number;
 use trunkgate_system::{interfaces, log};
@@ -307,7 +308,7 @@ impl Handle {
 
     fn warn_of_expiry(&self) {
         for one in self.expiring() {
-            if one.has_expired() { tracing::error!("{}", one.headline()) } else { tracing::warn!("{}", one.headline()) }
+            if one.has_expired() { tracing::error!("{}", one.kind()) } else { tracing::warn!("{}", one.kind()) }
         }
     }
 
@@ -335,9 +336,8 @@ impl Handle {
     pub fn certificate_problems(&self) -> Vec<Problem> {
         let faults = self.shared.running(|running| running.certificate_faults.clone());
         let kept = |fault: String| {
-            let kept = Problem::new(Harm::Restart, "a certificate file cannot be used: a restart would fail");
+            let kept = Problem::of(ProblemKind::Edge(EdgeProblem::CertificateUnusable));
             kept.shown_by(format!("{fault}; what was read before stays in force"))
-                .fixed_by("replace the file, it is read again within seconds; do not restart the edge before that")
         };
         let mut problems: Vec<Problem> = faults.into_iter().map(kept).collect();
         problems.extend(self.shared.acme.problem(clock::now()));

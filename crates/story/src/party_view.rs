@@ -117,17 +117,6 @@ pub struct Recent {
     pub of: u64,
 }
 
-impl Recent {
-    /// Returns `(18 of 18 in the last 5 min)`, as an addition to the figures of an hour, unless both are equal.
-    pub fn beside(&self, calls: u64, of: u64) -> String {
-        match self.of {
-            0 => String::new(),
-            _ if (self.calls, self.of) == (calls, of) => String::new(),
-            _ => format!(" ({} of {} in the last 5 min)", self.calls, self.of),
-        }
-    }
-}
-
 /// Calls of the last hour that did not reach a trunk or an agent.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct UnreachedView {

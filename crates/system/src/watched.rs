@@ -14,8 +14,6 @@ const OVER_AFTER: Duration = Duration::from_secs(4);
 const PAST_AFTER: Duration = Duration::from_secs(60);
 /// Time between two log lines of one that lasts.
 const LOGGED_EVERY: Duration = Duration::from_secs(600);
-/// Problems that an operator causes and knows of.
-const WANTED: [&str; 2] = ["draining", "starting"];
 
 /// The problems that exist.
 #[derive(Debug, Default)]
@@ -31,6 +29,8 @@ pub struct Watched {
 struct Known {
     harm: Harm,
     headline: String,
+    /// Whether an operator causes it, and knows of it.
+    is_wanted: bool,
     /// When it was first found.
     since: Timestamp,
     began: Instant,
@@ -76,17 +76,19 @@ impl Watched {
         for problem in problems {
             // What is past is no problem of now, and says since when it was one.
             if problem.harm == Harm::Past {
-                problem.since = self.known.get_mut(&problem.name).map(|known| {
+                problem.since = self.known.get_mut(&problem.kind.key()).map(|known| {
                     known.missed = None;
                     known.past.get_or_insert(now);
                     known.since.to_string()
                 });
                 continue;
             }
-            let is_new = !self.known.contains_key(&problem.name);
-            let known = self.known.entry(problem.name.clone()).or_insert_with(|| Known {
+            let key = problem.kind.key();
+            let is_new = !self.known.contains_key(&key);
+            let known = self.known.entry(key).or_insert_with(|| Known {
                 harm: problem.harm,
                 headline: problem.headline.clone(),
+                is_wanted: problem.kind.is_wanted(),
                 since: wall,
                 began: now,
                 found: now,
@@ -104,9 +106,9 @@ impl Watched {
             known.headline.clone_from(&problem.headline);
             problem.since = Some(known.since.to_string());
         }
-        self.known.retain(|name, known| {
+        self.known.retain(|_, known| {
             let Some(ended) = known.ended(now) else { return true };
-            if known.harm < Harm::Past && !WANTED.contains(&name.as_str()) {
+            if known.harm < Harm::Past && !known.is_wanted {
                 let lasted = span(ended.saturating_duration_since(known.began).as_secs());
                 news.push(News::Over(format!("problem over after {lasted}: {}", known.headline)));
             }
@@ -125,11 +127,12 @@ impl Watched {
 
 /// Whether the log has lines of it: none of what strangers do, and of what does no harm.
 fn is_logged(problem: &Problem) -> bool {
-    problem.harm < Harm::Past && !WANTED.contains(&problem.name.as_str())
+    problem.harm < Harm::Past && !problem.kind.is_wanted()
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::problem::kind::{EdgeProblem, ProblemKind};
     use super::*;
 
     #[test]
@@ -137,7 +140,7 @@ mod tests {
         let (start, wall) = (Instant::now(), Timestamp::UNIX_EPOCH);
         let mut watched = Watched::default();
         let mut at = |seconds: u64, found: &[Harm]| {
-            let mut problems: Vec<Problem> = found.iter().map(|harm| Problem::new(*harm, "one").about("one")).collect();
+            let mut problems: Vec<Problem> = found.iter().map(|harm| Problem::new(*harm, "one")).collect();
             watched.note((start + Duration::from_secs(seconds), wall), &mut problems);
             watched.counts().into_iter().filter(|(_, count)| *count > 0).collect::<Vec<_>>()
         };
@@ -153,7 +156,8 @@ mod tests {
         let mut watched = Watched::default();
         let mut at = |seconds: u64, found: &[(Harm, &str)]| {
             let problem = |(harm, calls): &(Harm, &str)| {
-                Problem::new(*harm, format!("trunk a rejected {calls} calls")).about("trunk a rejects")
+                let calls = calls.parse().unwrap();
+                Problem::of(ProblemKind::Edge(EdgeProblem::LogLinesLost { count: calls })).harms(*harm)
             };
             let mut problems: Vec<Problem> = found.iter().map(problem).collect();
             let time = Duration::from_secs(seconds);
@@ -162,37 +166,21 @@ mod tests {
             (lines.join("; "), problems.pop().and_then(|problem| problem.since))
         };
         let since = Some("1970-01-01T00:00:00Z".to_owned());
-        assert_eq!(at(0, &[(Harm::Calls, "3")]), ("problem: trunk a rejected 3 calls".to_owned(), since.clone()));
+        assert_eq!(at(0, &[(Harm::Calls, "3")]), ("problem: 3 log lines lost".to_owned(), since.clone()));
         assert_eq!(at(5, &[(Harm::Calls, "4")]), (String::new(), since.clone()), "figures make no other problem");
         assert_eq!(at(30, &[]), (String::new(), None), "gone, and back at once");
-        let lasts = "problem for 10 min 0 s: trunk a rejected 9 calls".to_owned();
+        let lasts = "problem for 10 min 0 s: 9 log lines lost".to_owned();
         assert_eq!(at(35, &[(Harm::Calls, "5")]).0, "");
         assert_eq!(at(600, &[(Harm::Calls, "9")]).0, lasts);
         assert_eq!(at(630, &[(Harm::Past, "9")]), (String::new(), since.clone()), "listed with its time");
-        assert_eq!(
-            at(640, &[]).0,
-            "problem over after 10 min 40 s: trunk a rejected 9 calls",
-            "calls went well before"
-        );
+        assert_eq!(at(640, &[]).0, "problem over after 10 min 40 s: 9 log lines lost", "calls went well before");
         let since = Some("1970-01-01T00:10:41Z".to_owned());
-        assert_eq!(
-            at(641, &[(Harm::Calls, "1")]),
-            ("problem: trunk a rejected 1 calls".to_owned(), since),
-            "another one"
-        );
+        assert_eq!(at(641, &[(Harm::Calls, "1")]), ("problem: 1 log lines lost".to_owned(), since), "another one");
         assert_eq!(at(650, &[]).0, "");
-        assert_eq!(
-            at(655, &[]).0,
-            "problem over after 9 s: trunk a rejected 1 calls",
-            "within 10 s: looks are 5 s apart"
-        );
-        assert_eq!(at(661, &[(Harm::Calls, "2")]).0, "problem: trunk a rejected 2 calls");
+        assert_eq!(at(655, &[]).0, "problem over after 9 s: 1 log lines lost", "within 10 s: looks are 5 s apart");
+        assert_eq!(at(661, &[(Harm::Calls, "2")]).0, "problem: 2 log lines lost");
         assert_eq!(at(664, &[(Harm::Past, "2")]).0, "");
-        assert_eq!(
-            at(724, &[(Harm::Past, "2")]).0,
-            "problem over after 3 s: trunk a rejected 2 calls",
-            "listed for an hour"
-        );
+        assert_eq!(at(724, &[(Harm::Past, "2")]).0, "problem over after 3 s: 2 log lines lost", "listed for an hour");
         assert_eq!(at(729, &[(Harm::Past, "2")]), (String::new(), None));
         assert_eq!(at(730, &[(Harm::Strangers, "1")]).0, "", "strangers fill no log");
     }

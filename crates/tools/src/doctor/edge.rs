@@ -4,13 +4,14 @@ use serde_json::Value;
 
 use crate::client::{self, Presence, Target};
 use crate::findings::{Finding, Level};
-use trunkgate_admin::OWN_LINES;
 use trunkgate_config::Config;
 use trunkgate_system::clock;
 use trunkgate_system::text::number;
 
 /// The line of the running edge.
 pub(super) const LINE: &str = "running edge";
+/// Kinds of problems that lines of their own are about.
+const OWN_LINES: [&str; 3] = ["unsent", "codec_mismatch", "loss"];
 /// What is said without an answer of its own.
 const NO_FIX: &str = "`trunkgate status` shows more";
 
@@ -75,9 +76,8 @@ pub(super) fn contradict(findings: &mut [Finding], status: &Value) {
     let problems = status["problem_details"].as_array().map(Vec::as_slice).unwrap_or_default();
     for finding in findings.iter_mut().filter(|finding| finding.level == Level::Ok) {
         let is_its = |problem: &&Value| {
-            let headline =
-                problem["headline"].as_str().and_then(|headline| headline.strip_prefix(finding.name.as_str()));
-            headline.is_some_and(|rest| rest.starts_with([' ', ':', ','])) && problem["harm"] != "past"
+            let is_of = |key: &&str| problem[*key].as_str().is_some_and(|of| finding.name == format!("{key} {of}"));
+            ["trunk", "agent", "app"].iter().any(is_of) && problem["harm"] != "past"
         };
         let Some(problem) = problems.iter().find(is_its) else { continue };
         let found = of_problem(problem);
@@ -92,8 +92,7 @@ pub(super) fn contradict(findings: &mut [Finding], status: &Value) {
 /// and what `doctor` finds by itself shall be in sight. Each is a failure, as for `status --check`; what unknown sources do is shown alone.
 fn of_status(status: &Value) -> Vec<Finding> {
     let all = status["problem_details"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let headline = |problem: &&Value| problem["headline"].as_str().unwrap_or_default().to_owned();
-    let shown = all.iter().filter(|problem| !OWN_LINES.iter().any(|line| headline(problem).starts_with(line)));
+    let shown = all.iter().filter(|problem| !OWN_LINES.iter().any(|kind| problem["kind"] == *kind));
     let (notes, problems): (Vec<&Value>, Vec<&Value>) = shown.partition(|problem| client::is_note(problem));
     let of = |all: Vec<&Value>, what| worst(all.into_iter().map(of_problem).collect(), what);
     let found = if problems.is_empty() { of(notes, "note") } else { of(problems, "problem") };
@@ -173,12 +172,13 @@ mod tests {
     #[test]
     fn problems_of_the_running_edge_are_one_line_that_fails_by_their_harm() {
         let problem = |harm: &str, headline: &str| json!({"harm": harm, "headline": headline, "evidence": "shown", "fix": "do", "command": "trunkgate trace CA1"});
-        let all = [
+        let mut all = [
             problem("calls", "trunk carrier rejected 16 of 16 calls in the last hour"),
             problem("media", "packets lost in 3 of 4 calls of the last hour with carrier"),
             problem("detour", "trunk pbx is down, calls go to their next target"),
             problem("strangers", "SIP from unknown sources is dropped"),
         ];
+        all[1]["kind"] = json!("loss");
         let found = of_status(&json!({"edge": "edge-1", "state": "ready", "problem_details": all}));
         let seen: Vec<_> = found.iter().map(|one| (one.level, one.text.as_str())).collect();
         assert_eq!(
@@ -204,7 +204,8 @@ mod tests {
             "edge-1 runs and takes calls, 2 live calls; what is wrong has lines of its own below"
         );
         let mut lines = [Finding::ok("agent bot", "WebSocket opened after 2 ms"), Finding::ok("agent bot2", "fine")];
-        let bot = problem("detour", "agent bot keeps failing and is skipped");
+        let mut bot = problem("detour", "agent bot keeps failing and is skipped");
+        bot["agent"] = json!("bot");
         contradict(&mut lines, &json!({"problem_details": [bot]}));
         let text = "WebSocket opened after 2 ms; but in calls of the running edge: agent bot keeps failing and is skipped: shown";
         assert_eq!((lines[0].level, lines[0].text.as_str()), (Level::Warn, text));

@@ -11,7 +11,8 @@ use trunkgate_media::counters::Counter;
 
 use trunkgate_config::{Config, Hep};
 use trunkgate_system::limits;
-use trunkgate_system::problem::{Harm, Problem};
+use trunkgate_system::problem::Problem;
+use trunkgate_system::problem::kind::{EdgeProblem, ProblemKind};
 
 mod packet;
 
@@ -63,7 +64,7 @@ impl HepCounters {
         let last = self.last_failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let (_, why) = last.filter(|(at, _)| at.elapsed() < TOLD_FOR)?;
         let shown = format!("{why}; {} packets not sent since the start", self.failed.get());
-        Some(Problem::new(Harm::Telemetry, "[hep]").shown_by(shown))
+        Some(Problem::of(ProblemKind::Edge(EdgeProblem::Hep)).shown_by(shown))
     }
 
     /// Returns each result with its count.

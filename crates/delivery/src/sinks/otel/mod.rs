@@ -10,7 +10,8 @@ use trunkgate_media::counters::Counter;
 
 use trunkgate_config::{Config, Otel};
 use trunkgate_system::limits;
-use trunkgate_system::problem::{Harm, Problem};
+use trunkgate_system::problem::Problem;
+use trunkgate_system::problem::kind::{EdgeProblem, ProblemKind};
 
 mod held;
 mod json;
@@ -62,7 +63,7 @@ impl OtelCounters {
         let why = self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
         let lost = self.dropped.get() + self.refused.get();
         let shown = format!("traces are not delivered: {why}; {lost} spans lost since the start");
-        Some(Problem::new(Harm::Telemetry, "[otel]").shown_by(shown))
+        Some(Problem::of(ProblemKind::Edge(EdgeProblem::Otel)).shown_by(shown))
     }
 
     /// Returns each result with its count.

@@ -1,4 +1,8 @@
-//! A problem that exists now: what harms calls, by which evidence, and what to do.
+//! A problem that exists now: what harms calls, by which evidence, and what to do. `kind.rs` has what problems there are, `words.rs` their
+//! sentences; this file has their order.
+
+pub mod kind;
+mod words;
 
 use std::cmp::Reverse;
 use std::path::Path;
@@ -7,6 +11,9 @@ use std::{fmt, io};
 
 use nix::sys::statvfs::statvfs;
 use serde::Serialize;
+
+use kind::ProblemKind;
+pub use words::hung_up;
 
 /// What a problem harms; the worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -76,6 +83,17 @@ fn as_unmet<S: serde::Serializer>(urgency: &Urgency, serializer: S) -> Result<S:
     serializer.serialize_bool(!is_met(urgency))
 }
 
+/// Writes the stable word of a kind, and its fields.
+fn as_word_and_fields<S: serde::Serializer>(kind: &ProblemKind, serializer: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Shape<'a> {
+        kind: &'static str,
+        #[serde(flatten)]
+        fields: &'a ProblemKind,
+    }
+    Shape { kind: kind.word(), fields: kind }.serialize(serializer)
+}
+
 /// Calls in an hour below which a problem has harmed only a few.
 const FEW_CALLS: u64 = 3;
 
@@ -84,9 +102,6 @@ const HANDFUL_OF_CALLS: u64 = 10;
 
 /// Most characters of a headline: one line of a wide terminal.
 pub const HEADLINE_CHARS: usize = 100;
-
-/// Most characters of a name in a headline that would be longer otherwise.
-const NAME_CHARS: usize = 24;
 
 /// Problems that a person reads first; a phone shows no more.
 const READ_FIRST: usize = 3;
@@ -131,14 +146,6 @@ impl Party {
     }
 }
 
-/// Returns the beginning of a text with an ellipsis, `most` characters in all; a shorter one as it is.
-fn shortened(text: &str, most: usize) -> String {
-    match text.char_indices().nth(most.saturating_sub(1)) {
-        Some((at, _)) if text.chars().count() > most => format!("{}…", text.get(..at).unwrap_or_default()),
-        Some(_) | None => text.to_owned(),
-    }
-}
-
 /// A party of a problem, and what is wrong with it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Part {
@@ -149,21 +156,15 @@ pub struct Part {
     pub kind: &'static str,
 }
 
-/// Calls in which a party is not heard.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Silence {
-    /// The party as calls name it.
-    pub name: String,
-    /// How many.
-    pub calls: u64,
-    /// The slug of the cause.
-    pub cause: &'static str,
-    /// The other parties that are not heard in them either, each with the number of these calls.
-    pub both: Vec<(String, u64)>,
+impl Part {
+    /// Returns the party of a problem, and what is wrong with it.
+    pub fn of(problem: &Problem) -> Option<Part> {
+        Some(Part { party: problem.party.clone()?, kind: problem.kind.word() })
+    }
 }
 
 /// A problem in parts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Problem {
     /// What it harms.
     pub harm: Harm,
@@ -178,28 +179,19 @@ pub struct Problem {
     /// Time since which the edge has it, as checked every 5 s; absent if it is past.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<String>,
+    /// Its kind, with the fields of that kind.
+    #[serde(flatten, serialize_with = "as_word_and_fields")]
+    pub kind: ProblemKind,
     /// The trunk, agent or application that it is of.
-    #[serde(flatten)]
+    #[serde(skip)]
     pub party: Option<Party>,
-    /// Kind of the party's problem: `down`, `rejects`, `not_registered`, `one_way`, `stopped`, `unsent`,
-    /// `codec_mismatch`, `loss`, `poor_audio`, `fails`, `name_lost` (the name has left DNS), `limit` (also `deny`,
-    /// `allow_prefixes`, `high_risk`), `wrong_credentials`. Without a party: `acme`, `limit` (of `[limits]`),
-    /// `message_webhook`, `one_way`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub kind: Option<&'static str>,
-    /// Other parties of it, where a route has no target left, or where neither side of calls is heard.
+    /// Other parties of it: a route has no target left, or neither side of calls is heard.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub others: Vec<Part>,
     /// No call has met the problem: a trunk that is down and that no route uses, an expired certificate that no
     /// handshake has met.
     #[serde(rename = "unmet", skip_serializing_if = "is_met", serialize_with = "as_unmet")]
     urgency: Urgency,
-    /// Cause of `one_way`: a [kind](../operate/quality.md#kinds).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cause: Option<&'static str>,
-    /// Live calls in which the party is not heard.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    live_calls: Option<u64>,
     /// Calls that it harmed in the last five minutes, and in the last hour.
     #[serde(skip)]
     calls: (u64, u64),
@@ -212,90 +204,51 @@ pub struct Problem {
     /// Whether recordings or records cannot be written now.
     #[serde(skip)]
     is_unwritten: bool,
-    /// Of a party that is not heard, in which calls.
-    #[serde(skip)]
-    pub silence: Option<Box<Silence>>,
     /// Whether its party gets or takes no call at all now.
     #[serde(skip)]
     pub is_out: bool,
-    /// What it is about, whatever its figures are.
-    #[serde(skip)]
-    pub(crate) name: String,
 }
 
 impl Problem {
-    /// Makes a problem with this harm and headline.
-    pub fn new(harm: Harm, headline: impl Into<String>) -> Problem {
-        let headline = headline.into();
-        let name = headline.clone();
+    /// Makes the problem of this kind, with what follows from the kind.
+    pub fn of(kind: ProblemKind) -> Problem {
         Problem {
-            harm,
-            headline,
-            evidence: None,
-            fix: None,
+            harm: kind.harm(),
+            headline: kind.to_string(),
+            evidence: kind.evidence(),
+            fix: kind.fix(),
             command: None,
             since: None,
-            party: None,
-            kind: None,
+            party: kind.party(),
             others: Vec::new(),
-            urgency: Urgency::default(),
-            cause: None,
-            live_calls: None,
+            urgency: kind.urgency(),
             calls: (0, 0),
             at: None,
             is_older: false,
             is_unwritten: false,
-            silence: None,
             is_out: false,
-            name,
+            kind,
         }
     }
 
-    /// Says of which party it is, and its kind.
-    pub fn of(self, party: Party, kind: &'static str) -> Problem {
-        Problem { party: Some(party), kind: Some(kind), ..self }
+    /// Makes the problem of a text that no kind is made for yet.
+    pub fn new(harm: Harm, headline: impl Into<String>) -> Problem {
+        Problem::of(ProblemKind::Record(kind::RecordProblem::Text {
+            harm,
+            headline: headline.into(),
+            key: String::new(),
+        }))
     }
 
-    /// Says its kind, where no party of the configuration has it.
-    pub fn of_kind(self, kind: &'static str) -> Problem {
-        Problem { kind: Some(kind), ..self }
+    /// Says what it harms, as far as it is not past.
+    pub fn harms(self, harm: Harm) -> Problem {
+        Problem { harm: if self.kind.is_past() { Harm::Past } else { harm }, ..self }
     }
 
-    /// Says for which cause a party is not heard.
-    pub fn caused(self, cause: &'static str) -> Problem {
-        Problem { cause: Some(cause), ..self }
-    }
-
-    /// Says in how many live calls its party is not heard.
-    pub fn live(self, calls: u64) -> Problem {
-        Problem { live_calls: Some(calls), ..self }
-    }
-
-    /// Makes its headline one line: long names are shortened, and a clause that is still too much becomes the beginning of the evidence.
-    pub(crate) fn fit(&mut self) {
-        if self.headline.chars().count() <= HEADLINE_CHARS {
-            return;
-        }
-        let full = self.headline.clone();
-        let of = self.party.iter().chain(self.others.iter().map(|part| &part.party)).map(Party::name);
-        let names: Vec<String> = of.map(str::to_owned).collect();
-        for name in names.iter().filter(|name| name.chars().count() > NAME_CHARS) {
-            self.headline = self.headline.replace(name.as_str(), &shortened(name, NAME_CHARS));
-        }
-        if self.headline.chars().count() > HEADLINE_CHARS {
-            let end = self.headline.char_indices().nth(HEADLINE_CHARS).map_or(full.len(), |(at, _)| at);
-            let head = self.headline.get(..end).unwrap_or_default();
-            let clause =
-                ["; ", ", "].into_iter().find_map(|mark| head.rfind(mark)).filter(|at| *at >= HEADLINE_CHARS / 3);
-            self.headline = match clause.and_then(|at| head.get(..at)) {
-                Some(clause) => clause.to_owned(),
-                None => shortened(&self.headline, HEADLINE_CHARS),
-            };
-        }
-        self.evidence = Some(match self.evidence.take() {
-            Some(evidence) => format!("{full}: {evidence}"),
-            None => full,
-        });
+    /// Changes its kind, and with it its headline.
+    pub fn change(&mut self, change: impl FnOnce(&mut ProblemKind)) {
+        change(&mut self.kind);
+        self.headline = self.kind.to_string();
     }
 
     /// Says how urgent it is among those of the same harm.
@@ -335,11 +288,6 @@ impl Problem {
     pub fn certain(self) -> Problem {
         let urgency = self.urgency.min(Urgency::Down);
         Problem { urgency, ..self }
-    }
-
-    /// Says in which calls its party is not heard.
-    pub fn silent(self, silence: Silence) -> Problem {
-        Problem { silence: Some(Box::new(silence)), ..self }
     }
 
     /// Says that recordings or records cannot be written now.
@@ -420,9 +368,11 @@ impl Problem {
         }
     }
 
-    /// Gives it a name that stays the same while figures of its headline change.
-    pub fn about(self, name: impl Into<String>) -> Problem {
-        Problem { name: name.into(), ..self }
+    /// Gives it a key that stays the same while figures of its text change.
+    pub fn about(mut self, key: impl Into<String>) -> Problem {
+        let ProblemKind::Record(kind::RecordProblem::Text { key: of, .. }) = &mut self.kind else { return self };
+        *of = key.into();
+        self
     }
 
     /// Adds what shows it: in one line, as remote parties may have written parts of it.
@@ -531,51 +481,62 @@ fn fix_of_full(directory: &Path) -> String {
     }
 }
 
-/// `headline: evidence; try: fix; see: command`
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.headline)?;
-        if let Some(evidence) = &self.evidence {
-            write!(f, ": {evidence}")?;
-        }
-        if let Some(fix) = &self.fix {
-            write!(f, "; try: {fix}")?;
-        }
-        self.command.as_ref().map_or(Ok(()), |command| write!(f, "; see: {command}"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::kind::{AgentProblem, Consequence, Silence, Tally, TrunkProblem, Unheard};
     use super::*;
 
     #[test]
     fn a_headline_is_one_line_and_nothing_of_it_is_lost() {
-        let trunk = |name: &str| Party::Trunk(name.to_owned());
         let (long, other) =
             ("a-trunk-with-a-name-of-more-than-forty-characters", "another-trunk-with-a-name-that-is-long");
-        let headlines = [
-            format!(
-                "no audio from either side, {long} and {other}, in 12 of 12 calls of the last hour; the latest 2 were heard"
-            ),
-            format!(
-                "no media from {long} in 12 of 14 calls of the last hour (3 of 5 in the last 5 min); in 4 of them none from {other} either"
-            ),
-            format!(
-                "trunk {long} rejected 40 of 40 calls in the last hour (5 of 5 in the last 5 min), 12 of them since it last answered"
-            ),
-            format!(
-                "agent {long} failed in 7 of 9 calls of the last hour (2 of 3 in the last 5 min), and 2 callers were hung up on"
-            ),
-            format!(
-                "calls_per_day = 3 (to +1900*, +1976*) of [trunk.{long}] refused 1200 calls to it in the last hour, none in the last 5 min"
-            ),
-            format!("TLS from trunk {long} to listener {} fails", "l".repeat(150)),
+        let tally = |calls, of, good_since| Tally { calls, of, recent_calls: 3, recent_of: 5, good_since };
+        let unheard = |calls, taken: u64| Unheard {
+            party: Some(Party::Trunk(long.to_owned())),
+            name: long.to_owned(),
+            silence: Silence::NoMedia,
+            cause: Some("nothing"),
+            live_calls: None,
+            tally: Some(tally(calls, 14, 2)),
+            both: vec![(other.to_owned(), taken)],
+            taken_in: vec![(other.to_owned(), taken)],
+        };
+        let of = |what| ProblemKind::Trunk { trunk: long.to_owned(), what };
+        let rejects = TrunkProblem::Rejects {
+            tally: tally(40, 40, 0),
+            in_row: Some(12),
+            lost: 0,
+            consequence: Consequence::None,
+            is_gone: false,
+        };
+        let fails = AgentProblem::Fails {
+            tally: tally(7, 9, 0),
+            ended_at_once: None,
+            hung_up: 2,
+            consequence: Consequence::None,
+            is_reached: false,
+        };
+        let limit = ProblemKind::Limit {
+            trunk: Some(long.to_owned()),
+            is_outbound: true,
+            reason: "limit_day",
+            limit: format!("calls_per_day = 3 (to +1900*, +1976*) of [trunk.{long}]"),
+            calls: 1200,
+            recent_calls: 0,
+            consequence: Consequence::None,
+        };
+        let kinds = [
+            ProblemKind::Unheard(Box::new(unheard(12, 12))),
+            ProblemKind::Unheard(Box::new(unheard(12, 4))),
+            of(rejects),
+            ProblemKind::Agent { agent: long.to_owned(), what: fails },
+            limit,
+            of(TrunkProblem::TlsFails { listener: "l".repeat(150) }),
         ];
-        for full in headlines {
-            let problem = Problem::new(Harm::Media, full.clone()).of(trunk(long), "one_way").shown_by("the proof");
-            let mut problem = problem;
-            problem.others.push(Part { party: trunk(other), kind: "one_way" });
+        for kind in kinds {
+            let full = kind.to_string();
+            let mut problem = Problem::of(kind).shown_by("the proof");
+            problem.others.push(Part { party: Party::Trunk(other.to_owned()), kind: "one_way" });
             problem.fit();
             assert!(problem.headline.chars().count() <= HEADLINE_CHARS, "{}", problem.headline);
             assert!(
@@ -695,7 +656,7 @@ mod tests {
         let now = Instant::now();
         let of = |headline: &str, calls: u64, at: Option<Instant>| {
             let problem = Problem::new(Harm::Calls, headline).harming(calls, calls).latest(at);
-            problem.of(Party::Trunk("carrier".to_owned()), "rejects")
+            Problem { party: Some(Party::Trunk("carrier".to_owned())), ..problem }
         };
         let before = now.checked_sub(std::time::Duration::from_secs(5));
         let mut all = [of("403", 6, before), of("488", 3, Some(now)), of("unknown", 4, None)];
@@ -719,8 +680,19 @@ mod tests {
         let unmet =
             serde_json::to_value(Problem::new(Harm::Calls, "trunk pbx is down").urgent(Urgency::Unmet)).unwrap();
         assert_eq!(unmet["unmet"], true);
-        let json = serde_json::to_value(live.of(Party::Trunk("pbx".to_owned()), "one_way")).unwrap();
+        let unheard = ProblemKind::Unheard(Box::new(Unheard {
+            party: Some(Party::Trunk("pbx".to_owned())),
+            name: "pbx".to_owned(),
+            silence: Silence::NoMedia,
+            cause: Some("nothing"),
+            live_calls: None,
+            tally: Some(Tally { calls: 3, of: 4, ..Tally::default() }),
+            both: Vec::new(),
+            taken_in: Vec::new(),
+        }));
+        let json = serde_json::to_value(Problem::of(unheard)).unwrap();
         assert_eq!((&json["trunk"], &json["kind"], &json["party"]), (&"pbx".into(), &"one_way".into(), &().into()));
+        assert_eq!((&json["calls"], &json["of"], &json["name"]), (&3.into(), &4.into(), &"pbx".into()));
         assert!(json.get("unmet").is_none());
         assert!(Harm::Edge < Harm::Calls && Harm::Configuration < Harm::Strangers);
         assert!(Harm::Media < Harm::Detour && Harm::Detour < Harm::Restart && Harm::Restart < Harm::Configuration);
