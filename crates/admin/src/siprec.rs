@@ -68,7 +68,7 @@ fn refused_now(name: &str, group: &str, is_required: bool, failures: &FailedReco
     };
     let problem = Problem::of(ProblemKind::Trunk { trunk: name.to_owned(), what });
     let problem = problem.shown_by(cause).fixed_by(fix_of_refusal(cause, group)).traced_in(last_sid);
-    if is_required && *good_since == 0 { problem.harming(recent.calls, *failed) } else { problem }
+    if is_required { problem.harming(recent.calls, *failed) } else { problem }
 }
 
 /// What helps against an answer of a recording server.

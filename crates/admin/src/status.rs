@@ -26,7 +26,6 @@ use super::twilio::{IgnoredParameter, ignored_parameters};
 use super::way::Way;
 use super::{mute, outages};
 use trunkgate_config::ToldOverride;
-use trunkgate_delivery::sinks::recordings::REFUSED;
 use trunkgate_delivery::webhooks::codes;
 use trunkgate_explain::why::Question;
 use trunkgate_runtime::handle::{Gone, Handle, Phase};
@@ -234,7 +233,7 @@ impl StatusReport {
         problems.extend(gateway.failing_apps.iter().filter_map(of_app));
         if way.table.routes().iter().all(|route| route.record) {
             // No target is called then: nothing else harms more.
-            problems.iter_mut().filter(|one| one.headline.starts_with(REFUSED)).for_each(|one| one.harm = Harm::Edge);
+            problems.iter_mut().filter(|one| one.kind.is_calls_refused()).for_each(|one| one.harm = Harm::Edge);
         }
         report.without_target = outages::is_total(&problems, &way);
         let mut problems = mute::joined(outages::joined(problems, &way));
@@ -373,7 +372,7 @@ fn of_app(app: &AppView) -> Option<Problem> {
         let tally = tally((*calls, *of), *recent, *good_since);
         let problem = Problem::of(ProblemKind::App { app: name.clone(), tally, is_unheard });
         let problem = problem.out(*good_since == 0 && calls == of);
-        let problem = if problem.harm == Harm::Calls { problem.harming(recent.calls, *calls) } else { problem };
+        let problem = if is_unheard { problem } else { problem.harming(recent.calls, *calls) };
         problem.shown_by(shown).fixed_by(codes::fix(*code, cause, last_sid)).traced_in(last_sid)
     })
 }

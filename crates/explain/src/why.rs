@@ -22,7 +22,6 @@ use trunkgate_route::{
 };
 
 use trunkgate_config::Config;
-use trunkgate_delivery::sinks::recordings::REFUSED as UNRECORDED;
 use trunkgate_system::clock;
 use trunkgate_system::text::number;
 
@@ -165,8 +164,8 @@ pub fn explain(table: &Table, config: &Config, question: &Question, status: Opti
 
 /// Returns the reason why the running edge cannot record and therefore refuses recorded calls.
 fn unrecorded(status: &Value) -> Option<&str> {
-    // An edge without the field reports it as a problem only.
-    let is_it = |problem: &&Value| problem["headline"].as_str().is_some_and(|text| text.starts_with(UNRECORDED));
+    // The page of `status` has it as a problem.
+    let is_it = |problem: &&Value| problem["kind"] == "calls_refused";
     let problem = || status["problem_details"].as_array()?.iter().find(is_it)?["evidence"].as_str()?.split(';').next();
     status["unrecorded"].as_str().or_else(problem)
 }
@@ -571,11 +570,10 @@ mod tests {
 
     #[test]
     fn a_call_that_cannot_be_recorded_is_refused_by_either_page() {
-        let headline = format!("{UNRECORDED} (on_full = \"refuse_calls\"): 5 callers lost");
-        let page = json!({"problem_details": [{"headline": "other"}, {"headline": headline, "evidence": "disk full; 0 active"}]});
+        let page = json!({"problem_details": [{"kind": "other"}, {"kind": "calls_refused", "evidence": "disk full; 0 active"}]});
         assert_eq!(unrecorded(&page), Some("disk full"));
         assert_eq!(unrecorded(&json!({"unrecorded": "disk full"})), Some("disk full"));
-        assert_eq!(unrecorded(&json!({"problem_details": [{"headline": "recordings are not written"}]})), None);
+        assert_eq!(unrecorded(&json!({"problem_details": [{"kind": "recordings_not_written"}]})), None);
     }
 
     fn asked(text: &str, from: &str, called: &str) -> Value {

@@ -140,7 +140,7 @@ mod tests {
         let (start, wall) = (Instant::now(), Timestamp::UNIX_EPOCH);
         let mut watched = Watched::default();
         let mut at = |seconds: u64, found: &[Harm]| {
-            let mut problems: Vec<Problem> = found.iter().map(|harm| Problem::new(*harm, "one")).collect();
+            let mut problems: Vec<Problem> = found.iter().map(|harm| Problem::of(ProblemKind::Edge(EdgeProblem::Overloaded)).harms(*harm)).collect();
             watched.note((start + Duration::from_secs(seconds), wall), &mut problems);
             watched.counts().into_iter().filter(|(_, count)| *count > 0).collect::<Vec<_>>()
         };

@@ -42,7 +42,7 @@ mod wire;
 
 pub use recordings::recordings;
 
-pub(crate) use glance::{is_note, taking};
+pub(crate) use glance::{brief, is_note, taking};
 #[cfg(test)]
 pub(crate) use print::HEADS;
 pub(crate) use print::{CALL_HEADS, SHORT_SID, call_row, lasting, newest_first};

@@ -39,7 +39,7 @@ function inOne(all, some, line) {
 
 /** Returns the problems with one line for live calls without audio beyond those of the first three parties, and one for trunks that are down and that no route uses. */
 function gathered(all) {
-  const name = ({ trunk, agent, headline: text }) => trunk || agent || text.replace(/ in (?:a|\d+) live calls?.*$/, '').replace(/^no media from |^agent | has sent no audio$/g, '');
+  const name = ({ trunk, agent, name: other }) => trunk || agent || other;
   const live = all.filter(({ harm, live_calls: calls }) => harm !== 'past' && calls).slice(LIVE_SHOWN);
   const unused = all.filter(({ kind: of, unmet, trunk }) => of === 'down' && unmet && trunk);
   let lines = all;
@@ -135,8 +135,8 @@ function others(status) {
   const agents = [...status.agents].sort((a, b) => isBad(b) - isBad(a) || b.sessions - a.sessions).slice(0, STRIP_TRUNKS);
   // An application may have several problems: its tile has the colour of the worst.
   const apps = new Map();
-  for (const { app, harm, headline } of status.problem_details) {
-    const name = app || /^app ([^:]+): /.exec(headline)?.[1];
+  for (const { app, receiver_app: receiver, harm, headline } of status.problem_details) {
+    const name = app || receiver;
     if (name && harm !== 'past') apps.set(name, [...(apps.get(name) || []), { harm, headline }]);
   }
   return [

@@ -7,15 +7,15 @@ import { lasting, local, masked } from './format.js';
 export const HARMS = { edge: 'bad', calls: 'bad', media: 'bad', detour: 'warn', restart: 'warn', records: 'warn' };
 
 /** The colour of a problem: that of its harm; what is not written while a disk refuses it is lost. */
-const harmOf = ({ harm, headline }) => (harm === 'records' && / are not written/.test(headline) ? 'bad' : HARMS[harm] || 'plain');
+const harmOf = ({ harm, kind }) => (['recordings_not_written', 'call_records_not_written'].includes(kind) ? 'bad' : HARMS[harm] || 'plain');
 
 /** The same; no call has met what is unmet. */
 export const colourOf = (problem) => (problem.unmet && harmOf(problem) === 'bad' ? 'warn' : harmOf(problem));
 
 /** Returns a problem of `status` with a link to its call, or to what it is of. */
-export function problem({ headline, evidence, fix, command, harm, unmet, since, link, name }) {
+export function problem({ headline, evidence, fix, command, harm, kind, unmet, since, link, name }) {
   const sid = /^trunkgate trace (CA[0-9a-f]+)$/.exec(command || '')?.[1];
-  return { kind: colourOf({ harm, unmet, headline }), since, text: local(masked(headline)), evidence: evidence && local(masked(evidence)), fix: masked(fix || (sid ? '' : command)), ...(sid ? { link: `#/calls/${sid}`, name: 'Open the call' } : { link, name }) };
+  return { kind: colourOf({ harm, unmet, kind }), since, text: local(masked(headline)), evidence: evidence && local(masked(evidence)), fix: masked(fix || (sid ? '' : command)), ...(sid ? { link: `#/calls/${sid}`, name: 'Open the call' } : { link, name }) };
 }
 
 /** Headline and age of a problem. */

@@ -14,9 +14,12 @@ function certificate(days) {
   return days >= 3650 ? `${Math.floor(days / 365)} years left` : `${many(days, 'day')} left`;
 }
 
+/** Kinds of problems of the machine, whatever they harm. */
+const OWN_KINDS = ['calls_refused', 'recordings_have_gaps', 'recordings_cut', 'calls_cut_short', 'certificate_ends', 'certificate_rejected', 'acme', 'tls'];
+
 /** Problems of the machine and of what is written: disks, records, certificates, the configuration. */
 function own(problems) {
-  return problems.filter(({ harm, headline, trunk, agent, app }) => !trunk && !agent && !app && (['edge', 'restart', 'records', 'configuration', 'telemetry'].includes(harm) || /record|disk|certificate|listener|process before/i.test(headline)));
+  return problems.filter(({ harm, kind: of, trunk, agent, app }) => !trunk && !agent && !app && (['edge', 'restart', 'records', 'configuration', 'telemetry'].includes(harm) || OWN_KINDS.includes(of)));
 }
 
 /** The last reload, which was rejected, and why; the problem above has since when, and the fix. */
@@ -103,7 +106,7 @@ export function systemPage(main, query, kept, again) {
       const now = { at: Date.now(), used: value('process_cpu_seconds_total') };
       const share = cpu && now.at > cpu.at ? (100_000 * (now.used - cpu.used)) / (now.at - cpu.at) : null;
       cpu = now;
-      const unwritten = wrong.find(({ headline }) => /^recordings are not written|^calls are refused: the disk/.test(headline));
+      const unwritten = wrong.find(({ kind: of }) => ['recordings_not_written', 'calls_refused'].includes(of));
       swap(parts.process, facts([
         ['Memory', bytes(value('process_resident_memory_bytes'))], ['CPU', share === null ? `${duration(now.used)} in total` : `${share.toFixed(0)} % of one core`],
         ['Open files', count(value('process_open_fds'))], ['Media ports', `${count(status.media.ports_in_use)} of ${count(status.media.ports)}`], ['Media sessions', count(status.media.sessions)],

@@ -21,7 +21,8 @@ use trunkgate_system::limits::{
     CALLS_PRUNE_MILLISECONDS, CALLS_PRUNE_SECONDS, CALLS_PRUNED_AT_ONCE, CALLS_REMOVED, CALLS_STORED, CALLS_UNDER_WAY,
     CALLS_UNWRITTEN, RECORDS_PAUSE_MILLISECONDS, STORE_BATCH, STORE_PATIENCE_SECONDS,
 };
-use trunkgate_system::problem::{Failure, Harm, Problem};
+use trunkgate_system::problem::kind::{ProblemKind, RecordProblem};
+use trunkgate_system::problem::{Failure, Problem};
 
 /// Pause after the store refused a call.
 const PAUSE: Duration = Duration::from_millis(RECORDS_PAUSE_MILLISECONDS);
@@ -300,7 +301,7 @@ impl CallList {
     pub fn problem(&self) -> Option<Problem> {
         let inner = self.state.lock();
         let (_, failure) = inner.refused.as_ref()?;
-        let problem = Problem::new(Harm::Records, "ended calls are not stored");
+        let problem = Problem::of(ProblemKind::Record(RecordProblem::CallsNotStored));
         let (waiting, lost) = (inner.unwritten.len(), self.lost());
         let shown = format!("{failure}; {waiting} wait, {lost} were lost; after a restart the API lists none of them");
         Some(problem.shown_by(shown).caused_by(failure))

@@ -353,21 +353,143 @@ pub enum EdgeProblem {
     },
 }
 
+/// Who takes callbacks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub enum Receiver {
+    /// An application, by its name.
+    #[serde(rename = "receiver_app")]
+    App(String),
+    /// A mailbox, by its name.
+    #[serde(rename = "receiver_voicemail")]
+    Voicemail(String),
+    /// `[recording] url`.
+    #[serde(rename = "receiver_recordings")]
+    Recordings,
+}
+
 /// Problems of what is written and delivered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum RecordProblem {
-    /// A text that no kind is made for yet.
-    Text {
-        /// What it harms.
+    /// Call records are not written to the file.
+    CallRecordsNotWritten,
+    /// Call records are not delivered to the URL.
+    CallRecordsNotDelivered,
+    /// Call records cannot be queued for the URL.
+    CallRecordsNotQueued,
+    /// Call records were lost.
+    CallRecordsLost {
+        /// How many, since the start.
+        count: u64,
+        /// Whether they were for the URL, and not for the file.
         #[serde(skip)]
-        harm: Harm,
-        /// The headline.
-        #[serde(skip)]
-        headline: String,
-        /// What stays the same while figures change.
-        #[serde(skip)]
-        key: String,
+        is_for_url: bool,
+    },
+    /// Counts of limits by day are not stored.
+    DayCountsNotStored,
+    /// The process before this one ended without a stop.
+    CallsCutShort {
+        /// Calls that it had up.
+        calls: usize,
+    },
+    /// The journal of call records was damaged at the start.
+    JournalDamaged {
+        /// Lines that were unreadable.
+        lines: u64,
+    },
+    /// Ended calls are not stored.
+    CallsNotStored,
+    /// The store is not written.
+    StoreNotWritten,
+    /// The store was damaged.
+    StoreDamaged {
+        /// What was saved of it.
+        what: String,
+    },
+    /// Callbacks are not stored.
+    CallbacksNotStored,
+    /// Callbacks are not delivered.
+    CallbacksNotDelivered {
+        /// The application that does not take them, or a mailbox, or a URL.
+        #[serde(flatten)]
+        receiver: Receiver,
+    },
+    /// Callbacks were lost.
+    CallbacksLost {
+        /// The application that they were for, or a mailbox, or a URL.
+        #[serde(flatten)]
+        receiver: Receiver,
+        /// How many, since the start.
+        count: u64,
+    },
+    /// Recordings are not written.
+    RecordingsNotWritten,
+    /// Calls are refused while the disk takes no recordings.
+    CallsRefused {
+        /// Callers that were lost, in the last hour.
+        callers: u64,
+    },
+    /// Recordings lack part of their audio.
+    RecordingsHaveGaps {
+        /// How many, since the start.
+        recordings: u64,
+        /// The audio that they lack.
+        lost_milliseconds: u64,
+        /// Whole recordings since the last of them.
+        whole_since: u64,
+    },
+    /// The end of an earlier run cut recordings.
+    RecordingsCut {
+        /// How many.
+        recordings: u64,
+    },
+    /// Recordings are not in their list yet.
+    RecordingsNotListed {
+        /// How many.
+        recordings: u64,
+    },
+    /// Recordings of an earlier run are not completed.
+    RecordingsNotCompleted {
+        /// How many.
+        recordings: u64,
+    },
+    /// Entries of recordings may be missing.
+    RecordingEntriesMissing,
+    /// The directory of recordings has files of no recording.
+    FilesNotListed {
+        /// How many.
+        files: u64,
+    },
+    /// A mailbox is full.
+    VoicemailFull {
+        /// A section `[voicemail.NAME]`.
+        voicemail: String,
+    },
+    /// Voicemail is not sent by e-mail.
+    MailNotSent,
+    /// E-mails were given up.
+    MailGivenUp {
+        /// Messages in them.
+        messages: u64,
+    },
+    /// Recordings are not transcribed.
+    NotTranscribed,
+    /// Transcriptions were given up.
+    TranscriptionGivenUp {
+        /// Recordings that have none.
+        recordings: u64,
+    },
+    /// Text messages wait for a service that is not configured any more.
+    SmsWithoutService {
+        /// How many.
+        messages: u64,
+    },
+    /// Text messages are queued for long.
+    SmsQueued {
+        /// How many.
+        messages: u64,
+        /// Age of the oldest.
+        minutes: u64,
     },
 }
 
@@ -483,17 +605,25 @@ impl TrunkProblem {
             TrunkProblem::NotRecorded { is_required: false, .. } => Harm::Records,
             TrunkProblem::NameLost { .. } => Harm::Restart,
             TrunkProblem::WrongCredentials { is_of_trunk: false, .. } => Harm::Strangers,
-            _ => Harm::Calls,
+            TrunkProblem::Down { .. }
+            | TrunkProblem::NotResponding { .. }
+            | TrunkProblem::Rejects { .. }
+            | TrunkProblem::NotRegistered
+            | TrunkProblem::WrongCredentials { .. }
+            | TrunkProblem::TlsFails { .. }
+            | TrunkProblem::RecordersDown { .. }
+            | TrunkProblem::NotRecorded { .. } => Harm::Calls,
         }
     }
 
     const fn tally(&self) -> Option<&Tally> {
-        match self {
-            TrunkProblem::Rejects { tally, .. }
-            | TrunkProblem::Faulty { tally, .. }
-            | TrunkProblem::NotRecorded { tally, .. } => Some(tally),
-            _ => None,
+        if let TrunkProblem::Rejects { tally, .. }
+        | TrunkProblem::Faulty { tally, .. }
+        | TrunkProblem::NotRecorded { tally, .. } = self
+        {
+            return Some(tally);
         }
+        None
     }
 }
 
@@ -547,14 +677,69 @@ impl EdgeProblem {
 
     /// Returns what tells it from others of its word.
     fn subject(&self) -> String {
-        match self {
-            EdgeProblem::CertificateEnds { owner, name, at, file, .. } => {
-                format!("{owner} {name} {at} {}", file.as_deref().unwrap_or_default())
-            }
-            EdgeProblem::CertificateRejected { listener, .. } | EdgeProblem::TlsFails { listener } => listener.clone(),
-            EdgeProblem::MessageWebhook { number, .. } => number.clone(),
-            _ => String::new(),
+        if let EdgeProblem::CertificateEnds { owner, name, at, file, .. } = self {
+            return format!("{owner} {name} {at} {}", file.as_deref().unwrap_or_default());
         }
+        if let EdgeProblem::CertificateRejected { listener: of, .. }
+        | EdgeProblem::TlsFails { listener: of }
+        | EdgeProblem::MessageWebhook { number: of, .. } = self
+        {
+            return of.clone();
+        }
+        String::new()
+    }
+}
+
+impl RecordProblem {
+    const fn word(&self) -> &'static str {
+        match self {
+            RecordProblem::CallRecordsNotWritten => "call_records_not_written",
+            RecordProblem::CallRecordsNotDelivered => "call_records_not_delivered",
+            RecordProblem::CallRecordsNotQueued => "call_records_not_queued",
+            RecordProblem::CallRecordsLost { .. } => "call_records_lost",
+            RecordProblem::DayCountsNotStored => "day_counts_not_stored",
+            RecordProblem::CallsCutShort { .. } => "calls_cut_short",
+            RecordProblem::JournalDamaged { .. } => "journal_damaged",
+            RecordProblem::CallsNotStored => "calls_not_stored",
+            RecordProblem::StoreNotWritten => "store_not_written",
+            RecordProblem::StoreDamaged { .. } => "store_damaged",
+            RecordProblem::CallbacksNotStored => "callbacks_not_stored",
+            RecordProblem::CallbacksNotDelivered { .. } => "callbacks_not_delivered",
+            RecordProblem::CallbacksLost { .. } => "callbacks_lost",
+            RecordProblem::RecordingsNotWritten => "recordings_not_written",
+            RecordProblem::CallsRefused { .. } => "calls_refused",
+            RecordProblem::RecordingsHaveGaps { .. } => "recordings_have_gaps",
+            RecordProblem::RecordingsCut { .. } => "recordings_cut",
+            RecordProblem::RecordingsNotListed { .. } => "recordings_not_listed",
+            RecordProblem::RecordingsNotCompleted { .. } => "recordings_not_completed",
+            RecordProblem::RecordingEntriesMissing => "recording_entries_missing",
+            RecordProblem::FilesNotListed { .. } => "files_not_listed",
+            RecordProblem::VoicemailFull { .. } => "voicemail_full",
+            RecordProblem::MailNotSent => "mail_not_sent",
+            RecordProblem::MailGivenUp { .. } => "mail_given_up",
+            RecordProblem::NotTranscribed => "not_transcribed",
+            RecordProblem::TranscriptionGivenUp { .. } => "transcription_given_up",
+            RecordProblem::SmsWithoutService { .. } => "sms_without_service",
+            RecordProblem::SmsQueued { .. } => "sms_queued",
+        }
+    }
+
+    const fn harm(&self) -> Harm {
+        if matches!(self, RecordProblem::CallsCutShort { .. } | RecordProblem::CallsRefused { .. }) {
+            return Harm::Calls;
+        }
+        if matches!(self, RecordProblem::VoicemailFull { .. }) { Harm::Detour } else { Harm::Records }
+    }
+
+    fn subject(&self) -> String {
+        if let RecordProblem::CallbacksNotDelivered { receiver } | RecordProblem::CallbacksLost { receiver, .. } = self
+        {
+            return format!("{receiver:?}");
+        }
+        if let RecordProblem::VoicemailFull { voicemail } = self {
+            return voicemail.clone();
+        }
+        if matches!(self, RecordProblem::CallRecordsLost { is_for_url: true, .. }) { "url" } else { "" }.to_owned()
     }
 }
 
@@ -568,7 +753,7 @@ impl ProblemKind {
             ProblemKind::Limit { .. } => "limit",
             ProblemKind::NoTarget { word, .. } => word,
             ProblemKind::Edge(edge) => edge.word(),
-            ProblemKind::Record(_) => "record",
+            ProblemKind::Record(record) => record.word(),
         }
     }
 
@@ -597,33 +782,56 @@ impl ProblemKind {
             | ProblemKind::Limit { .. }
             | ProblemKind::NoTarget { .. } => Harm::Calls,
             ProblemKind::Edge(edge) => edge.harm(),
-            ProblemKind::Record(RecordProblem::Text { harm, .. }) => *harm,
+            ProblemKind::Record(record) => record.harm(),
         }
     }
 
     /// Whether it harmed calls, and not the latest ones.
     pub(super) fn is_past(&self) -> bool {
         let tally = match self {
-            ProblemKind::Trunk { what: TrunkProblem::Rejects { is_gone: true, .. }, .. }
-            | ProblemKind::Agent { what: AgentProblem::Fails { is_reached: true, .. }, .. }
-            | ProblemKind::Limit { recent_calls: 0, .. } => return true,
             ProblemKind::Trunk { what: TrunkProblem::PoorAudio { good_since, .. }, .. } => return *good_since > 0,
+            ProblemKind::Trunk { what: TrunkProblem::Rejects { is_gone: true, .. }, .. }
+            | ProblemKind::Agent { what: AgentProblem::Fails { is_reached: true, .. }, .. } => return true,
+            ProblemKind::Record(record) => {
+                return matches!(
+                    record,
+                    RecordProblem::RecordingsHaveGaps { .. } | RecordProblem::RecordingsCut { .. }
+                );
+            }
+            ProblemKind::Limit { recent_calls, .. } => return *recent_calls == 0,
             ProblemKind::Trunk { what, .. } => what.tally(),
             ProblemKind::Agent { what: AgentProblem::Fails { tally, .. }, .. }
             | ProblemKind::App { tally, .. }
             | ProblemKind::Edge(EdgeProblem::RecognitionFails(tally)) => Some(tally),
             ProblemKind::Unheard(unheard) => unheard.tally.as_ref(),
-            _ => None,
+            ProblemKind::Agent { .. } | ProblemKind::NoTarget { .. } | ProblemKind::Edge(_) => None,
         };
         tally.is_some_and(|tally| tally.good_since > 0)
     }
 
     /// Returns how urgent it is, before its figures are known.
     pub(super) const fn urgency(&self) -> Urgency {
-        match self {
-            ProblemKind::Trunk { what: TrunkProblem::WrongCredentials { .. }, .. } => Urgency::Other,
-            _ => Urgency::Down,
+        if matches!(self, ProblemKind::Trunk { what: TrunkProblem::WrongCredentials { .. }, .. }) {
+            return Urgency::Other;
         }
+        if matches!(self, ProblemKind::Record(RecordProblem::CallsCutShort { .. })) {
+            return Urgency::Few;
+        }
+        Urgency::Down
+    }
+
+    /// Whether recordings or records cannot be written now.
+    pub(super) const fn is_unwritten(&self) -> bool {
+        let ProblemKind::Record(record) = self else { return false };
+        matches!(
+            record,
+            RecordProblem::CallRecordsNotWritten | RecordProblem::RecordingsNotWritten | RecordProblem::StoreNotWritten
+        )
+    }
+
+    /// Whether calls are refused while the disk takes no recordings.
+    pub const fn is_calls_refused(&self) -> bool {
+        matches!(self, ProblemKind::Record(RecordProblem::CallsRefused { .. }))
     }
 
     /// Whether an operator causes it, and knows of it.
@@ -640,8 +848,7 @@ impl ProblemKind {
             ProblemKind::Limit { reason, is_outbound, .. } => format!("{reason} {is_outbound}"),
             ProblemKind::NoTarget { routes, .. } => format!("routes {}", routes.join(", ")),
             ProblemKind::Edge(edge) => edge.subject(),
-            ProblemKind::Record(RecordProblem::Text { headline, key, .. }) if key.is_empty() => headline.clone(),
-            ProblemKind::Record(RecordProblem::Text { key, .. }) => key.clone(),
+            ProblemKind::Record(record) => record.subject(),
             ProblemKind::Trunk { .. } | ProblemKind::Agent { .. } | ProblemKind::App { .. } => String::new(),
         };
         match self.party() {

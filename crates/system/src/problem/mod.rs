@@ -13,7 +13,7 @@ use nix::sys::statvfs::statvfs;
 use serde::Serialize;
 
 use kind::ProblemKind;
-pub use words::hung_up;
+pub use words::{hung_up, seconds};
 
 /// What a problem harms; the worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -170,6 +170,9 @@ pub struct Problem {
     pub harm: Harm,
     /// The problem in at most 100 characters; a longer one stands whole at the beginning of `evidence`.
     pub headline: String,
+    /// The headline without its time; absent if it has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    brief: Option<String>,
     /// Observation that shows it.
     pub evidence: Option<String>,
     /// Advice.
@@ -215,6 +218,7 @@ impl Problem {
         Problem {
             harm: kind.harm(),
             headline: kind.to_string(),
+            brief: None,
             evidence: kind.evidence(),
             fix: kind.fix(),
             command: None,
@@ -225,19 +229,10 @@ impl Problem {
             calls: (0, 0),
             at: None,
             is_older: false,
-            is_unwritten: false,
+            is_unwritten: kind.is_unwritten(),
             is_out: false,
             kind,
         }
-    }
-
-    /// Makes the problem of a text that no kind is made for yet.
-    pub fn new(harm: Harm, headline: impl Into<String>) -> Problem {
-        Problem::of(ProblemKind::Record(kind::RecordProblem::Text {
-            harm,
-            headline: headline.into(),
-            key: String::new(),
-        }))
     }
 
     /// Says what it harms, as far as it is not past.
@@ -288,11 +283,6 @@ impl Problem {
     pub fn certain(self) -> Problem {
         let urgency = self.urgency.min(Urgency::Down);
         Problem { urgency, ..self }
-    }
-
-    /// Says that recordings or records cannot be written now.
-    pub fn unwritten(self) -> Problem {
-        Problem { is_unwritten: true, ..self }
     }
 
     /// Puts the first of some problems at the third place at the latest: a person reads the first three.
@@ -366,13 +356,6 @@ impl Problem {
         for (problem, newest) in problems.iter_mut().zip(newest) {
             problem.is_older = problem.at.is_some_and(|at| newest > Some(at));
         }
-    }
-
-    /// Gives it a key that stays the same while figures of its text change.
-    pub fn about(mut self, key: impl Into<String>) -> Problem {
-        let ProblemKind::Record(kind::RecordProblem::Text { key: of, .. }) = &mut self.kind else { return self };
-        *of = key.into();
-        self
     }
 
     /// Adds what shows it: in one line, as remote parties may have written parts of it.
@@ -483,8 +466,13 @@ fn fix_of_full(directory: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::kind::{AgentProblem, Consequence, Silence, Tally, TrunkProblem, Unheard};
+    use super::kind::{AgentProblem, Consequence, RecordProblem, Silence, Tally, TrunkProblem, Unheard};
     use super::*;
+
+    /// Returns a problem of this harm and headline.
+    fn worded(harm: Harm, headline: &str) -> Problem {
+        Problem::of(ProblemKind::Record(RecordProblem::StoreDamaged { what: headline.to_owned() })).harms(harm)
+    }
 
     #[test]
     fn a_headline_is_one_line_and_nothing_of_it_is_lost() {
@@ -546,7 +534,7 @@ mod tests {
             );
             assert_eq!(problem.evidence.as_deref(), Some(&*format!("{full}: the proof")));
         }
-        let mut short = Problem::new(Harm::Calls, "trunk pbx is down").shown_by("no answer");
+        let mut short = worded(Harm::Calls, "trunk pbx is down").shown_by("no answer");
         short.fit();
         assert_eq!(short.to_string(), "trunk pbx is down: no answer");
     }
@@ -555,7 +543,7 @@ mod tests {
     fn only_a_full_disk_is_shown_with_its_directory() {
         let problem = |kind, directory| {
             let failure = Failure::of(&io::Error::new(kind, "no room"), Path::new(directory));
-            Problem::new(Harm::Records, "call records are not written")
+            worded(Harm::Records, "call records are not written")
                 .shown_by(failure.to_string())
                 .caused_by(&failure)
                 .to_string()
@@ -580,14 +568,14 @@ mod tests {
 
     #[test]
     fn calls_that_are_lost_now_come_first() {
-        let of = |headline: &str| Problem::new(Harm::Calls, headline);
+        let of = |headline: &str| worded(Harm::Calls, headline);
         let mut all = [
             of("no route uses it").urgent(Urgency::Unmet),
             of("one call").harming(1, 1),
             of("down, no call yet").idle(),
             of("no route uses it").urgent(Urgency::Unmet).idle(),
-            Problem::new(Harm::Media, "no media"),
-            Problem::new(Harm::Media, "no media in a live call").harming(1, 1),
+            worded(Harm::Media, "no media"),
+            worded(Harm::Media, "no media in a live call").harming(1, 1),
             of("an hour ago").harming(0, 40),
             of("agent down").urgent(Urgency::Agent),
             of("trunk down"),
@@ -595,7 +583,7 @@ mod tests {
             of("trunk down, four calls").urgent(Urgency::Unmet).lost(4),
             of("three calls").harming(3, 60),
             of("nine calls").harming(9, 9),
-            Problem::new(Harm::Edge, "overloaded"),
+            worded(Harm::Edge, "overloaded"),
         ];
         all.sort_by_key(Problem::rank);
         let order: Vec<&str> = all.iter().map(|one| one.headline.as_str()).collect();
@@ -625,17 +613,17 @@ mod tests {
 
     #[test]
     fn what_cannot_be_written_stands_before_a_handful_of_calls_without_audio() {
-        let full = |headline: &str| Problem::new(Harm::Records, headline).unwritten();
-        let silent = |headline: &str, calls| Problem::new(Harm::Media, headline).harming(calls, calls);
-        let refused = Problem::new(Harm::Calls, "calls are refused: the disk takes no recordings");
+        let full = || Problem::of(ProblemKind::Record(RecordProblem::RecordingsNotWritten));
+        let silent = |headline: &str, calls| worded(Harm::Media, headline).harming(calls, calls);
+        let refused = worded(Harm::Calls, "calls are refused: the disk takes no recordings");
         let mut all = [
-            Problem::new(Harm::Records, "records lost since the start"),
+            worded(Harm::Records, "records lost since the start"),
             silent("three silent calls", 3),
             silent("ten silent calls", 10),
-            Problem::new(Harm::Calls, "one call").harming(1, 1),
-            full("recordings are not written"),
+            worded(Harm::Calls, "one call").harming(1, 1),
+            full(),
             refused.harming(1, 1).certain(),
-            Problem::new(Harm::Calls, "three lost calls").harming(3, 3),
+            worded(Harm::Calls, "three lost calls").harming(3, 3),
         ];
         all.sort_by_key(Problem::rank);
         let order: Vec<&str> = all.iter().map(|one| one.headline.as_str()).collect();
@@ -655,7 +643,7 @@ mod tests {
     fn what_the_newest_calls_of_a_party_failed_for_comes_first() {
         let now = Instant::now();
         let of = |headline: &str, calls: u64, at: Option<Instant>| {
-            let problem = Problem::new(Harm::Calls, headline).harming(calls, calls).latest(at);
+            let problem = worded(Harm::Calls, headline).harming(calls, calls).latest(at);
             Problem { party: Some(Party::Trunk("carrier".to_owned())), ..problem }
         };
         let before = now.checked_sub(std::time::Duration::from_secs(5));
@@ -668,17 +656,14 @@ mod tests {
 
     #[test]
     fn a_problem_is_one_line() {
-        let whole =
-            Problem::new(Harm::Media, "no media from pbx").shown_by("NAT").fixed_by("media_from").traced_in("CA1");
+        let whole = worded(Harm::Media, "no media from pbx").shown_by("NAT").fixed_by("media_from").traced_in("CA1");
         assert_eq!(whole.to_string(), "no media from pbx: NAT; try: media_from; see: trunkgate trace CA1");
-        let forged =
-            Problem::new(Harm::Calls, "app menu failed").shown_by("500\n! trunk carrier is down\r\n\u{1b}[31m");
+        let forged = worded(Harm::Calls, "app menu failed").shown_by("500\n! trunk carrier is down\r\n\u{1b}[31m");
         assert_eq!(forged.to_string(), "app menu failed: 500 ! trunk carrier is down   [31m");
-        let live = Problem::new(Harm::Media, "no media from pbx in a live call");
-        let expired = Problem::new(Harm::Calls, "certificate expired");
+        let live = worded(Harm::Media, "no media from pbx in a live call");
+        let expired = worded(Harm::Calls, "certificate expired");
         assert!(expired.rank() < live.rank() && live.rank() < expired.urgent(Urgency::Unmet).rank());
-        let unmet =
-            serde_json::to_value(Problem::new(Harm::Calls, "trunk pbx is down").urgent(Urgency::Unmet)).unwrap();
+        let unmet = serde_json::to_value(worded(Harm::Calls, "trunk pbx is down").urgent(Urgency::Unmet)).unwrap();
         assert_eq!(unmet["unmet"], true);
         let unheard = ProblemKind::Unheard(Box::new(Unheard {
             party: Some(Party::Trunk("pbx".to_owned())),

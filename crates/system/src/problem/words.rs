@@ -3,13 +3,17 @@
 use std::fmt;
 
 use super::kind::{
-    AgentProblem, Consequence, EdgeProblem, Fault, ProblemKind, RecordProblem, Silence, Tally, TrunkProblem, Unheard,
+    AgentProblem, Consequence, EdgeProblem, Fault, ProblemKind, Receiver, RecordProblem, Silence, Tally, TrunkProblem,
+    Unheard,
 };
 use super::{HEADLINE_CHARS, Party, Problem};
 use crate::text::number;
 
 /// Most characters of a name in a headline that would be longer otherwise.
 const NAME_CHARS: usize = 24;
+
+/// Beginning of the headline while calls are refused.
+const REFUSED: &str = "calls are refused: ";
 
 /// Routes that are named.
 const ROUTES_NAMED: usize = 3;
@@ -243,6 +247,78 @@ fn of_edge(what: &EdgeProblem) -> String {
     }
 }
 
+fn of_records(what: &RecordProblem) -> String {
+    match what {
+        RecordProblem::CallRecordsNotWritten => "call records are not written to the file".to_owned(),
+        RecordProblem::CallRecordsNotDelivered => "call records are not delivered to the URL".to_owned(),
+        RecordProblem::CallRecordsNotQueued => "call records cannot be queued for the URL".to_owned(),
+        RecordProblem::CallRecordsLost { count, .. } => {
+            format!("{} lost since the start", counted(*count, "call record"))
+        }
+        RecordProblem::DayCountsNotStored => "counts of `calls_per_day` are not stored".to_owned(),
+        RecordProblem::CallsCutShort { calls } => {
+            format!("the process before this one ended without a stop, and cut {} short", number(*calls, "call"))
+        }
+        RecordProblem::JournalDamaged { .. } => "the journal of call records was damaged at the start".to_owned(),
+        RecordProblem::CallsNotStored => "ended calls are not stored".to_owned(),
+        RecordProblem::StoreNotWritten => "the store is not written".to_owned(),
+        RecordProblem::StoreDamaged { what } => what.clone(),
+        RecordProblem::CallbacksNotStored => "callbacks are not stored".to_owned(),
+        RecordProblem::CallbacksNotDelivered { receiver } => format!("{receiver}: callbacks are not delivered"),
+        RecordProblem::CallbacksLost { receiver, count } => {
+            format!("{receiver}: {} lost since the start", counted(*count, "callback"))
+        }
+        RecordProblem::RecordingsNotWritten => "recordings are not written".to_owned(),
+        RecordProblem::CallsRefused { callers } => {
+            let lost = if *callers > 0 { format!(": {} lost", counted(*callers, "caller")) } else { String::new() };
+            format!("{REFUSED}the disk takes no recordings (on_full = \"refuse_calls\"){lost}")
+        }
+        RecordProblem::RecordingsHaveGaps { recordings, lost_milliseconds, whole_since } => {
+            let since = match whole_since {
+                0 => "the disk takes recordings again".to_owned(),
+                1 => "the latest was whole".to_owned(),
+                several => format!("the latest {several} were whole"),
+            };
+            let (count, lost) = (counted(*recordings, "recording"), seconds(*lost_milliseconds));
+            format!("{count} without part of the audio, {lost} since the start; {since}")
+        }
+        RecordProblem::RecordingsCut { recordings } => {
+            format!("{} cut by the end of an earlier run", counted(*recordings, "recording"))
+        }
+        RecordProblem::RecordingsNotListed { recordings } => {
+            format!("{} not in the list of recordings yet", counted(*recordings, "recording"))
+        }
+        RecordProblem::RecordingsNotCompleted { recordings } => {
+            format!("{} of an earlier run not completed", counted(*recordings, "recording"))
+        }
+        RecordProblem::RecordingEntriesMissing => "entries of recordings may be missing".to_owned(),
+        RecordProblem::FilesNotListed { files } => {
+            format!("{} of no recording in the directory of recordings", counted(*files, "file"))
+        }
+        RecordProblem::VoicemailFull { voicemail } => format!("voicemail {voicemail} is full: it does not answer"),
+        RecordProblem::MailNotSent => "voicemail is not sent by e-mail".to_owned(),
+        RecordProblem::MailGivenUp { messages } => {
+            format!("{} not sent by e-mail", counted(*messages, "voicemail message"))
+        }
+        RecordProblem::NotTranscribed => "recordings are not transcribed".to_owned(),
+        RecordProblem::TranscriptionGivenUp { recordings } => {
+            let count = counted(*recordings, "recording");
+            format!("{count} given up without a transcription in the last 24 hours")
+        }
+        RecordProblem::SmsWithoutService { messages } => {
+            format!("{messages} text messages wait for a service that is not configured any more")
+        }
+        RecordProblem::SmsQueued { messages, minutes } => {
+            format!("{messages} text messages are queued, the oldest for {minutes} min")
+        }
+    }
+}
+
+/// Returns milliseconds as seconds with one decimal.
+pub fn seconds(milliseconds: u64) -> String {
+    format!("{}.{} s", milliseconds / 1000, milliseconds % 1000 / 100)
+}
+
 fn of_routes(routes: &[String], lost: u64, is_since_answer: bool) -> String {
     let what = match routes {
         [one] => format!("route {one} has no target left"),
@@ -288,17 +364,27 @@ impl fmt::Display for ProblemKind {
             }
             ProblemKind::NoTarget { routes, lost, is_since_answer, .. } => of_routes(routes, *lost, *is_since_answer),
             ProblemKind::Edge(edge) => of_edge(edge),
-            ProblemKind::Record(RecordProblem::Text { headline, .. }) => headline.clone(),
+            ProblemKind::Record(record) => of_records(record),
         };
         f.write_str(&words)
     }
 }
 
-impl ProblemKind {
-    /// Returns what shows it, where that follows from the kind alone.
-    pub(super) fn evidence(&self) -> Option<String> {
-        let ProblemKind::Edge(edge) = self else { return None };
-        Some(match edge {
+/// The name of who takes callbacks.
+impl fmt::Display for Receiver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Receiver::App(app) => write!(f, "app {app}"),
+            Receiver::Voicemail(mailbox) => write!(f, "voicemail {mailbox}"),
+            Receiver::Recordings => f.write_str("[recording] url"),
+        }
+    }
+}
+
+impl EdgeProblem {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "most kinds have none of their own")]
+    fn evidence(&self) -> Option<String> {
+        Some(match self {
             EdgeProblem::Draining => "new calls get 503".to_owned(),
             EdgeProblem::Starting => "no calls are accepted yet".to_owned(),
             EdgeProblem::Overloaded => "new calls that would wait too long get 503".to_owned(),
@@ -310,8 +396,63 @@ impl ProblemKind {
             _ => return None,
         })
     }
+}
+
+impl RecordProblem {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "most kinds have none of their own")]
+    fn fix(&self) -> Option<String> {
+        Some(match self {
+            RecordProblem::CallsCutShort { .. } => {
+                "look for its end in the log, `journalctl -u trunkgate` and `dmesg` (out of memory)".to_owned()
+            }
+            RecordProblem::RecordingsHaveGaps { .. } => {
+                "`trunkgate recordings` shows each; `trunkgate help recording_failed`".to_owned()
+            }
+            RecordProblem::RecordingsCut { .. } => {
+                "the log of the earlier run says how it ended; `trunkgate recordings` shows each".to_owned()
+            }
+            RecordProblem::RecordingEntriesMissing => {
+                "move it out of the directory of recordings, and look at what it is".to_owned()
+            }
+            RecordProblem::FilesNotListed { .. } => {
+                "move them out of the directory, or delete them: docs/recording.md, \"Retention\"".to_owned()
+            }
+            RecordProblem::VoicemailFull { voicemail } => {
+                format!("delete messages, or raise `max_messages` or `max_size` of [voicemail.{voicemail}] and reload")
+            }
+            RecordProblem::SmsWithoutService { .. } => {
+                "add [twilio] or `url` of [messages] again; each fails once `expires` of [sms] has passed".to_owned()
+            }
+            _ => return None,
+        })
+    }
+}
+
+impl ProblemKind {
+    /// Returns what shows it, where that follows from the kind alone.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "most kinds have none of their own")]
+    pub(super) fn evidence(&self) -> Option<String> {
+        Some(match self {
+            ProblemKind::Edge(edge) => return edge.evidence(),
+            ProblemKind::Record(RecordProblem::CallsCutShort { .. }) => {
+                "a crash, SIGKILL or a power cut; their call records have reason edge_restarted".to_owned()
+            }
+            ProblemKind::Record(RecordProblem::JournalDamaged { lines }) => {
+                format!("{lines} lines were unreadable; the file is kept beside it as .damaged")
+            }
+            ProblemKind::Record(RecordProblem::CallRecordsLost { is_for_url, .. }) => {
+                if *is_for_url { "not sent to the URL" } else { "not in the file" }.to_owned()
+            }
+            ProblemKind::Record(RecordProblem::RecordingsNotListed { .. }) => {
+                "the store has refused their entries; they are listed once it takes them, also after a restart"
+                    .to_owned()
+            }
+            _ => return None,
+        })
+    }
 
     /// Returns what to do, where that follows from the kind alone.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "most kinds have none of their own")]
     pub(super) fn fix(&self) -> Option<String> {
         Some(match self {
             ProblemKind::Edge(EdgeProblem::Draining) => "trunkgate drain --undo".to_owned(),
@@ -327,17 +468,28 @@ impl ProblemKind {
             ProblemKind::Trunk { what: TrunkProblem::RecordersDown { group, .. }, .. } => {
                 format!("check that the server runs, that its address in [siprec.{group}] is right, and the firewall")
             }
+            ProblemKind::Record(record) => return record.fix(),
             _ => return None,
         })
     }
 }
 
 impl Problem {
-    /// Makes its headline one line: long names are shortened, and a clause that is still too much becomes the beginning of the evidence.
+    /// Makes its headline one line, and a brief one: long names are shortened, and a clause that is still too much becomes the beginning of the
+    /// evidence.
     pub(crate) fn fit(&mut self) {
-        if self.headline.chars().count() <= HEADLINE_CHARS {
-            return;
+        if self.headline.chars().count() > HEADLINE_CHARS {
+            self.shorten();
         }
+        let brief = if self.kind.is_calls_refused() {
+            self.headline.replacen(REFUSED, "", 1)
+        } else {
+            self.headline.replace(" in the last hour", "").replace(" of the last hour", "")
+        };
+        self.brief = Some(brief).filter(|brief| *brief != self.headline);
+    }
+
+    fn shorten(&mut self) {
         let full = self.headline.clone();
         let of = self.party.iter().chain(self.others.iter().map(|part| &part.party)).map(Party::name);
         let names: Vec<String> = of.map(str::to_owned).collect();

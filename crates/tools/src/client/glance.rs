@@ -4,7 +4,6 @@ use serde_json::Value;
 use trunkgate_call::diagnosis::Cause;
 
 use super::print::{GREEN, RED, paint};
-use trunkgate_delivery::sinks::recordings::REFUSED;
 use trunkgate_system::problem::HEADLINE_CHARS;
 use trunkgate_system::text::number;
 
@@ -19,8 +18,8 @@ pub(super) fn at_a_glance(answer: &Value) -> String {
     let colour = if is_taking { GREEN } else { RED };
     let all = answer["problem_details"].as_array().into_iter().flatten();
     let (notes, all): (Vec<&Value>, Vec<&Value>) = all.partition(|one| is_note(one));
-    // Draining and starting are states, not problems.
-    let first = all.iter().find(|problem| problem["headline"].as_str().is_some_and(|headline| headline != state));
+    // That the edge drains, or starts, is the state.
+    let first = all.iter().find(|problem| !(problem["kind"] == "draining" || problem["kind"] == "starting"));
     let first = first.map(|problem| {
         if is_taking && problem["harm"] == "past" { in_brief(problem) } else { with_fix(in_brief(problem), problem) }
     });
@@ -39,7 +38,7 @@ pub(super) fn at_a_glance(answer: &Value) -> String {
 /// Returns the state of the edge in words, and whether calls are accepted.
 pub(crate) fn taking(status: &Value) -> (&str, bool) {
     let first = status["problem_details"].as_array().and_then(|all| all.first());
-    let is_refused = first.and_then(|one| one["headline"].as_str()).is_some_and(|text| text.starts_with(REFUSED));
+    let is_refused = first.is_some_and(|one| one["kind"] == "calls_refused");
     match status["state"].as_str() {
         Some("ready") if is_refused && status["problem_details"][0]["harm"] == "edge" => ("refusing all calls", false),
         Some("ready") if is_refused => ("refusing calls that have to be recorded", false),
@@ -90,15 +89,20 @@ pub(super) fn in_line(headline: &str, cause: &str, since: &str) -> String {
     line
 }
 
-/// Returns a problem's headline with the beginning of its evidence.
+/// Returns the headline of a problem without its time.
+pub(crate) fn brief(problem: &Value) -> &str {
+    problem["brief"].as_str().or_else(|| problem["headline"].as_str()).unwrap_or("–")
+}
+
+/// The headline of a problem and the beginning of what shows it.
 fn in_brief(problem: &Value) -> String {
-    let headline = problem["headline"].as_str().unwrap_or("–");
-    // The state already has this prefix.
-    let headline = headline.strip_prefix("calls are refused: ").unwrap_or(headline).to_owned();
     if let Some(cause) = problem["cause"].as_str() {
-        return in_line(&headline.replace(" of the last hour", ""), cause, "");
+        return in_line(brief(problem), cause, "");
     }
-    let Some(evidence) = problem["evidence"].as_str() else { return headline };
+    // The state says it already.
+    let is_refused = problem["kind"] == "calls_refused";
+    let headline = if is_refused { brief(problem) } else { problem["headline"].as_str().unwrap_or("–") };
+    let Some(evidence) = problem["evidence"].as_str() else { return headline.to_owned() };
     let mut brief: String = evidence.chars().take(EVIDENCE_CHARS).collect();
     if brief.len() < evidence.len() {
         brief.push('…');
@@ -115,10 +119,9 @@ mod tests {
     #[test]
     fn an_edge_that_takes_no_calls_says_why_and_what_to_do_first() {
         let glance = |harm: &str, without_target: bool| {
-            let headline = format!("{REFUSED} (on_full = \"refuse_calls\"): 2 callers lost");
+            let brief = "the disk takes no recordings (on_full = \"refuse_calls\"): 2 callers lost";
             let fix = "free space on this disk: `df -h /rec`; until then `on_full = \"continue\"`";
-            let problem =
-                json!({"headline": headline, "harm": harm, "evidence": "No space left on device, at /rec", "fix": fix});
+            let problem = json!({"kind": "calls_refused", "brief": brief, "harm": harm, "evidence": "No space left on device, at /rec", "fix": fix});
             let status = json!({"state": "ready", "without_target": without_target, "problem_details": [problem]});
             at_a_glance(&status)
         };
@@ -136,8 +139,8 @@ mod tests {
     fn a_silence_is_one_line_with_its_cause_and_the_command_that_shows_more() {
         let sid = "CA77f57320847d48425b3aaf4caa6eae01";
         let line = |name: &str, cause: &str| {
-            let headline = format!("no media from {name} in 3 of 3 calls of the last hour");
-            let problem = json!({"headline": headline, "harm": "media", "cause": cause, "evidence": "proof ".repeat(60), "fix": "do",
+            let brief = format!("no media from {name} in 3 of 3 calls");
+            let problem = json!({"brief": brief, "harm": "media", "cause": cause, "evidence": "proof ".repeat(60), "fix": "do",
                 "command": format!("trunkgate trace {sid}")});
             at_a_glance(&json!({"state": "ready", "problem_details": [problem]}))
         };

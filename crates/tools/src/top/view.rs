@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::feed::{Page, plain};
 use super::state::State;
-use crate::client::{CALL_HEADS, SHORT_SID, is_note, lasting, taking};
+use crate::client::{CALL_HEADS, SHORT_SID, brief, is_note, lasting, taking};
 use trunkgate_system::clock;
 use trunkgate_system::terminal::wrapped;
 use trunkgate_system::text::{number, span};
@@ -248,7 +248,7 @@ fn in_lines(problem: &Value, width: usize, most: usize) -> Vec<String> {
     if !is_cut {
         return whole;
     }
-    let brief = headline.replace(" in the last hour", "").replace(" of the last hour", "");
+    let brief = plain(brief(problem));
     let needed = if brief.chars().count() + 2 > width { 2 } else { 1 };
     at_most(&format!("! {brief}{evidence}"), width, most.max(needed)).0
 }
@@ -642,7 +642,9 @@ Enter ladder  r raw  / filter  F5 clear  Del hang up  p pause  F1 help  q quit  
         let headline =
             "no media from a-carrier-with-a-long-name in 3 of 3 calls of the last hour, 2 of 2 of the last 5 min";
         let fix = "open udp 16384-32767 for its media addresses in every firewall on the path. ".repeat(4);
-        let problem = json!({"headline": headline, "evidence": evidence, "fix": fix, "harm": "media"});
+        let brief = headline.replacen(" of the last hour", "", 1);
+        let problem =
+            json!({"headline": headline, "brief": brief, "evidence": evidence, "fix": fix, "harm": "media"});
         let page = |state: &State| shown(state, (80, 24)).lines().map(str::trim_end).collect::<Vec<_>>().join("\n");
         state.seen.status["problem_details"] = json!([problem]);
         let one = page(&state);

@@ -438,7 +438,7 @@ async function crowded(browser, url, faults) {
       problem('calls', 'route number +13105550110 has no target left'), problem('calls', 'trunk down is down', { trunk: 'down', kind: 'down' }), problem('calls', 'trunk full rejected 5 of 6 calls', { trunk: 'full', kind: 'rejects' }),
       problem('calls', 'app hook: failed in 1 of 1 calls', { app: 'hook', kind: 'fails' }), problem('media', 'no media from customer-1 in a live call', { trunk: 'customer-1', kind: 'one_way', live_calls: 1 }),
       problem('detour', 'packets lost with customer-2', { trunk: 'customer-2', kind: 'loss' }),
-      problem('calls', 'trunk spare is down', { unmet: true, trunk: 'spare', kind: 'down' }), problem('records', 'app hook: callbacks are not delivered'),
+      problem('calls', 'trunk spare is down', { unmet: true, trunk: 'spare', kind: 'down' }), problem('records', 'app hook: callbacks are not delivered', { kind: 'callbacks_not_delivered', receiver_app: 'hook' }),
     ];
   });
   const row = (target, code, count, more) => ({ kind: 'failed', reason: 'target_rejected', code, sentence: 'a target rejected the call', count, fix: 'advice', last_at: new Date().toISOString(), last_sid: rejecting.last_sid, trunk: 'customer-2', target, text: `${target} answered ${code}`, ...more });

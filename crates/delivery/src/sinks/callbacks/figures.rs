@@ -9,8 +9,8 @@ use jiff::Timestamp;
 
 use crate::webhooks::codes;
 use trunkgate_system::limits::CALLBACK_FAILED_IN_ROW;
-use trunkgate_system::problem::{Failure, Harm, Problem};
-use trunkgate_system::text::number;
+use trunkgate_system::problem::kind::{ProblemKind, Receiver, RecordProblem};
+use trunkgate_system::problem::{Failure, Problem};
 
 /// Counters of all callbacks.
 #[derive(Debug, Default)]
@@ -143,21 +143,21 @@ impl CallbackFigures {
 
 fn not_stored(failure: &Failure) -> Problem {
     let shown = format!("{failure}; they are sent, and a restart would lose those that wait");
-    Problem::new(Harm::Records, "callbacks are not stored").shown_by(shown).caused_by(failure)
+    Problem::of(ProblemKind::Record(RecordProblem::CallbacksNotStored)).shown_by(shown).caused_by(failure)
 }
 
 fn failing(app: &str, counts: &Counts, Last { code, what, call, .. }: &Last) -> Problem {
-    let problem = Problem::new(Harm::Records, format!("{}: callbacks are not delivered", named(app)));
+    let problem = Problem::of(ProblemKind::Record(RecordProblem::CallbacksNotDelivered { receiver: receiver(app) }));
     let shown = format!("error {code}: {what}; {} queued, each is retried for 24 hours", counts.waiting);
     problem.shown_by(shown).fixed_by(fix_of(app, *code, what, call)).traced_in(call)
 }
 
-/// Returns the display name of a receiver: an application, a mailbox, or all recordings.
-fn named(app: &str) -> String {
+/// Returns what callbacks are made for: an application, a mailbox, or all recordings.
+fn receiver(app: &str) -> Receiver {
     match app.strip_prefix(MAILBOX) {
-        Some(mailbox) => format!("voicemail {mailbox}"),
-        None if app == RECORDINGS => "[recording] url".to_owned(),
-        None => format!("app {app}"),
+        Some(mailbox) => Receiver::Voicemail(mailbox.to_owned()),
+        None if app == RECORDINGS => Receiver::Recordings,
+        None => Receiver::App(app.to_owned()),
     }
 }
 
@@ -193,10 +193,9 @@ const NOT_REACHED: u32 = 11_205;
 
 fn lost(app: &str, counts: &Counts) -> Option<Problem> {
     let all = counts.given_up + counts.dropped;
-    let count = number(usize::try_from(all).unwrap_or(usize::MAX), "callback");
-    let problem = Problem::new(Harm::Records, format!("{}: {count} lost since the start", named(app)));
+    let kind = RecordProblem::CallbacksLost { receiver: receiver(app), count: all };
     let shown = format!("{} given up, {} dropped because too many were queued", counts.given_up, counts.dropped);
-    (all > 0).then(|| problem.about(format!("{}: callbacks lost", named(app))).shown_by(shown))
+    (all > 0).then(|| Problem::of(ProblemKind::Record(kind)).shown_by(shown))
 }
 
 #[cfg(test)]
@@ -266,7 +265,7 @@ mod tests {
         assert!(
             of("ivr", "127.0.0.1 and this port are the edge's own listener").starts_with("correct the URL of app ivr")
         );
-        assert_eq!(named("voicemail:front"), "voicemail front");
+        assert_eq!(receiver("voicemail:front").to_string(), "voicemail front");
     }
 
     #[test]

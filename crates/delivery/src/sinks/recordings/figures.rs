@@ -18,13 +18,11 @@ use super::transcription::TranscriptionFigures;
 use super::unlisted::Unlisted;
 use trunkgate_config::Unfit;
 use trunkgate_system::limits::{RECORDINGS_LOSS_SHOWN_SECONDS, RECORDINGS_WHOLE_IN_ROW};
-use trunkgate_system::problem::{Failure, Harm, Problem};
+use trunkgate_system::problem::kind::{ProblemKind, RecordProblem};
+use trunkgate_system::problem::{Failure, Problem, seconds};
 use trunkgate_system::text::number;
 
-/// Problem text for calls rejected because they cannot be recorded.
-pub const REFUSED: &str = "calls are refused: the disk takes no recordings";
-
-/// Time of the latest event of a kind, shown in `status` for an hour.
+/// Time of the latest of something that `status` shows for an hour.
 #[derive(Debug, Default)]
 struct Latest(Mutex<Option<Instant>>);
 
@@ -174,41 +172,37 @@ impl RecordingFigures {
     /// Returns the problem of files without an entry, which are never deleted automatically.
     fn unlisted_problem(&self) -> Option<Problem> {
         let Unlisted { files, example } = self.unlisted();
-        let files = number(usize::try_from(files).unwrap_or(usize::MAX), "file");
-        let what = format!("{files} of no recording in the directory of recordings");
         let shown = format!("for example {}; neither `keep` nor a request deletes them", example?.display());
-        let problem = Problem::new(Harm::Records, what).about("files are of no recording").shown_by(shown);
-        Some(
-            problem
-                .fixed_by("move them out of the directory, or delete them: docs/configure/recording.md, \"Retention\""),
-        )
+        Some(Problem::of(ProblemKind::Record(RecordProblem::FilesNotListed { files })).shown_by(shown))
     }
 
     /// Returns the problem of recordings interrupted by a crash within the last hour.
     fn cuts(&self) -> Option<Problem> {
         self.cut_at.ago()?;
         let absent = self.recovered_absent.get();
-        let what = format!("{} cut by the end of an earlier run", counted(&self.recovered, "recording"));
         let shown = match absent {
             0 => "their ends are missing".to_owned(),
             1 => "their ends are missing; 1 has no audio at all".to_owned(),
             several => format!("their ends are missing; {several} have no audio at all"),
         };
-        let problem = Problem::new(Harm::Past, what).about("recordings were cut").shown_by(shown);
-        Some(problem.fixed_by("the log of the earlier run says how it ended; `trunkgate recordings` shows each"))
+        Some(
+            Problem::of(ProblemKind::Record(RecordProblem::RecordingsCut { recordings: self.recovered.get() }))
+                .shown_by(shown),
+        )
     }
 
     /// Returns the loss of the last hour as a past problem, until three consecutive recordings were complete.
     fn loss(&self) -> Option<Problem> {
         let ago = self.lost_at.ago()?;
-        let since = match self.whole_since.get() {
-            0 => "the disk takes recordings again".to_owned(),
-            1 => "the latest was whole".to_owned(),
-            several if several < RECORDINGS_WHOLE_IN_ROW => format!("the latest {several} were whole"),
-            _ => return None,
+        let whole_since = self.whole_since.get();
+        if whole_since >= RECORDINGS_WHOLE_IN_ROW {
+            return None;
+        }
+        let kind = RecordProblem::RecordingsHaveGaps {
+            recordings: self.lacking.get(),
+            lost_milliseconds: self.lost_milliseconds.get(),
+            whole_since,
         };
-        let what = format!("{} without part of the audio", counted(&self.lacking, "recording"));
-        let problem = Problem::new(Harm::Past, format!("{what}, {} since the start; {since}", self.lost_seconds()));
         let when = match ago.as_secs() / 60 {
             0 => "less than a minute ago".to_owned(),
             minutes => format!("{minutes} min ago"),
@@ -218,13 +212,7 @@ impl RecordingFigures {
             None => "the disk was too slow".to_owned(),
         };
         let shown = format!("{cause}; the latest loss was {when}");
-        let fix = "`trunkgate recordings` shows each; `trunkgate help recording_failed`";
-        Some(problem.about("recordings have gaps").shown_by(shown).fixed_by(fix))
-    }
-
-    fn lost_seconds(&self) -> String {
-        let lost = self.lost_milliseconds.get();
-        format!("{}.{} s", lost / 1000, lost % 1000 / 100)
+        Some(Problem::of(ProblemKind::Record(kind)).shown_by(shown))
     }
 
     /// Returns the number of bytes waiting for the writer.
@@ -278,19 +266,14 @@ impl RecordingFigures {
         let active = counted(&self.active, "active recording");
         let lost = match self.lost_milliseconds.get() {
             0 => String::new(),
-            _ => format!("; lost since the start: {} of {}", self.lost_seconds(), counted(&self.lacking, "recording")),
+            lost => format!("; lost since the start: {} of {}", seconds(lost), counted(&self.lacking, "recording")),
         };
         let shown = format!("{failure}; {active}{lost}");
         let Some(refused) = refused else {
-            let problem = Problem::new(Harm::Records, "recordings are not written").unwritten();
+            let problem = Problem::of(ProblemKind::Record(RecordProblem::RecordingsNotWritten));
             return problem.shown_by(shown).caused_by(failure);
         };
-        let callers = match refused.calls {
-            0 => String::new(),
-            calls => format!(": {} lost", number(usize::try_from(calls).unwrap_or(usize::MAX), "caller")),
-        };
-        let what = format!("{REFUSED} (on_full = \"refuse_calls\"){callers}");
-        let problem = Problem::new(Harm::Calls, what).about(REFUSED);
+        let problem = Problem::of(ProblemKind::Record(RecordProblem::CallsRefused { callers: refused.calls }));
         let problem =
             problem.shown_by(format!("{shown}; the callers get 503 (recording_unavailable)")).caused_by(failure);
         let repair = problem.fix.clone().unwrap_or_else(|| "repair the directory of recordings or its disk".to_owned());
@@ -315,15 +298,12 @@ impl RecordingFigures {
             let Messages { new, heard, bytes, .. } = known.get(&*mailbox.name)?;
             let (messages, name) = (new + heard, &mailbox.name);
             let problem = mailbox.is_full(messages, *bytes).then(|| {
-                Problem::new(Harm::Detour, format!("voicemail {name} is full: it does not answer"))
+                Problem::of(ProblemKind::Record(RecordProblem::VoicemailFull { voicemail: name.to_string() }))
                     .shown_by(format!(
                         "{messages} of {} messages, {} of {} MiB; callers go to the next target, or get 480 (mailbox_full)",
                         mailbox.max_messages,
                         bytes >> 20,
                         mailbox.max_bytes >> 20
-                    ))
-                    .fixed_by(format!(
-                        "delete messages, or raise `max_messages` or `max_size` of [voicemail.{name}] and reload"
                     ))
             });
             problem.map(|mut problem| {
@@ -343,13 +323,11 @@ impl RecordingFigures {
             problems.extend(self.loss());
         }
         if self.unindexed.get() > 0 {
-            let count = counted(&self.unindexed, "recording");
-            let problem = Problem::new(Harm::Records, format!("{count} not in the list of recordings yet"));
-            let shown = "the store has refused their entries; they are listed once it takes them, also after a restart";
-            problems.push(problem.about("recordings are not listed").shown_by(shown));
+            problems.push(Problem::of(ProblemKind::Record(RecordProblem::RecordingsNotListed {
+                recordings: self.unindexed.get(),
+            })));
         }
         if self.unrecovered.get() > 0 {
-            let what = format!("{} of an earlier run not completed", counted(&self.unrecovered, "recording"));
             let last = self.unrecovered_last.lock().unwrap_or_else(PoisonError::into_inner).clone().unwrap_or_default();
             let fix = match last.contains("`key`") || last.contains("another key") {
                 true => {
@@ -359,12 +337,13 @@ impl RecordingFigures {
                     "`trunkgate recordings` has them as incomplete, with the cause; they are tried again at the next start"
                 }
             };
-            let problem = Problem::new(Harm::Records, what).about("recordings are not completed");
+            let problem = Problem::of(ProblemKind::Record(RecordProblem::RecordingsNotCompleted {
+                recordings: self.unrecovered.get(),
+            }));
             problems.push(problem.shown_by(last).fixed_by(fix));
         }
         if let Some(unread) = &*self.unread.lock().unwrap_or_else(PoisonError::into_inner) {
-            let problem = Problem::new(Harm::Records, "entries of recordings may be missing").shown_by(unread);
-            problems.push(problem.fixed_by("move it out of the directory of recordings, and look at what it is"));
+            problems.push(Problem::of(ProblemKind::Record(RecordProblem::RecordingEntriesMissing)).shown_by(unread));
         }
         problems.extend(self.unlisted_problem());
         problems.extend(self.cuts());
@@ -377,6 +356,7 @@ impl RecordingFigures {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use trunkgate_system::problem::Harm;
 
     #[test]
     fn gaps_are_past_once_the_disk_takes_recordings_and_are_withdrawn_after_three_whole_ones() {

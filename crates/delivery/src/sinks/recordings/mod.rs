@@ -46,7 +46,7 @@ use trunkgate_system::clock;
 use trunkgate_system::limits::{RECORDINGS_CLOSING, RECORDINGS_QUEUE_BYTES};
 
 pub use block::Block;
-pub use figures::{REFUSED, RecordingFigures};
+pub use figures::RecordingFigures;
 pub use index::{Entry, Messages, Part, State};
 pub use mail::reach as reach_mail_server;
 pub use place::is_sid;

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use trunkgate_media::counters::Counter;
 
 use trunkgate_system::limits::RECORDS_KEPT;
-use trunkgate_system::problem::{Failure, Harm, Problem, Urgency};
+use trunkgate_system::problem::kind::{ProblemKind, RecordProblem};
+use trunkgate_system::problem::{Failure, Problem};
 use trunkgate_system::text::number;
 
 /// Time for which calls interrupted by a crash are reported.
@@ -79,53 +80,32 @@ impl Figures {
 
     fn cut_short(&self) -> Option<Problem> {
         let (calls, _) = self.cut_short.get().filter(|(_, at)| at.elapsed() < CUT_SHORT_FOR)?;
-        let calls = number(*calls, "call");
-        let problem = Problem::new(
-            Harm::Calls,
-            format!("the process before this one ended without a stop, and cut {calls} short"),
-        );
-        let problem = problem
-            .about("calls cut short")
-            .shown_by("a crash, SIGKILL or a power cut; their call records have reason edge_restarted");
-        Some(
-            problem
-                .fixed_by("look for its end in the log, `journalctl -u trunkgate` and `dmesg` (out of memory)")
-                .urgent(Urgency::Few),
-        )
+        Some(Problem::of(ProblemKind::Record(RecordProblem::CallsCutShort { calls: *calls })))
     }
 
     /// Returns all current problems.
     pub fn problems(&self) -> Vec<Problem> {
-        let of = |headline: &str, failure: Failure, more: &str| {
-            let problem = Problem::new(Harm::Records, headline).shown_by(format!("{failure}{more}"));
+        let of = |kind: RecordProblem, failure: Failure, more: &str| {
+            let problem = Problem::of(ProblemKind::Record(kind)).shown_by(format!("{failure}{more}"));
             self.kept_up(problem.caused_by(&failure))
         };
         let limit = format!(", from {RECORDS_KEPT} on further ones are lost");
-        let file = self.file.told(&of, "call records are not written to the file", &limit);
-        let mut problems: Vec<Problem> = file.into_iter().map(Problem::unwritten).collect();
-        problems.extend(self.url.told(&of, "call records are not delivered to the URL", ""));
+        let mut problems = self.file.told(&of, RecordProblem::CallRecordsNotWritten, &limit);
+        problems.extend(self.url.told(&of, RecordProblem::CallRecordsNotDelivered, ""));
         let store = self.store.problem();
-        problems.extend(store.map(|failure| of("call records cannot be queued for the URL", failure, "")));
+        problems.extend(store.map(|failure| of(RecordProblem::CallRecordsNotQueued, failure, "")));
         let days = self.days.problem();
         let counted = "; after a restart counting starts at 0";
-        problems.extend(days.map(|failure| of("counts of `calls_per_day` are not stored", failure, counted)));
+        problems.extend(days.map(|failure| of(RecordProblem::DayCountsNotStored, failure, counted)));
         problems.extend(self.cut_short());
-        let damaged = self.damaged.get();
-        if damaged > 0 {
-            problems.push(
-                Problem::new(Harm::Records, "the journal of call records was damaged at the start")
-                    .shown_by(format!("{damaged} lines were unreadable; the file is kept beside it as .damaged")),
-            );
+        let lines = self.damaged.get();
+        if lines > 0 {
+            problems.push(Problem::of(ProblemKind::Record(RecordProblem::JournalDamaged { lines })));
         }
-        for (sink, missing) in [(&self.file, "not in the file"), (&self.url, "not sent to the URL")] {
-            let lost = sink.lost.get();
-            if lost > 0 {
-                let what = format!(
-                    "{} lost since the start",
-                    number(usize::try_from(lost).unwrap_or(usize::MAX), "call record")
-                );
-                let lost = Problem::new(Harm::Records, what).about(format!("call records {missing}"));
-                problems.push(lost.shown_by(missing));
+        for (sink, is_for_url) in [(&self.file, false), (&self.url, true)] {
+            let count = sink.lost.get();
+            if count > 0 {
+                problems.push(Problem::of(ProblemKind::Record(RecordProblem::CallRecordsLost { count, is_for_url })));
             }
         }
         problems
@@ -152,11 +132,16 @@ impl Figures {
 }
 
 impl Sink {
-    /// Returns the problem of a destination with the number of waiting records.
-    fn told(&self, of: &impl Fn(&str, Failure, &str) -> Problem, headline: &str, limit: &str) -> Vec<Problem> {
+    /// Returns why it does not take records, with how many wait for it.
+    fn told(
+        &self,
+        of: &impl Fn(RecordProblem, Failure, &str) -> Problem,
+        kind: RecordProblem,
+        limit: &str,
+    ) -> Vec<Problem> {
         let waiting = self.waiting.get();
         let more = format!("; {waiting} wait{limit}");
-        self.problem().map(|failure| of(headline, failure, &more)).into_iter().collect()
+        self.problem().map(|failure| of(kind, failure, &more)).into_iter().collect()
     }
 
     fn problem(&self) -> Option<Failure> {

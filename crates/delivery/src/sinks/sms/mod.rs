@@ -40,7 +40,8 @@ use trunkgate_system::backoff::Backoff;
 use trunkgate_system::clock;
 use trunkgate_system::clock::ClockReading;
 use trunkgate_system::limits;
-use trunkgate_system::problem::{Failure, Harm, Problem};
+use trunkgate_system::problem::kind::{ProblemKind, RecordProblem};
+use trunkgate_system::problem::{Failure, Problem};
 pub use trunkgate_system::web::{self, Answer, Fault};
 
 /// Command to the text thread.
@@ -106,14 +107,12 @@ impl SmsCounters {
         let waits = seconds.saturating_sub(self.oldest.load(Ordering::Relaxed));
         let stranded = self.stranded.load(Ordering::Relaxed);
         if stranded > 0 {
-            let what = format!("{stranded} text messages wait for a service that is not configured any more");
-            let fix = "add [twilio] or `url` of [messages] again; each fails once `expires` of [sms] has passed";
-            return Some(Problem::new(Harm::Records, what).about("text messages without a service").fixed_by(fix));
+            return Some(Problem::of(ProblemKind::Record(RecordProblem::SmsWithoutService { messages: stranded })));
         }
         let (texts, failure) = (self.queued(), problem.unwrap_or_else(|| "sending in progress".to_owned().into()));
         (texts > 0 && waits >= limits::SMS_STUCK_SECONDS).then(|| {
-            let queued = format!("{texts} text messages are queued, the oldest for {} min", waits / 60);
-            Problem::new(Harm::Records, queued).shown_by(failure.to_string()).caused_by(&failure)
+            let kind = RecordProblem::SmsQueued { messages: texts, minutes: waits / 60 };
+            Problem::of(ProblemKind::Record(kind)).shown_by(failure.to_string()).caused_by(&failure)
         })
     }
     fn count(&self, ended: Ended) {

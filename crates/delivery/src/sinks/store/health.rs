@@ -8,7 +8,8 @@ use tokio::sync::watch;
 use trunkgate_media::counters::Counter;
 
 use super::file::NAME;
-use trunkgate_system::problem::{Failure, Harm, Problem};
+use trunkgate_system::problem::kind::{ProblemKind, RecordProblem};
+use trunkgate_system::problem::{Failure, Problem};
 
 /// State of a store; clones share it and do not keep the store open.
 #[derive(Debug, Clone, Default)]
@@ -83,10 +84,13 @@ impl Health {
         let refusal = self.0.refusal.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let refusal = refusal.map(|failure| {
             let waiting = "recordings, text messages, callbacks and changes by the API are not noted";
-            let problem = Problem::new(Harm::Records, "the store is not written").unwritten();
+            let problem = Problem::of(ProblemKind::Record(RecordProblem::StoreNotWritten));
             problem.shown_by(format!("{failure}; {waiting}")).caused_by(&failure)
         });
         let damage = self.0.damage.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        refusal.into_iter().chain(damage.map(|what| Problem::new(Harm::Records, what))).collect()
+        refusal
+            .into_iter()
+            .chain(damage.map(|what| Problem::of(ProblemKind::Record(RecordProblem::StoreDamaged { what }))))
+            .collect()
     }
 }

@@ -7,7 +7,8 @@ use trunkgate_media::counters::Counter;
 use super::table::{Failed, Waiting};
 use crate::sinks::recordings::under_way::Attempts;
 use trunkgate_system::limits::MAIL_SECONDS;
-use trunkgate_system::problem::{Harm, Problem};
+use trunkgate_system::problem::Problem;
+use trunkgate_system::problem::kind::{ProblemKind, RecordProblem};
 use trunkgate_system::text::number;
 
 /// Counters of all e-mails since the start.
@@ -85,14 +86,12 @@ impl MailFigures {
                 format!("check the mail server of [mail]; an attempt is given up after {MAIL_SECONDS} s and repeated");
             (format!("the mail server has not finished an attempt for {seconds} s"), fix)
         };
-        let problem = Problem::new(Harm::Records, "voicemail is not sent by e-mail");
+        let problem = Problem::of(ProblemKind::Record(RecordProblem::MailNotSent));
         let refused =
             self.attempts.problem(problem, &format!("{waiting} waiting"), |what| fix_of(what).to_owned(), silent);
         let mut problems: Vec<Problem> = refused.into_iter().collect();
         if let Some((failed, Failed { mailbox, error, .. })) = &*self.given_up() {
-            let messages = number(usize::try_from(*failed).unwrap_or(usize::MAX), "voicemail message");
-            let problem =
-                Problem::new(Harm::Records, format!("{messages} not sent by e-mail")).about("e-mail was given up");
+            let problem = Problem::of(ProblemKind::Record(RecordProblem::MailGivenUp { messages: *failed }));
             let evidence = format!("mailbox {mailbox}: {}", error.as_deref().unwrap_or_default());
             let fix = format!(
                 "check `notify` of [voicemail.{mailbox}]; the messages are kept: `trunkgate recordings --voicemail {mailbox}`"

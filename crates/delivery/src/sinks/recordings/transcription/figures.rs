@@ -7,7 +7,8 @@ use trunkgate_media::counters::Counter;
 use super::table::{Transcription, Waiting};
 use crate::sinks::recordings::under_way::Attempts;
 use trunkgate_system::limits::TRANSCRIPTION_SECONDS;
-use trunkgate_system::problem::{Harm, Problem};
+use trunkgate_system::problem::Problem;
+use trunkgate_system::problem::kind::{ProblemKind, RecordProblem};
 use trunkgate_system::text::number;
 
 /// Counters of all transcriptions since the start.
@@ -63,13 +64,11 @@ impl TranscriptionFigures {
             );
             (format!("no answer of the service for {seconds} s"), fix)
         };
-        let problem = Problem::new(Harm::Records, "recordings are not transcribed");
+        let problem = Problem::of(ProblemKind::Record(RecordProblem::NotTranscribed));
         let refused = self.attempts.problem(problem, &waiting, fix_of, silent);
         let mut problems: Vec<Problem> = refused.into_iter().collect();
         if let Some((failed, Transcription { recording, error, .. })) = &*self.given_up() {
-            let recordings = number(usize::try_from(*failed).unwrap_or(usize::MAX), "recording");
-            let what = format!("{recordings} given up without a transcription in the last 24 hours");
-            let problem = Problem::new(Harm::Records, what).about("transcription was given up");
+            let problem = Problem::of(ProblemKind::Record(RecordProblem::TranscriptionGivenUp { recordings: *failed }));
             let error = error.as_deref().unwrap_or_default();
             let problem = problem.shown_by(format!("{recording}: {error}")).fixed_by(fix_of(error));
             problems.push(problem);
