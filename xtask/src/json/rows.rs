@@ -136,6 +136,11 @@ impl<'a> Tables<'a> {
             None => self.shape(&field.ty, &name, &of.path).with_context(place)?,
             Some("as_text") => Shape::plain(&text(&name)),
             Some("as_unmet") => Shape::plain("true"),
+            // The fields of its variants stand below the table, by hand.
+            Some("as_word_and_fields") => {
+                let (kind, meaning) = ("string".to_owned(), meaning(&field.attrs));
+                return Ok(vec![Row { name, kind, meaning, is_optional: false }]);
+            }
             Some(other) => bail!("{}: unknown serialiser {other}", place()),
         };
         if serde.is_optional {

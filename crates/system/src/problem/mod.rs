@@ -182,7 +182,7 @@ pub struct Problem {
     /// Time since which the edge has it, as checked every 5 s; absent if it is past.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<String>,
-    /// Its kind, with the fields of that kind.
+    /// One of the kinds below; its fields stand beside this one.
     #[serde(flatten, serialize_with = "as_word_and_fields")]
     pub kind: ProblemKind,
     /// The trunk, agent or application that it is of.

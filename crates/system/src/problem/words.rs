@@ -415,7 +415,7 @@ impl RecordProblem {
                 "move it out of the directory of recordings, and look at what it is".to_owned()
             }
             RecordProblem::FilesNotListed { .. } => {
-                "move them out of the directory, or delete them: docs/recording.md, \"Retention\"".to_owned()
+                "move them out of the directory, or delete them: docs/configure/recording.md, \"Retention\"".to_owned()
             }
             RecordProblem::VoicemailFull { voicemail } => {
                 format!("delete messages, or raise `max_messages` or `max_size` of [voicemail.{voicemail}] and reload")
