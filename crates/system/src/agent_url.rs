@@ -1,31 +1,32 @@
-//! Where an agent may be: the same rules for the configuration's `url` and for one that is named over HTTP.
+//! Rules for agent URLs, the same for `url` in the configuration and for URLs given over HTTP.
 
 use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::IpNet;
 use url::Url;
 
-/// What is said of a URL with a query.
+/// Message for a URL with a query string.
 pub const QUERY_UNSENT: &str = "`url`: the query string is not sent";
-/// And what to do instead.
+/// Fix for a URL with a query string.
 pub const QUERY_HELP: &str = "like at Twilio: use `parameters`, which the agent receives in `start.customParameters`";
 
-/// What is wrong with a URL.
+/// Fault of an agent URL.
 #[derive(Debug, PartialEq, Eq)]
 pub struct UrlFault {
-    /// What.
+    /// Description of the fault.
     pub message: String,
-    /// What would be right.
+    /// Fix.
     pub help: &'static str,
 }
 
-/// Reads an agent's URL. A host name without TLS is let pass here: what it leads to is looked at when it is called.
+/// Parses and checks an agent's URL. A host name without TLS is accepted here: its addresses are checked when it is
+/// called.
 ///
 /// # Errors
-/// What is wrong with it.
+/// Returns the fault of the URL.
 pub fn check(text: &str, local_networks: &[IpNet]) -> Result<Url, UrlFault> {
     let wrong = |message: String, help: &'static str| Err(UrlFault { message, help });
-    // What the parser would leave out stands in logs and ladders as it is written.
+    // The parser drops control characters and whitespace, but logs and ladders show the URL as written.
     let written = !text.chars().any(|c| c.is_control() || c.is_whitespace());
     let Some(url) = Url::parse(text).ok().filter(|url| written && url.has_host()) else {
         return wrong("`url` is not a WebSocket URL".into(), "use \"wss://agent.example.com/media\"");
@@ -83,19 +84,19 @@ pub fn check(text: &str, local_networks: &[IpNet]) -> Result<Url, UrlFault> {
     Ok(url)
 }
 
-/// The address that stands in a URL, if one does.
+/// Returns the host of a URL if it is an IP address.
 pub fn address(url: &Url) -> Option<IpAddr> {
     host(url).parse().ok()
 }
 
-/// Whether no agent can be there: what is sent goes to many, or to this machine by a name that is no address.
+/// Returns whether no agent can have this address: it is unspecified, multicast or broadcast.
 pub fn is_of_no_one(ip: IpAddr) -> bool {
     let ip = ip.to_canonical();
     ip.is_unspecified() || ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST)
 }
 
-/// What is wrong with how the host is written. Some resolvers take `0x7f.1` for 127.0.0.1 and others do not, so a reader
-/// could not tell where it leads.
+/// Describes an ambiguous spelling of the host. Some resolvers take `0x7f.1` for 127.0.0.1 and others do not, so
+/// readers could not know the destination.
 fn misspelt(text: &str, url: &Url) -> Option<String> {
     let (written, read) = (written_host(text), url.host_str().unwrap_or_default());
     if written.starts_with('[') || written.parse::<Ipv4Addr>().is_ok() {
@@ -111,7 +112,7 @@ fn misspelt(text: &str, url: &Url) -> Option<String> {
     (!written.eq_ignore_ascii_case(read)).then(|| format!("is not in canonical form: write {read}"))
 }
 
-/// The host as it stands in a URL, before the parser makes it what it takes it for.
+/// Returns the host as written in the URL, before the parser normalizes it.
 fn written_host(text: &str) -> &str {
     let authority = text.split_once("://").map_or("", |(_, rest)| rest);
     let authority = authority.split(['/', '?', '#', '\\']).next().unwrap_or_default();
@@ -129,7 +130,7 @@ fn host(url: &Url) -> &str {
 mod tests {
     use super::*;
 
-    /// Addresses in every spelling that resolvers take: none leads past the rule of the networks.
+    /// Addresses in every spelling that resolvers accept: none evades the rule for local networks.
     #[test]
     fn without_tls_only_to_near_addresses_however_they_are_spelt() {
         let networks: Vec<IpNet> = vec!["10.0.0.0/8".parse().unwrap()];
@@ -183,7 +184,7 @@ mod tests {
         }
     }
 
-    /// What only some resolvers take for an address, or the parser reads otherwise than it is written.
+    /// Hosts that only some resolvers take for an address, or that the parser reads differently than written.
     #[test]
     fn a_host_is_written_as_it_is_looked_up() {
         let fault = |text: &str| check(text, &[]).map_err(|fault| fault.message);

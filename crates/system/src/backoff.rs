@@ -1,9 +1,8 @@
-//! How long to wait before something that failed is tried again: twice as long each time, and never quite as long as
-//! another who failed at the same moment.
+//! Retry delays after failures: exponential, with jitter to keep peers that failed at the same moment apart.
 
 use std::time::Duration;
 
-/// Pauses that grow, with jitter.
+/// Exponential back-off with jitter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backoff {
     first: Duration,
@@ -11,13 +10,13 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Pauses from `first` on, up to `most`.
+    /// Creates a back-off with delays from `first` up to `most`.
     pub const fn new(first: Duration, most: Duration) -> Backoff {
         Backoff { first, most }
     }
 
-    /// The pause after so many failures in a row: between half of the full pause and all of it, as `random` says, any number
-    /// that is drawn anew each time. After none there is no pause.
+    /// Returns the delay after a number of consecutive failures: between half of the full delay and all of it, scaled
+    /// by the random number `random`. Returns zero after no failure.
     pub fn pause(&self, failures: u32, random: u32) -> Duration {
         let Some(doublings) = failures.checked_sub(1) else { return Duration::ZERO };
         let full = self.first.saturating_mul(1_u32.checked_shl(doublings).unwrap_or(u32::MAX)).min(self.most);

@@ -1,5 +1,5 @@
-//! Certificates and private keys: files read and judged, their end dated, the names they carry. What is read of a key
-//! stays in its own type, which nothing prints.
+//! Certificates and private keys: reads and verifies files, their expiry dates and their names. Private keys stay in a
+//! type that is never printed.
 
 use std::fmt;
 use std::io;
@@ -20,10 +20,10 @@ use crate::limits::CERTIFICATE_FILE_BYTES;
 use crate::{files, tls_words};
 use trunkgate_call::tls::UNSUITED_USE;
 
-/// What is said of a remote party that goes away without a word.
+/// Message for a remote party that closes the connection without an alert.
 pub const CLOSED: &str = "the connection was closed during the handshake";
 
-/// The cryptography of every TLS connection.
+/// Returns the cryptography provider of every TLS connection.
 pub fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
@@ -31,9 +31,9 @@ pub fn provider() -> Arc<CryptoProvider> {
 /// A certificate chain with its private key.
 #[derive(Clone)]
 pub struct Pair {
-    /// What a handshake needs.
+    /// Chain and key for handshakes.
     pub key: Arc<CertifiedKey>,
-    /// The end of the first of its certificates to end.
+    /// Earliest expiry date of the certificates in the chain.
     pub expires: Timestamp,
 }
 
@@ -43,17 +43,17 @@ impl fmt::Debug for Pair {
     }
 }
 
-/// Which of two files is to blame.
+/// Reason why a pair of files cannot be used, by file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PairFault {
-    /// The certificates.
+    /// The certificate file is faulty.
     Certificate(String),
-    /// The key.
+    /// The private key file is faulty.
     PrivateKey(String),
 }
 
 impl PairFault {
-    /// What is wrong.
+    /// Returns the fault in words.
     pub fn what(&self) -> &str {
         match self {
             PairFault::Certificate(what) | PairFault::PrivateKey(what) => what,
@@ -61,15 +61,15 @@ impl PairFault {
     }
 }
 
-/// Reads a chain (its own certificate first) and the key that belongs to it.
+/// Reads a chain (leaf certificate first) and its private key.
 pub fn read_pair(certificate: &Path, private_key: &Path) -> Result<Pair, PairFault> {
     let chain = read(certificate).map_err(PairFault::Certificate)?;
-    // The certificate is judged first: of two files that cannot be used, it is the one to name.
+    // If neither file can be used, the error names the certificate.
     chain_of(&chain).map_err(PairFault::Certificate)?;
     pair_of(&chain, &read(private_key).map_err(PairFault::PrivateKey)?)
 }
 
-/// Makes a pair of the text of a chain and of the key that belongs to it.
+/// Builds a pair from the PEM text of a chain and of its private key.
 pub fn pair_of(chain: &[u8], private_key: &[u8]) -> Result<Pair, PairFault> {
     let chain = chain_of(chain).map_err(PairFault::Certificate)?;
     let key = key_of(private_key).map_err(PairFault::PrivateKey)?;
@@ -103,18 +103,18 @@ pub fn pair_of(chain: &[u8], private_key: &[u8]) -> Result<Pair, PairFault> {
     Ok(Pair { key: Arc::new(key), expires })
 }
 
-/// Whether a file has a certificate, whatever key belongs to it.
+/// Checks that a file contains a certificate; its private key does not matter.
 ///
 /// # Errors
-/// What is wrong with the file.
+/// Returns the fault of the file.
 pub fn read_certificate(path: &Path) -> Result<(), String> {
     read_chain(path).map(drop)
 }
 
-/// Whether a file has a private key, whatever certificate belongs to it.
+/// Checks that a file contains a private key; its certificate does not matter.
 ///
 /// # Errors
-/// What is wrong with the file.
+/// Returns the fault of the file.
 pub fn read_key(path: &Path) -> Result<(), String> {
     key_of(&read(path)?).map(drop)
 }
@@ -123,7 +123,7 @@ fn key_of(pem: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
     PrivateKeyDer::from_pem_slice(pem).map_err(|_| no_key(pem))
 }
 
-/// A certificate that nobody vouches for, and its key, for as long as the process lives.
+/// Generates a self-signed certificate with its key, valid while the process runs.
 pub fn make_pair() -> Result<Pair, String> {
     let made = rcgen::generate_simple_self_signed(["trunkgate.invalid".to_owned()]).map_err(|e| e.to_string())?;
     let expires = not_after(made.cert.der()).ok_or("a truncated certificate")?;
@@ -150,10 +150,10 @@ fn chain_of(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     Ok(chain)
 }
 
-/// What is said of a file that is no text.
+/// Message for a file that is not text.
 const BINARY: &str = "it is DER or PKCS#12; convert it with `openssl x509 -inform der` or `openssl pkcs12 -nodes`";
 
-/// What a file looks like that does not hold what was looked for.
+/// Apparent content of a file that lacks the expected PEM section.
 enum Kind {
     Binary,
     Certificate,
@@ -164,7 +164,7 @@ enum Kind {
 
 fn kind(file: &[u8]) -> Kind {
     let holds = |text: &str| file.windows(text.len()).any(|window| window == text.as_bytes());
-    // A SEQUENCE.
+    // DER tag of a SEQUENCE.
     if file.first() == Some(&0x30) {
         Kind::Binary
     } else if holds("ENCRYPTED") {
@@ -187,12 +187,12 @@ fn no_key(file: &[u8]) -> String {
     }
 }
 
-/// Whether it is TLS that failed, and not what it runs over.
+/// Returns whether TLS failed rather than the connection beneath it.
 pub fn is_tls(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<Error>())
 }
 
-/// Returns why TLS failed, in words.
+/// Returns the reason of a TLS failure in words.
 pub fn words(error: &io::Error) -> String {
     let Some(fault) = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) else {
         let text = error.to_string();
@@ -210,7 +210,7 @@ pub fn words(error: &io::Error) -> String {
     tls_words::of(fault)
 }
 
-/// Returns what is wrong with a certificate of ours, or a file's, as the library has found it.
+/// Describes a fault of the local certificate, or of one in a file, found by the TLS library.
 fn own_words(subject: &str, error: &Error) -> String {
     if let Error::InvalidCertificate(fault) = error {
         tls_words::of_certificate(subject, fault)
@@ -219,25 +219,25 @@ fn own_words(subject: &str, error: &Error) -> String {
     }
 }
 
-/// Whether a certificate names itself as its issuer.
+/// Returns whether a certificate names itself as its issuer.
 pub fn is_self_signed(certificate: &CertificateDer<'_>) -> bool {
     EndEntityCert::try_from(certificate).is_ok_and(|one| one.issuer() == one.subject())
 }
 
-/// Why a remote party does not take our certificate, by its alert.
+/// Reason why a remote party rejected the local certificate, from its alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rejected {
-    /// It has expired.
+    /// The certificate has expired.
     Expired,
-    /// Its issuer is not known or not trusted.
+    /// The issuer is unknown or not trusted.
     Issuer,
-    /// The remote party does not accept its use (extendedKeyUsage).
+    /// The certificate is not valid for this use (extendedKeyUsage).
     Use,
-    /// Something else: its names, its key, what it may be used for.
+    /// The certificate was rejected for another reason, such as its names or its key.
     Other,
 }
 
-/// Alerts of a remote party that does not take our certificate (RFC 8446 §6.2).
+/// Alerts for a rejected local certificate (RFC 8446 §6.2).
 const REJECTIONS: [(AlertDescription, Rejected); 6] = [
     (AlertDescription::CertificateExpired, Rejected::Expired),
     (AlertDescription::UnknownCA, Rejected::Issuer),
@@ -248,7 +248,7 @@ const REJECTIONS: [(AlertDescription, Rejected); 6] = [
 ];
 
 impl Rejected {
-    /// Returns why our certificate was rejected; `None`: the handshake failed for another reason.
+    /// Returns the reason why the local certificate was rejected; `None` if the handshake failed for another reason.
     pub(crate) fn of(error: &io::Error) -> Option<Rejected> {
         let Error::AlertReceived(alert) = error.get_ref()?.downcast_ref()? else { return None };
         REJECTIONS.iter().find(|(known, _)| known == alert).map(|(_, rejected)| *rejected)
@@ -263,7 +263,7 @@ impl Rejected {
         }
     }
 
-    /// Returns what to do with our certificate.
+    /// Returns the fix for a rejected local certificate.
     pub const fn fix(self) -> &'static str {
         match self {
             Rejected::Expired => {
@@ -290,34 +290,34 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-/// What the system trusts; empty where it has nothing. Reads some hundred files.
+/// Returns the system's trusted roots, empty if there are none. Reads some hundred files.
 pub fn system_roots() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(system_certificates());
     roots
 }
 
-/// The certificates that the system trusts, or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`.
+/// Returns the system's trusted certificates, or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`.
 pub fn system_certificates() -> Vec<CertificateDer<'static>> {
     rustls_native_certs::load_native_certs().certs
 }
 
-/// Whom a far end's certificate must come from.
+/// Trust anchors for the certificates of remote parties.
 #[derive(Debug, Clone)]
 pub struct Trust {
     pub(crate) roots: Arc<RootCertStore>,
-    /// Trusted as they are: a far end's own certificate may stand in `ca` itself, even where it says of itself that it
-    /// is an authority, as those made with one `openssl req -x509` do.
+    /// Certificates trusted as they are. `ca` may contain the remote party's own certificate, even one marked as a CA,
+    /// as `openssl req -x509` creates it.
     themselves: Arc<[CertificateDer<'static>]>,
 }
 
 impl Trust {
-    /// The certificates of a file.
+    /// Reads the trusted certificates of a PEM file.
     pub fn of_file(path: &Path) -> Result<Trust, String> {
         Trust::of_pem(&read(path)?)
     }
 
-    /// The certificates of a file's text.
+    /// Parses trusted certificates from PEM text.
     pub fn of_pem(pem: &[u8]) -> Result<Trust, String> {
         let mut roots = RootCertStore::empty();
         let all = chain_of(pem)?;
@@ -328,13 +328,13 @@ impl Trust {
         Ok(Trust { roots: Arc::new(roots), themselves: all.into() })
     }
 
-    /// Its certificates, where they come from a file.
+    /// Returns the certificates read from a file; empty for the system's roots.
     pub fn certificates(&self) -> &[CertificateDer<'static>] {
         &self.themselves
     }
 
-    /// Whether no certificate leads here and to `other` as well: both have roots alone, none of which has the name of another's. Of
-    /// intermediates that is not known.
+    /// Returns whether no certificate can be trusted both here and by `other`: both hold only root certificates, and no
+    /// subject occurs in both. If one holds intermediates, this is unknown and the result is false.
     pub fn is_apart_from(&self, other: &Trust) -> bool {
         let are_roots = |trust: &Trust| !trust.themselves.is_empty() && trust.themselves.iter().all(is_self_signed);
         let (own, others) = (self.roots.subjects(), other.roots.subjects());
@@ -342,12 +342,12 @@ impl Trust {
         are_roots(self) && are_roots(other) && !is_shared
     }
 
-    /// What the system trusts.
+    /// Returns the system's trusted roots.
     pub fn of_system() -> Trust {
         Trust { roots: Arc::new(system_roots()), themselves: Arc::default() }
     }
 
-    /// Whether a chain leads here, for a server or for a client.
+    /// Verifies the certificate chain of a server or client.
     pub fn judge(
         &self,
         own: &CertificateDer<'_>,
@@ -372,17 +372,17 @@ impl Trust {
     }
 }
 
-/// Uses that a client's certificate may be for.
+/// Extended key usages accepted in a client's certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientUsage {
-    /// Clients.
+    /// Client authentication only.
     Client,
-    /// Clients or servers: public CAs issue certificates for servers alone.
+    /// Client or server authentication: public CAs issue certificates for servers only.
     Any,
 }
 
 impl Trust {
-    /// Whether the chain of a client leads here, for one of these uses; the fault is that of the use for clients.
+    /// Verifies the certificate chain of a client for one of these usages. The error is that of client authentication.
     pub fn judge_client(
         &self,
         own: &CertificateDer<'_>,
@@ -398,7 +398,7 @@ impl Trust {
     }
 }
 
-/// The commonest faults by their own names, as rustls has them.
+/// Converts the most common faults into rustls' errors of the same meaning.
 fn fault(error: webpki::Error) -> Error {
     use webpki::Error::{CertExpired, CertNotValidYet, UnknownIssuer};
     if let CertExpired { time, not_after } = error {
@@ -413,9 +413,9 @@ fn fault(error: webpki::Error) -> Error {
     CertificateError::Other(OtherError(Arc::new(error))).into()
 }
 
-/// Whether a certificate was made for a host: an address, a name, or the domain of a SIP URI without a user part
-/// (RFC 5922 §7.1). The common name is not looked at; a `*` may stand for the first label, against RFC 5922 §7.2, as
-/// large carriers have such certificates.
+/// Returns whether a certificate is valid for a host: an address, a name, or the domain of a SIP URI without a user
+/// part (RFC 5922 §7.1). The common name is ignored. A `*` may stand for the first label, contrary to RFC 5922 §7.2,
+/// because large carriers use such certificates.
 pub fn carries(certificate: &CertificateDer<'_>, host: &str) -> bool {
     let Ok(certificate) = EndEntityCert::try_from(certificate) else { return false };
     let by_name =
@@ -426,7 +426,7 @@ pub fn carries(certificate: &CertificateDer<'_>, host: &str) -> bool {
             .any(|uri| sip_domain(uri).is_some_and(|domain| domain.eq_ignore_ascii_case(host)))
 }
 
-/// `sip:carrier.example` is the domain `carrier.example`.
+/// Returns the domain of a SIP URI without a user part: `carrier.example` for `sip:carrier.example`.
 fn sip_domain(uri: &str) -> Option<&str> {
     let uri = trunkgate_sip::Uri::parse(uri.as_bytes())?;
     let plain = uri.scheme == trunkgate_sip::Scheme::Sip && uri.user.is_empty();
@@ -439,22 +439,22 @@ pub fn dns_names(certificate: &CertificateDer<'_>) -> Vec<String> {
     certificate.valid_dns_names().map(str::to_owned).collect()
 }
 
-/// When a certificate ends (RFC 5280 §4.1.2.5).
+/// Returns the expiry date of a certificate (RFC 5280 §4.1.2.5).
 pub fn not_after(certificate: &[u8]) -> Option<Timestamp> {
     let mut dates = dates(certificate)?;
     element(&mut dates)?;
     date(&mut dates)
 }
 
-/// Returns when a certificate begins (RFC 5280 §4.1.2.5).
+/// Returns the first valid date of a certificate (RFC 5280 §4.1.2.5).
 pub fn not_before(certificate: &[u8]) -> Option<Timestamp> {
     date(&mut dates(certificate)?)
 }
 
-/// Returns the validity of a certificate, undecoded.
+/// Returns the validity element of a certificate, undecoded.
 fn dates(certificate: &[u8]) -> Option<&[u8]> {
     let mut signed = within(&mut within(&mut { certificate })?)?;
-    // [0] version, which old certificates leave out; then serial number, algorithm, issuer.
+    // Skips the version ([0], absent in old certificates), serial number, algorithm and issuer.
     let (tag, _) = element(&mut signed)?;
     for _ in 0..if tag == 0xa0 { 3 } else { 2 } {
         element(&mut signed)?;
@@ -467,7 +467,7 @@ fn date(dates: &mut &[u8]) -> Option<Timestamp> {
     let (tag, date) = element(dates)?;
     let date = std::str::from_utf8(date).ok()?.strip_suffix('Z')?;
     match tag {
-        // UTCTime: 50 to 99 are of the last century.
+        // UTCTime: the years 50 to 99 are in the 20th century.
         0x17 if date.len() == 12 => {
             let century = if date >= "50" { "19" } else { "20" };
             moment(&format!("{century}{date}"))
@@ -477,12 +477,12 @@ fn date(dates: &mut &[u8]) -> Option<Timestamp> {
     }
 }
 
-/// What is in the next element of DER, a SEQUENCE.
+/// Returns the content of the next DER element if it is a SEQUENCE.
 fn within<'a>(input: &mut &'a [u8]) -> Option<&'a [u8]> {
     element(input).filter(|(tag, _)| *tag == 0x30).map(|(_, body)| body)
 }
 
-/// `20261120111500`
+/// Parses a time such as `20261120111500`.
 fn moment(digits: &str) -> Option<Timestamp> {
     if digits.len() != 14 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
@@ -493,7 +493,7 @@ fn moment(digits: &str) -> Option<Timestamp> {
     Some(date.to_zoned(TimeZone::UTC).ok()?.timestamp())
 }
 
-/// The next element of DER: its tag and what is in it.
+/// Returns tag and content of the next DER element.
 fn element<'a>(input: &mut &'a [u8]) -> Option<(u8, &'a [u8])> {
     let (&tag, rest) = input.split_first()?;
     let (&first, mut rest) = rest.split_first()?;
@@ -531,7 +531,7 @@ mod tests {
             let end = not_after(&certificate(vec![], (year, month, day))).unwrap();
             assert_eq!(end.to_string(), format!("{year}-{month:02}-{day:02}T00:00:00Z"));
         }
-        // rcgen's own beginning of a certificate without one.
+        // rcgen's default start date.
         assert_eq!(not_before(&certificate(vec![], (2030, 1, 1))).unwrap().to_string(), "1975-01-01T00:00:00Z");
     }
 
@@ -556,7 +556,7 @@ mod tests {
         ] {
             assert_eq!(carries(&one, name), is_its, "{name}");
         }
-        // A user's, another scheme's: no domain (RFC 5922 §7.1).
+        // A SIP URI with a user part and a URI of another scheme name no domain (RFC 5922 §7.1).
         let others = certificate(vec![uri("sip:bob@domain.example"), uri("https://domain.example")], (2099, 1, 1));
         assert!(!carries(&others, "domain.example"));
     }

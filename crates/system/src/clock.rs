@@ -1,4 +1,4 @@
-//! The wall clock beside monotonic ones: whether it was set, by a hand, by NTP, or while the machine slept.
+//! Detects steps of the wall clock against the monotonic clock: set manually, by NTP, or after the machine slept.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -8,28 +8,29 @@ use nix::time::{ClockId, clock_gettime};
 
 use trunkgate_call::Step;
 
-/// How often it is looked at.
+/// Interval of the check.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// A smaller difference is left: the clock is slewed, or was read late.
+/// Smaller differences are ignored: the clock is slewed, or was read late.
 const TOLERANCE: Duration = Duration::from_secs(1);
 
-/// The latest date that the wall clock is read as, 9999-01-01T00:00:00Z: dates that are computed from it can still be written.
+/// Latest date returned for the wall clock, 9999-01-01T00:00:00Z, so that dates computed from it can still be
+/// formatted.
 const LATEST: Duration = Duration::from_secs(253_370_764_800);
 
-/// Reads the wall clock, which may be set to anything: a date before 1970 or beyond the year 9999 is read as the nearest of these.
+/// Returns the wall clock, limited to the years 1970 to 9999 in case it is set to another date.
 pub fn wall() -> SystemTime {
     bounded(SystemTime::now())
 }
 
-/// Reads the wall clock as [`wall`] does.
+/// Returns the wall clock, limited as by [`wall`].
 pub fn now() -> Timestamp {
-    // Whatever is read is in the range of a time stamp.
+    // The limited date is always in the range of a time stamp.
     Timestamp::try_from(wall()).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
-/// Returns a date as HTTP has it: `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110 §5.6.7).
+/// Formats a date for HTTP: `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110 §5.6.7).
 pub fn http_date(date: Timestamp) -> String {
-    // Every date of the range has this form.
+    // Every date in the range can be formatted.
     DateTimePrinter::new().timestamp_to_rfc9110_string(&date).unwrap_or_default()
 }
 
@@ -38,10 +39,10 @@ fn bounded(date: SystemTime) -> SystemTime {
     SystemTime::UNIX_EPOCH + since.min(LATEST)
 }
 
-/// One reading of the wall clock and of a clock that is never set.
+/// Simultaneous reading of the wall clock and of a clock that is never set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClockReading {
-    /// Id of the machine's boot; empty if the kernel has none.
+    /// Boot id of the machine; empty if the kernel provides none.
     pub boot: String,
     /// Milliseconds since that boot, suspended time included (`CLOCK_BOOTTIME`).
     pub uptime: i64,
@@ -59,30 +60,30 @@ impl ClockReading {
     }
 }
 
-/// A moment in both clocks, by which the wall clock is expected.
+/// Reference time in both clocks, from which the expected wall clock time is computed.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
     epoch: (Instant, SystemTime),
     looked: Instant,
 }
 
-/// A wall clock that was set.
+/// Step of the wall clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClockSet {
-    /// The new date.
+    /// Date after the step.
     pub date: SystemTime,
-    /// The step from the expected date.
+    /// Difference to the expected date.
     pub step: Step,
 }
 
 impl Clock {
-    /// A clock that the gateway has been told of.
+    /// Creates a clock with the reference time known to the gateway.
     pub fn new(epoch: (Instant, SystemTime)) -> Clock {
         Clock { epoch, looked: epoch.0 }
     }
 
-    /// Compares the clocks, where that was not done a moment ago; the step, where there was one. From there on the new date
-    /// holds.
+    /// Compares the clocks, at most once per interval. Returns the step if there was one, and makes the new date the
+    /// reference.
     pub fn look(&mut self, now: Instant, read: impl FnOnce() -> SystemTime) -> Option<ClockSet> {
         if now.saturating_duration_since(self.looked) < INTERVAL {
             return None;
@@ -130,7 +131,7 @@ mod tests {
         assert_eq!(look(2_000, 86_402_000).as_deref(), Some("forward by 86400.0 s"));
         assert_eq!(look(3_000, 86_403_000), None, "by the new clock");
         assert_eq!(look(4_000, 4_500).as_deref(), Some("back by 86399.5 s"));
-        // A clock that creeps is caught up with once it is a second off.
+        // A drifting clock is corrected once it is a second off.
         let crept: Vec<String> = (5..200).filter_map(|s| look(s * 1_000, s * 1_000 + 500 + s * 20)).collect();
         assert_eq!(crept.len(), 3, "{crept:?}");
     }

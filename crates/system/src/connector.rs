@@ -1,5 +1,5 @@
-//! Connections that the edge opens, for SIP, agents, web services and verbs alike: names, TCP, and TLS on top, each no longer than it may
-//! take.
+//! Outgoing connections for SIP, agents, web services and CLI verbs: name resolution, TCP and TLS, each with a time
+//! limit.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -17,45 +17,45 @@ use tokio_rustls::client::TlsStream;
 use crate::certificates::{Rejected, is_tls, words};
 use crate::twilio_hosts::{elsewhere, is_twilio};
 
-/// How a connection is opened.
+/// Options of an outgoing connection.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Connector {
-    /// The address that it comes from, where that is of the same family.
+    /// Source address, used for destinations of the same address family.
     pub source: Option<IpAddr>,
-    /// How long one address may take to answer; `None`: as long as the system waits.
+    /// Time limit for a TCP connection to one address; `None`: the system's.
     pub connect_within: Option<Duration>,
-    /// How long TLS may take; `None`: as long as the caller of this waits.
+    /// Time limit for the TLS handshake; `None`: none, the caller limits the whole operation.
     pub handshake_within: Option<Duration>,
-    /// Bytes that may wait in the system to be sent: what waits there cannot be dropped any more. `None`: the system's choice.
+    /// Size of the send buffer in bytes: queued data cannot be dropped any more. `None`: the system's choice.
     pub send_buffer: Option<u32>,
-    /// How long what was sent may be unacknowledged; `None`: the system's choice.
+    /// Maximum time that sent data may stay unacknowledged; `None`: the system's choice.
     pub unacknowledged: Option<Duration>,
 }
 
-/// Why there is no TLS.
+/// Reason for a failed TLS handshake.
 #[derive(Debug)]
 pub struct TlsFault {
-    /// What happened, as a clause.
+    /// Reason, as a clause.
     pub what: String,
-    /// Whether it is certificates or versions, and not that the remote party went away.
+    /// Whether the handshake failed over certificates or versions, not because the connection was lost.
     pub is_disagreement: bool,
-    /// The fault of the remote party's certificate, where it is one.
+    /// Fault of the remote party's certificate, if that is the reason.
     pub certificate: Option<CertificateError>,
-    /// Why the remote party does not take our certificate, where that is the fault.
+    /// Reason why the remote party rejected the local certificate, if that is the cause.
     pub rejected: Option<Rejected>,
 }
 
 impl TlsFault {
-    /// A fault that is there before anything is sent.
+    /// Creates a fault found before anything is sent.
     pub fn new(what: impl ToString) -> TlsFault {
         TlsFault { what: what.to_string(), is_disagreement: true, certificate: None, rejected: None }
     }
 }
 
-/// Looks up the addresses of a host; of one of Twilio's, those that are not of this machine.
+/// Resolves a host. For hosts of Twilio, returns only addresses that are not this machine's.
 ///
 /// # Errors
-/// The system's, or that the name has no address.
+/// Returns the system's error, or `NotFound` if the name has no address.
 pub async fn look_up(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     let mut found: Vec<SocketAddr> = lookup_host((host, port)).await?.collect();
     if is_twilio(host) {
@@ -71,7 +71,7 @@ impl Connector {
     /// Opens a TCP connection to an address.
     ///
     /// # Errors
-    /// The system's, or `TimedOut`.
+    /// Returns the system's error, or `TimedOut`.
     pub async fn tcp(&self, to: SocketAddr) -> io::Result<TcpStream> {
         let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         if let Some(source) = self.source.filter(|source| source.is_ipv4() == to.is_ipv4()) {
@@ -97,18 +97,18 @@ impl Connector {
         Ok(stream)
     }
 
-    /// Opens a TCP connection to the first address of a host that answers.
+    /// Opens a TCP connection to the first address of a host that accepts it.
     ///
     /// # Errors
-    /// The system's of the last address, or that the name does not resolve.
+    /// Returns the error of the last address, or that of the name resolution.
     pub(crate) async fn host(&self, host: &str, port: u16) -> io::Result<TcpStream> {
         self.first(&look_up(host, port).await?).await
     }
 
-    /// Opens a TCP connection to the first of these addresses that answers.
+    /// Opens a TCP connection to the first of these addresses that accepts it.
     ///
     /// # Errors
-    /// The system's of the last address.
+    /// Returns the error of the last address.
     pub async fn first(&self, addresses: &[SocketAddr]) -> io::Result<TcpStream> {
         let mut last = io::Error::new(io::ErrorKind::NotFound, "no address");
         for address in addresses {
@@ -120,10 +120,10 @@ impl Connector {
         Err(last)
     }
 
-    /// Speaks TLS on a connection; the certificate must be for that host.
+    /// Performs the TLS handshake on a connection; the certificate must be valid for `host`.
     ///
     /// # Errors
-    /// What happened, in words.
+    /// Returns the reason in words.
     pub async fn tls(
         &self,
         config: Arc<ClientConfig>,
@@ -135,10 +135,10 @@ impl Connector {
     }
 }
 
-/// Waits for a handshake of either side, as long as it may take.
+/// Waits for a handshake of either role up to the time limit.
 ///
 /// # Errors
-/// What happened, in words.
+/// Returns the reason in words.
 pub async fn within<T>(limit: Option<Duration>, handshake: impl Future<Output = io::Result<T>>) -> Result<T, TlsFault> {
     let done = match limit {
         Some(limit) => timeout(limit, handshake).await.map_err(|_| TlsFault {

@@ -1,15 +1,16 @@
-//! Words of web services without the secrets of their address and token: some repeat them, and logs go further than the configuration.
+//! Hides the secrets of a service's URL and token in its messages: some services repeat them, and logs are read by more
+//! people than the configuration.
 
 use trunkgate_call::numbers::mask;
 use trunkgate_call::sentence::without_numbers;
 use url::Url;
 
-/// So many characters of a secret, one after the other, are hidden wherever they stand.
+/// Number of consecutive characters of a secret that are hidden in a text.
 const PIECE: usize = 8;
-/// A shorter value of a query is no secret.
+/// Query values shorter than this are not secrets.
 const VALUE: usize = 4;
 
-/// Returns words of the service at `url` without any piece of the token or of the values in the URL's query.
+/// Returns a message of the service at `url` without pieces of the token or of the URL's query values.
 pub fn covered(what: &str, url: &str, token: Option<&str>) -> String {
     let text: Vec<char> = what.chars().collect();
     let mut hidden = vec![false; text.len()];
@@ -29,7 +30,8 @@ pub fn covered(what: &str, url: &str, token: Option<&str>) -> String {
     covered
 }
 
-/// Returns words of a service with phone numbers masked as in logs, and without long quotations: services repeat what they were sent.
+/// Returns a message with phone numbers masked as in logs and long quotations removed: services repeat the data they
+/// received.
 pub fn without_call_data(what: &str) -> String {
     let chars: Vec<char> = without_quotations(what).chars().collect();
     let (mut shown, mut at) = (String::new(), 0);
@@ -47,18 +49,18 @@ pub fn without_call_data(what: &str) -> String {
             at += length;
         }
     }
-    // What has another form, as spaces without a `+`.
+    // Masks numbers in other forms, such as with spaces and without `+`.
     without_numbers(&shown)
 }
 
-/// So many digits are a number of a party.
+/// Minimum number of digits of a phone number.
 const NUMBER_DIGITS: usize = 7;
-/// Characters between the groups of a number.
+/// Characters between digit groups of a phone number.
 const SEPARATORS: [char; 4] = [' ', '-', '(', ')'];
-/// A longer quotation is hidden.
+/// Longer quotations are hidden.
 const QUOTED_CHARACTERS: usize = 32;
 
-/// Returns the length of the number that a text begins with; 0: it begins with none.
+/// Returns the length of the number at the start of a text; 0 if there is none.
 fn number_at(text: &[char]) -> usize {
     let digits_at = |at: usize| text.iter().skip(at).take_while(|c| c.is_ascii_digit()).count();
     let is_international = text.first() == Some(&'+');
@@ -71,7 +73,7 @@ fn number_at(text: &[char]) -> usize {
     loop {
         let between = text.iter().skip(end).take(2).take_while(|c| SEPARATORS.contains(c)).count();
         let next = digits_at(end + between);
-        // A code and a number are two.
+        // A status code followed by a number are two numbers.
         let is_apart = text.get(end) == Some(&' ') && !is_international;
         if between == 0 || next == 0 || is_apart {
             return end;
@@ -112,10 +114,10 @@ fn secrets(url: &str, token: Option<&str>) -> Vec<Vec<char>> {
     values.filter(|value| value.len() >= VALUE).chain(token).collect()
 }
 
-/// Marks what of the text is a piece of the secret, or all of it where that is short; capitals or not.
+/// Marks the pieces of the secret in the text, or all of it if it is short, ignoring case.
 fn hide(text: &[char], secret: &[char], hidden: &mut [bool]) {
     let least = secret.len().clamp(1, PIECE);
-    // How much of the secret, up to each of its characters, ends at the present one of the text.
+    // Per prefix of the secret: the length of its suffix that ends at the current character of the text.
     let mut ends = vec![0; secret.len()];
     for (at, c) in text.iter().enumerate() {
         let mut before = 0;

@@ -1,6 +1,6 @@
-//! DNS: questions to the system's name servers, and as many of them as it takes to locate a destination (RFC 3263).
-//! What is asked and what the records mean is `trunkgate_route::locate`'s; nothing is cached here (`crates/runtime/src/names.rs` is who
-//! keeps what was found).
+//! DNS queries to the system's name servers, as many as locating a destination takes (RFC 3263).
+//! `trunkgate_route::locate` decides which queries to send and interprets the records. Nothing is cached here;
+//! `crates/runtime/src/names.rs` caches the results.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -22,21 +22,21 @@ use trunkgate_route::{Destination, Transport};
 
 use crate::limits;
 
-/// Name servers to ask instead of the system's: addresses, each with a port if it is not 53, with commas between.
+/// Environment variable with name servers that replace the system's: comma-separated addresses, port 53 by default.
 const NAME_SERVERS: &str = "TRUNKGATE_DNS";
-/// What the system's resolver is configured by.
+/// Files that configure the system's resolver.
 const FILES: [&str; 2] = ["/etc/resolv.conf", "/etc/hosts"];
 
-/// Asks name servers; clones share their sockets.
+/// Queries name servers; clones share their sockets.
 #[derive(Debug, Clone)]
 pub struct Resolver {
     means: Arc<Means>,
-    /// Those of `TRUNKGATE_DNS`; empty: the system's.
+    /// Name servers of `TRUNKGATE_DNS`; if empty, the system's are used.
     servers: Arc<[SocketAddr]>,
     asking: Arc<Mutex<Asking>>,
 }
 
-/// What is asked through, and the state of the files that it was made from.
+/// Resolver in use, and the state of the configuration files it was built from.
 struct Asking {
     resolver: TokioResolver,
     stamp: Vec<Option<(i64, i64, u64)>>,
@@ -49,17 +49,17 @@ impl std::fmt::Debug for Asking {
 }
 
 impl Resolver {
-    /// One that asks for what can be sent to by these means.
+    /// Creates a resolver for destinations reachable by these transports and address families.
     ///
     /// # Errors
-    /// `TRUNKGATE_DNS` does not say addresses, or no resolver can be made.
+    /// `TRUNKGATE_DNS` is not a list of addresses, or the resolver cannot be built.
     pub fn new(means: Means) -> io::Result<Resolver> {
         let servers: Arc<[SocketAddr]> = configured_servers()?.into();
         let asking = Asking { resolver: build(&servers, ResolveHosts::default())?, stamp: stamp() };
         Ok(Resolver { means: Arc::new(means), servers, asking: Arc::new(Mutex::new(asking)) })
     }
 
-    /// Finds a destination's servers, however many questions that takes. Each has [`limits::LOOKUP_SECONDS`].
+    /// Locates the servers of a destination. Each query may take [`limits::LOOKUP_SECONDS`].
     pub async fn locate(&self, destination: Destination) -> Located {
         let resolver = self.resolver();
         let mut locating = Locating::new(destination, Means::clone(&self.means));
@@ -81,7 +81,7 @@ impl Resolver {
         }
     }
 
-    /// What is asked through: made anew where the system's files have changed.
+    /// Returns the resolver, rebuilt if the system's files have changed.
     fn resolver(&self) -> TokioResolver {
         let mut asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
         let now = stamp();
@@ -96,7 +96,7 @@ impl Resolver {
     }
 }
 
-/// The transports and families that listeners can send by.
+/// Returns the transports and address families available on the listeners.
 pub fn means(listeners: impl IntoIterator<Item = (Transport, SocketAddr)>) -> Means {
     let mut means = Means::default();
     for (transport, address) in listeners {
@@ -123,7 +123,7 @@ pub(crate) async fn addresses_by_servers(host: &str) -> io::Result<Vec<IpAddr>> 
     }
 }
 
-/// Those of `TRUNKGATE_DNS`; empty: the system's.
+/// Returns the name servers of `TRUNKGATE_DNS`; empty if the system's are used.
 fn configured_servers() -> io::Result<Vec<SocketAddr>> {
     std::env::var(NAME_SERVERS).map_or_else(|_| Ok(Vec::new()), |text| name_servers(&text))
 }
@@ -143,7 +143,7 @@ fn build(servers: &[SocketAddr], hosts: ResolveHosts) -> io::Result<TokioResolve
     let (config, mut options) = match servers {
         [] => match read_system_conf() {
             Ok(found) => found,
-            // As the system's own resolver does.
+            // The system's own resolver does the same.
             Err(error) => {
                 tracing::warn!("{}: {error}; using a DNS server on this machine", FILES[0]);
                 let local = NameServerConfig::udp_and_tcp(Ipv4Addr::LOCALHOST.into());
@@ -162,9 +162,10 @@ fn build(servers: &[SocketAddr], hosts: ResolveHosts) -> io::Result<TokioResolve
             (ResolverConfig::from_name_servers(servers.iter().map(server).collect()), ResolverOpts::default())
         }
     };
-    // Who keeps what was found asks again when it is due: a second cache would only make it older.
+    // The caller caches results and queries again when they expire; a second cache would only serve older records.
     options.cache_size = 0;
-    // Else any port from 1024 on: a query then has a media port for as long as it waits, and a call that draws it loses an attempt.
+    // Without this, a query may use any port from 1024 on. It could occupy a media port while it waits, and a call that
+    // draws this port loses an attempt.
     options.os_port_selection = true;
     options.use_hosts_file = hosts;
     options.timeout = options.timeout.min(Duration::from_millis(limits::NAME_SERVER_MILLISECONDS));
@@ -193,7 +194,7 @@ async fn ask(resolver: &TokioResolver, means: &Means, question: &Question) -> An
     }
 }
 
-/// The answers about both families as one.
+/// Merges the answers for both address families.
 fn both(v4: Option<Answer>, v6: Option<Answer>) -> Answer {
     let (mut addresses, mut ttl_seconds, mut failed) = (Vec::new(), None::<u32>, None);
     for answer in [v4, v6].into_iter().flatten() {
@@ -219,7 +220,7 @@ fn both(v4: Option<Answer>, v6: Option<Answer>) -> Answer {
 }
 
 async fn lookup(resolver: &TokioResolver, name: &str, kind: RecordType) -> Answer {
-    // A name with a dot is looked up as it is, in no search domain: what that would find is somebody else's.
+    // A name with a dot is not looked up in a search domain: a name found there may belong to another operator.
     let absolute = if name.contains('.') && !name.ends_with('.') { format!("{name}.") } else { name.to_owned() };
     let looking = resolver.lookup(absolute, kind);
     match timeout(Duration::from_secs(limits::LOOKUP_SECONDS), looking).await {
@@ -238,7 +239,7 @@ async fn lookup(resolver: &TokioResolver, name: &str, kind: RecordType) -> Answe
     }
 }
 
-/// Returns what an error of the resolver says of the DNS server.
+/// Returns the DNS server's fault that a resolver error stands for.
 fn fault(error: &NetError) -> NameFault {
     let NetError::Dns(DnsError::ResponseCode(code)) = error else { return NameFault::Unanswered };
     if *code == ResponseCode::Refused { NameFault::Refused } else { NameFault::ServerFailure }
@@ -278,7 +279,7 @@ fn answer(records: &[Record], kind: RecordType) -> Answer {
     Answer { records, ttl_seconds }
 }
 
-/// The transports of a destination's servers, for a line of the log.
+/// Formats transports and addresses of a destination's servers for a log line.
 pub fn shown(servers: &[trunkgate_route::Server]) -> String {
     let one = |server: &trunkgate_route::Server| {
         let transport: Transport = server.transport;

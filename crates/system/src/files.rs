@@ -1,9 +1,8 @@
-//! Files that the program opens: only regular ones, opened without waiting, and created with rights that keep call data from
-//! other users of the machine.
+//! Opens files: only regular ones, without blocking, and created with permissions that keep call data from other users.
 //!
-//! The kind is checked on the open file, not on the path, so that nothing can be put in its place between the two. A named
-//! FIFO, a device, a socket and a directory are refused; a pipe that the process was given (`/dev/stdin`, `/dev/fd/N`) is read
-//! or written.
+//! The file type is checked on the open file, not on the path, so that the file cannot be replaced between the two.
+//! Named FIFOs, devices, sockets and directories are rejected. Pipes passed to the process (`/dev/stdin`, `/dev/fd/N`)
+//! are accepted.
 
 use std::fs::{File, FileType, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -15,86 +14,86 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::statfs::{FsType, fstatfs};
 use rand::TryRng as _;
 
-/// Rights of files with call data (numbers, times, audio): the owner and its group, whatever the umask would allow.
+/// Permissions of files with call data (numbers, times, audio): owner and group, even if the umask would allow more.
 pub const CALL_DATA: u32 = 0o640;
-/// Rights of files with secrets or texts: the owner.
+/// Permissions of files with secrets or texts: owner only.
 pub const SECRET: u32 = 0o600;
-/// Rights of reports without call data or secrets: what the umask allows.
+/// Permissions of reports without call data or secrets: as the umask allows.
 pub const REPORT: u32 = 0o644;
-/// Type of the file system of pipes without a name (`PIPEFS_MAGIC`, linux/magic.h).
+/// File system type of anonymous pipes (`PIPEFS_MAGIC`, linux/magic.h).
 const PIPEFS: FsType = FsType(0x5049_5045);
 
-/// Opens a regular file, or a pipe that the process was given, for reading.
+/// Opens a regular file, or a pipe passed to the process, for reading.
 ///
 /// # Errors
-/// The system's, or what the file is instead.
+/// Returns the system's error, or the file type that was rejected.
 pub fn open(path: &Path) -> io::Result<File> {
     given_or_regular(OpenOptions::new().read(true).custom_flags(flags()).open(path)?)
 }
 
-/// Opens a regular file for reading, and no pipe.
+/// Opens a regular file for reading; rejects pipes.
 ///
 /// # Errors
-/// The same.
+/// Returns the system's error, or the file type that was rejected.
 pub fn open_regular(path: &Path) -> io::Result<File> {
     regular(OpenOptions::new().read(true).custom_flags(flags()).open(path)?)
 }
 
-/// Opens a regular file for reading and for appending; creates it with these rights.
+/// Opens a regular file for reading and appending; creates it with these permissions.
 ///
 /// # Errors
-/// The same.
+/// Returns the system's error, or the file type that was rejected.
 pub fn append(path: &Path, rights: u32) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.create(true).read(true).append(true).mode(rights).custom_flags(flags());
     regular(options.open(path)?)
 }
 
-/// Creates a file that the user has named, with these rights, or empties it. A pipe that the process was given
-/// (`/dev/stdout`, `/dev/fd/N`) is written to.
+/// Creates or truncates a file named by the user, with these permissions. A pipe passed to the process (`/dev/stdout`,
+/// `/dev/fd/N`) is opened for writing.
 ///
 /// # Errors
-/// The same.
+/// Returns the system's error, or the file type that was rejected.
 pub fn create(path: &Path, rights: u32) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.create(true).write(true).truncate(true).mode(rights).custom_flags(flags());
     let file = options.open(path).map_err(|error| match error.raw_os_error().map(Errno::from_raw) {
-        // A FIFO without a reader, or a socket: the system's own words name neither.
+        // A FIFO without a reader, or a socket: the system's message names neither.
         Some(Errno::ENXIO) => std::fs::metadata(path).map_or(error, |about| other_kind(about.file_type())),
         _ => error,
     })?;
     given_or_regular(file)
 }
 
-/// Creates a regular file with these rights, where there is nothing.
+/// Creates a regular file with these permissions; fails if the path exists.
 ///
 /// # Errors
-/// The system's.
+/// Returns the system's error.
 pub fn create_new(path: &Path, rights: u32) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(rights).open(path)
 }
 
-/// Writes a file as [`create`] opens it.
+/// Writes a file opened as by [`create`].
 ///
 /// # Errors
-/// The same.
+/// Returns the errors of [`create`] and of writing.
 pub fn write(path: &Path, bytes: &[u8], rights: u32) -> io::Result<()> {
     create(path, rights)?.write_all(bytes)
 }
 
-/// Rights of a file that takes the place of another.
+/// Permissions of a file that replaces another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReplacedRights {
-    /// Given rights, as far as the umask allows.
+    /// These permissions, as the umask allows.
     New(u32),
-    /// Rights, owner and group of the file that was there.
+    /// Permissions, owner and group of the existing file.
     Kept,
 }
 
-/// Replaces a file at once: a program that reads it has all of the old one or all of the new one, also after a crash.
+/// Replaces a file atomically: readers see the complete old file or the complete new one, also after a crash.
 ///
 /// # Errors
-/// The system's; then the file before stays, and nothing is left beside it.
+/// Returns the system's error; the old file then remains, and no temporary file is left.
 pub fn replace(path: &Path, bytes: &[u8], rights: ReplacedRights) -> io::Result<()> {
     let new = beside(path, "new")?;
     let (mode, kept) = match rights {
@@ -115,7 +114,8 @@ pub fn replace(path: &Path, bytes: &[u8], rights: ReplacedRights) -> io::Result<
     written.and_then(|()| std::fs::rename(&new, path)).inspect_err(|_| drop(std::fs::remove_file(&new)))
 }
 
-/// Returns a name beside a file that no other process uses: containers that share a folder have the same process ids.
+/// Returns a unique name next to a file. Process ids do not make it unique: containers that share a folder have the
+/// same ones.
 ///
 /// # Errors
 /// The system has no random numbers.
@@ -126,7 +126,7 @@ pub fn beside(path: &Path, ending: &str) -> io::Result<PathBuf> {
     Ok(PathBuf::from(name))
 }
 
-/// Reads a file; of one with more than `most` bytes, one byte more than that.
+/// Reads a file; if it has more than `most` bytes, reads `most` + 1.
 ///
 /// # Errors
 /// As [`open`].
@@ -136,7 +136,7 @@ pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Reads a whole file of at most so many bytes.
+/// Reads a whole file of at most `most` bytes.
 ///
 /// # Errors
 /// As [`open`], or that it is larger.
@@ -144,7 +144,7 @@ pub fn read_whole(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let file = open(path)?;
     let length = file.metadata()?.len();
     let mut bytes = Vec::new();
-    // What is too large already is not read.
+    // A file that is already too large is not read.
     if length <= most {
         file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
     }
@@ -156,16 +156,16 @@ pub fn read_whole(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Reads a whole file of at most so many bytes as text.
+/// Reads a whole file of at most `most` bytes as text.
 ///
 /// # Errors
-/// As [`read_whole`], or that it is no UTF-8.
+/// Returns the errors of [`read_whole`], or `InvalidData` if the file is not UTF-8.
 pub fn read_to_string(path: &Path, most: u64) -> io::Result<String> {
     let wrong = |_| io::Error::new(io::ErrorKind::InvalidData, "stream did not contain valid UTF-8");
     String::from_utf8(read_whole(path, most)?).map_err(wrong)
 }
 
-/// ` (16 MiB)`, where a number of bytes is a round one.
+/// Formats a size as ` (16 MiB)` if it is a whole number of units.
 fn in_units(bytes: u64) -> String {
     match (bytes >> 20, bytes >> 10) {
         (mib, _) if mib > 0 && mib << 20 == bytes => format!(" ({mib} MiB)"),
@@ -174,7 +174,7 @@ fn in_units(bytes: u64) -> String {
     }
 }
 
-/// A FIFO opens at once, and a terminal does not become that of the process.
+/// Open flags: a FIFO does not block, and a terminal does not become the controlling terminal.
 fn flags() -> i32 {
     (OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits()
 }
@@ -184,10 +184,10 @@ fn regular(file: File) -> io::Result<File> {
     if kind.is_file() { Ok(file) } else { Err(other_kind(kind)) }
 }
 
-/// The same, or a pipe that the process was given.
+/// Accepts a regular file or a pipe passed to the process.
 fn given_or_regular(file: File) -> io::Result<File> {
     if is_given_pipe(&file)? {
-        // The process at its other end may be slower than this one.
+        // Blocking mode: the process at the other end may be slower.
         fcntl(&file, FcntlArg::F_SETFL(OFlag::empty()))?;
         return Ok(file);
     }
@@ -202,7 +202,7 @@ fn other_kind_words(kind: FileType) -> String {
     format!("it is {}, not a regular file", name_of(kind))
 }
 
-/// Returns why a file of this kind is not opened; `None`: it is a regular one.
+/// Returns why a file of this type is rejected; `None` for a regular file.
 pub fn other_than_regular(kind: FileType) -> Option<String> {
     (!kind.is_file()).then(|| other_kind_words(kind))
 }
@@ -321,7 +321,7 @@ mod tests {
         replace(&path, b"second", ReplacedRights::Kept).unwrap();
         assert_eq!((std::fs::read(&path).unwrap(), about().mode() & 0o777), (b"second".to_vec(), 0o640));
         assert_eq!(((about().uid(), about().gid()), names()), (owner, 1));
-        // Nothing can take the place of a directory; and there is nothing whose rights could be kept.
+        // A directory cannot be replaced, and a missing file has no permissions to keep.
         let place = folder.path().join("place");
         std::fs::create_dir(&place).unwrap();
         std::fs::write(place.join("x"), "").unwrap();

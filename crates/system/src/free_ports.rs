@@ -1,16 +1,16 @@
-//! Media ports of an edge that is started on loopback for a moment.
+//! Free media ports for an edge that is started briefly on loopback.
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 
 use anyhow::bail;
 
-/// Where the search begins and ends: below the ephemeral range.
+/// Port range of the search, below the ephemeral range.
 const SEARCH: (u16, u16) = (16_384, 32_000);
 
-/// The first of so many UDP ports in a row that are free on loopback.
+/// Returns the first of `count` consecutive UDP ports that are free on loopback.
 ///
 /// # Errors
-/// That there are none.
+/// Fails if the search range has no such run.
 pub fn free_ports(count: u16) -> anyhow::Result<u16> {
     let free = |first: u16| {
         let bound: Vec<_> = (first..first + count)
@@ -18,7 +18,7 @@ pub fn free_ports(count: u16) -> anyhow::Result<u16> {
             .collect();
         bound.len() == usize::from(count)
     };
-    // Two that search at once begin at different places.
+    // Concurrent searches start at different ports.
     let (low, high) = SEARCH;
     let runs = (high - low) / count.max(1);
     let begin = (std::process::id() % u32::from(runs.max(1))) as u16;

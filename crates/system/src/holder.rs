@@ -1,24 +1,26 @@
-//! The process that has a TCP port of this machine, as /proc tells; other systems tell nothing.
+//! Finds the process that listens on a TCP port of this machine, from `/proc`; other systems provide no such
+//! information.
 
 use std::fs;
 use std::path::Path;
 
-/// The state of a listening socket in /proc/net/tcp (include/net/tcp_states.h).
+/// Value of a listening socket's state in `/proc/net/tcp` (`include/net/tcp_states.h`).
 const LISTEN: &str = "0A";
 
 /// A process with a listening socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holder {
-    /// Its id.
+    /// Process id.
     pub pid: u32,
-    /// Its name.
+    /// Process name.
     pub name: String,
-    /// Whether a signal or a debugger has stopped it.
+    /// Whether a signal or a debugger has stopped the process.
     pub is_stopped: bool,
 }
 
 impl Holder {
-    /// Returns the process that listens on a TCP port; `None`: there is none, or this user may not see which one it is.
+    /// Returns the process that listens on a TCP port; `None` if there is none or this user may not see which one it
+    /// is.
     pub fn of_port(port: u16) -> Option<Holder> {
         let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| fs::read_to_string(path).unwrap_or_default());
         let sockets: Vec<String> =
@@ -34,7 +36,7 @@ impl Holder {
     }
 }
 
-/// Inodes of the sockets that listen on a port.
+/// Returns the inodes of the sockets that listen on a port.
 fn listening(table: &str, port: u16) -> Vec<String> {
     let inode = |line: &str| {
         let fields: Vec<&str> = line.split_whitespace().collect();
@@ -45,14 +47,14 @@ fn listening(table: &str, port: u16) -> Vec<String> {
     table.lines().skip(1).filter_map(inode).collect()
 }
 
-/// Whether a process has one of these sockets open.
+/// Returns whether a process has one of these sockets open.
 fn has_one(files: &Path, sockets: &[String]) -> bool {
     let open = fs::read_dir(files).into_iter().flatten().flatten();
     open.filter_map(|file| fs::read_link(file.path()).ok())
         .any(|target| target.to_str().is_some_and(|target| sockets.iter().any(|socket| socket == target)))
 }
 
-/// Name and state of a line of /proc/PID/stat. The name stands in parentheses and may have some of its own.
+/// Parses name and state from a line of `/proc/PID/stat`. The name is in parentheses and may contain parentheses.
 fn name_and_state(line: &str) -> Option<(String, char)> {
     let (begin, rest) = line.rsplit_once(") ")?;
     let (_, name) = begin.split_once('(')?;

@@ -1,5 +1,5 @@
-//! What the operating system gives: files, clocks, names, certificates, a terminal, log lines, requests to web services. Nothing here knows
-//! the configuration or a call.
+//! Operating system services: files, clocks, names, certificates, the terminal, log lines, requests to web services.
+//! This crate knows neither the configuration nor calls.
 
 #![allow(clippy::disallowed_methods, reason = "the shell has clocks, threads and sockets")]
 

@@ -1,5 +1,5 @@
-//! Log lines to stderr: text on a terminal, else JSON. Written by a thread of their own, so that a blocked terminal or
-//! pipe never stops signalling; what does not fit in its queue is dropped and counted.
+//! Log lines to stderr: text on a terminal, otherwise JSON. A separate thread writes them, so that a blocked terminal
+//! or pipe never blocks signalling; lines that do not fit in its queue are dropped and counted.
 
 use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,12 +17,12 @@ use trunkgate_call::io::LogLine;
 
 use crate::limits;
 
-/// `[log]`
+/// `[log]` section.
 #[derive(Debug, Clone)]
 pub struct Log {
-    /// `auto`, `text`, `json`.
+    /// Format: `auto`, `text` or `json`.
     pub format: String,
-    /// `error` … `trace`, or a filter.
+    /// Level from `error` to `trace`, or a filter.
     pub level: String,
     /// Whether numbers are shown in full.
     pub full_numbers: bool,
@@ -33,13 +33,14 @@ static QUEUE: OnceLock<SyncSender<Entry>> = OnceLock::new();
 static LOST: AtomicU64 = AtomicU64::new(0);
 static PANICS: AtomicU64 = AtomicU64::new(0);
 
-/// What goes to the writing thread.
+/// Entry in the queue of the writing thread.
 enum Entry {
     Line(Vec<u8>),
     Flush(SyncSender<()>),
 }
 
-/// Sets up the log of the process; a second call only changes the level. Returns whether its lines are text, not JSON.
+/// Sets up the log of the process; a second call only changes the level. Returns whether lines are text rather than
+/// JSON.
 pub fn init(log: &Log) -> bool {
     let terminal = std::io::stderr().is_terminal();
     let (queue, lines) = sync_channel(limits::LOG_LINES);
@@ -78,7 +79,7 @@ pub fn init(log: &Log) -> bool {
     text
 }
 
-/// Changes the level of a running process. `$TRUNKGATE_LOG` outranks the configuration.
+/// Changes the level of a running process. `$TRUNKGATE_LOG` takes precedence over the configuration.
 pub(crate) fn set_level(level: &str) {
     if let Some(handle) = FILTER.get()
         && let Err(error) = handle.reload(filter(level))
@@ -87,7 +88,8 @@ pub(crate) fn set_level(level: &str) {
     }
 }
 
-/// Changes the level, and says what has changed by whichever lets more through: a log that falls silent says so first.
+/// Changes the level and runs `say`, which logs the change, under the more verbose of the two levels: a log that
+/// becomes quieter logs that first.
 pub fn change_level(level: Option<&str>, say: impl FnOnce()) {
     let now = FILTER.get().and_then(|handle| handle.with_current(EnvFilter::max_level_hint).ok());
     let Some(level) = level else { return say() };
@@ -101,7 +103,7 @@ pub fn change_level(level: Option<&str>, say: impl FnOnce()) {
     }
 }
 
-/// Keeps a complaint that repeats itself from filling the log.
+/// Rate limit for a repeated warning.
 #[derive(Debug, Default)]
 pub struct Seldom {
     said: Option<Instant>,
@@ -109,12 +111,12 @@ pub struct Seldom {
 }
 
 impl Seldom {
-    /// Whether to say it now, and what to add of those that were not said; `None`: not now.
+    /// Returns whether the warning is due, with a note on the number of suppressed ones; `None` if it is not due.
     pub fn due(&mut self, now: Instant) -> Option<String> {
         self.due_each(now, limits::COMPLAINT_SECONDS)
     }
 
-    /// The same, no oftener than each so many seconds.
+    /// Returns the same as [`Seldom::due`], at most once every `seconds`.
     pub fn due_each(&mut self, now: Instant, seconds: u64) -> Option<String> {
         let pause = Duration::from_secs(seconds);
         if self.said.is_some_and(|said| now.saturating_duration_since(said) < pause) {
@@ -129,7 +131,7 @@ impl Seldom {
     }
 }
 
-/// Waits until all lines so far are written, a second at most.
+/// Waits until all queued lines are written, for at most a second.
 pub fn flush() {
     let (done, wait) = sync_channel(1);
     if QUEUE.get().is_some_and(|queue| queue.try_send(Entry::Flush(done)).is_ok()) {
@@ -137,17 +139,17 @@ pub fn flush() {
     }
 }
 
-/// Log lines lost because the writer did not keep up.
+/// Returns the number of log lines lost because the writer was too slow.
 pub fn lost() -> u64 {
     LOST.load(Ordering::Relaxed)
 }
 
-/// Panics in this process, caught ones too.
+/// Returns the number of panics in this process, including caught ones.
 pub fn panics() -> u64 {
     PANICS.load(Ordering::Relaxed)
 }
 
-/// Counts panics and logs them with their place, instead of the default message.
+/// Counts panics and logs them with their location instead of printing the default message.
 pub fn watch_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -163,7 +165,7 @@ pub fn watch_panics() {
     });
 }
 
-/// Writes one event of a call.
+/// Logs one event of a call.
 pub fn call_event(line: &LogLine) {
     let call = (!line.call.is_empty()).then(|| tracing::field::display(&line.call));
     let reason = line.reason.map(tracing::field::display);
@@ -174,7 +176,7 @@ pub fn call_event(line: &LogLine) {
     }
 }
 
-/// `info` means ours at info and the libraries at warn; anything longer is taken as a filter.
+/// Builds the filter: `info` means this program at info and the libraries at warn; other text is used as a filter.
 fn filter(level: &str) -> EnvFilter {
     let level = std::env::var("TRUNKGATE_LOG").unwrap_or_else(|_| level.to_owned());
     let directives = match level.as_str() {
@@ -185,7 +187,7 @@ fn filter(level: &str) -> EnvFilter {
     EnvFilter::try_new(&directives).unwrap_or_else(|_| EnvFilter::new("warn,trunkgate=info"))
 }
 
-/// Never waits: a line too many is lost and counted.
+/// Queues a line without blocking; if the queue is full, the line is dropped and counted.
 fn queue_line(queue: Option<&SyncSender<Entry>>, line: &[u8]) {
     if queue.is_none_or(|queue| queue.try_send(Entry::Line(line.to_vec())).is_err()) {
         LOST.fetch_add(1, Ordering::Relaxed);
@@ -207,12 +209,12 @@ fn write_lines(lines: &Receiver<Entry>) {
         }
         let _ = stderr.write_all(&text);
         text.clear();
-        // Lines come in flocks: one is written at once, those that follow it together.
+        // Lines come in bursts: the first is written at once, the following ones together.
         std::thread::sleep(Duration::from_millis(limits::LOG_PAUSE_MILLISECONDS));
     }
 }
 
-/// Hands finished lines to the writing thread.
+/// Passes finished lines to the writing thread.
 struct Stderr;
 
 impl<'a> MakeWriter<'a> for Stderr {

@@ -1,12 +1,12 @@
-//! A public host name that stands for an application at another address (`trunkgate twilio --as`): requests to the name
-//! go there without TLS, with the headers of a reverse proxy that has terminated it. No configuration file can set one.
+//! Public host name of an application at another address (`trunkgate twilio --as`). Requests to the name go to that
+//! address without TLS, with the headers of a reverse proxy that has terminated it. No configuration file can set one.
 
 use url::Url;
 
-/// Address that a reverse proxy in front of the application would see: the edge runs on this machine.
+/// Client address in the forwarded headers: the edge runs on this machine.
 const CLIENT: &str = "127.0.0.1";
 
-/// A public host name, and the application that it stands for.
+/// Public host name and the address of its application.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicName {
     name: String,
@@ -17,8 +17,8 @@ pub struct PublicName {
 }
 
 impl PublicName {
-    /// Takes the name from a public URL, and host and port from the URL of the application; `None`: one of them has
-    /// none.
+    /// Takes the name from a public URL, and host and port from the URL of the application; `None` if a part is
+    /// missing.
     pub fn new(public: &Url, application: &Url) -> Option<PublicName> {
         let (name, host) = (public.host_str()?, application.host_str()?);
         let port = application.port_or_known_default()?;
@@ -30,7 +30,7 @@ impl PublicName {
         bare(host).eq_ignore_ascii_case(&self.name)
     }
 
-    /// Returns the headers that a reverse proxy adds to a request; `is_tls`: the public URL has TLS.
+    /// Returns the headers that a reverse proxy adds to a request; `is_tls`: whether the public URL uses TLS.
     pub fn forwarded(is_tls: bool) -> [(&'static str, &'static str); 2] {
         [("x-forwarded-for", CLIENT), ("x-forwarded-proto", if is_tls { "https" } else { "http" })]
     }

@@ -1,12 +1,12 @@
-//! Places for work at the same time, shared by several parties: a limit for each below the limit for all, so that one party
-//! whose work does not end leaves room for the others, and what is left for those when several do not end.
+//! Limits for concurrent work of several parties: a limit per party below the common limit, so that a party with work
+//! that never ends leaves room for the others; and reserved places for the case that several parties' work never ends.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
-/// Places that are shared by parties, which are known by their names.
+/// Limited number of places for parties, identified by name.
 #[derive(Debug)]
 pub struct Shares {
     each: usize,
@@ -16,15 +16,15 @@ pub struct Shares {
     of: Mutex<HashMap<Arc<str>, Own>>,
 }
 
-/// The places of one party.
+/// Places of one party.
 #[derive(Debug, Clone)]
 struct Own {
     each: Arc<Semaphore>,
-    /// Those of them that are no places of all.
+    /// Places reserved for this party, outside the common limit.
     reserved: Arc<Semaphore>,
 }
 
-/// A place; free again when it is dropped.
+/// Place of one piece of work, released when dropped.
 #[derive(Debug)]
 pub struct Share {
     _own: OwnedSemaphorePermit,
@@ -32,22 +32,21 @@ pub struct Share {
 }
 
 impl Shares {
-    /// Makes `all` places, of which one party has at most `each`.
+    /// Creates `all` common places, with at most `each` per party.
     pub fn new(each: usize, all: usize) -> Shares {
         Shares::reserving(0, each, all)
     }
 
-    /// Makes `all` places, and `reserved` ones beside for each party, of which it has at most `each` in all: where parties whose work does
-    /// not end have taken all places, the others have those that are reserved.
+    /// Creates `all` common places and `reserved` additional ones for each party, with at most `each` per party in
+    /// total. If parties with unending work have taken all common places, the others still have their reserved ones.
     pub fn reserving(reserved: usize, each: usize, all: usize) -> Shares {
         Shares { each, reserved, all: Arc::new(Semaphore::new(all)), of: Mutex::default() }
     }
 
-    /// Takes a place, and waits while there is none. A party that has all of its own waits for these alone, and takes nothing
-    /// from the others meanwhile.
+    /// Waits for a place. A party at its own limit waits for its own places and takes none from the others meanwhile.
     ///
     /// # Errors
-    /// Never: these places are not closed.
+    /// Never: the semaphores are not closed.
     pub async fn take(&self, party: &Arc<str>) -> Result<Share, AcquireError> {
         let own = self.of(party);
         let each = own.each.acquire_owned().await?;
@@ -63,7 +62,7 @@ impl Shares {
         Ok(Share { _own: each, _place: place })
     }
 
-    /// Returns the places of one party, and forgets parties that have and want none.
+    /// Returns the places of one party, and removes parties that neither hold nor wait for one.
     fn of(&self, party: &Arc<str>) -> Own {
         let mut of = self.of.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(own) = of.get(party) {
@@ -79,21 +78,22 @@ impl Shares {
     }
 }
 
-/// Amounts of something bounded that are granted at once or not at all, and shared fairly by parties.
+/// Bounded quantity, granted at once or not at all and shared fairly between parties.
 ///
-/// One party alone may have all of it. Where it is used up, a party below its share, `all` divided by the parties that hold some, is
-/// granted up to one eighth beyond; and the first amount of a party, up to `first`, always.
+/// One party alone may have all of it. If it is used up, a party below its share (`all` divided by the number of
+/// parties that hold some) is granted up to one eighth beyond `all`. The first amount of a party, up to `first`, is
+/// always granted.
 #[derive(Debug, Clone)]
 pub struct FairShares {
     all: usize,
-    /// Most that one party may have.
+    /// Maximum amount of one party.
     each: usize,
-    /// Amount that a party has in any case.
+    /// Amount that every party is granted in any case.
     first: usize,
     held: Arc<Mutex<HashMap<Arc<str>, usize>>>,
 }
 
-/// An amount that was granted; given back when it is dropped.
+/// Granted amount, returned when dropped.
 #[derive(Debug)]
 pub struct Granted {
     shares: FairShares,
@@ -101,16 +101,16 @@ pub struct Granted {
     amount: usize,
 }
 
-/// Part of the whole that is granted beyond it to parties below their share.
+/// Divisor of `all` that gives the amount granted beyond it to parties below their share.
 const BEYOND_ONE_IN: usize = 8;
 
 impl FairShares {
-    /// Shares `all`, of which one party has at most `each`, and up to `first` in any case.
+    /// Creates shares of `all`, with at most `each` per party and up to `first` in any case.
     pub fn new(first: usize, each: usize, all: usize) -> FairShares {
         FairShares { all, each, first, held: Arc::default() }
     }
 
-    /// Grants an amount to a party; `None`: there is not so much for it.
+    /// Grants an amount to a party; `None` if too little is left for this party.
     pub fn take(&self, party: &Arc<str>, amount: usize) -> Option<Granted> {
         let mut granted = Granted { shares: self.clone(), party: Arc::clone(party), amount: 0 };
         granted.grow(amount).then_some(granted)
@@ -118,7 +118,7 @@ impl FairShares {
 }
 
 impl Granted {
-    /// Takes more, until the amount is this one; `false`: there is not so much.
+    /// Increases the amount up to `amount`; returns `false` if too little is left.
     pub fn grow(&mut self, amount: usize) -> bool {
         let FairShares { all, each, first, .. } = self.shares;
         let more = amount.saturating_sub(self.amount);
@@ -215,7 +215,7 @@ mod tests {
         assert_eq!(good.len(), 2, "one eighth beyond");
         let other = fill("other");
         assert_eq!(other.len(), 1, "the first of each is granted in any case");
-        // What comes free is for those below their share.
+        // Amounts that are released go to parties below their share.
         hog.truncate(8);
         assert_eq!(fill("hog").len(), 5, "all but what the others hold");
         drop(other);

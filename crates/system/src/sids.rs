@@ -1,4 +1,4 @@
-//! SIDs of things that are no calls: two letters for the kind, and 32 hex digits.
+//! SIDs of resources other than calls: two letters for the kind and 32 hexadecimal digits.
 
 use std::io;
 
@@ -6,7 +6,7 @@ use rand::TryRng as _;
 
 use crate::text::hex;
 
-/// Returns a SID of random digits; `kind` is its two letters. Fails where the system has no random numbers.
+/// Returns a random SID with the two-letter prefix `kind`. Fails if the system provides no random numbers.
 pub fn random(kind: &str) -> io::Result<String> {
     let mut bytes = [0; 16];
     rand::rngs::SysRng.try_fill_bytes(&mut bytes).map_err(io::Error::other)?;

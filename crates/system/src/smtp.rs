@@ -1,5 +1,6 @@
-//! SMTP (RFC 5321): hands messages to a mail server, within TLS (RFC 8314), after STARTTLS (RFC 3207), or in clear on this machine, with AUTH
-//! PLAIN or LOGIN (RFC 4954). Commands hold no more than addresses and credentials of the configuration, and no reply is trusted in its length.
+//! SMTP client (RFC 5321): sends messages to a mail server over TLS (RFC 8314), after STARTTLS (RFC 3207), or in clear
+//! on this machine, with AUTH PLAIN or LOGIN (RFC 4954). Commands contain only addresses and credentials of the
+//! configuration, and the length of replies is limited.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -16,45 +17,45 @@ use crate::connector::Connector;
 use crate::limits::{COMPLAINT_CHARACTERS, CONNECT_SECONDS, SMTP_LINE_BYTES, SMTP_REPLY_LINES};
 use crate::web::Stream;
 
-/// Reply to a HELLO, a MAIL, a RCPT and a message that were accepted.
+/// Reply code for success of EHLO, MAIL, RCPT and DATA.
 const OK: u16 = 250;
-/// Replies to RCPT that ask for credentials or TLS, and are not about the recipient (RFC 4954 §6, RFC 3207 §4).
+/// Reply codes to RCPT that request credentials or TLS and do not concern the recipient (RFC 4954 §6, RFC 3207 §4).
 const OF_SESSION: [u16; 4] = [530, 534, 535, 538];
 
-/// Protection of a connection.
+/// Transport security of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Security {
     /// TLS from the first byte.
     Tls,
-    /// TLS after STARTTLS, without which no message is sent.
+    /// TLS after STARTTLS, required before any message is sent.
     StartTls,
-    /// None.
+    /// No encryption.
     Clear,
 }
 
-/// A mail server and the account there.
+/// Mail server and account.
 #[derive(Debug, Clone, Copy)]
 pub struct Server<'a> {
-    /// Name or address, without brackets.
+    /// Host name or address, without brackets.
     pub host: &'a str,
     /// Port.
     pub port: u16,
-    /// Protection of the connection.
+    /// Transport security.
     pub security: Security,
     /// User and password.
     pub login: Option<(&'a str, &'a str)>,
 }
 
-/// Reason why a message was not taken.
+/// Reason why a message was not accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NotTaken {
-    /// A later attempt may succeed.
+    /// Temporary failure: a later attempt may succeed.
     Yet(String),
-    /// The server refuses this message or its recipient for good.
+    /// Permanent rejection of this message or its recipient.
     Ever(String),
 }
 
-/// A reply.
+/// SMTP reply.
 #[derive(Debug, PartialEq, Eq)]
 struct Reply {
     code: u16,
@@ -62,13 +63,13 @@ struct Reply {
 }
 
 impl Reply {
-    /// Returns it in one line.
+    /// Returns the reply on one line.
     fn in_words(&self) -> String {
         let text = self.lines.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ");
         format!("{} {}", self.code, plain(&text, COMPLAINT_CHARACTERS)).trim_end().to_owned()
     }
 
-    /// Returns the arguments of an extension in a reply to EHLO.
+    /// Returns the parameters of an extension in the EHLO reply.
     fn extension(&self, name: &str) -> Option<&str> {
         self.lines.iter().skip(1).find_map(|line| {
             let (keyword, arguments) = line.split_once(' ').unwrap_or((line, ""));
@@ -77,11 +78,11 @@ impl Reply {
     }
 }
 
-/// Lines of a connection.
+/// Line reader and writer of a connection.
 #[derive(Debug)]
 struct Wire<S> {
     stream: S,
-    /// Bytes that were received and not read.
+    /// Received bytes that are not parsed yet.
     received: Vec<u8>,
 }
 
@@ -90,7 +91,7 @@ impl<S: Stream> Wire<S> {
         Wire { stream, received: Vec::new() }
     }
 
-    /// Reads one line, without its end.
+    /// Reads one line without its line ending.
     async fn line(&mut self) -> Result<String, String> {
         loop {
             if let Some(end) = self.received.iter().position(|byte| *byte == b'\n') {
@@ -109,7 +110,7 @@ impl<S: Stream> Wire<S> {
         }
     }
 
-    /// Reads a reply: lines of which all but the last have `-` behind their code.
+    /// Reads a reply; all lines but the last have `-` after the code.
     async fn reply(&mut self) -> Result<Reply, String> {
         let mut lines = Vec::new();
         loop {
@@ -141,9 +142,9 @@ impl<S: Stream> Wire<S> {
         self.reply().await
     }
 
-    /// Introduces the edge; returns the extensions of the server.
+    /// Sends EHLO and returns the server's extensions.
     async fn hello(&mut self, own: SocketAddr) -> Result<Reply, String> {
-        // An address is a name that every server takes (RFC 5321 §4.1.3).
+        // Every server accepts an address literal (RFC 5321 §4.1.3).
         let name = match own.ip().to_canonical() {
             IpAddr::V4(ip) => format!("[{ip}]"),
             IpAddr::V6(ip) => format!("[IPv6:{ip}]"),
@@ -158,17 +159,17 @@ impl<S: Stream> Wire<S> {
     }
 }
 
-/// A connection on which messages are handed over.
+/// SMTP session for sending messages.
 pub struct Session {
     wire: Wire<Box<dyn Stream>>,
     most_bytes: Option<u64>,
 }
 
 impl Session {
-    /// Connects, and logs in where there is an account. `tls` is asked for where the connection needs it.
+    /// Connects, and logs in if there is an account. `tls` is awaited only if the connection needs it.
     ///
     /// # Errors
-    /// Why not, in words without credentials.
+    /// Returns the reason in words, without credentials.
     pub async fn open(
         server: Server<'_>,
         tls: impl Future<Output = Result<Arc<ClientConfig>, String>>,
@@ -199,18 +200,18 @@ impl Session {
         Ok(Session { wire, most_bytes })
     }
 
-    /// Returns the size of the largest message that the server takes, where it says so (RFC 1870).
+    /// Returns the server's maximum message size, if announced (RFC 1870).
     pub fn most_bytes(&self) -> Option<u64> {
         self.most_bytes
     }
 
-    /// Hands a message over: ASCII, in lines that end with CR and LF.
+    /// Sends a message: ASCII, with lines ending in CR LF.
     ///
     /// # Errors
-    /// Why it was not taken.
+    /// Returns the reason why the message was not accepted.
     pub async fn send(&mut self, (from, to): (&str, &str), message: &[u8]) -> Result<(), NotTaken> {
         let yet = NotTaken::Yet;
-        // A sender that is refused is one of the configuration, which may be corrected.
+        // A rejected sender is a configuration fault, which may be corrected.
         let reply = self.wire.ask(&format!("MAIL FROM:<{from}>")).await.map_err(yet)?;
         if reply.code != OK {
             return Err(yet(format!("refused the sender {from}: {}", reply.in_words())));
@@ -233,18 +234,18 @@ impl Session {
         }
     }
 
-    /// Says goodbye, for which no message depends on the reply.
+    /// Ends the session; the reply does not matter.
     pub async fn quit(mut self) {
         let _ = self.wire.ask("QUIT").await;
     }
 }
 
-/// Returns whether a refusal is for good.
+/// Classifies a rejection as permanent or temporary.
 fn judged(reply: &Reply, what: String) -> NotTaken {
     if reply.code >= 500 { NotTaken::Ever(what) } else { NotTaken::Yet(what) }
 }
 
-/// Has a connection changed to TLS; the handshake follows.
+/// Switches a connection to TLS with STARTTLS; the handshake follows.
 async fn to_tls(stream: TcpStream, own: SocketAddr) -> Result<TcpStream, String> {
     let mut wire = Wire::new(stream);
     wire.greeting().await?;
@@ -255,7 +256,7 @@ async fn to_tls(stream: TcpStream, own: SocketAddr) -> Result<TcpStream, String>
     if reply.code != 220 {
         return Err(format!("refused STARTTLS: {}", reply.in_words()));
     }
-    // Bytes that came in clear would be taken for replies within TLS.
+    // Bytes received in clear would otherwise be read as replies under TLS.
     if wire.received.is_empty() { Ok(wire.stream) } else { Err("sent bytes in clear behind STARTTLS".to_owned()) }
 }
 
@@ -278,7 +279,8 @@ async fn log_in(wire: &mut Wire<Box<dyn Stream>>, hello: &Reply, (user, password
     if reply.code == 235 { Ok(()) } else { Err(format!("refused user and password: {}", reply.in_words())) }
 }
 
-/// Returns a message as it follows DATA: a point at the beginning of a line is doubled, and a line with one point ends it (RFC 5321 §4.5.2).
+/// Returns a message as sent after DATA: a leading dot is doubled, and a line with a single dot ends the message (RFC
+/// 5321 §4.5.2).
 fn stuffed(message: &[u8]) -> Vec<u8> {
     let mut stuffed = Vec::with_capacity(message.len() + 64);
     for line in message.split_inclusive(|byte| *byte == b'\n') {

@@ -1,4 +1,5 @@
-//! The certificate that a TLS listener presents: the first for the name that a client asks for (SNI, RFC 6066 §3).
+//! Selects the certificate of a TLS listener: the first one valid for the name that the client requests (SNI, RFC 6066
+//! §3).
 
 use std::sync::Arc;
 
@@ -7,12 +8,12 @@ use rustls::sign::CertifiedKey;
 
 use crate::certificates::carries;
 
-/// The certificates of one listener, the default first.
+/// Certificates of one listener, the default first.
 #[derive(Debug)]
 pub struct CertificatesByName(Vec<Arc<CertifiedKey>>);
 
 impl CertificatesByName {
-    /// Returns a resolver for these, in order; clients without a known name get the first.
+    /// Returns a resolver for these certificates, in order; clients without a known name get the first.
     pub fn new(all: Vec<Arc<CertifiedKey>>) -> CertificatesByName {
         CertificatesByName(all)
     }
@@ -20,7 +21,7 @@ impl CertificatesByName {
     /// Returns the certificate for a name.
     fn find(&self, name: Option<&str>) -> Option<&Arc<CertifiedKey>> {
         let is_for = |key: &&Arc<CertifiedKey>, name: &str| key.cert.first().is_some_and(|own| carries(own, name));
-        // One certificate needs no look at its names.
+        // A single certificate is presented for every name.
         let name = name.filter(|_| self.0.len() > 1);
         name.and_then(|name| self.0.iter().find(|key| is_for(key, name))).or_else(|| self.0.first())
     }

@@ -1,6 +1,6 @@
-//! Words that people read.
+//! Text formatting for people: counts, hexadecimal, durations, capitals.
 
-/// `1 warning`, `2 warnings`
+/// Formats a count with its noun: `1 warning`, `2 warnings`.
 pub fn number(number: usize, word: &str) -> String {
     format!("{number} {word}{}", if number == 1 { "" } else { "s" })
 }
@@ -10,7 +10,7 @@ pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(2 * bytes.len()), |hex, byte| hex + &format!("{byte:02x}"))
 }
 
-/// Returns a time in its two largest units: `2 min 3 s`.
+/// Formats a duration in its two largest units: `2 min 3 s`.
 pub fn span(seconds: u64) -> String {
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
     match (days, hours, minutes) {
@@ -21,7 +21,7 @@ pub fn span(seconds: u64) -> String {
     }
 }
 
-/// Returns a text with a capital letter at its beginning.
+/// Returns a text with its first letter capitalized.
 pub fn capital(text: &str) -> String {
     let mut rest = text.chars();
     rest.next().map(|first| first.to_uppercase().chain(rest).collect()).unwrap_or_default()

@@ -1,4 +1,4 @@
-//! What a far end's certificate must be: rustls asks here in each handshake.
+//! Certificate verifiers for remote parties, called by rustls in each handshake.
 
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::client::danger::{ServerCertVerified, ServerCertVerifier};
@@ -14,25 +14,25 @@ use crate::certificates::{ClientUsage, Trust, carries, is_self_signed, provider}
 use crate::limits::CERTIFICATE_BYTES;
 use crate::tls_words;
 
-/// Far ends that we connect to.
+/// Verifies the certificates of servers.
 #[derive(Debug)]
 pub struct Servers {
-    /// `None`: any certificate will do (`verify = false`).
+    /// Trusted roots; `None` accepts any certificate (`verify = false`).
     trust: Option<Trust>,
-    /// Names that will do besides the host that is connected to.
+    /// Accepted names in addition to the host connected to.
     names: Vec<String>,
-    /// Believed whatever its names and its end.
+    /// Certificate that is accepted regardless of its names and expiry.
     itself: Option<CertificateDer<'static>>,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl Servers {
-    /// Makes a verifier of servers with one of these names; without `trust`, of any chain.
+    /// Creates a verifier for servers with one of these names; without `trust`, any chain is accepted.
     pub fn new(trust: Option<Trust>, names: Vec<String>) -> Servers {
         Servers { trust, names, itself: None, algorithms: provider().signature_verification_algorithms }
     }
 
-    /// The same, and this very certificate.
+    /// Also accepts this exact certificate.
     pub fn or_itself(self, itself: Option<CertificateDer<'static>>) -> Servers {
         Servers { itself, ..self }
     }
@@ -52,7 +52,7 @@ impl ServerCertVerifier for Servers {
             return Ok(ServerCertVerified::assertion());
         }
         let named = carries(own, &host.to_str()) || self.names.iter().any(|name| carries(own, name));
-        // Says which names it has instead.
+        // Names the certificate's actual names in the error.
         let named = if named { Ok(()) } else { verify_server_name(&ParsedCertificate::try_from(own)?, host) };
         match (trust.judge(own, others, KeyUsage::server_auth(), now), named) {
             (Err(fault), Err(of_name)) => Err(tls_words::of_foreign(fault, of_name, is_self_signed(own))),
@@ -84,19 +84,19 @@ impl ServerCertVerifier for Servers {
     }
 }
 
-/// Far ends that connect to us.
+/// Verifies the certificates of clients.
 #[derive(Debug)]
 pub struct Clients {
-    /// Whom each must come from; `None`: a certificate is asked for, and who shows one is looked at afterwards.
+    /// Trusted roots; `None` requests a certificate and leaves verification to the caller.
     trust: Option<Trust>,
-    /// Names whose certificates may be for servers alone.
+    /// Names that may present a certificate for server authentication only.
     any_usage: Vec<String>,
     hints: Vec<DistinguishedName>,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl Clients {
-    /// Makes a verifier of clients; those named in `any_usage` need no client-authentication usage.
+    /// Creates a verifier for clients; those named in `any_usage` need no client authentication usage.
     pub fn new(trust: Option<Trust>, any_usage: Vec<String>) -> Clients {
         let hints = trust.as_ref().map(|trust| trust.roots.subjects()).unwrap_or_default();
         Clients { trust, any_usage, hints, algorithms: provider().signature_verification_algorithms }

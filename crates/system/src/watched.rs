@@ -1,4 +1,4 @@
-//! Problems over time: since when each exists, and what the log says when one begins, lasts and ends.
+//! Problems over time: the start of each problem, and log lines when a problem starts, persists and ends.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -8,20 +8,21 @@ use jiff::Timestamp;
 use super::problem::{Harm, Problem};
 use super::text::span;
 
-/// One that has not been found for so long, in two looks, is over; at once where the calls before had gone well again.
+/// Time without detection after which a problem is over. If the calls before it had succeeded again, the problem is
+/// over at once.
 const OVER_AFTER: Duration = Duration::from_secs(4);
-/// The same of one that is past, and listed still.
+/// Time after which a problem that is past, but still listed, is over.
 const PAST_AFTER: Duration = Duration::from_secs(60);
-/// Time between two log lines of one that lasts.
+/// Interval between log lines of a problem that persists.
 const LOGGED_EVERY: Duration = Duration::from_secs(600);
 
-/// The problems that exist.
+/// Known problems.
 #[derive(Debug, Default)]
 pub struct Watched {
     known: BTreeMap<String, Known>,
-    /// When problems were looked for last.
+    /// Time of the last check.
     looked: Option<Instant>,
-    /// Problems found then that are past.
+    /// Number of past problems in the last check.
     past: usize,
 }
 
@@ -29,22 +30,22 @@ pub struct Watched {
 struct Known {
     harm: Harm,
     headline: String,
-    /// Whether an operator causes it, and knows of it.
+    /// Whether the operator caused the problem deliberately.
     is_wanted: bool,
-    /// When it was first found.
+    /// Time at which the problem was first found.
     since: Timestamp,
     began: Instant,
-    /// When it was last found.
+    /// Time at which the problem was last found.
     found: Instant,
-    /// When it was first found to be past, since it was last found as one of now.
+    /// Time at which the problem was first reported as past since it was last current.
     past: Option<Instant>,
-    /// When it was first missed, neither found nor past, since then.
+    /// Time of the first check since then that found the problem neither current nor past.
     missed: Option<Instant>,
     logged: Instant,
 }
 
 impl Known {
-    /// Whether it is over, and when it ended.
+    /// Returns the time at which the problem ended; `None` if it persists.
     fn ended(&self, now: Instant) -> Option<Instant> {
         let lasts = |since: Instant| now.saturating_duration_since(since);
         match (self.missed, self.past) {
@@ -55,17 +56,17 @@ impl Known {
     }
 }
 
-/// A line of the log.
+/// Text for the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum News {
-    /// A problem has begun, or lasts.
+    /// A problem has started or persists.
     Problem(String),
-    /// One is over.
+    /// A problem is over.
     Over(String),
 }
 
 impl Watched {
-    /// Takes the problems of now: each gets the time since which it exists. Returns what the log has to say.
+    /// Records the current problems, sets the start time of each, and returns the lines to log.
     pub fn note(&mut self, (now, wall): (Instant, Timestamp), problems: &mut [Problem]) -> Vec<News> {
         let mut news = Vec::new();
         self.looked = Some(now);
@@ -74,7 +75,7 @@ impl Watched {
         }
         self.past = problems.iter().filter(|problem| problem.harm == Harm::Past).count();
         for problem in problems {
-            // What is past is no problem of now, and says since when it was one.
+            // A past problem is not a current one; its `since` is the time at which it was one.
             if problem.harm == Harm::Past {
                 problem.since = self.known.get_mut(&problem.kind.key()).map(|known| {
                     known.missed = None;
@@ -117,7 +118,7 @@ impl Watched {
         news
     }
 
-    /// Returns how many of each harm the last look found. One that is kept in case that it comes back is not among them.
+    /// Returns the number of problems per harm in the last check. A problem kept in case it recurs is not counted.
     pub fn counts(&self) -> [(Harm, usize); 10] {
         let found =
             |harm| self.known.values().filter(move |known| known.harm == harm && Some(known.found) == self.looked);
@@ -125,7 +126,7 @@ impl Watched {
     }
 }
 
-/// Whether the log has lines of it: none of what strangers do, and of what does no harm.
+/// Returns whether a problem is logged. Problems caused by unknown sources and harmless ones are not.
 fn is_logged(problem: &Problem) -> bool {
     problem.harm < Harm::Past && !problem.kind.is_wanted()
 }

@@ -1,5 +1,5 @@
-//! Requests that the edge sends to web services: over TLS where the address says so, to that address and nowhere else, without
-//! a proxy and without following redirections.
+//! HTTP requests from the edge to web services, over TLS for `https` URLs. Requests go only to the URL's own address,
+//! without a proxy, and redirects are not followed.
 
 use std::io;
 use std::pin::Pin;
@@ -26,46 +26,45 @@ use crate::connector::Connector;
 use crate::limits::{COMPLAINT_CHARACTERS, WEB_HEAD_BYTES};
 use crate::verifier::Servers;
 
-/// A connection.
+/// Byte stream of a connection.
 pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
-/// Count of the bytes that are read of a connection, and their limit. A connection on which several requests are sent one after
-/// another has one for all of them.
+/// Counts the bytes read from a connection and limits them. Consecutive requests on one connection share a meter.
 #[derive(Debug)]
 pub struct Meter {
     read: AtomicU64,
-    /// Value of `read` when something was last written.
+    /// Value of `read` at the last write.
     written_at: AtomicU64,
     most: AtomicU64,
 }
 
 impl Meter {
-    /// A meter that lets this many bytes through after each write.
+    /// Creates a meter that allows this many bytes after each write.
     pub fn new(most: u64) -> Meter {
         Meter { read: AtomicU64::new(0), written_at: AtomicU64::new(0), most: AtomicU64::new(most) }
     }
 
-    /// Sets the limit for what follows.
+    /// Sets the limit for the bytes that follow.
     pub fn allow(&self, most: u64) {
         self.most.store(most, Ordering::Relaxed);
     }
 
-    /// Bytes read so far.
+    /// Returns the number of bytes read so far.
     pub fn read(&self) -> u64 {
         self.read.load(Ordering::Relaxed)
     }
 }
 
-/// A connection on which no more may be read for a request than an answer may have: provisional answers without end would
-/// keep a thread busy, and no time-out would run on it.
+/// Connection that limits the bytes read per request: endless provisional responses would keep a thread busy, and no
+/// time-out would run.
 struct Bounded<S> {
     stream: S,
     meter: Arc<Meter>,
 }
 
-/// Bounds what is read of a connection after each write.
+/// Limits the bytes read from a connection after each write.
 pub fn bounded(stream: impl Stream, meter: Arc<Meter>) -> impl Stream {
     Bounded { stream, meter }
 }
@@ -97,19 +96,19 @@ impl<S: Stream> AsyncWrite for Bounded<S> {
     }
 }
 
-/// What a service's certificate must come from.
+/// Returns a TLS configuration that accepts services with certificates issued by `trust`.
 ///
 /// # Errors
-/// What the cryptography cannot do.
+/// Returns the cryptography provider's error.
 pub fn trusting(trust: Trust) -> Result<Arc<ClientConfig>, String> {
     believing(Servers::new(Some(trust), Vec::new()))
 }
 
-/// TLS towards services whose certificates the system's roots must have issued. The roots are read at the first use: some hundred
-/// files, on a thread that nothing else waits for.
+/// Returns a TLS configuration that accepts services with certificates issued by the system's roots. The roots are read
+/// at the first use: some hundred files, on a thread of the blocking pool.
 ///
 /// # Errors
-/// What the cryptography cannot do.
+/// Returns the cryptography provider's error.
 pub async fn trusting_system() -> Result<Arc<ClientConfig>, String> {
     static MADE: OnceCell<Arc<ClientConfig>> = OnceCell::const_new();
     let read = || async {
@@ -119,20 +118,20 @@ pub async fn trusting_system() -> Result<Arc<ClientConfig>, String> {
     MADE.get_or_try_init(read).await.cloned()
 }
 
-/// The same by a judge of its own.
+/// Returns a TLS configuration that verifies services with this verifier.
 ///
 /// # Errors
-/// What the cryptography cannot do.
+/// Returns the cryptography provider's error.
 pub fn believing(servers: Servers) -> Result<Arc<ClientConfig>, String> {
     let config = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
     let config = config.map_err(|error| format!("TLS: {error}"))?.dangerous();
     Ok(Arc::new(config.with_custom_certificate_verifier(Arc::new(servers)).with_no_client_auth()))
 }
 
-/// Connects to where a URL leads; `tls` is asked for where it is `https`. An answer's body has `most` bytes at most.
+/// Connects to the host of a URL; `tls` is called for `https` only. A response body has at most `most` bytes.
 ///
 /// # Errors
-/// Why not, in words.
+/// Returns the reason in words.
 pub async fn connect(
     url: &Url,
     tls: impl FnOnce() -> Result<Arc<ClientConfig>, String>,
@@ -140,7 +139,7 @@ pub async fn connect(
 ) -> Result<Box<dyn Stream>, String> {
     let host = url.host_str().ok_or("no host")?.trim_start_matches('[').trim_end_matches(']').to_owned();
     let port = url.port_or_known_default().ok_or("no port")?;
-    // The whole request has a time of its own.
+    // No time limit here: the whole request has one.
     let connector = Connector::default();
     let stream = connector.host(&host, port).await.map_err(|error| format!("cannot be reached: {error}"))?;
     let meter = Arc::new(Meter::new(most.saturating_add(WEB_HEAD_BYTES)));
@@ -151,34 +150,35 @@ pub async fn connect(
     Ok(Box::new(bounded(stream, meter)))
 }
 
-/// Path and query of a URL, as they stand in a request.
+/// Returns path and query of a URL in origin form.
 pub(crate) fn target(url: &Url) -> String {
     url.query().map_or(url.path().to_owned(), |query| format!("{}?{query}", url.path()))
 }
 
-/// The beginning of a request to a URL.
+/// Starts a request to a URL.
 pub fn request(method: Method, url: &Url) -> Builder {
     Request::builder().method(method).uri(target(url)).header(HOST, host(url))
 }
 
-/// What Host says: no user part (RFC 9110 §7.2).
+/// Returns the value of the Host header, without a user part (RFC 9110 §7.2).
 fn host(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
-/// The beginning of a POST to a URL.
+/// Starts a POST request to a URL.
 pub fn post(url: &Url) -> Builder {
     request(Method::POST, url)
 }
 
-/// What Retry-After says where it is a number of seconds (RFC 9110 §10.2.3), `most` at most.
+/// Returns Retry-After if it is a number of seconds (RFC 9110 §10.2.3), limited to `most`.
 pub fn retry_after(headers: &HeaderMap, most: u64) -> Option<Duration> {
     let seconds: u64 = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds.min(most)))
 }
 
-/// Returns the reason that the body of a refusal gives, in one line: the message of the JSON that services like OpenAI's send, or its text.
+/// Returns the reason in the body of an error response, on one line: the message of a JSON error object as OpenAI sends
+/// it, or else the text.
 pub fn complaint(body: &[u8]) -> String {
     let json: Option<Value> = serde_json::from_slice(body).ok();
     let message = json.as_ref().and_then(|json| {
@@ -189,48 +189,48 @@ pub fn complaint(body: &[u8]) -> String {
     plain(text.trim().lines().next().unwrap_or_default(), COMPLAINT_CHARACTERS)
 }
 
-/// What is wrong with an answer, or with there being none.
+/// Describes an invalid or missing response.
 pub fn broken(error: &hyper::Error) -> String {
     use std::error::Error as _;
     let cause = error.source().map_or_else(String::new, |cause| format!(": {cause}"));
     format!("does not answer as HTTP does: {error}{cause}")
 }
 
-/// Why there is no answer, in words.
+/// Reason why a request got no response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
-    /// Nothing of the request has left.
+    /// The request was not sent.
     NotSent(String),
-    /// It may have been received, and acted upon.
+    /// The request may have been received and processed.
     Unanswered(String),
 }
 
 impl Fault {
-    /// In words.
+    /// Returns the reason in words.
     pub fn what(&self) -> &str {
         let (Fault::NotSent(what) | Fault::Unanswered(what)) = self;
         what
     }
 }
 
-/// What was answered.
+/// Response to a request.
 #[derive(Debug)]
 pub struct Answer {
     /// HTTP status.
     pub status: StatusCode,
     /// HTTP headers.
     pub headers: HeaderMap,
-    /// Body of the answer.
+    /// Body of the response.
     pub body: Vec<u8>,
-    /// Whether that is all of the body, and not only as much as was wanted.
+    /// Whether the body is complete, not cut off at the limit.
     pub is_whole: bool,
 }
 
-/// Sends a request, whose target and Host are those of `url`, over a connection of its own, and trusts whom the system trusts; of
-/// the answer's body `most` bytes are read.
+/// Sends a request over a new connection that trusts the system's roots; target and Host must be those of `url`. Reads
+/// at most `most` bytes of the response body.
 ///
 /// # Errors
-/// Why there is no answer.
+/// Returns the reason why there is no response.
 pub async fn ask(url: &Url, request: Request<Full<Bytes>>, most: impl Fn(StatusCode) -> u64) -> Result<Answer, Fault> {
     let tls = match url.scheme() {
         "https" => trusting_system().await,
@@ -240,7 +240,7 @@ pub async fn ask(url: &Url, request: Request<Full<Bytes>>, most: impl Fn(StatusC
     exchange(stream, request, most).await
 }
 
-/// Sends a request over a connection; of the answer's body `most` bytes are read.
+/// Sends a request over a connection and reads at most `most` bytes of the response body.
 pub async fn exchange(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     request: Request<Full<Bytes>>,
@@ -257,7 +257,7 @@ pub async fn exchange(
     };
     tokio::pin!(answered);
     let driven = async {
-        // What went wrong the request is told as well.
+        // The request future reports the connection's error too.
         let _ = connection.await;
         std::future::pending::<()>().await;
     };
@@ -267,10 +267,10 @@ pub async fn exchange(
     }
 }
 
-/// So much of an answer, and whether that is all.
+/// Returns at most `most` bytes of a response body, and whether the body is complete.
 ///
 /// # Errors
-/// What is wrong with it.
+/// Returns the error of the connection.
 pub async fn gather(mut response: Response<Incoming>, most: u64) -> Result<(Vec<u8>, bool), hyper::Error> {
     let mut bytes = Vec::new();
     while let Some(frame) = response.frame().await {
@@ -303,7 +303,7 @@ mod tests {
         }
     }
 
-    /// One that answers with a body of so many bytes behind provisional answers, or with these alone and without end.
+    /// Serves a response with a body of this size after provisional responses, or provisional responses without end.
     async fn asked(provisional: Option<usize>, body: usize) -> Result<Answer, Fault> {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();

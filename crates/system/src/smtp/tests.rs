@@ -1,4 +1,5 @@
-//! The client against servers that say each of these lines, in clear; TLS is tested with the real binary (tests/it/mail.rs).
+//! Tests of the client against servers with scripted replies, in clear; tests/it/mail.rs tests TLS with the real
+//! binary.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
@@ -6,7 +7,7 @@ use std::sync::mpsc::{Receiver, channel};
 
 use super::*;
 
-/// A server that sends the first of these, then the next after each line that it gets; a message counts as one line.
+/// Starts a server that sends the first reply, then the next after each line received; a message counts as one line.
 fn server(replies: &'static [&'static str]) -> (u16, Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
