@@ -1,4 +1,5 @@
-//! Access to the Twilio-compatible API: HTTP Basic with SID and token of the account, or SID and secret of a key, and how often.
+//! Authentication and rate limits of the Twilio-compatible API: HTTP Basic with the account SID and auth token, or with
+//! the SID and secret of an API key.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -17,12 +18,12 @@ use trunkgate_delivery::sinks::store::Store;
 pub(crate) use trunkgate_runtime::http_logins::Face;
 use trunkgate_system::limits::API_KEYS;
 
-/// Client of the API, as it has authenticated.
+/// Authenticated client of the API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Caller {
-    /// With the account's token.
+    /// Authenticated with the auth token of the account.
     Account,
-    /// With the secret of the key of this SID.
+    /// Authenticated with the secret of the API key with this SID.
     Key(String),
 }
 
@@ -31,7 +32,7 @@ impl Caller {
         matches!(self, Caller::Key(_))
     }
 
-    /// SID of a key; empty for the account.
+    /// Returns the SID of the API key; empty for the account.
     pub(super) fn key(&self) -> &str {
         match self {
             Caller::Account => "",
@@ -40,11 +41,11 @@ impl Caller {
     }
 }
 
-/// A request that is not let in.
+/// Rejected request: the error to send, and whether to delay it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
     pub(super) error: Error,
-    /// Whether its answer is sent late, as to a client that guesses.
+    /// Whether the response is delayed, as for a client that guesses passwords.
     pub(super) is_late: bool,
 }
 
@@ -54,7 +55,8 @@ impl From<Error> for Refusal {
     }
 }
 
-/// The keys, the wrong credentials of the last minute, and how many requests account and keys may still make.
+/// Access control of the API: keys, failed authentications of the last minute, and remaining requests of the account
+/// and of each key.
 #[derive(Clone)]
 pub(crate) struct Access {
     keys: Keys,
@@ -62,7 +64,7 @@ pub(crate) struct Access {
     allowances: Arc<Mutex<Allowances>>,
 }
 
-/// When the allowance of the account or of a key was last computed, and what was left of it then.
+/// Token buckets of the account and of each key: time of the last update, and the requests left at that time.
 #[derive(Debug, Default)]
 struct Allowances(HashMap<String, (Instant, f64)>);
 
@@ -79,10 +81,9 @@ impl Access {
         &self.keys
     }
 
-    /// Reads the keys from the store before the first request that has one.
+    /// Loads the API keys from the store if the request authenticates with one.
     ///
-    /// # Errors
-    /// The store cannot be read.
+    /// # Errors The store cannot be read.
     pub(super) async fn prepare(&self, headers: &HeaderMap) -> Result<(), Error> {
         match credentials(headers) {
             Some((user, _)) if user.starts_with("SK") => self.keys.load().await,
@@ -90,10 +91,9 @@ impl Access {
         }
     }
 
-    /// Judges a request that came from `source`, an address, in IPv6 its /64.
+    /// Authenticates a request from `source` (an IPv4 address or an IPv6 /64) and applies the rate limits.
     ///
-    /// # Errors
-    /// It has no credentials, wrong ones, or there are too many requests.
+    /// # Errors Credentials are missing or wrong, or a rate limit is exceeded.
     pub(super) fn judge(
         &self,
         now: Instant,
@@ -107,7 +107,7 @@ impl Access {
         let Some((user, password)) = credentials(headers) else {
             return Err(Error::unauthorized("HTTP Basic with account SID and auth token, or a key, is needed").into());
         };
-        // All are compared, whatever comes of the first.
+        // Compares all secrets without short-circuiting, so that the time taken does not depend on the first result.
         let is_account = is_same_secret(user.as_bytes(), api.account_sid.as_bytes());
         let is_token = is_same_secret(password.as_bytes(), token.reveal().as_bytes());
         let is_key = self.keys.has(&user, &password);
@@ -137,10 +137,11 @@ impl Access {
 }
 
 impl Allowances {
-    /// Takes one request of those that a second brings to the account or a key; as many may come at once.
+    /// Takes one request from the token bucket of the account or key, which holds at most the requests of one second.
+    /// Returns whether the request is allowed.
     fn take(&mut self, now: Instant, key: &str, per_second: f64) -> bool {
         if self.0.len() > 2 * API_KEYS {
-            // Those of deleted keys. An allowance of a second ago is whole again.
+            // Drops the buckets of deleted keys; a bucket unused for a second is full again.
             self.0.retain(|_, (at, _)| now.duration_since(*at) < Duration::from_secs(1));
         }
         let left = match self.0.get(key) {
@@ -153,7 +154,7 @@ impl Allowances {
     }
 }
 
-/// The user and password of HTTP Basic (RFC 7617).
+/// Returns the user and password of HTTP Basic (RFC 7617).
 fn credentials(headers: &HeaderMap) -> Option<(String, String)> {
     let given = headers.get(header::AUTHORIZATION)?.as_bytes();
     let (scheme, encoded) = given.split_at_checked(6)?;

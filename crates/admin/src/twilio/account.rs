@@ -1,4 +1,4 @@
-//! The account, of which there is one: the edge's own.
+//! The account resource; the edge has exactly one account.
 
 use serde_json::{Value, json};
 
@@ -8,11 +8,11 @@ use super::page::Page;
 use super::parameters::Parameters;
 use super::text::{moment, subresources};
 
-/// Lists below the account that there are, or will be.
+/// Lists below the account, as in `subresource_uris`.
 const BELOW: [&str; 8] =
     ["calls", "conferences", "incoming_phone_numbers", "messages", "queues", "recordings", "transcriptions", "keys"];
 
-/// `GET /Accounts.json`
+/// Lists the account (`GET /Accounts.json`).
 pub(super) fn list(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Value, Error> {
     let page = Page::take("/2010-04-01/Accounts", cx.query, &mut parameters)?;
     let name = parameters.take("FriendlyName");
@@ -23,7 +23,7 @@ pub(super) fn list(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Value, 
     Ok(page.json("accounts", accounts, |()| cx.account.clone(), |()| json(cx)))
 }
 
-/// `GET /Accounts/{sid}.json`
+/// Returns the account (`GET /Accounts/{sid}.json`).
 pub(super) fn fetch(cx: &Asked<'_>, parameters: Parameters) -> Result<Value, Error> {
     parameters.finish()?;
     Ok(json(cx))

@@ -1,4 +1,4 @@
-//! `Calls/{sid}/Recordings`: recordings of a live call that a program begins, pauses, and ends.
+//! `Calls/{sid}/Recordings`: starts, pauses, resumes and stops recordings of a live call.
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -18,14 +18,14 @@ use super::{Asked, calls, create};
 pub(crate) use trunkgate_delivery::sinks::recordings::Entry;
 use trunkgate_system::clock;
 
-/// Name of the newest recording that is being made, in the place of a SID.
+/// Alias of the newest recording in progress, accepted in place of a SID.
 pub(super) const CURRENT: &str = "Twilio.CURRENT";
-/// Events of a recording that may be reported.
+/// Recording events that can be reported.
 pub(super) const RECORDING_EVENTS: [&str; 3] = ["in-progress", "completed", "absent"];
-/// Name of requests in figures of callbacks.
+/// Application name of these requests in the callback metrics.
 const APP: &str = "api:recordings";
 
-/// Begins a recording.
+/// Starts a recording.
 pub(super) async fn begin(cx: &Asked<'_>, call: &str, mut parameters: Parameters) -> Result<Value, Error> {
     let request = take_request(&mut parameters, RecordingSource::Request, false)?;
     parameters.finish()?;
@@ -39,7 +39,7 @@ pub(super) async fn begin(cx: &Asked<'_>, call: &str, mut parameters: Parameters
     Ok(recordings::json(cx, &as_begun(call, &begun, &request), Of::Call(call), begun.view.status))
 }
 
-/// Returns the entry of a recording as it begins; the index has it a moment later.
+/// Returns the index entry of a recording that has just started, before the index has it.
 fn as_begun(call: &str, begun: &BegunRecording, request: &RecordingRequest) -> Entry {
     let RecordingView { sid, source, channels, .. } = &begun.view;
     let started = Timestamp::try_from(begun.began).unwrap_or_default().as_millisecond();
@@ -53,7 +53,7 @@ fn as_begun(call: &str, begun: &BegunRecording, request: &RecordingRequest) -> E
     }
 }
 
-/// Pauses a recording, lets it go on, or ends it.
+/// Pauses, resumes or stops a recording.
 pub(super) async fn update(
     cx: &Asked<'_>,
     call: &str,
@@ -65,16 +65,16 @@ pub(super) async fn update(
     let view = match cx.handle.change(RecordingControl { sid: call.to_owned(), recording: asked, change }).await? {
         Ok(view) => view,
         Err(Refused::UnknownCall | Refused::CallEnded) => {
-            // A call that has ended says so, and one of its recordings as well.
+            // An ended call is reported as ended, also for its recordings.
             let current = cx.handle.call(call).await?;
             return Err(current.map_or_else(|| Error::not_found(cx.path), |_| ended()));
         }
         Err(Refused::UnknownRecording) => return Err(Error::not_found(cx.path)),
-        // None is being made.
+        // No recording is in progress.
         Err(Refused::RecordingEnded) if recording == CURRENT => return Err(Error::not_found(cx.path)),
         Err(why) => return Err(refused(why)),
     };
-    // Where the index has not even its beginning, the writer is behind: the change is made all the same.
+    // Without an entry in the index the writer is behind; the change was made all the same.
     match recordings::find(cx, Of::Call(call), &view.sid).await {
         Ok(entry) => Ok(recordings::json(cx, &entry, Of::Call(call), view.status)),
         Err(_) => {
@@ -85,7 +85,7 @@ pub(super) async fn update(
     }
 }
 
-/// Takes what a recording is to do.
+/// Parses the requested change of a recording.
 pub(super) fn take_change(mut parameters: Parameters) -> Result<RecordingChange, Error> {
     let (status, pause) = (parameters.take("Status"), parameters.take("PauseBehavior"));
     parameters.finish()?;
@@ -113,7 +113,7 @@ pub(super) fn take_change(mut parameters: Parameters) -> Result<RecordingChange,
     Ok(change)
 }
 
-/// Takes what a request says of a recording; `trims`: whether silence is removed where it says nothing.
+/// Parses the parameters of a recording request. `trims`: whether silence is trimmed by default.
 pub(super) fn take_request(
     parameters: &mut Parameters,
     source: RecordingSource,
@@ -149,7 +149,7 @@ fn receiver_at(url: String, method: WebhookMethod, events: RecordingEvents) -> R
     RecordingReceiver { app: APP.to_owned(), url, method, events, allow_private: false }
 }
 
-/// Takes the events to report, repeated or in one value with spaces; without any the end of the recording.
+/// Parses the events to report, repeated or separated by spaces; default: the end of the recording.
 fn take_events(parameters: &mut Parameters) -> Result<RecordingEvents, Error> {
     let words = parameters.take_words("RecordingStatusCallbackEvent", &RECORDING_EVENTS)?;
     let [in_progress, completed, absent] = RECORDING_EVENTS.map(|event| words.contains(&event));
@@ -157,10 +157,10 @@ fn take_events(parameters: &mut Parameters) -> Result<RecordingEvents, Error> {
     Ok(if words.is_empty() { RecordingEvents::COMPLETED } else { events })
 }
 
-/// Returns a request whose receiver can be reached by the rules of the application that has the call, or by those of `[api]`.
+/// Returns the request after checking that its callback URL is reachable under the rules of the application that
+/// controls the call, or of `[api]`.
 ///
-/// # Errors
-/// It can never be reached.
+/// # Errors The URL can never be reached.
 pub(super) fn reached(
     cx: &Asked<'_>,
     current: Option<&str>,

@@ -1,4 +1,4 @@
-//! Calls as resources of Twilio's API: the call of a caller, and below it that of each party that was called.
+//! `Calls` resources: the call of a caller, and below it one call for each called party.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -19,16 +19,16 @@ use super::{Asked, create};
 use trunkgate_delivery::sinks::store::calls::Part;
 use trunkgate_system::limits::CALLS_READ_AT_ONCE;
 
-/// Status words.
+/// Values of `status`.
 pub(super) const STATUSES: [&str; 8] =
     ["queued", "ringing", "in-progress", "canceled", "completed", "failed", "busy", "no-answer"];
-/// Those of them that no ended call has.
+/// Values of `status` of calls in progress.
 const LIVE: [&str; 3] = ["queued", "ringing", "in-progress"];
-/// Hexadecimal digits of a SID.
+/// Number of hexadecimal digits of a SID.
 const SID_DIGITS: usize = 32;
-/// Characters of a date of a call: `2026-11-20T09:00:00.000Z`.
+/// Length of a call's date in characters: `2026-11-20T09:00:00.000Z`.
 const DATE_CHARS: usize = 24;
-/// Lists below a call.
+/// Lists below a call, as in `subresource_uris`.
 const BELOW: [&str; 9] = [
     "events",
     "notifications",
@@ -41,14 +41,14 @@ const BELOW: [&str; 9] = [
     "user_defined_messages",
 ];
 
-/// A call: that of the caller, or of the party at a leg.
+/// Call resource: the call of the caller, or of the called party at a leg.
 struct Resource {
     call: Arc<CallView>,
-    /// Index of the party's leg; `None` for the caller.
+    /// Index of the called party's leg; `None` for the caller.
     leg: Option<usize>,
 }
 
-/// Conditions of a list.
+/// Filters of a list request.
 struct Filter {
     to: Option<String>,
     from: Option<String>,
@@ -58,7 +58,7 @@ struct Filter {
     ended: Span,
 }
 
-/// `GET …/Calls.json`
+/// Lists calls (`GET …/Calls.json`).
 pub(super) async fn list(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Value, Error> {
     let page = Page::take(&cx.uri("Calls"), cx.query, &mut parameters)?;
     let number = |text: Option<String>| text.map(|text| cx.number(&text));
@@ -75,7 +75,7 @@ pub(super) async fn list(cx: &Asked<'_>, mut parameters: Parameters) -> Result<V
         return Err(Error::bad_request(format!("Status: \"{}\"; known: {}", shown(status), STATUSES.join(", "))));
     }
     let behind = page.behind.as_deref().map(|key| key.split_at_checked(DATE_CHARS).unwrap_or((key, "")));
-    // The newest so far, and those that have not been compared with them.
+    // The newest calls so far, followed by calls not yet compared with them.
     let mut found: Vec<Resource> = Vec::new();
     let keep_newest = |found: &mut Vec<Resource>| {
         found.sort_unstable_by(|one, other| other.order().cmp(&one.order()));
@@ -98,7 +98,7 @@ pub(super) async fn list(cx: &Asked<'_>, mut parameters: Parameters) -> Result<V
     Ok(page.json("calls", found, Resource::key, |one| one.json(cx)))
 }
 
-/// Adds calls that the store has beside memory, as far as they belong to the page; `found` has the newest of memory.
+/// Adds matching calls from the store to `found`, which has the newest calls from memory, up to the size of the page.
 async fn add_stored(
     cx: &Asked<'_>,
     filter: &Filter,
@@ -115,7 +115,8 @@ async fn add_stored(
         let fits = |one: &Resource| filter.has(one) && behind.is_none_or(|behind| one.order() < behind);
         found.extend(calls.iter().filter(|call| filter.may_have(call)).flat_map(Resource::all).filter(fits));
         found.sort_by(|one, other| other.order().cmp(&one.order()));
-        // A call that memory has too stands first as memory has it.
+        // The sort is stable: of a call that is in memory and in the store, the copy from memory comes first and is
+        // kept.
         found.dedup_by(|one, before| one.sid() == before.sid());
         found.truncate(size + 1);
         let Some(next) = next else { return };
@@ -127,7 +128,7 @@ async fn add_stored(
     }
 }
 
-/// Returns a call, with those that its parties have got of their own, as far as the store has them.
+/// Returns a call, followed by the calls into which its parties were detached, as far as they are stored.
 async fn with_own_calls(cx: &Asked<'_>, parent: &str) -> Vec<Arc<CallView>> {
     let Some(call) = cx.handle.call(parent).await.ok().flatten() else { return Vec::new() };
     let own: Vec<String> = call.legs.iter().filter(|leg| leg.has_own_call).map(|leg| leg.sid.clone()).collect();
@@ -138,13 +139,14 @@ async fn with_own_calls(cx: &Asked<'_>, parent: &str) -> Vec<Arc<CallView>> {
     all
 }
 
-/// `GET …/Calls/{sid}.json`
+/// Returns a call (`GET …/Calls/{sid}.json`).
 pub(super) async fn fetch(cx: &Asked<'_>, sid: &str, parameters: Parameters) -> Result<Value, Error> {
     parameters.finish()?;
     show(cx, sid).await
 }
 
-/// `POST …/Calls/{sid}.json`: ends the call, gives its application another document, or changes its callback and its time limit.
+/// Changes a call (`POST …/Calls/{sid}.json`): ends it, redirects it to another document, or changes its status
+/// callback and time limit.
 pub(super) async fn update(cx: &Asked<'_>, sid: &str, mut parameters: Parameters) -> Result<Value, Error> {
     let (status, document) = (parameters.take("Status"), create::take_document(&mut parameters)?);
     let fallback = create::take_url(&mut parameters, "FallbackUrl", "FallbackMethod")?;
@@ -160,7 +162,7 @@ pub(super) async fn update(cx: &Asked<'_>, sid: &str, mut parameters: Parameters
         (None, None | Some(_)) => false,
         (Some(_), Some(_)) => return Err(Error::bad_request("Status: not together with Url or Twiml")),
         (Some("completed"), None) => true,
-        // Of a call that is answered it changes nothing.
+        // `canceled` has no effect on an answered call.
         (Some("canceled"), None) => found.status() != "in-progress",
         (Some(other), None) => {
             return Err(Error::bad_request(format!("Status: \"{}\"; known: completed, canceled", shown(other))));
@@ -173,7 +175,7 @@ pub(super) async fn update(cx: &Asked<'_>, sid: &str, mut parameters: Parameters
         let what = "StatusCallback and TimeLimit, without Url or Twiml, for a call that another one has made";
         return Err(Error::later(what));
     }
-    // All of it is judged before any of it changes the call.
+    // All changes are validated before the first one is applied.
     let app = document.map(|document| {
         let made = create::made(cx, document, found.call.app.as_deref())?;
         let (fallback_url, fallback_method) = fallback.map(|(url, method)| (Some(url), method)).unwrap_or_default();
@@ -185,18 +187,19 @@ pub(super) async fn update(cx: &Asked<'_>, sid: &str, mut parameters: Parameters
     show(cx, sid).await
 }
 
-/// Changes of a live call that a request asks for.
+/// Requested changes of a live call.
 struct CallChanges {
-    /// Application that has the call next.
+    /// Application that the call is redirected to.
     app: Option<Arc<App>>,
-    /// Application whose `status_callback` receives the callbacks from now on.
+    /// Application with the new `status_callback`.
     receiver: Option<Arc<App>>,
     limit: Option<Duration>,
-    /// Whether the call ends.
+    /// Whether to hang up the call.
     ends: bool,
 }
 
-/// Carries the changes of a call out. A party of a call that gets a document has a call of its own then, to which the others apply.
+/// Applies the changes to the call. A called party that is redirected is detached into a call of its own, to which the
+/// new status callback and time limit apply.
 async fn carry_out(cx: &Asked<'_>, found: &Resource, changes: CallChanges) -> Result<(), Error> {
     let CallChanges { app, receiver, limit, ends } = changes;
     let call = found.call.sid.clone();
@@ -221,18 +224,16 @@ async fn carry_out(cx: &Asked<'_>, found: &Resource, changes: CallChanges) -> Re
     Ok(())
 }
 
-/// Returns the application whose `status_callback` is a receiver of callbacks, by the rules for the application of the
-/// call.
+/// Returns an application that has `receiver` as its `status_callback` and the rules of the call's application.
 ///
-/// # Errors
-/// Its URL can never be reached.
+/// # Errors The URL of the callback can never be reached.
 fn judge_receiver(cx: &Asked<'_>, found: &Resource, receiver: StatusCallback) -> Result<Arc<App>, Error> {
     let app = create::keys_of(cx, found.call.app.as_deref(), AppDocument::Text("<Response/>".into()));
     let app = App { status_callback: Some(receiver), ..app };
     create::judge_reach(cx, &app).map(|()| Arc::new(app))
 }
 
-/// Changes the receiver of a live call's callbacks, and its time limit.
+/// Changes the status callback and the time limit of a live call.
 async fn change(cx: &Asked<'_>, sid: &str, receiver: Option<Arc<App>>, limit: Option<Duration>) -> Result<(), Error> {
     if let Some(app) = receiver {
         let done = cx.handle.change_call(sid, CallAction::ReplaceCallback(app)).await?;
@@ -245,7 +246,7 @@ async fn change(cx: &Asked<'_>, sid: &str, receiver: Option<Arc<App>>, limit: Op
     Ok(())
 }
 
-/// `DELETE …/Calls/{sid}.json`: removes an ended call with those of its parties.
+/// Deletes an ended call with the calls of its parties (`DELETE …/Calls/{sid}.json`).
 pub(super) async fn delete(cx: &Asked<'_>, sid: &str, parameters: Parameters) -> Result<(), Error> {
     parameters.finish()?;
     let found = find(cx, sid).await?;
@@ -258,12 +259,12 @@ pub(super) async fn delete(cx: &Asked<'_>, sid: &str, parameters: Parameters) ->
     cx.handle.shared.calls.remove(sid).await.map(drop).map_err(|error| Error::store(&error))
 }
 
-/// Returns a call as the API shows it.
+/// Returns the JSON of a call.
 pub(super) async fn show(cx: &Asked<'_>, sid: &str) -> Result<Value, Error> {
     Ok(find(cx, sid).await?.json(cx))
 }
 
-/// Returns a call as it was when a request made it: what has become of it since is for later requests.
+/// Returns the JSON of a new call with the status `queued`, even if the call has progressed since.
 pub(super) async fn show_new(cx: &Asked<'_>, sid: &str) -> Result<Value, Error> {
     Ok(as_made(show(cx, sid).await?))
 }
@@ -277,7 +278,7 @@ fn as_made(mut call: Value) -> Value {
     call
 }
 
-/// Finds a call, that of a caller or of a party.
+/// Finds the call of a caller or of a called party by its SID.
 async fn find(cx: &Asked<'_>, sid: &str) -> Result<Resource, Error> {
     let digits = sid.strip_prefix("CA").filter(|digits| digits.len() == SID_DIGITS);
     if !digits.is_some_and(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit())) {
@@ -292,7 +293,7 @@ async fn find(cx: &Asked<'_>, sid: &str) -> Result<Resource, Error> {
 }
 
 impl Filter {
-    /// Whether one of the resources of a call may match: what is the same for all of them does.
+    /// Returns whether any resource of the call may match, judged by the times that all of them share.
     fn may_have(&self, call: &CallView) -> bool {
         let within = |span: Span, text: Option<&str>| {
             span.is_unbounded() || text.and_then(|text| text.parse().ok()).is_some_and(|at: Timestamp| span.has(at))
@@ -300,7 +301,8 @@ impl Filter {
         within(self.started, Some(&call.started_at)) && within(self.ended, call.ended_at.as_deref())
     }
 
-    /// Returns what of the store may match, from calls on that began at a time; `None`: nothing does, all of its calls have ended.
+    /// Returns the query for stored calls that may match and began no later than `until`; `None` if the status excludes
+    /// ended calls.
     fn of_store(&self, until: Option<&str>) -> Option<Part> {
         if self.status.as_deref().is_some_and(|status| LIVE.contains(&status)) {
             return None;
@@ -329,7 +331,7 @@ impl Filter {
 }
 
 impl Resource {
-    /// The calls of a call: the caller's, and those of parties with a telephone.
+    /// Iterates over the resources of a call: the caller's call, and the calls of parties reached by telephone.
     fn all(call: &Arc<CallView>) -> impl Iterator<Item = Resource> {
         let legs = call.legs.iter().enumerate().skip(1);
         let parties = legs.filter(|(_, leg)| leg.is_call_of_party()).map(|(at, _)| Some(at));
@@ -340,7 +342,7 @@ impl Resource {
         self.leg.and_then(|at| self.call.legs.get(at))
     }
 
-    /// Returns the SID of the call that has made it.
+    /// Returns the SID of the parent call.
     fn parent(&self) -> Option<&str> {
         if self.leg.is_some() { Some(&self.call.sid) } else { self.call.parent.as_deref() }
     }
@@ -349,12 +351,12 @@ impl Resource {
         self.leg_view().map_or(&self.call.sid, |leg| &leg.sid)
     }
 
-    /// What the order of lists goes by: the newest is the greatest.
+    /// Returns the sort key of lists, start time and SID; the newest call has the greatest.
     fn order(&self) -> (&str, &str) {
         (&self.call.started_at, self.sid())
     }
 
-    /// The same as text.
+    /// Returns the sort key as text, for page tokens.
     fn key(&self) -> String {
         let (started, sid) = self.order();
         format!("{started}{sid}")
@@ -368,7 +370,7 @@ impl Resource {
         self.leg_view().and_then(|leg| leg.dialled.from.as_deref()).unwrap_or(&self.call.from)
     }
 
-    /// Returns beginning, answer and end. A record of an earlier version has none of a party.
+    /// Returns the times of start, answer and end. Records of earlier versions have none for called parties.
     fn times(&self) -> [Option<&str>; 3] {
         match self.leg_view() {
             Some(leg) => {
@@ -381,7 +383,7 @@ impl Resource {
         }
     }
 
-    /// Returns seconds from the answer to the end, as callbacks have them; `None` before the end.
+    /// Returns the seconds from answer to end, as in callbacks; `None` before the end.
     fn duration(&self) -> Option<String> {
         let [started, answered, ended] = self.times().map(|time| time?.parse::<Timestamp>().ok());
         let (_, ended) = (started?, ended?);
@@ -389,7 +391,7 @@ impl Resource {
         Some(format!("{:.0}", talked.max(0.0).round()))
     }
 
-    /// Returns who has answered, where that is known.
+    /// Returns the result of answering machine detection, if known.
     fn answered_by(&self) -> Option<&'static str> {
         match self.leg_view() {
             Some(leg) => leg.dialled.answered_by,
@@ -397,7 +399,7 @@ impl Resource {
         }
     }
 
-    /// Twilio's word.
+    /// Returns the status in Twilio's terms.
     fn status(&self) -> &'static str {
         match self.leg_view() {
             Some(leg) => status_of_party(&self.call, leg),
@@ -436,7 +438,7 @@ impl Resource {
             "phone_number_sid": cx.number_sid(own_number).filter(|_| own),
             "price": null,
             "price_unit": null,
-            // A call is placed at once.
+            // Calls are placed without queueing.
             "queue_time": "0",
             "sid": sid,
             "start_time": started,
@@ -470,7 +472,7 @@ fn status_of_party(call: &CallView, leg: &LegView) -> &'static str {
         (_, Some(408 | 480 | 487)) => "no-answer",
         (_, Some(_)) => "failed",
         (_, None) if leg.dialled.answered_at.is_some() => "completed",
-        // A record of an earlier version: audio was agreed on with it, so it had answered, or it sang before.
+        // Record of an earlier version: a negotiated codec means that the party answered, or sent early media.
         (_, None) if leg.dialled.started_at.is_none() && !leg.codec.is_empty() && call.answered_at.is_some() => {
             "completed"
         }

@@ -1,4 +1,4 @@
-//! `Conferences`: those that go on, and those that are over and still known to the running edge.
+//! `Conferences`: active conferences, and ended ones that the running edge still keeps.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -20,29 +20,29 @@ use super::recordings::{self, Of};
 use super::text::{moment, subresources};
 use super::{Asked, VERSION, create};
 
-/// States by Twilio's names.
+/// Conference states with Twilio's names.
 const STATES: [Status; 3] = [Status::Init, Status::InProgress, Status::Completed];
 
-/// Returns a part of a path without its escapes: a conference and a participant may be named by a text.
+/// Decodes a path segment; conferences and participants may be addressed by name.
 pub(super) fn plain(part: &str) -> String {
-    // A form's escapes, but that `+` and `&` stand for themselves.
+    // Percent-encoding only: `+` and `&` are literal in a path.
     let form = format!("x={}", part.replace('+', "%2B").replace('&', "%26"));
     form_urlencoded::parse(form.as_bytes()).next().map(|(_, text)| text.into_owned()).unwrap_or_default()
 }
 
-/// Returns all conferences that are known, the newest first.
+/// Returns all known conferences, newest first.
 pub(super) async fn reports(cx: &Asked<'_>) -> Result<Vec<ConferenceReport>, Error> {
     Ok(cx.handle.ask(|gateway, _| conferences(gateway).reports()).await?)
 }
 
-/// Returns a conference by its SID.
+/// Finds a conference by its SID.
 pub(super) async fn find(cx: &Asked<'_>, sid: &str) -> Result<ConferenceReport, Error> {
     let named = sid.to_owned();
     let found = cx.handle.ask(move |gateway, _| conferences(gateway).report(&named)).await?;
     found.ok_or_else(|| Error::not_found(cx.path))
 }
 
-/// `GET …/Conferences.json`
+/// Lists conferences (`GET …/Conferences.json`).
 pub(super) async fn list(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Value, Error> {
     let path = cx.uri("Conferences");
     let page = Page::take(&path, cx.query, &mut parameters)?;
@@ -67,13 +67,13 @@ pub(super) async fn list(cx: &Asked<'_>, mut parameters: Parameters) -> Result<V
     Ok(page.json("conferences", shown, |report| report.sid.clone(), |report| json(cx, report)))
 }
 
-/// `GET …/Conferences/{sid}.json`
+/// Returns a conference (`GET …/Conferences/{sid}.json`).
 pub(super) async fn fetch(cx: &Asked<'_>, sid: &str, parameters: Parameters) -> Result<Value, Error> {
     parameters.finish()?;
     find(cx, sid).await.map(|report| json(cx, &report))
 }
 
-/// Ends a conference.
+/// Ends a conference, or plays an announcement to its participants.
 pub(super) async fn update(cx: &Asked<'_>, sid: &str, mut parameters: Parameters) -> Result<Value, Error> {
     let status = parameters.take("Status");
     let announcement = take_announcement(&mut parameters)?;
@@ -87,7 +87,7 @@ pub(super) async fn update(cx: &Asked<'_>, sid: &str, mut parameters: Parameters
     if status.is_some() && report.status != Status::Completed {
         let control = ConferenceControl { conference: sid.to_owned(), action: ConferenceAction::End };
         let ended = cx.handle.change(control).await?;
-        // One that has ended meanwhile is what was asked for.
+        // A conference that ended meanwhile needs no further action.
         let (Ok(())
         | Err(
             ConferenceRefused::Unknown | ConferenceRefused::NoneToCoach | ConferenceRefused::TooManyAnnouncements,
@@ -98,12 +98,12 @@ pub(super) async fn update(cx: &Asked<'_>, sid: &str, mut parameters: Parameters
     find(cx, sid).await.map(|report| json(cx, &report))
 }
 
-/// Takes what is to be announced: a URL, and the method by which it is fetched.
+/// Parses the announcement: its URL, and the method to fetch it.
 pub(super) fn take_announcement(parameters: &mut Parameters) -> Result<Option<(String, WebhookMethod)>, Error> {
     create::take_url(parameters, "AnnounceUrl", "AnnounceMethod")
 }
 
-/// Has a party hear an announcement, named by the SID of its call, or all parties.
+/// Plays an announcement to one party (SID of its call), or to all.
 pub(super) async fn announce(
     cx: &Asked<'_>,
     (report, party): (&ConferenceReport, Option<&str>),
@@ -124,7 +124,7 @@ pub(super) async fn announce(
     }
 }
 
-/// Pauses a recording of a conference, lets it go on, or ends it.
+/// Pauses, resumes or stops a recording of a conference.
 pub(super) async fn change_recording(
     cx: &Asked<'_>,
     conference: &str,
@@ -136,7 +136,7 @@ pub(super) async fn change_recording(
     let asked = Some(recording).filter(|sid| *sid != CURRENT).map(str::to_owned);
     let control = ConferenceRecordingControl { conference: conference.to_owned(), recording: asked, change };
     let Some(sid) = cx.handle.change(control).await? else {
-        // One that has ended says so.
+        // Report an ended recording as ended, an unknown one as not found.
         find(cx, conference).await?;
         recordings::find(cx, of, recording).await?;
         return Err(Error::of_change("The recording is not changed: it has ended"));
@@ -150,7 +150,7 @@ pub(super) async fn change_recording(
     Ok(recordings::json(cx, &entry, of, status))
 }
 
-/// Returns what a conference says of a recording that it makes.
+/// Returns the SID and status of a recording in progress of a conference.
 pub(super) async fn recording_status(
     cx: &Asked<'_>,
     conference: &str,
@@ -162,12 +162,12 @@ pub(super) async fn recording_status(
     Ok(running.map(|(sid, is_paused)| (sid, if is_paused { "paused" } else { "in-progress" })))
 }
 
-/// Returns a date of the edge's.
+/// Converts the edge's clock to a timestamp.
 pub(super) fn stamp(at: SystemTime) -> Timestamp {
     Timestamp::try_from(at).unwrap_or_default()
 }
 
-/// Returns when a conference was changed last: at its end.
+/// Returns the time of the last change: the end, or the start while the conference is active.
 fn changed(report: &ConferenceReport) -> SystemTime {
     report.ended.as_ref().map_or(report.began, |(at, ..)| *at)
 }

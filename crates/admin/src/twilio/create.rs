@@ -1,4 +1,4 @@
-//! `POST …/Calls.json`: calls that begin with a request, and the applications that requests make.
+//! `POST …/Calls.json`: outgoing calls, and the temporary applications that requests define.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,15 +19,15 @@ use trunkgate_runtime::placing::{self, Fault, Placing};
 use trunkgate_system::limits::{CALL_LIMIT_SECONDS, CALL_RING_SECONDS};
 use trunkgate_system::reach::Reach;
 
-/// Time that a party may ring, in seconds, and the longest that a request may ask for.
+/// Ringing time, in seconds: default and maximum.
 pub(super) const TIMEOUT_SECONDS: (u64, u64) = (60, CALL_RING_SECONDS);
-/// Longest duration of a call, in seconds, and the longest that a request may ask for.
+/// Time limit of a call, in seconds: default and maximum.
 pub(super) const LIMIT_SECONDS: (u64, u64) = (14_400, CALL_LIMIT_SECONDS);
-/// Most digits of `SendDigits`.
+/// Maximum length of `SendDigits`.
 const DIGITS: usize = 32;
 /// Events of `StatusCallbackEvent`.
 const EVENTS: [&str; 4] = ["initiated", "ringing", "answered", "completed"];
-/// `POST …/Calls.json`: begins a call.
+/// Places a call (`POST …/Calls.json`).
 pub(super) async fn create(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Value, Error> {
     let (to, from) = (parameters.take("To"), parameters.take("From"));
     let document = take_document(&mut parameters)?.ok_or_else(Error::no_url)?;
@@ -38,7 +38,7 @@ pub(super) async fn create(cx: &Asked<'_>, mut parameters: Parameters) -> Result
     let time_limit = take_time_limit(&mut parameters)?.unwrap_or(Duration::from_secs(LIMIT_SECONDS.0));
     let digits = parameters.take("SendDigits");
     let record = take_record(cx, &mut parameters)?;
-    // As at Twilio, digits rule a detection out.
+    // Detection is skipped if digits are sent, as at Twilio.
     let detection = detection::take(&mut parameters, detection::OF_CALL)?.filter(|_| digits.is_none());
     parameters.finish()?;
     if digits.as_ref().is_some_and(|digits| digits.len() > DIGITS || !is_digits(digits)) {
@@ -69,10 +69,9 @@ pub(super) async fn create(cx: &Asked<'_>, mut parameters: Parameters) -> Result
     calls::show_new(cx, &begun.map_err(Fault::from)?.sid).await
 }
 
-/// Returns the caller and the targets of a new call.
+/// Returns the calling number and the targets of a new call.
 ///
-/// # Errors
-/// It cannot be made so.
+/// # Errors A number is not permitted, or no target matches.
 pub(super) fn placed(cx: &Asked<'_>, to: Option<String>, from: Option<String>) -> Result<(String, Placing), Error> {
     let (to, from) = (to.map(|to| dialled(&to)), from.map(|from| dialled(&from)));
     let table = cx.handle.table();
@@ -82,11 +81,10 @@ pub(super) fn placed(cx: &Asked<'_>, to: Option<String>, from: Option<String>) -
     })?)
 }
 
-/// Returns what a party of a conference that may be an agent is shown as the calling number: without one, agents are shown
-/// the conference.
+/// Returns the calling number shown to a party that may be an agent. Agents without a number in the request get the
+/// name of the conference.
 ///
-/// # Errors
-/// The number is not of the edge, or phones among the party's targets need one.
+/// # Errors The number does not belong to the edge, or a telephone target needs a number and none is given.
 pub(super) fn caller_of_agent(
     cx: &Asked<'_>,
     placing: &Placing,
@@ -98,7 +96,7 @@ pub(super) fn caller_of_agent(
     Ok(cx.config(|config| placing::judge_from(config, from.map(dialled).as_deref()))?)
 }
 
-/// Takes what a new call says of its recording; without `Record` the rest holds for none.
+/// Parses the recording parameters of a new call; without `Record=true` the other ones have no effect.
 pub(super) fn take_record(cx: &Asked<'_>, parameters: &mut Parameters) -> Result<Option<RecordingRequest>, Error> {
     let is_recorded = parameters.take_flag("Record")?.unwrap_or(false);
     let request = call_recordings::take_request(parameters, RecordingSource::OutboundApi, true)?;
@@ -111,7 +109,7 @@ pub(super) fn take_record(cx: &Asked<'_>, parameters: &mut Parameters) -> Result
     call_recordings::reached(cx, None, request).map(Some)
 }
 
-/// Takes the document of a call.
+/// Parses the document of a call (`Url` or `Twiml`).
 pub(super) fn take_document(parameters: &mut Parameters) -> Result<Option<AppDocument>, Error> {
     let (url, twiml, method) = (parameters.take("Url"), parameters.take("Twiml"), take_method(parameters, "Method")?);
     match (url, twiml) {
@@ -125,10 +123,9 @@ pub(super) fn take_document(parameters: &mut Parameters) -> Result<Option<AppDoc
     }
 }
 
-/// Makes an application for one call. `current`: the application that has the call, whose keys hold.
+/// Builds the application of one call with the settings of the `current` application, or of `[api]`.
 ///
-/// # Errors
-/// Its URL can never be reached.
+/// # Errors The URL can never be reached.
 pub(super) fn made(cx: &Asked<'_>, document: AppDocument, current: Option<&str>) -> Result<App, Error> {
     let app = keys_of(cx, current, document);
     if let AppDocument::Url { url, .. } = &app.document {
@@ -137,10 +134,9 @@ pub(super) fn made(cx: &Asked<'_>, document: AppDocument, current: Option<&str>)
     Ok(app)
 }
 
-/// Judges the URLs that a call may request later.
+/// Validates the callback and fallback URLs, which a call may request later.
 ///
-/// # Errors
-/// One of them can never be reached.
+/// # Errors A URL can never be reached.
 pub(super) fn judge_reach(cx: &Asked<'_>, app: &App) -> Result<(), Error> {
     let callback = app.status_callback.as_ref().map(|callback| callback.url.as_str());
     for (name, url) in [("StatusCallback", callback), ("FallbackUrl", app.fallback_url.as_deref())] {
@@ -149,18 +145,16 @@ pub(super) fn judge_reach(cx: &Asked<'_>, app: &App) -> Result<(), Error> {
     Ok(())
 }
 
-/// Judges a URL by the rules for those of an application.
+/// Validates a URL by the rules for URLs of applications.
 ///
-/// # Errors
-/// It cannot be used, or can never be reached.
+/// # Errors The URL is invalid or can never be reached.
 pub(super) fn judge_url(cx: &Asked<'_>, name: &str, url: &str, app: &App) -> Result<(), Error> {
     config::judge_url(name, url, &reach_of(cx, app.allow_private)).map_err(|what| Error::unusable_url(&what))
 }
 
-/// Judges the URL of a document or sound that callers hear: a recording of the edge's own needs no request.
+/// Validates the URL of a document or sound; recordings of this edge are read without an HTTP request.
 ///
-/// # Errors
-/// It cannot be used, or can never be reached.
+/// # Errors The URL is invalid or can never be reached.
 pub(super) fn judge_heard(cx: &Asked<'_>, name: &str, url: &str, app: &App) -> Result<(), Error> {
     let reach = reach_of(cx, app.allow_private);
     let own = cx.handle.shared.running(|running| OwnRecordings::of(cx.handle, running));
@@ -170,17 +164,16 @@ pub(super) fn judge_heard(cx: &Asked<'_>, name: &str, url: &str, app: &App) -> R
     }
 }
 
-/// Judges the URL of a WebSocket by the rules for addresses that an application has.
+/// Validates a WebSocket URL by the address rules of an application.
 ///
-/// # Errors
-/// It can never be reached.
+/// # Errors The URL can never be reached.
 pub(super) fn judge_socket(cx: &Asked<'_>, name: &str, url: &str, app: &App) -> Result<(), Error> {
     let Ok(url) = Url::parse(url) else { return Ok(()) };
     let judged = reach_of(cx, app.allow_private).judge_url(&url);
     judged.map_err(|why| Error::bad_url(name, &format!("it can never be reached: {why}")))
 }
 
-/// Returns an application with the keys of the one that has a call, or with those of `[api]`.
+/// Returns an application with the settings of the current one, or of `[api]`.
 pub(super) fn keys_of(cx: &Asked<'_>, current: Option<&str>, document: AppDocument) -> App {
     cx.config(|config| {
         let api = &config.api;
@@ -195,7 +188,7 @@ pub(super) fn keys_of(cx: &Asked<'_>, current: Option<&str>, document: AppDocume
     })
 }
 
-/// Returns the rules for addresses that URLs may lead to.
+/// Returns the rules for the addresses that URLs may resolve to.
 pub(super) fn reach_of(cx: &Asked<'_>, allow_private: bool) -> Reach {
     cx.handle.shared.running(|running| cx.handle.shared.own.borrow().reach(allow_private, &running.interfaces))
 }
@@ -204,12 +197,12 @@ pub(super) fn take_seconds(parameters: &mut Parameters, name: &str, most: u64) -
     Ok(parameters.take_number(name, 1..=most)?.map(Duration::from_secs))
 }
 
-/// Takes the time limit of a call.
+/// Parses the time limit of a call.
 pub(super) fn take_time_limit(parameters: &mut Parameters) -> Result<Option<Duration>, Error> {
     take_seconds(parameters, "TimeLimit", LIMIT_SECONDS.1)
 }
 
-/// Takes the receiver of a call's callbacks, with its events.
+/// Parses the status callback of a call, with its events.
 pub(super) fn take_callback(parameters: &mut Parameters) -> Result<Option<StatusCallback>, Error> {
     let receiver = take_url(parameters, "StatusCallback", "StatusCallbackMethod")?;
     let events = take_events(parameters)?;
@@ -220,7 +213,7 @@ pub(super) fn take_method(parameters: &mut Parameters, name: &str) -> Result<Web
     take_method_or(parameters, name, WebhookMethod::Post)
 }
 
-/// Takes the method of a request; `default`: where none is given.
+/// Parses the method of a request. `default`: method if the parameter is absent.
 pub(super) fn take_method_or(
     parameters: &mut Parameters,
     name: &str,
@@ -244,7 +237,7 @@ pub(super) fn take_url(
     Ok(Some((parsed_url(name, &url)?, method)))
 }
 
-/// Returns a URL as it is requested: without what no URL has, such as line breaks.
+/// Validates a URL and returns it normalized; control characters such as line breaks are rejected.
 pub(super) fn parsed_url(name: &str, url: &str) -> Result<String, Error> {
     let bad = |what: String| Error::bad_url(name, &what);
     if url.chars().any(char::is_control) {
@@ -253,7 +246,7 @@ pub(super) fn parsed_url(name: &str, url: &str) -> Result<String, Error> {
     trunkgate_twiml::Location::url(url).map(|_| url.to_owned()).map_err(bad)
 }
 
-/// Takes the events to report, repeated or in one value with spaces; without any the end of the call.
+/// Parses the events to report, repeated or separated by spaces; default: `completed`.
 fn take_events(parameters: &mut Parameters) -> Result<Vec<&'static str>, Error> {
     let named = parameters.take_events("StatusCallbackEvent", &EVENTS)?;
     Ok(if named.is_empty() { vec!["completed"] } else { named })

@@ -1,6 +1,6 @@
-//! Texts of the error codes of messages: those that the edge sets itself and those that providers commonly report.
+//! Texts of message error codes: those set by the edge, and those commonly reported by providers.
 
-/// Codes in order, with Twilio's texts.
+/// Codes with Twilio's texts, sorted for binary search.
 const ERRORS: [(u32, &str); 23] = [
     (14_107, "SMS send rate limit exceeded"),
     (21_211, "Invalid 'To' Phone Number"),
@@ -27,7 +27,7 @@ const ERRORS: [(u32, &str); 23] = [
     (30_036, "Validity Period Expired"),
 ];
 
-/// Returns the text of a code.
+/// Returns the text of an error code.
 pub(super) fn error_text(code: u32) -> Option<&'static str> {
     ERRORS.binary_search_by_key(&code, |(known, _)| *known).ok().and_then(|at| ERRORS.get(at)).map(|(_, text)| *text)
 }

@@ -1,4 +1,4 @@
-//! Parameters of calls that ask who has answered (`MachineDetection`).
+//! Parameters of answering machine detection (`MachineDetection`).
 
 use trunkgate_call::DetectionRequest;
 use trunkgate_media::detection::{Mode, Settings, Threshold};
@@ -8,14 +8,13 @@ use super::error::Error;
 use super::parameters::Parameters;
 use super::{Asked, create};
 
-/// Parameters of the receiver of a verdict: the URL and the method.
+/// Names of the callback parameters for a new call: URL and method.
 pub(super) const OF_CALL: (&str, &str) = ("AsyncAmdStatusCallback", "AsyncAmdStatusCallbackMethod");
 pub(super) const OF_PARTICIPANT: (&str, &str) = ("AmdStatusCallback", "AmdStatusCallbackMethod");
 
-/// Takes what a request says of a detection; `None` where it asks for none. `receiver`: the parameters of the receiver of its verdict.
+/// Parses the detection parameters; `None` without `MachineDetection`. `receiver`: names of the callback parameters.
 ///
-/// # Errors
-/// A parameter is wrong; without `MachineDetection` as well.
+/// # Errors A parameter is invalid, even if `MachineDetection` is absent.
 pub(super) fn take(
     parameters: &mut Parameters,
     receiver: (&'static str, &'static str),
@@ -33,10 +32,9 @@ pub(super) fn take(
     }))
 }
 
-/// Judges the URL of a detection by the rules for those of an application.
+/// Validates the callback URL of a detection by the rules for URLs of applications.
 ///
-/// # Errors
-/// It can never be reached.
+/// # Errors The URL can never be reached.
 pub(super) fn judge(cx: &Asked<'_>, name: &str, detection: Option<&DetectionRequest>, app: &App) -> Result<(), Error> {
     let receiver: Option<&(String, WebhookMethod)> = detection.and_then(|detection| detection.receiver.as_ref());
     receiver.map_or(Ok(()), |(url, _)| create::judge_url(cx, name, url, app))

@@ -1,7 +1,7 @@
-//! API keys: pairs of a SID and a secret that open the API in place of the account's token, and can be withdrawn one by one.
+//! API keys: pairs of a SID and a secret that authenticate in place of the auth token and can be revoked one by one.
 //!
-//! They are Twilio's standard keys: they manage neither keys nor the account. The store has the SHA-256 of each secret. A slow hash
-//! would protect secrets that people choose; these are 32 random characters, which no hash can be searched for.
+//! Keys are Twilio's standard keys: they cannot manage keys or the account. The store has the SHA-256 of each secret. A
+//! slow hash would protect secrets chosen by people; these are 32 random characters, too many for a brute-force search.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -25,16 +25,16 @@ use trunkgate_system::clock;
 use trunkgate_system::limits::API_KEYS;
 use trunkgate_system::sids;
 
-/// Longest `FriendlyName`, in characters.
+/// Maximum length of `FriendlyName`, in characters.
 const NAME_CHARS: usize = 64;
-/// Characters of a secret.
+/// Length of a secret, in characters.
 pub(super) const SECRET_CHARS: usize = 32;
-/// Characters that a secret is made of.
+/// Characters of secrets.
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 type Hash = [u8; 32];
 
-/// A key without its secret.
+/// API key without its secret.
 #[derive(Clone)]
 struct Key {
     name: Option<String>,
@@ -43,11 +43,11 @@ struct Key {
     updated: Timestamp,
 }
 
-/// All keys by SID; clones are the same ones.
+/// All API keys by SID; clones share them.
 #[derive(Clone)]
 pub(super) struct Keys {
     store: Store,
-    /// Read from the store at the first request.
+    /// Keys in memory, read from the store at the first request.
     held: Arc<OnceCell<Held>>,
 }
 
@@ -60,25 +60,24 @@ impl Keys {
 
     /// Reads the keys from the store, once.
     ///
-    /// # Errors
-    /// The store cannot be read.
+    /// # Errors The store cannot be read.
     pub(super) async fn load(&self) -> Result<(), Error> {
         let all = async {
-            // A store is made by the first change.
+            // The first change creates the store.
             let all = if self.store.has_any() { self.store.read(read_all).await? } else { BTreeMap::new() };
             Ok(Arc::new(Mutex::new(all)))
         };
         self.held.get_or_try_init(|| all).await.map(drop).map_err(|error: io::Error| Error::store(&error))
     }
 
-    /// Whether a secret is that of a key; the time that takes tells nothing of the secret.
+    /// Returns whether the secret is that of the key; the comparison takes constant time.
     pub(super) fn has(&self, sid: &str, secret: &str) -> bool {
         let kept = self.look(|keys| keys.get(sid).map(|key| key.hash));
         let is_secret = is_same_secret(&hash(secret), &kept.unwrap_or_default());
         is_secret & kept.is_some()
     }
 
-    /// Whether there is a key of this SID.
+    /// Returns whether a key with this SID exists.
     pub(super) fn is_there(&self, sid: &str) -> bool {
         self.look(|keys| keys.contains_key(sid))
     }
@@ -90,7 +89,7 @@ impl Keys {
         }
     }
 
-    /// Changes the store, and what is held once that is on disk, also where the client has gone meanwhile.
+    /// Changes the store and, once that is on disk, the keys in memory; also if the client has disconnected meanwhile.
     async fn change<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -167,7 +166,7 @@ pub(super) async fn update(cx: &Asked<'_>, sid: &str, mut parameters: Parameters
     };
     let (of, to_keep) = (sid.to_owned(), key.clone());
     let follow = move |keys: &mut BTreeMap<String, Key>, _: &usize| {
-        // One that was deleted meanwhile stays deleted.
+        // A key deleted meanwhile stays deleted.
         if let Some(held) = keys.get_mut(&of) {
             *held = to_keep;
         }
@@ -210,7 +209,7 @@ fn json(sid: &str, key: &Key) -> Value {
     })
 }
 
-/// A new SID and secret.
+/// Generates a SID and a secret.
 fn random() -> Result<(String, String), Error> {
     let mut secret = String::new();
     let draw = |bytes: &mut [u8]| rand::rngs::SysRng.try_fill_bytes(bytes).map_err(io::Error::other);
@@ -218,7 +217,7 @@ fn random() -> Result<(String, String), Error> {
     while secret.len() < SECRET_CHARS {
         let mut byte = [0; 1];
         draw(&mut byte).map_err(|error| Error::store(&error))?;
-        // Six bits, of which 62 values are used: each character is as likely as any other.
+        // Rejection sampling: of the 64 values of six bits 62 are used, so that all characters are equally likely.
         let character = ALPHABET.get(usize::from(byte[0] & 63));
         secret.extend(character.map(|byte| char::from(*byte)));
     }
@@ -240,7 +239,7 @@ fn read_all(store: &Connection) -> rusqlite::Result<BTreeMap<String, Key>> {
     rows.collect()
 }
 
-/// Inserts a key where there is room for it.
+/// Inserts a key and returns whether the limit on keys allowed it.
 fn insert(store: &Connection, sid: &str, key: &Key) -> rusqlite::Result<bool> {
     let most = i64::try_from(API_KEYS).unwrap_or(i64::MAX);
     let times = (key.created.as_millisecond(), key.updated.as_millisecond());
@@ -257,7 +256,7 @@ pub(super) mod tests {
     use super::*;
     use trunkgate_config::DataDirectory;
 
-    /// Keys of a store of their own, with one of this secret.
+    /// Returns keys in a temporary store, with one key of this SID and secret.
     pub(in crate::twilio) fn with_one(sid: &str, secret: &str) -> (Keys, tempfile::TempDir) {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::start(DataDirectory::of(directory.path())).unwrap();

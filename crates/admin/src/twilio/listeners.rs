@@ -1,4 +1,4 @@
-//! What requests for streams and for live transcriptions of a call have in common.
+//! Parameters and errors shared by the streams and live transcriptions of a call.
 
 use serde_json::{Value, json};
 use trunkgate_call::Refused;
@@ -10,17 +10,17 @@ use super::parameters::Parameters;
 use super::text::now;
 use super::{Asked, create};
 
-/// Most characters of a name.
+/// Maximum length of a name, in characters.
 pub(super) const NAME_CHARS: usize = 256;
 
-/// Takes the tracks that are heard; `default`: where none are given.
+/// Parses `Track`. `default`: tracks if the parameter is absent.
 pub(super) fn take_tracks(parameters: &mut Parameters, default: Tracks) -> Result<Tracks, Error> {
     let all = [Tracks::Inbound, Tracks::Outbound, Tracks::Both];
     let given = parameters.take_word("Track", &all.map(Tracks::name))?;
     Ok(all.into_iter().find(|tracks| Some(tracks.name()) == given).unwrap_or(default))
 }
 
-/// Takes what is notified, by the parameter that has its URL and `StatusCallbackMethod`.
+/// Parses the status callback: the URL in parameter `name`, and `StatusCallbackMethod`.
 pub(super) fn take_receiver(parameters: &mut Parameters, name: &str) -> Result<Option<(String, Method)>, Error> {
     let receiver = create::take_url(parameters, name, "StatusCallbackMethod")?;
     Ok(receiver.map(|(url, method)| match method {
@@ -29,7 +29,7 @@ pub(super) fn take_receiver(parameters: &mut Parameters, name: &str) -> Result<O
     }))
 }
 
-/// Takes the only change that there is: the end.
+/// Parses the only supported change, `Status=stopped`.
 pub(super) fn take_stop(mut parameters: Parameters) -> Result<(), Error> {
     let status = parameters.take("Status").unwrap_or_default();
     parameters.finish()?;
@@ -39,7 +39,7 @@ pub(super) fn take_stop(mut parameters: Parameters) -> Result<(), Error> {
     Ok(())
 }
 
-/// Returns why `what` does not begin or end.
+/// Returns the error of a listener of kind `what` that was not started or stopped.
 pub(super) fn refused(what: &str, why: Refused) -> Error {
     if matches!(why, Refused::CallEnded | Refused::UnknownCall) {
         return Error::call_ended();
@@ -50,7 +50,7 @@ pub(super) fn refused(what: &str, why: Refused) -> Error {
     Error::of_change(&format!("The {what} is not changed: {why}"))
 }
 
-/// Returns why `what` does not end; one that is not known is not found.
+/// Returns the error of a listener of kind `what` that was not stopped; 404 if it is unknown.
 pub(super) fn not_stopped(cx: &Asked<'_>, what: &str, why: Refused) -> Error {
     if matches!(why, Refused::UnknownFork | Refused::UnknownTranscription | Refused::UnknownCall) {
         return Error::not_found(cx.path);
@@ -58,7 +58,7 @@ pub(super) fn not_stopped(cx: &Asked<'_>, what: &str, why: Refused) -> Error {
     refused(what, why)
 }
 
-/// Returns one of `list` below a call.
+/// Returns the JSON of an entry of `list` below a call.
 pub(super) fn resource(
     cx: &Asked<'_>,
     (call, list): (&str, &str),

@@ -1,4 +1,4 @@
-//! `Calls/{sid}/Transcriptions`: live transcriptions of a call that a program starts and stops.
+//! `Calls/{sid}/Transcriptions`: starts and stops live transcriptions of a call.
 
 use std::sync::Arc;
 
@@ -13,13 +13,13 @@ use super::listeners::NAME_CHARS;
 use super::parameters::Parameters;
 use super::{Asked, create, listeners};
 
-/// Name of the list below a call, and of one of it.
+/// Name of the list below a call; `WHAT` names one entry.
 const LIST: &str = "Transcriptions";
 const WHAT: &str = "transcription";
-/// Language where a request names none, as in TwiML.
+/// Default language, as in TwiML.
 const LANGUAGE: &str = "en-US";
 
-/// `POST …/Calls/{sid}/Transcriptions.json`: starts a live transcription.
+/// Starts a live transcription (`POST …/Calls/{sid}/Transcriptions.json`).
 pub(super) async fn start(cx: &Asked<'_>, call: &str, mut parameters: Parameters) -> Result<Value, Error> {
     let name = parameters.take_text("Name", NAME_CHARS)?;
     let tracks = listeners::take_tracks(&mut parameters, Tracks::Both)?;
@@ -28,13 +28,13 @@ pub(super) async fn start(cx: &Asked<'_>, call: &str, mut parameters: Parameters
     let outbound = parameters.take_text("OutboundTrackLabel", TRACK_LABEL_CHARS)?;
     let partial = parameters.take_flag("PartialResults")?.unwrap_or(false);
     let speech = take_speech(&mut parameters)?;
-    // Of the recogniser, whatever a program asks for.
+    // The speech recogniser decides these; the parameters are accepted without effect.
     for name in ["TranscriptionEngine", "EnableAutomaticPunctuation"] {
         parameters.take(name);
     }
     parameters.finish()?;
     let current = cx.handle.call(call).await?.ok_or_else(|| Error::not_found(cx.path))?;
-    // The keys of the application that has the call, or of [api].
+    // Settings of the application that controls the call, or of [api].
     let app = create::keys_of(cx, current.app.as_deref(), AppDocument::Text("".into()));
     if let Some((url, _)) = &status {
         create::judge_url(cx, "StatusCallbackUrl", url, &app)?;
@@ -46,7 +46,7 @@ pub(super) async fn start(cx: &Asked<'_>, call: &str, mut parameters: Parameters
     Ok(listeners::resource(cx, (call, LIST), (&sid, name.as_deref()), "in-progress"))
 }
 
-/// `POST …/Calls/{sid}/Transcriptions/{name or sid}.json`: stops a live transcription.
+/// Stops a live transcription (`POST …/Calls/{sid}/Transcriptions/{name or sid}.json`).
 pub(super) async fn stop(cx: &Asked<'_>, call: &str, which: &str, parameters: Parameters) -> Result<Value, Error> {
     listeners::take_stop(parameters)?;
     let action = ListenerAction::<TranscriptStep>::Stop { name: which.to_owned() };
@@ -55,7 +55,7 @@ pub(super) async fn stop(cx: &Asked<'_>, call: &str, which: &str, parameters: Pa
     Ok(listeners::resource(cx, (call, LIST), (&sid, name.as_deref()), "stopped"))
 }
 
-/// Takes what the recogniser is to know.
+/// Parses the settings of the speech recogniser.
 fn take_speech(parameters: &mut Parameters) -> Result<RecognitionStep, Error> {
     let language = parameters.take_text("LanguageCode", LANGUAGE_CHARS)?.unwrap_or_else(|| LANGUAGE.to_owned());
     if !language.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {

@@ -1,4 +1,4 @@
-//! The log of requests to the API, its notes in the traces of calls, and `GET /v1/api`.
+//! The API request log, its notes in call traces, and `GET /v1/api`.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -25,16 +25,16 @@ use trunkgate_runtime::message_log::MessageRequest;
 use trunkgate_system::clock;
 use trunkgate_system::limits::API_IGNORED_SHOWN;
 
-/// Resources that the API has, by the names that the log gives them.
+/// Names of the resources in the log.
 const RESOURCES: [&str; 6] = ["Calls", "IncomingPhoneNumbers", "Keys", "Messages", "PhoneNumbers", "Recordings"];
-/// Name of the account itself.
+/// Log name of the account resource.
 const ACCOUNT: &str = "Accounts";
-/// Name of requests that were not let in.
+/// Log name of requests that failed authentication.
 const AUTHENTICATION: &str = "authentication";
-/// Name of all others.
+/// Log name of all other requests.
 const OTHER: &str = "other";
 
-/// A request, from its first byte to its answer.
+/// Request in progress, measured from its head to its response.
 pub(super) struct Watch {
     began: Instant,
     method: Method,
@@ -46,7 +46,7 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Begins with a request that was let in.
+    /// Starts the measurement of an authenticated request.
     pub(super) fn begin(
         method: &Method,
         (path, query): (&str, &str),
@@ -95,7 +95,7 @@ impl Watch {
     }
 }
 
-/// Returns ignored parameters as the end of a sentence.
+/// Returns the ignored parameters as the end of a sentence.
 fn in_words(ignored: &[String]) -> String {
     if ignored.is_empty() {
         return String::new();
@@ -107,12 +107,12 @@ fn in_words(ignored: &[String]) -> String {
     }
 }
 
-/// Returns the name of an ignored parameter, with the one that it may have meant.
+/// Returns the name of an ignored parameter, with the known name most similar to it.
 fn suggested(name: &str) -> String {
     meant(name).map_or_else(|| name.to_owned(), |meant| format!("{name} (did you mean {meant}?)"))
 }
 
-/// Adds a request that was not let in.
+/// Logs a request that failed authentication.
 pub(super) fn refused(handle: &Handle, source: IpAddr, error: &Error) {
     handle.shared.api.add(ApiRequest {
         at: clock::now(),
@@ -131,7 +131,7 @@ pub(super) fn refused(handle: &Handle, source: IpAddr, error: &Error) {
     });
 }
 
-/// Returns the SID of the call that a request is about.
+/// Returns the SID of the call that a request concerns or has created.
 fn call_of(path: &str, answered: &Result<Answer, Error>) -> Option<String> {
     let below = path.strip_prefix("Calls")?;
     let sid = below.strip_prefix('/').and_then(|rest| rest.split(['/', '.']).next()).filter(|sid| !sid.is_empty());
@@ -277,7 +277,7 @@ pub(crate) async fn show(State(handle): State<Handle>) -> Json<ShownLog> {
     let last = |(app, counts): (Arc<str>, CallbackCounts)| {
         let LastFailure { code, what: message, call, at, next } = counts.last?;
         let call = Some(call).filter(|sid| !sid.is_empty());
-        // Of a callback that was delivered since there is no next attempt.
+        // A callback delivered since has no next attempt.
         let next_at = next.filter(|_| counts.waiting > 0).map(dated);
         Some(ShownCallbackError { app, code, message, call, at: dated(at), next_at })
     };
@@ -309,7 +309,7 @@ pub struct IgnoredParameter {
     meant: Option<&'static str>,
 }
 
-/// Returns the parameters that were ignored since the start, the most frequent first.
+/// Returns the parameters ignored since the start, most frequent first.
 pub(crate) fn ignored_parameters(handle: &Handle) -> Vec<IgnoredParameter> {
     let named = handle.shared.api.ignored().into_iter();
     named.map(|(name, count)| IgnoredParameter { meant: meant(&name), name, count }).collect()

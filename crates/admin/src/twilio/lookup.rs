@@ -1,5 +1,5 @@
-//! Lookup of a number, as lookups.twilio.com answers it: validity, country and formats by the numbering plans. Data
-//! that carriers sell (line type, caller name, SIM swap) are refused by name.
+//! Lookup of a number as at lookups.twilio.com: validity, country and formats by the numbering plans. Data sold by
+//! carriers (line type, caller name, SIM swap) is rejected by name.
 
 use serde_json::{Value, json};
 use trunkgate_route::{InvalidNumber, Numbers, ValidNumber};
@@ -10,14 +10,14 @@ use super::parameters::Parameters;
 use super::{Asked, dialled};
 use trunkgate_system::twilio_hosts::LOOKUPS;
 
-/// Version of Lookup.
+/// Version of the Lookup API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Version {
     V1,
     V2,
 }
 
-/// Answers `GET /v1/PhoneNumbers/{number}` or `GET /v2/PhoneNumbers/{number}`; `number` has its escapes.
+/// Answers `GET /v1/PhoneNumbers/{number}` or `GET /v2/PhoneNumbers/{number}`; `number` is still percent-encoded.
 pub(super) fn answer(
     cx: &Asked<'_>,
     version: Version,
@@ -43,7 +43,7 @@ fn unknown_country(given: &str) -> Error {
     Error::bad_request(format!("CountryCode: \"{}\" is no country code of ISO 3166, such as US", shown(given)))
 }
 
-/// Returns the URL of a number, which is Twilio's.
+/// Returns Twilio's URL of a number.
 fn url_of(version: &str, number: &str) -> String {
     format!("https://{LOOKUPS}/{version}/PhoneNumbers/{number}")
 }
@@ -60,7 +60,7 @@ fn v1(number: &ValidNumber) -> Value {
     })
 }
 
-/// Returns the answer of version 2; an invalid number is repeated as it was given.
+/// Returns the response of version 2, which repeats an invalid number as given.
 fn v2(text: &str, found: &Result<ValidNumber, InvalidNumber>) -> Value {
     let number = found.as_ref().ok();
     let phone_number = number.map_or(text, |number| number.e164.as_str());
@@ -86,7 +86,7 @@ fn v2(text: &str, found: &Result<ValidNumber, InvalidNumber>) -> Value {
     })
 }
 
-/// Returns the reason in Twilio's word.
+/// Returns Twilio's term for the reason.
 fn word_of(reason: InvalidNumber) -> &'static str {
     match reason {
         InvalidNumber::TooShort => "TOO_SHORT",

@@ -1,4 +1,4 @@
-//! Text messages: sent through the account of `[twilio]` or the service of `[messages]`, kept and listed.
+//! Text messages: sent through the account of `[twilio]` or the service of `[messages]`, stored and listed.
 
 use jiff::SignedDuration;
 use rusqlite::Connection;
@@ -20,12 +20,12 @@ use trunkgate_system::clock;
 use trunkgate_system::limits::MESSAGES_QUEUED;
 use trunkgate_system::sids;
 
-/// Longest text, in characters: Twilio's.
+/// Maximum length of a text, in characters, as at Twilio.
 const BODY_CHARS: usize = 1600;
-/// Longest `ValidityPeriod`, in seconds: Twilio's.
+/// Maximum `ValidityPeriod`, in seconds, as at Twilio.
 const VALIDITY_SECONDS: i64 = 36_000;
 
-/// Runs something on the store; the default is the answer where there is no store yet, which is made by the first message.
+/// Runs `work` on the store; returns the default if there is no store yet (the first message creates it).
 async fn run<T: Default + Send + 'static>(
     cx: &Asked<'_>,
     work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -79,7 +79,8 @@ pub(super) async fn create(cx: &Asked<'_>, mut parameters: Parameters) -> Result
     let expires = validity.and_then(|validity| message.created.checked_add(validity).ok());
     let queue = move |store: &Connection| kept::queue(store, &to_keep, channel, expires);
     cx.handle.store.submit(Commit::Now, queue, move |done| {
-        // It is sent also where the client has gone meanwhile. A thread with a full queue looks by itself.
+        // The message is sent even if the client has disconnected. If its queue is full, the sending thread polls the
+        // store anyway.
         let _ = sms.try_send(SmsOrder::Queued);
         let _ = answer.send(done);
     });
@@ -94,7 +95,7 @@ pub(super) async fn create(cx: &Asked<'_>, mut parameters: Parameters) -> Result
     }
 }
 
-/// Takes a `ValidityPeriod`: the message fails if it was not sent in this time, or in that of `expires` of `[sms]`.
+/// Parses `ValidityPeriod`: an unsent message fails after this time, or after `expires` of `[sms]` if that is shorter.
 fn take_validity(parameters: &mut Parameters) -> Result<Option<SignedDuration>, Error> {
     const NAME: &str = "ValidityPeriod";
     let Some(text) = parameters.take(NAME) else { return Ok(None) };
@@ -104,7 +105,7 @@ fn take_validity(parameters: &mut Parameters) -> Result<Option<SignedDuration>, 
     }
 }
 
-/// Reads a message from the parameters of a request, and whether it goes through the account that has messaging services.
+/// Parses the message of a request. The flag is set if the account with messaging services sends it.
 fn read(cx: &Asked<'_>, parameters: &mut Parameters) -> Result<(KeptMessage, bool), Error> {
     let numbers = cx.config(|config| config.edge.numbers.clone());
     let number = |text: &str| {
@@ -122,7 +123,8 @@ fn read(cx: &Asked<'_>, parameters: &mut Parameters) -> Result<(KeptMessage, boo
         let what = format!("MessagingServiceSid: {} is none", super::error::shown(service));
         return Err(Error::of_message(21_701, &what));
     }
-    // As at Twilio, a number beside a service is the sender. The account of that service sends it, if there is one.
+    // As at Twilio, a number given together with a service is the sender. The account of that service sends the
+    // message, if configured.
     let is_named_twice = service.is_some() && from.as_ref().is_some_and(|from| !is_service(from));
     if is_named_twice && !parameters.is_strict() {
         parameters.ignore("MessagingServiceSid");

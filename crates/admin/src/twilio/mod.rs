@@ -1,5 +1,5 @@
-//! `/2010-04-01`, and `PhoneNumbers` of Lookup: the API that Twilio's own clients speak. Names, paging and errors are
-//! Twilio's; what an edge cannot know is null.
+//! `/2010-04-01`, and `PhoneNumbers` of Lookup: an API compatible with Twilio's client libraries. Names, paging and
+//! errors are Twilio's; values unknown to the edge are null.
 
 use std::future::poll_fn;
 use std::net::IpAddr;
@@ -59,28 +59,28 @@ mod transcriptions;
 
 pub(super) use trunkgate_twiml::compat::routes::VERSION;
 
-/// Client of a request that was let in, and what it was judged by.
+/// Authenticated client of a request, and the access control that admitted it.
 #[derive(Clone)]
 pub(super) struct Granted {
     caller: Caller,
     access: Access,
-    /// Address of the client, in IPv6 its /64.
+    /// Address of the client (for IPv6 its /64).
     source: IpAddr,
 }
 
-/// What a request is answered.
+/// Successful response to a request.
 enum Answer {
-    /// A resource, or a page of a list.
+    /// Resource, or page of a list.
     Shown(Value),
-    /// A new resource.
+    /// Newly created resource.
     Created(Value),
     /// Audio of a recording.
     Audio(Box<Audio>),
-    /// A text alone.
+    /// Plain text.
     Text(String),
-    /// None of it: the range lies outside of so many bytes.
+    /// Requested range outside of the audio, which has this many bytes.
     Outside(u64),
-    /// Nothing more: the resource is gone.
+    /// Empty response to a deletion.
     Deleted,
 }
 
@@ -118,7 +118,7 @@ impl IntoResponse for Answer {
     }
 }
 
-/// What a request is about.
+/// Context of a request: the gateway, the client and the requested path.
 struct Asked<'a> {
     handle: &'a Handle,
     caller: &'a Caller,
@@ -132,42 +132,43 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    /// Returns the path of something of the account.
+    /// Returns the path of a resource `of` the account.
     fn uri(&self, of: &str) -> String {
         format!("/{VERSION}/Accounts/{}/{of}", self.account)
     }
 
-    /// Returns the URL of a recording's audio; `None`: calls are not recorded any more.
+    /// Returns the URL of a recording's audio; `None` if call recording is no longer configured.
     fn recording_url(&self, sid: &str) -> Option<String> {
         let links = self.handle.shared.running(|running| self.handle.recording_links(running));
         links.map(|links| links.of(sid))
     }
 
-    /// Looks at the configuration in force.
+    /// Reads the configuration in force.
     fn config<T>(&self, look: impl FnOnce(&Config) -> T) -> T {
         self.handle.shared.running(|running| look(&running.config))
     }
 
-    /// Returns a number in E.164 where it is one, in whatever form people write it; else the text.
+    /// Returns a phone number in E.164 if `text` is one in any common notation, else `text`.
     fn number(&self, text: &str) -> String {
         let numbers = self.config(|config| config.edge.numbers.clone());
         let number = numbers.normalise(&dialled(text), None).ok();
         number.map_or_else(|| text.to_owned(), |number| number.text)
     }
 
-    /// Returns when a number or the account was first configured; without a store that knows, the start of the edge.
+    /// Returns the time when a number or the account was first configured, or the start of the edge if the store has
+    /// none.
     fn created(&self, running: &Running, sid: &str) -> Timestamp {
         let known = running.overrides.as_ref().and_then(|all| all.get(sid)?.first_seen());
         known.unwrap_or(self.handle.shared.started_at)
     }
 
-    /// Returns the SID of a number of the edge's own.
+    /// Returns the SID of a number that belongs to the edge.
     fn number_sid(&self, number: &str) -> Option<String> {
         self.config(|config| config.numbers.iter().find(|one| one.number == number).map(PhoneNumber::sid))
     }
 }
 
-/// Returns a number as it was meant: a plus sign that was not encoded has become a space.
+/// Restores a leading plus sign that decoding has turned into a space because it was not encoded.
 fn dialled(text: &str) -> String {
     match text.strip_prefix(' ') {
         Some(digits) if digits.starts_with(|first: char| first.is_ascii_digit()) => format!("+{}", digits.trim()),
@@ -175,23 +176,23 @@ fn dialled(text: &str) -> String {
     }
 }
 
-/// Whether a path belongs to this API.
+/// Returns whether a path belongs to this API.
 pub(super) fn is_path(path: &str) -> bool {
     let below = path.strip_prefix('/').and_then(|path| path.strip_prefix(VERSION));
     below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) || routes::lookup(path).is_some()
 }
 
-/// Answers a request through the proxy that is not for this API.
+/// Answers a proxied request for a path outside of this API with 404.
 pub(super) async fn unknown(request: Request) -> Response {
     Error::not_found(request.uri().path()).into_response()
 }
 
-/// Returns an error in the shape that clients of this path know.
+/// Renders an error in the format of the API that the path belongs to.
 pub(super) fn shaped(path: &str, error: ApiError) -> Response {
     if is_path(path) { Error::of(error.status, error.message).into_response() } else { error.into_response() }
 }
 
-/// Judges who asks, before anything of the request but its head is read.
+/// Authenticates a request by its head, before its body is read.
 pub(super) async fn judge(
     handle: &Handle,
     access: &Access,
@@ -200,7 +201,7 @@ pub(super) async fn judge(
 ) -> Result<Granted, Response> {
     let prepared = access.prepare(headers).await;
     let judged = handle.shared.running(|running| {
-        // The account's SID waits for a restart, as agents and applications have it.
+        // A changed account SID takes effect at a restart, as for agents and applications.
         let api = Api { account_sid: running.boot.api.account_sid.clone(), ..running.config.api.clone() };
         access.judge(Instant::now(), source, headers, &api)
     });
@@ -218,7 +219,8 @@ pub(super) async fn judge(
     }
 }
 
-/// Counts a request with wrong credentials; one without any asks for them, as browsers do.
+/// Counts a request with wrong credentials. A request without credentials is not counted: browsers first ask without
+/// any.
 fn note(handle: &Handle, source: IpAddr, headers: &HeaderMap, judged: &Result<Caller, Refusal>) {
     let is_open = || handle.shared.running(|running| running.config.api.auth_token.is_some());
     let is_wrong = |refusal: &Refusal| refusal.is_late || refusal.error.status == StatusCode::UNAUTHORIZED;
@@ -244,7 +246,7 @@ pub(super) async fn serve(State(handle): State<Handle>, request: Request) -> Res
     let is_strict = handle.shared.running(|running| running.config.api.strict);
     let answered = async {
         let body = read(&parts.headers, body).await?;
-        // The body may have come long after the head.
+        // The key may have been deleted while the body was arriving.
         if caller.is_key() && !access.keys().is_there(caller.key()) {
             return Err(Error::unauthorized("the key was deleted"));
         }
@@ -262,8 +264,8 @@ pub(super) async fn serve(State(handle): State<Handle>, request: Request) -> Res
 }
 
 async fn read(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Error> {
-    // A Content-Length above the limit is answered at once. A client that waits for 100 Continue sends no body; another one is sending it,
-    // and would lose the answer if the connection were closed meanwhile.
+    // A Content-Length above the limit is answered at once. A client that waits for 100 Continue sends no body; any
+    // other client is already sending, and would lose the response if the connection were closed.
     if body.size_hint().lower() > HTTP_BODY_BYTES as u64 {
         if !headers.contains_key(header::EXPECT) {
             tokio::spawn(tokio::time::timeout(Duration::from_secs(HTTP_REQUEST_SECONDS), discard(body)));
@@ -274,12 +276,12 @@ async fn read(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Error> {
     bytes.map(Vec::from).map_err(|_| Error::too_large(HTTP_BODY_BYTES))
 }
 
-/// Reads what is left of a refused body.
+/// Drains the rest of a refused body.
 async fn discard(mut body: Body) {
     while let Some(Ok(_)) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {}
 }
 
-/// Returns the operation of a request, if its client may use that.
+/// Returns the operation of a request, if the client may use it.
 fn route<'p>(cx: &Asked<'p>, method: &Method) -> Result<Route<'p>, Error> {
     let no_route = |reason: NoRoute| match reason {
         NoRoute::OtherMethod => Error::method(method.as_str(), cx.path),

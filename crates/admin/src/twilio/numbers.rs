@@ -1,4 +1,4 @@
-//! The phone numbers of `[[number]]`, as Twilio's IncomingPhoneNumbers.
+//! Phone numbers of `[[number]]` as Twilio's IncomingPhoneNumbers.
 
 use serde_json::{Value, json};
 use trunkgate_route::{App, AppDocument, WebhookMethod};
@@ -13,13 +13,13 @@ use trunkgate_delivery::sinks::sms::outlets::Outlets;
 use trunkgate_runtime::handle::Running;
 use trunkgate_runtime::overrides::{self, NumberChange};
 
-/// Longest `FriendlyName`, in characters.
+/// Maximum length of `FriendlyName`, in characters.
 const NAME_CHARS: usize = 64;
 
-/// `GET …/IncomingPhoneNumbers.json`
+/// Lists phone numbers (`GET …/IncomingPhoneNumbers.json`).
 pub(super) fn list(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Value, Error> {
     let page = Page::take(&cx.uri("IncomingPhoneNumbers"), cx.query, &mut parameters)?;
-    // Part of a number, with * for any digit; a whole one in any form.
+    // Filter: part of a number with `*` for any digit, or a whole number in any notation.
     let number = parameters.take("PhoneNumber").map(|part| (cx.number(&part), part));
     let name = parameters.take("FriendlyName");
     parameters.finish()?;
@@ -37,13 +37,14 @@ pub(super) fn list(cx: &Asked<'_>, mut parameters: Parameters) -> Result<Value, 
     })
 }
 
-/// `GET …/IncomingPhoneNumbers/{sid}.json`
+/// Returns a phone number (`GET …/IncomingPhoneNumbers/{sid}.json`).
 pub(super) fn fetch(cx: &Asked<'_>, wanted: &str, parameters: Parameters) -> Result<Value, Error> {
     parameters.finish()?;
     find(cx, wanted, |running, number| json(cx, running, number))
 }
 
-/// `POST …/IncomingPhoneNumbers/{sid}.json`: sets what stands above the configuration; an empty value removes it.
+/// Sets values that override the configuration (`POST …/IncomingPhoneNumbers/{sid}.json`); an empty value removes the
+/// override.
 pub(super) async fn update(cx: &Asked<'_>, wanted: &str, mut parameters: Parameters) -> Result<Value, Error> {
     let mut changes: Vec<NumberChange> = Vec::new();
     for (name, parameter, kind) in NumberParameter::ALL {
@@ -57,7 +58,7 @@ pub(super) async fn update(cx: &Asked<'_>, wanted: &str, mut parameters: Paramet
     parameters.finish()?;
     for (url, method) in NumberParameter::METHODS {
         let is_removed = changes.contains(&(url, None));
-        // It says nothing without its URL.
+        // A method has no meaning without its URL.
         if is_removed && !changes.iter().any(|(parameter, _)| *parameter == method) {
             changes.push((method, None));
         }
@@ -69,7 +70,7 @@ pub(super) async fn update(cx: &Asked<'_>, wanted: &str, mut parameters: Paramet
     find(cx, wanted, |running, number| json(cx, running, number))
 }
 
-/// Looks at a number as it is in force.
+/// Calls `look` with a number as it is in force.
 fn find<T>(cx: &Asked<'_>, wanted: &str, look: impl FnOnce(&Running, &PhoneNumber) -> T) -> Result<T, Error> {
     cx.handle.shared.running(|running| {
         let found = running.config.numbers.iter().find(|one| one.sid() == wanted);
@@ -77,7 +78,7 @@ fn find<T>(cx: &Asked<'_>, wanted: &str, look: impl FnOnce(&Running, &PhoneNumbe
     })
 }
 
-/// Judges a value by itself.
+/// Validates a single value.
 fn judge_value(name: &str, kind: ParameterKind, value: &str) -> Result<(), Error> {
     let is_name = value.chars().count() <= NAME_CHARS && !value.chars().any(char::is_control);
     match kind {
@@ -89,7 +90,8 @@ fn judge_value(name: &str, kind: ParameterKind, value: &str) -> Result<(), Error
     }
 }
 
-/// Judges changes of a number: URLs by what its application may reach, and whether they have an effect.
+/// Validates the changes of a number: URLs must be reachable under the rules of its application, and each change must
+/// have an effect.
 fn judge(cx: &Asked<'_>, running: &Running, number: &PhoneNumber, changes: &[NumberChange]) -> Result<(), Error> {
     use NumberParameter as P;
     let sid = number.sid();
@@ -124,7 +126,7 @@ fn friendly(number: &PhoneNumber) -> String {
     number.name.clone().unwrap_or_else(|| formatted(&number.number))
 }
 
-/// Whether a number has this part; `*` is any one digit.
+/// Returns whether a number contains this part; `*` matches any digit.
 fn has(number: &str, part: &str) -> bool {
     let part: Vec<char> = part.chars().filter(|c| c.is_ascii_digit() || *c == '*').collect();
     let digits: Vec<char> = number.chars().filter(char::is_ascii_digit).collect();

@@ -1,4 +1,4 @@
-//! Carries out the operations of the API: one line for each.
+//! Dispatch of the API's operations to their handlers.
 
 use axum::http::HeaderMap;
 use serde_json::Value;
@@ -14,7 +14,7 @@ use super::{
     numbers, participants, queues, recordings, streams, transcriptions,
 };
 
-/// Carries out an operation. `first` and `second` are the parts of its path that stand for those in braces behind `{AC}`.
+/// Handles an operation. `first` and `second` are the path segments for the placeholders behind `{AC}`.
 pub(super) async fn answer(
     cx: &Asked<'_>,
     endpoint: Endpoint,

@@ -1,37 +1,37 @@
-//! Pages of a list, as Twilio has them: the next page begins behind the last entry of this one, whatever has come since.
+//! Pages of a list, as at Twilio: the next page begins after the last entry of this one, even if entries were added
+//! meanwhile.
 
 use serde_json::{Map, Value, json};
 
 use super::error::Error;
 use super::parameters::Parameters;
 
-/// Entries of a page where nothing else is asked for.
+/// Default number of entries of a page.
 const SIZE: usize = 50;
-/// Most entries of a page.
+/// Maximum number of entries of a page.
 const MOST: usize = 1000;
-/// Last page that can be asked for.
+/// Maximum page number.
 const LAST: usize = 1_000_000;
-/// Longest text that tells where a page begins.
+/// Maximum length of a page token, in characters.
 const TOKEN_CHARS: usize = 128;
 
-/// A page that is asked for.
+/// Requested page of a list.
 #[derive(Debug)]
 pub(super) struct Page {
     /// Path of the list, with `.json`.
     path: String,
-    /// The query without what is about pages.
+    /// Query without the paging parameters.
     filters: String,
     number: usize,
     pub(super) size: usize,
-    /// Key of the entry that it begins behind.
+    /// Key of the entry after which the page begins.
     pub(super) behind: Option<String>,
 }
 
 impl Page {
-    /// Reads what a request says of pages; `path` is the list's, without `.json`.
+    /// Parses the paging parameters. `path`: path of the list without `.json`.
     ///
-    /// # Errors
-    /// It cannot be used.
+    /// # Errors A paging parameter is invalid.
     pub(super) fn take(path: &str, query: &str, parameters: &mut Parameters) -> Result<Page, Error> {
         let size = parameters.take_number("PageSize", 1..=MOST)?.unwrap_or(SIZE);
         let number = parameters.take_number("Page", 0..=LAST)?.unwrap_or(0);
@@ -51,7 +51,8 @@ impl Page {
         Ok(Page { path: format!("{path}.json"), filters: filters.finish(), number, size, behind })
     }
 
-    /// Returns the entries of this page and one more, of a list that is whole: those behind the last one of the page before.
+    /// Returns the entries of this page and one more from a complete list: those after the last entry of the previous
+    /// page.
     pub(super) fn behind_key<T>(&self, all: Vec<T>, key: impl Fn(&T) -> &str) -> Vec<T> {
         let from = match &self.behind {
             Some(behind) => all.iter().position(|entry| key(entry) == behind).map_or(all.len(), |at| at + 1),
@@ -60,7 +61,8 @@ impl Page {
         all.into_iter().skip(from).take(self.size + 1).collect()
     }
 
-    /// Returns the page as JSON: `entries` under `name`, of which there may be one more than the page has; `key` names an entry.
+    /// Returns the page as JSON, with `entries` under `name`; one entry more than the page has signals a next page.
+    /// `key` returns the key of an entry.
     pub(super) fn json<T>(
         &self,
         name: &str,
@@ -76,7 +78,7 @@ impl Page {
         page.insert("first_page_uri".into(), self.uri(0, None).into());
         page.insert("end".into(), (start + entries.len()).saturating_sub(1).max(start).into());
         page.insert("next_page_uri".into(), next.map_or(Value::Null, Value::String));
-        // A list that grows at its beginning is read forwards.
+        // New entries are added at the beginning, so there is no link back.
         page.insert("previous_page_uri".into(), Value::Null);
         page.insert("page".into(), self.number.into());
         page.insert("page_size".into(), self.size.into());
@@ -94,7 +96,7 @@ impl Page {
     }
 }
 
-/// Whether a text may be the key of an entry, which stands in URLs without escapes.
+/// Returns whether a text may be the key of an entry, which appears in URLs without escapes.
 fn is_key(text: &str) -> bool {
     text.len() <= TOKEN_CHARS && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~:".contains(&byte))
 }

@@ -1,5 +1,5 @@
-//! Parameters of a request: those of the query and of a form, each taken once. What nothing takes is refused where it may change a call or
-//! a message; else it is ignored and noted, as Twilio ignores it.
+//! Parameters of a request, from the query or the form, each taken once. A parameter left over is rejected if it may
+//! affect a call or a message; otherwise it is ignored and logged, as Twilio ignores it.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -21,22 +21,22 @@ use super::error::{Error, shown};
 use crate::asked::has_too_many_parameters;
 use trunkgate_system::limits::HTTP_PARAMETERS;
 
-/// Refusal of what may be the rest of a text, which may be confidential and is not shown.
+/// Error for a possible remainder of a text, which may be confidential and is not quoted.
 const REST: &str = "A parameter has no value, or other characters in its name than letters, digits, -, _ and .: is & of a value encoded as %26?";
 
-/// Characters of a number that cannot be used that its refusal repeats.
+/// Maximum length, in characters, of an invalid number quoted in an error.
 const NUMBER_SHOWN_CHARS: usize = 40;
 
-/// Parameters in their order.
+/// Parameters in the order of the request.
 #[derive(Debug)]
 pub(super) struct Parameters {
     all: Vec<(String, String)>,
-    /// Whether parameters without effect are refused (`[api] strict`).
+    /// Whether parameters without effect are rejected (`[api] strict`).
     is_strict: bool,
     ignored: IgnoredParameters,
 }
 
-/// Names of the parameters of a request that were ignored; clones share them.
+/// Names of the ignored parameters of a request; clones share them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct IgnoredParameters(Arc<Mutex<Vec<String>>>);
 
@@ -48,13 +48,13 @@ impl IgnoredParameters {
         }
     }
 
-    /// Returns the names, in the order of the request.
+    /// Returns the names in the order of the request.
     pub(super) fn names(&self) -> Vec<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-/// A span of time, both ends belong to it.
+/// Time span that includes both ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Span {
     pub(super) from: Timestamp,
@@ -62,10 +62,10 @@ pub(super) struct Span {
 }
 
 impl Parameters {
-    /// Reads the query, or the form of a POST: SDKs post forms, and a page of another site could have a browser send a query.
+    /// Parses the query, or the form of a POST. A POST with a query is rejected: another site could make a browser send
+    /// one.
     ///
-    /// # Errors
-    /// The body is no form, or a POST has parameters in its query.
+    /// # Errors The body is not a form, or a POST has parameters in its query.
     pub(super) fn read(parts: &Parts, body: &[u8], is_strict: bool) -> Result<Parameters, Error> {
         let query = parts.uri.query().unwrap_or_default();
         if parts.method == Method::POST && !query.is_empty() {
@@ -88,22 +88,22 @@ impl Parameters {
         Ok(Parameters { all, is_strict, ignored: IgnoredParameters::default() })
     }
 
-    /// Returns the names that are ignored, also those of later.
+    /// Returns a shared list of the ignored names, which also receives names ignored later.
     pub(super) fn ignored(&self) -> IgnoredParameters {
         self.ignored.clone()
     }
 
-    /// Returns whether parameters without effect are refused.
+    /// Returns whether parameters without effect are rejected.
     pub(super) fn is_strict(&self) -> bool {
         self.is_strict
     }
 
-    /// Notes that a value of a parameter was ignored.
+    /// Records that a value of a parameter was ignored.
     pub(super) fn ignore(&self, name: &str) {
         self.ignored.add(name);
     }
 
-    /// Takes a parameter; of several with its name the last. One without a value is none, as SDKs write it.
+    /// Takes a parameter; the last one wins. An empty value counts as absent, because SDKs send absent values so.
     pub(super) fn take(&mut self, name: &str) -> Option<String> {
         let mut found = None;
         self.all.retain_mut(|(key, value)| {
@@ -116,13 +116,13 @@ impl Parameters {
         found.filter(|value| !value.is_empty())
     }
 
-    /// Takes a parameter that is there, also one without a value.
+    /// Takes a parameter that is present, even if its value is empty.
     pub(super) fn take_given(&mut self, name: &str) -> Option<String> {
         let is_there = self.all.iter().any(|(key, _)| key == name);
         is_there.then(|| self.take(name).unwrap_or_default())
     }
 
-    /// Takes every value of a parameter, in order.
+    /// Takes all values of a parameter, in order.
     pub(super) fn take_all(&mut self, name: &str) -> Vec<String> {
         let (found, rest) = std::mem::take(&mut self.all).into_iter().partition(|(key, _)| key == name);
         self.all = rest;
@@ -130,10 +130,9 @@ impl Parameters {
         found.into_iter().map(|(_, value)| value).collect()
     }
 
-    /// Takes a flag.
+    /// Takes a boolean.
     ///
-    /// # Errors
-    /// It is neither true nor false.
+    /// # Errors The value is neither true nor false.
     pub(super) fn take_flag(&mut self, name: &str) -> Result<Option<bool>, Error> {
         match self.take(name).as_deref() {
             None => Ok(None),
@@ -143,28 +142,26 @@ impl Parameters {
         }
     }
 
-    /// Takes a word, one of those that are known.
+    /// Takes one of the known words.
     ///
-    /// # Errors
-    /// It is another one.
+    /// # Errors The value is unknown.
     pub(super) fn take_word<'k>(&mut self, name: &str, known: &[&'k str]) -> Result<Option<&'k str>, Error> {
         let Some(given) = self.take(name) else { return Ok(None) };
         word_of(name, &given, known).map(Some)
     }
 
-    /// Takes words that are known, repeated or in one value with spaces.
+    /// Takes known words, repeated or separated by spaces.
     ///
-    /// # Errors
-    /// One is another one.
+    /// # Errors A word is unknown.
     pub(super) fn take_words<'k>(&mut self, name: &str, known: &[&'k str]) -> Result<Vec<&'k str>, Error> {
         let given = self.take_all(name);
         given.iter().flat_map(|value| value.split_whitespace()).map(|word| word_of(name, word, known)).collect()
     }
 
-    /// Takes events to report; others, which Twilio ignores, are ignored and noted. States of a call are no events, but programs name them.
+    /// Takes the events to report. Unknown events are ignored and logged, as at Twilio; call states are not events, but
+    /// programs often name them.
     ///
-    /// # Errors
-    /// One is not known, where that is refused; or none is an event or a state.
+    /// # Errors A word is unknown in strict mode, or none of the words is an event or a call state.
     pub(super) fn take_events<'k>(&mut self, name: &str, known: &[&'k str]) -> Result<Vec<&'k str>, Error> {
         if self.is_strict {
             return self.take_words(name, known);
@@ -185,10 +182,9 @@ impl Parameters {
         Ok(taken)
     }
 
-    /// Takes a text of a bounded length, in one line.
+    /// Takes a single-line text of at most `most` characters.
     ///
-    /// # Errors
-    /// It is longer, or has more than one.
+    /// # Errors The text is too long or contains control characters.
     pub(super) fn take_text(&mut self, name: &str, most: usize) -> Result<Option<String>, Error> {
         let text = self.take(name);
         if text.as_ref().is_some_and(|text| text.chars().count() > most || text.chars().any(char::is_control)) {
@@ -197,10 +193,9 @@ impl Parameters {
         Ok(text)
     }
 
-    /// Takes a whole number of a range.
+    /// Takes an integer in a range.
     ///
-    /// # Errors
-    /// It is none.
+    /// # Errors The value is not an integer, or is out of range.
     pub(super) fn take_number<N>(&mut self, name: &str, range: RangeInclusive<N>) -> Result<Option<N>, Error>
     where
         N: FromStr + PartialOrd + Display,
@@ -213,10 +208,9 @@ impl Parameters {
         })
     }
 
-    /// Takes the conditions `NAME`, `NAME>` and `NAME<` of a time; each bound belongs to the span, and a date is a day in UTC.
+    /// Takes the time filters `NAME`, `NAME>` and `NAME<`; bounds are inclusive, and a date is a day in UTC.
     ///
-    /// # Errors
-    /// One is no time.
+    /// # Errors A value is not a time.
     pub(super) fn take_span(&mut self, name: &str) -> Result<Span, Error> {
         let mut span = Span { from: Timestamp::MIN, to: Timestamp::MAX };
         for sign in ["", ">", "<"] {
@@ -237,11 +231,10 @@ impl Parameters {
         Ok(span)
     }
 
-    /// Takes what an operation accepts without effect: values that ask for what is done anyway, hints, and parameters without a value. Refuses
-    /// what this version cannot carry out.
+    /// Applies the operation's table of parameters: drops those without effect (default values, hints, empty values)
+    /// and rejects those that this version does not implement.
     ///
-    /// # Errors
-    /// There is such a parameter.
+    /// # Errors A parameter is not implemented.
     pub(super) fn judge(&mut self, operation: &Operation) -> Result<(), Error> {
         let mut refused = None;
         for (name, value) in std::mem::take(&mut self.all) {
@@ -258,19 +251,18 @@ impl Parameters {
         refused.map_or(Ok(()), Err)
     }
 
-    /// Refuses an unknown parameter without a value: the rest of a text whose `&` was not encoded.
+    /// Rejects an unknown parameter without a value, which may be the remainder of a text with an unencoded `&`.
     ///
-    /// # Errors
-    /// There is such a parameter.
+    /// # Errors There is such a parameter.
     pub(super) fn refuse_rests(&self) -> Result<(), Error> {
         let has_rest = self.all.iter().any(|(_, value)| value.is_empty());
         if has_rest { Err(Error::bad_request(REST)) } else { Ok(()) }
     }
 
-    /// Ignores what was not taken, and refuses it where it may be meant for something that must not be missed.
+    /// Ignores the remaining parameters, or rejects them in strict mode or if they resemble a parameter that must not
+    /// be missed.
     ///
-    /// # Errors
-    /// There is such a parameter.
+    /// # Errors A remaining parameter is rejected.
     pub(super) fn finish(self) -> Result<(), Error> {
         for (name, _) in &self.all {
             if !is_name(name) {
@@ -287,8 +279,8 @@ impl Parameters {
     }
 }
 
-/// Notes what a request that was refused before [`Parameters::finish`] would have ignored; nothing of one that may hold
-/// the rest of a text.
+/// Logs the parameters that a request rejected before [`Parameters::finish`] would have ignored, unless one may be the
+/// remainder of a text.
 impl Drop for Parameters {
     fn drop(&mut self) {
         let is_rest = |(name, value): &(String, String)| value.is_empty() || !is_name(name);
@@ -301,27 +293,27 @@ impl Drop for Parameters {
     }
 }
 
-/// Returns whether an unknown parameter may be meant for something that must not be missed.
+/// Returns whether an unknown parameter may be a misspelt one that must not be missed.
 fn is_weighty(name: &str) -> bool {
     parameter_names::is_guarded(name) || parameter_names::meant(name).is_some_and(parameter_names::is_guarded)
 }
 
-/// Returns whether a text is the name of a parameter: as all of Twilio's, with the sign of a bound behind it.
+/// Returns whether a text is a valid parameter name: Twilio's characters, optionally followed by `<` or `>`.
 fn is_name(text: &str) -> bool {
     let name = text.strip_suffix(['<', '>']).unwrap_or(text);
     !name.is_empty() && name.chars().all(|char| char.is_ascii_alphanumeric() || matches!(char, '_' | '.' | '-'))
 }
 
-/// Returns a word as it is known.
+/// Returns the known word equal to `given`.
 fn word_of<'k>(name: &str, given: &str, known: &[&'k str]) -> Result<&'k str, Error> {
     let found = known.iter().find(|word| **word == given).copied();
     found.ok_or_else(|| Error::bad_request(format!("{name}: \"{}\"; known: {}", shown(given), known.join(", "))))
 }
 
 impl Span {
-    /// Reads a moment, or a date as its whole day.
+    /// Parses a timestamp, or a date as its whole day.
     fn parse(text: &str) -> Option<Span> {
-        // A `+` of an offset that was not encoded is a space.
+        // An unencoded `+` of an offset was decoded to a space.
         let text = text.trim().replace(' ', "+");
         if let Ok(at) = text.parse::<Timestamp>() {
             return Some(Span { from: at, to: at });
@@ -332,7 +324,7 @@ impl Span {
         Some(Span { from, to: to.checked_sub(SignedDuration::from_nanos(1)).ok()? })
     }
 
-    /// Returns the whole day of a moment at midnight: libraries write a date so.
+    /// Extends a timestamp at midnight to the whole day, because client libraries send dates so.
     fn whole_day(self) -> Span {
         let day = SignedDuration::from_hours(24);
         let is_midnight = self.from == self.to && self.from.as_second().rem_euclid(day.as_secs()) == 0;
@@ -340,19 +332,19 @@ impl Span {
         Span { to: to.ok().filter(|_| is_midnight).unwrap_or(self.to), ..self }
     }
 
-    /// Whether a moment is in it.
+    /// Returns whether a time is within the span.
     pub(super) fn has(&self, at: Timestamp) -> bool {
         (self.from..=self.to).contains(&at)
     }
 
-    /// Returns the bounds as calls have dates, a little wider: `None` where there is none.
+    /// Returns the bounds in the format of call dates, widened by a millisecond; `None` if unbounded.
     pub(super) fn bounds(&self) -> (Option<String>, Option<String>) {
         let step = SignedDuration::from_millis(1);
         let written = |at: Option<Timestamp>| at.map(|at| format!("{at:.3}"));
         (written(self.from.checked_sub(step).ok()), written(self.to.checked_add(step).ok()))
     }
 
-    /// Whether every moment is in it.
+    /// Returns whether the span has no bounds.
     pub(super) fn is_unbounded(&self) -> bool {
         (self.from, self.to) == (Timestamp::MIN, Timestamp::MAX)
     }
@@ -433,14 +425,14 @@ mod tests {
     #[test]
     fn a_refused_request_notes_what_it_would_have_ignored() {
         for (query, names) in [
-            // Refused by a value, before the rest was looked at.
+            // Rejected for a value, before the rest was examined.
             ("Foo=1&Timeout=x&CallReason=y", &["CallReason", "Foo"][..]),
-            // Refused by a parameter that cannot be carried out, by an unknown one of weight.
+            // Rejected for a parameter that is not implemented, then for an unknown one that must not be missed.
             ("Byoc=BY1&CallReason=y&Foo=1", &["CallReason", "Foo"]),
             ("Recrod=true&Foo=1", &["Foo"]),
-            // Known ones that were not taken yet are not ignored, nor those of a list.
+            // Known parameters not taken yet are not ignored, nor are those of a list.
             ("Timeout=x&To=1&From=2&Parameter3.Name=a&StartTime%3E=2026-11-20", &[]),
-            // The rest of a text may be confidential.
+            // The remainder of a text may be confidential.
             ("Timeout=x&Foo=1&your+PIN+is+1234=", &[]),
             ("Timeout=x&Foo=1&PIN=", &[]),
         ] {

@@ -1,4 +1,4 @@
-//! `Conferences/{sid}/Participants`: the parties of a conference, and parties that are called for one.
+//! `Conferences/{sid}/Participants`: participants of a conference, and parties being called into it.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -22,20 +22,20 @@ use super::{Asked, calls, conferences, create, detection};
 use trunkgate_runtime::placing::{self, Fault, Placing};
 use trunkgate_system::clock;
 
-/// A conference with the parties that are called for it.
+/// Conference with the parties being called into it.
 struct Known {
     report: ConferenceReport,
     coming: Vec<ComingReport>,
 }
 
 impl Known {
-    /// Returns those that have joined, and those that are called.
+    /// Returns the joined participants, then the parties being called.
     fn parties(&self) -> Vec<Shown<'_>> {
         self.report.parties.iter().map(Shown::from).chain(self.coming.iter().map(Shown::from)).collect()
     }
 }
 
-/// Returns a conference by its SID, one that goes on or begins by its name as well.
+/// Finds a conference by its SID; an active one, or one about to begin, also by its name.
 async fn known(cx: &Asked<'_>, conference: &str) -> Result<Known, Error> {
     let named = conference.to_owned();
     let known = cx.handle.ask(move |gateway, _| {
@@ -46,7 +46,7 @@ async fn known(cx: &Asked<'_>, conference: &str) -> Result<Known, Error> {
     known.await?.ok_or_else(|| Error::not_found(cx.path))
 }
 
-/// `GET …/Conferences/{sid}/Participants.json`
+/// Lists participants (`GET …/Conferences/{sid}/Participants.json`).
 pub(super) async fn list(cx: &Asked<'_>, conference: &str, mut parameters: Parameters) -> Result<Value, Error> {
     let path = cx.uri(&format!("Conferences/{conference}/Participants"));
     let page = Page::take(&path, cx.query, &mut parameters)?;
@@ -64,7 +64,7 @@ pub(super) async fn list(cx: &Asked<'_>, conference: &str, mut parameters: Param
     Ok(page.json("participants", shown, key, |party| json(cx, &known.report.sid, party)))
 }
 
-/// `GET …/Conferences/{sid}/Participants/{call}.json`
+/// Returns a participant (`GET …/Conferences/{sid}/Participants/{call}.json`).
 pub(super) async fn fetch(
     cx: &Asked<'_>,
     (conference, party): (&str, &str),
@@ -76,7 +76,7 @@ pub(super) async fn fetch(
     Ok(json(cx, &known.report.sid, &found))
 }
 
-/// Takes a party out of a conference.
+/// Removes a participant from a conference.
 pub(super) async fn delete(
     cx: &Asked<'_>,
     (conference, party): (&str, &str),
@@ -88,7 +88,7 @@ pub(super) async fn delete(
     gone.map_err(|_| Error::not_found(cx.path))
 }
 
-/// Mutes, holds, and changes a party otherwise.
+/// Changes a participant: mute, hold, coaching, announcements and other settings.
 pub(super) async fn update(
     cx: &Asked<'_>,
     (conference, party): (&str, &str),
@@ -120,7 +120,7 @@ pub(super) async fn update(
     let hold = match hold {
         Some(false) => Some(Change::Hold(None)),
         Some(true) => Some(Change::Hold(Some(music.unwrap_or_default()))),
-        // Another music for one that is held.
+        // Change the hold music of a participant already on hold.
         None if found.member.is_held() => music.map(|music| Change::Hold(Some(music))),
         None => None,
     };
@@ -143,7 +143,7 @@ pub(super) async fn update(
     }
 }
 
-/// Takes what a party is to hear: a URL, or nothing where its value is empty; `default`: the method where none is given.
+/// Parses hold or wait music: a URL, or silence if the value is empty. `default`: method if none is given.
 fn take_music(
     parameters: &mut Parameters,
     (name, method): (&str, &str),
@@ -164,7 +164,7 @@ fn take_music(
     }
 }
 
-/// A document that has a party join a conference.
+/// TwiML document by which a party joins a conference.
 struct Joining {
     name: String,
     attributes: Vec<(&'static str, String)>,
@@ -175,19 +175,19 @@ impl Joining {
         self.attributes.push((name, value.into()));
     }
 
-    /// Has an agent come for a conference that goes on: where it is over by then, the agent begins no other one.
+    /// Addresses an agent's conference by SID, so that the agent does not start a new one if it has ended meanwhile.
     fn come_for(&mut self, placing: &Placing, sid: Option<&str>) {
         if let Some(sid) = sid.filter(|_| placing.has_agent()) {
             sid.clone_into(&mut self.name);
         }
     }
 
-    /// Returns the most parties that the conference may have by it.
+    /// Returns the maximum number of participants in the document.
     fn most(&self) -> Option<usize> {
         self.attributes.iter().find(|(name, _)| *name == "maxParticipants").and_then(|(_, value)| value.parse().ok())
     }
 
-    /// Returns the text of the document.
+    /// Renders the document.
     fn document(&self) -> String {
         let attribute = |(name, value): &(&str, String)| format!(" {name}=\"{}\"", escape(value.as_str()));
         let attributes: String = self.attributes.iter().map(attribute).collect();
@@ -195,7 +195,7 @@ impl Joining {
     }
 }
 
-/// Calls a party, which joins the conference once it answers.
+/// Calls a party, which joins the conference when it answers.
 pub(super) async fn create(cx: &Asked<'_>, conference: &str, mut parameters: Parameters) -> Result<Value, Error> {
     let conference = conference.trim();
     let (to, from) = (parameters.take("To"), parameters.take("From"));
@@ -221,7 +221,7 @@ pub(super) async fn create(cx: &Asked<'_>, conference: &str, mut parameters: Par
     let time_limit = create::take_time_limit(&mut parameters)?;
     let time_limit = time_limit.unwrap_or(Duration::from_secs(create::LIMIT_SECONDS.0));
     let record = create::take_record(cx, &mut parameters)?;
-    // A party joins without delay.
+    // The party joins without waiting for the result.
     let detection = detection::take(&mut parameters, detection::OF_PARTICIPANT)?;
     parameters.finish()?;
     let named = conference.to_owned();
@@ -266,10 +266,10 @@ pub(super) async fn create(cx: &Asked<'_>, conference: &str, mut parameters: Par
     Ok(json(cx, &sid, &Shown::from(&coming)))
 }
 
-/// Returns the calling number and the party of a request, which may be an agent; `of_person`: whether it asks for a recording, and a detection.
+/// Returns the calling number and the target of the call, which may be an agent. `of_person`: whether a recording, and
+/// a detection, are requested.
 ///
-/// # Errors
-/// It cannot be called, or is an agent of which something of persons is asked for.
+/// # Errors The party cannot be called, or is an agent and a recording or a detection is requested.
 fn placed(
     cx: &Asked<'_>,
     (to, from): (Option<String>, Option<String>),
@@ -288,10 +288,9 @@ fn placed(
     }
 }
 
-/// Returns the application that has a party join.
+/// Returns the application by which a party joins.
 ///
-/// # Errors
-/// A URL of its document can never be reached.
+/// # Errors A URL of its document can never be reached.
 fn app_of(cx: &Asked<'_>, joining: &Joining, status_callback: Option<StatusCallback>) -> Result<App, Error> {
     let document = AppDocument::Text(joining.document().into());
     let app = App { status_callback, ..create::made(cx, document, None)? };
@@ -307,7 +306,7 @@ fn app_of(cx: &Asked<'_>, joining: &Joining, status_callback: Option<StatusCallb
     Ok(app)
 }
 
-/// Takes what else a party brings to the conference.
+/// Parses the remaining conference settings of a participant.
 fn take_settings(parameters: &mut Parameters, joining: &mut Joining) -> Result<(), Error> {
     if let Some(beep) = parameters.take("Beep") {
         if Beep::parse(&beep).is_none() {
@@ -340,7 +339,7 @@ fn take_settings(parameters: &mut Parameters, joining: &mut Joining) -> Result<(
     take_record(parameters, joining)
 }
 
-/// Takes what a party says of the recording of the conference.
+/// Parses the recording settings of the conference.
 fn take_record(parameters: &mut Parameters, joining: &mut Joining) -> Result<(), Error> {
     let records: &[&str] = &["record-from-start", "do-not-record", "true", "false"];
     let trims = &["trim-silence", "do-not-trim"];
@@ -360,7 +359,7 @@ fn take_record(parameters: &mut Parameters, joining: &mut Joining) -> Result<(),
     Ok(())
 }
 
-/// A party as it is shown.
+/// Participant as shown in the API.
 struct Shown<'p> {
     call: &'p str,
     label: Option<&'p str>,
@@ -374,7 +373,7 @@ struct Shown<'p> {
 }
 
 impl Shown<'_> {
-    /// Whether it is that of a call's SID, or of a label.
+    /// Returns whether this is the participant with the SID of a call, or with a label.
     fn is(&self, sid_or_label: &str) -> bool {
         self.call == sid_or_label || self.label == Some(sid_or_label)
     }

@@ -1,4 +1,4 @@
-//! `Queues`: queues of calls, and their callers (`Members`).
+//! `Queues`: call queues, and their waiting callers (`Members`).
 
 use std::sync::Arc;
 
@@ -14,10 +14,10 @@ use super::parameters::Parameters;
 use super::text::{moment, subresources};
 use super::{Asked, create};
 
-/// Name of the caller that is the next one.
+/// Alias of the caller at the front of the queue.
 const FRONT: &str = "Front";
 
-/// Returns a queue by its SID.
+/// Finds a queue by its SID.
 async fn find(cx: &Asked<'_>, sid: &str) -> Result<QueueReport, Error> {
     let named = sid.to_owned();
     let found = cx.handle.ask(move |gateway, now| queues(gateway).report(now, &named)).await?;
@@ -52,7 +52,7 @@ pub(super) async fn update(cx: &Asked<'_>, sid: &str, mut parameters: Parameters
     changed.map(|report| json(cx, &report)).map_err(|why| refused(cx, why, &name.unwrap_or_default()))
 }
 
-/// Takes the name and the room of a queue.
+/// Parses the name and the maximum size of a queue.
 fn take_settings(parameters: &mut Parameters) -> Result<(Option<String>, Option<u32>), Error> {
     let name = parameters.take_text("FriendlyName", QUEUE_CHARS)?;
     Ok((name, parameters.take_number("MaxSize", 1..=QUEUE_SIZE)?))
@@ -74,7 +74,7 @@ pub(super) async fn members(cx: &Asked<'_>, sid: &str, mut parameters: Parameter
     Ok(page.json("queue_members", shown, key, |member| member_json(cx, sid, member)))
 }
 
-/// `GET …/Queues/{sid}/Members/{call}.json`
+/// Returns a waiting caller (`GET …/Queues/{sid}/Members/{call}.json`).
 pub(super) async fn fetch_member(
     cx: &Asked<'_>,
     (sid, call): (&str, &str),
@@ -93,7 +93,7 @@ fn member_of<'r>(report: &'r QueueReport, call: &str) -> Option<&'r QueuedCall> 
     }
 }
 
-/// Takes a caller out of a queue: its call goes on with another document.
+/// Takes a caller out of a queue and redirects its call to another document.
 pub(super) async fn dequeue(
     cx: &Asked<'_>,
     (sid, call): (&str, &str),
@@ -106,14 +106,14 @@ pub(super) async fn dequeue(
     let member = member_of(&report, call).ok_or_else(|| Error::not_found(cx.path))?;
     let app = cx.handle.call(&member.call_sid).await?.and_then(|call| call.app.clone());
     let app = Arc::new(create::made(cx, document, app.as_deref())?);
-    // The one at the front may be another one by now, or none: it is looked for again in the same moment.
+    // The front of the queue may have changed meanwhile: the gateway looks it up again when it dequeues.
     let call = Some(call).filter(|call| *call != FRONT).map(str::to_owned);
     let done = cx.handle.change(DequeueControl { queue: sid.to_owned(), call, app }).await?;
     let member = done.ok_or_else(|| Error::not_found(cx.path))?.map_err(Error::of_redirect)?;
     Ok(member_json(cx, sid, &member))
 }
 
-/// Returns the error of a request that is not carried out; `name`: the name that it gives.
+/// Returns the error of a rejected request. `name`: queue name in the request.
 fn refused(cx: &Asked<'_>, why: QueueRefusal, name: &str) -> Error {
     match why {
         QueueRefusal::Unknown => Error::not_found(cx.path),

@@ -16,17 +16,17 @@ use super::{Answer, Asked, calls, conferences};
 use crate::audio::{Audio, NotSent};
 pub(crate) use trunkgate_delivery::sinks::recordings::{Deleted, Entry, NotOpened, Part, Recordings, State};
 
-/// Digits of the time in the key of a page's entry.
+/// Digits of the time in the key of an entry.
 const TIME_DIGITS: usize = 20;
 
-/// Parent of a list of recordings, or of one of them.
+/// Parent of a list of recordings, or of a single one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Of<'a> {
     /// The account.
     Account,
-    /// The call of this SID.
+    /// Call with this SID.
     Call(&'a str),
-    /// The conference of this SID.
+    /// Conference with this SID.
     Conference(&'a str),
 }
 
@@ -40,7 +40,7 @@ impl Of<'_> {
         }
     }
 
-    /// Whether a recording is below it.
+    /// Returns whether a recording belongs to the list.
     fn has(self, entry: &Entry) -> bool {
         match self {
             Of::Account => true,
@@ -50,7 +50,7 @@ impl Of<'_> {
     }
 }
 
-/// Does what waits for the disk. The default is the answer where there is no store, which the first recording makes.
+/// Runs blocking work on the recordings. Returns the default if there is no store yet; the first recording creates it.
 pub(super) async fn on_disk<T: Default + Send + 'static>(
     cx: &Asked<'_>,
     work: impl FnOnce(&Recordings) -> io::Result<T> + Send + 'static,
@@ -70,7 +70,7 @@ pub(super) async fn find(cx: &Asked<'_>, of: Of<'_>, sid: &str) -> Result<Entry,
     found.filter(|entry| of.has(entry)).ok_or_else(|| Error::not_found(cx.path))
 }
 
-/// `GET …/Recordings.json` of the account, a call or a conference.
+/// Lists recordings of the account, a call or a conference (`GET …/Recordings.json`).
 pub(super) async fn list(cx: &Asked<'_>, of: Of<'_>, mut parameters: Parameters) -> Result<Value, Error> {
     let page = Page::take(&cx.uri(&of.path()), cx.query, &mut parameters)?;
     let created = parameters.take_span("DateCreated")?;
@@ -81,7 +81,7 @@ pub(super) async fn list(cx: &Asked<'_>, of: Of<'_>, mut parameters: Parameters)
         Of::Account => (parameters.take("CallSid"), parameters.take("ConferenceSid")),
     };
     parameters.finish()?;
-    // What there is not has no list either.
+    // The list of an unknown parent is not found either.
     match of {
         Of::Call(sid) => drop(calls::show(cx, sid).await?),
         Of::Conference(sid) => drop(conferences::find(cx, sid).await?),
@@ -103,33 +103,33 @@ pub(super) async fn list(cx: &Asked<'_>, of: Of<'_>, mut parameters: Parameters)
     Ok(page.json("recordings", found, key, show))
 }
 
-/// Returns the origin in one of Twilio's words: a mailbox records as a document does.
+/// Returns the origin as a Twilio value; a voicemail message counts as recorded by the `<Record>` verb.
 fn source(entry: &Entry) -> &str {
     if entry.message.is_some() { RecordingSource::RecordVerb.as_str() } else { &entry.source }
 }
 
-/// Returns a bound of a span in milliseconds, unless it is none.
+/// Returns a bound of a span in milliseconds; `None` if unbounded.
 fn bound(at: Timestamp) -> Option<i64> {
     (at != Timestamp::MIN && at != Timestamp::MAX).then(|| at.as_millisecond())
 }
 
-/// Returns the key of an entry of a page: its time and its SID, of which the newest is the greatest.
+/// Returns the key of an entry, time and SID; the newest has the greatest.
 fn key(entry: &Entry) -> String {
     key_of(entry.started, &entry.sid)
 }
 
-/// Returns the key of what has this time and this SID.
+/// Formats the key of an entry with this time and SID.
 pub(super) fn key_of(time: i64, sid: &str) -> String {
     format!("{time:0TIME_DIGITS$}{sid}")
 }
 
-/// Reads such a key.
+/// Parses the key of an entry.
 pub(super) fn place(key: &str) -> Option<(i64, String)> {
     let (time, sid) = key.split_at_checked(TIME_DIGITS)?;
     Some((time.parse().ok()?, sid.to_owned()))
 }
 
-/// `GET …/Recordings/{sid}.json`
+/// Returns a recording (`GET …/Recordings/{sid}.json`).
 pub(super) async fn fetch(cx: &Asked<'_>, of: Of<'_>, sid: &str, mut parameters: Parameters) -> Result<Value, Error> {
     let includes_deleted = parameters.take_flag("IncludeSoftDeleted")?.unwrap_or(false);
     parameters.finish()?;
@@ -141,7 +141,7 @@ pub(super) async fn fetch(cx: &Asked<'_>, of: Of<'_>, sid: &str, mut parameters:
     Ok(json(cx, &entry, of, status_of(&live, &entry)))
 }
 
-/// Deletes the file of a recording; its entry stays for a while.
+/// Deletes the file of a recording; its index entry stays for a while.
 pub(super) async fn delete(cx: &Asked<'_>, of: Of<'_>, sid: &str, parameters: Parameters) -> Result<(), Error> {
     parameters.finish()?;
     let entry = find(cx, of, sid).await?;
@@ -153,7 +153,7 @@ pub(super) async fn delete(cx: &Asked<'_>, of: Of<'_>, sid: &str, parameters: Pa
     }
 }
 
-/// Sends the audio of a recording in the format that it is stored in, whatever the ending of the path.
+/// Sends the audio of a recording in its stored format, for any extension of the path.
 pub(super) async fn audio(
     cx: &Asked<'_>,
     name: &str,
@@ -191,7 +191,7 @@ pub(super) async fn audio(
     }
 }
 
-/// Returns what live calls say of those recordings that are being made.
+/// Returns the live status of those recordings that are in progress.
 async fn statuses(cx: &Asked<'_>, entries: &[Entry]) -> Result<Vec<(String, &'static str)>, Error> {
     let mut found = Vec::new();
     for entry in entries.iter().filter(|entry| entry.state == State::InProgress) {
@@ -206,17 +206,17 @@ async fn statuses(cx: &Asked<'_>, entries: &[Entry]) -> Result<Vec<(String, &'st
     Ok(found)
 }
 
-/// Returns Twilio's word for the state of a recording.
+/// Returns Twilio's status of a recording.
 fn status_of(live: &[(String, &'static str)], entry: &Entry) -> &'static str {
     match (entry.state, live.iter().find(|(sid, _)| *sid == entry.sid)) {
         (State::InProgress, Some((_, status @ ("paused" | "in-progress")))) => status,
-        // Its file is being closed.
+        // The call has finished it, and its file is being closed.
         (State::InProgress, _) => "processing",
         (other, _) => other.as_str(),
     }
 }
 
-/// Returns a recording as the API shows it; below a call or a conference it has other fields than by itself.
+/// Returns the JSON of a recording; the fields depend on the list that it is shown in.
 pub(super) fn json(cx: &Asked<'_>, entry: &Entry, of: Of<'_>, status: &'static str) -> Value {
     let started = Timestamp::from_millisecond(entry.started).unwrap_or_default();
     let updated = Timestamp::from_millisecond(entry.updated).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! `Calls/{sid}/Streams`: media streams of a live call that a program starts and stops.
+//! `Calls/{sid}/Streams`: starts and stops media streams of a live call.
 
 use std::sync::Arc;
 
@@ -12,15 +12,15 @@ use super::listeners::NAME_CHARS;
 use super::parameters::Parameters;
 use super::{Asked, create, listeners};
 
-/// Most custom parameters of a stream, as at Twilio.
+/// Maximum number of custom parameters of a stream, as at Twilio.
 const PARAMETERS: usize = 99;
-/// Most characters of the name and the value of one, as at Twilio.
+/// Maximum length of the name and value of a custom parameter, in characters, as at Twilio.
 const PARAMETER_CHARS: usize = 500;
-/// Name of the list below a call, and of one of it.
+/// Name of the list below a call; `WHAT` names one entry.
 const LIST: &str = "Streams";
 const WHAT: &str = "stream";
 
-/// `POST …/Calls/{sid}/Streams.json`: starts a stream that listens.
+/// Starts a unidirectional stream (`POST …/Calls/{sid}/Streams.json`).
 pub(super) async fn start(cx: &Asked<'_>, call: &str, mut parameters: Parameters) -> Result<Value, Error> {
     let url = parameters.take("Url").ok_or_else(|| Error::bad_url("Url", "required"))?;
     let url = Location::Inline.resolve_socket(&url).map_err(|what| Error::bad_url("Url", &what))?;
@@ -30,7 +30,7 @@ pub(super) async fn start(cx: &Asked<'_>, call: &str, mut parameters: Parameters
     let custom = take_custom(&mut parameters)?;
     parameters.finish()?;
     let current = cx.handle.call(call).await?.ok_or_else(|| Error::not_found(cx.path))?;
-    // The keys of the application that has the call, or of [api].
+    // Settings of the application that controls the call, or of [api].
     let app = create::keys_of(cx, current.app.as_deref(), AppDocument::Text("".into()));
     create::judge_socket(cx, "Url", &url, &app)?;
     if let Some((url, _)) = &status {
@@ -43,7 +43,7 @@ pub(super) async fn start(cx: &Asked<'_>, call: &str, mut parameters: Parameters
     Ok(listeners::resource(cx, (call, LIST), (&sid, name.as_deref()), "in-progress"))
 }
 
-/// `POST …/Calls/{sid}/Streams/{name or sid}.json`: stops a stream.
+/// Stops a stream (`POST …/Calls/{sid}/Streams/{name or sid}.json`).
 pub(super) async fn stop(cx: &Asked<'_>, call: &str, stream: &str, parameters: Parameters) -> Result<Value, Error> {
     listeners::take_stop(parameters)?;
     let action = ListenerAction::<StreamStep>::Stop { name: stream.to_owned() };
@@ -53,7 +53,7 @@ pub(super) async fn stop(cx: &Asked<'_>, call: &str, stream: &str, parameters: P
     Ok(listeners::resource(cx, (call, LIST), (&sid, name), "stopped"))
 }
 
-/// Takes `Parameter1.Name`, `Parameter1.Value` and so on.
+/// Parses the custom parameters `Parameter1.Name`, `Parameter1.Value` and so on.
 fn take_custom(parameters: &mut Parameters) -> Result<Vec<(String, String)>, Error> {
     let mut custom = Vec::new();
     for n in 1..=PARAMETERS {

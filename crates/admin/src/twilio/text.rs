@@ -1,4 +1,4 @@
-//! Texts of Twilio's API: dates, numbers for people, addresses of what is below a resource.
+//! Text formats of Twilio's API: dates, formatted phone numbers, URIs of subresources.
 
 use std::time::SystemTime;
 
@@ -7,29 +7,29 @@ use serde_json::{Map, Value};
 
 use trunkgate_system::clock;
 
-/// Returns a date in RFC 2822, always in UTC.
+/// Converts a timestamp in text form to RFC 2822, in UTC.
 pub(super) fn date(written: &str) -> Option<String> {
     written.parse::<Timestamp>().ok().map(moment)
 }
 
-/// Returns a moment in RFC 2822, in UTC.
+/// Formats a timestamp in RFC 2822, in UTC.
 pub(super) fn moment(at: Timestamp) -> String {
     trunkgate_call::rfc2822(SystemTime::from(at))
 }
 
-/// Returns the present in RFC 2822, in UTC.
+/// Returns the current time in RFC 2822, in UTC.
 pub(super) fn now() -> String {
     moment(clock::now())
 }
 
-/// Returns a number as people write it: those of North America as `(415) 555-0100`, all others as they are.
+/// Formats a North American number as `(415) 555-0100`; returns any other number unchanged.
 pub(super) fn formatted(number: &str) -> String {
     let digits = number.strip_prefix("+1").filter(|rest| rest.len() == 10 && rest.bytes().all(|b| b.is_ascii_digit()));
     let parts = digits.and_then(|digits| Some((digits.get(..3)?, digits.get(3..6)?, digits.get(6..)?)));
     parts.map_or_else(|| number.to_owned(), |(area, exchange, line)| format!("({area}) {exchange}-{line}"))
 }
 
-/// Returns `subresource_uris`: each name with its address below `uri`, in camel case as Twilio writes them.
+/// Returns `subresource_uris`: each name with its address below `uri`, whose last segment is in camel case.
 pub(super) fn subresources(uri: &str, names: &[&str]) -> Value {
     let camel = |name: &str| {
         let words = name.split('_').map(|word| {

@@ -1,4 +1,4 @@
-//! `Transcriptions`: texts of recordings.
+//! `Transcriptions`: transcriptions of recordings.
 
 use std::io;
 
@@ -14,16 +14,16 @@ use super::text::moment;
 use super::{Answer, Asked};
 use trunkgate_delivery::sinks::recordings::{NotOpened, State as RecordingState, Transcription, TranscriptionPart};
 
-/// Ending of a path that asks for the text alone.
+/// Extension of a path that requests plain text.
 const TEXT: &str = ".txt";
 
-/// `GET …/Transcriptions.json` of the account or a recording.
+/// Lists transcriptions of the account or of a recording (`GET …/Transcriptions.json`).
 pub(super) async fn list(cx: &Asked<'_>, recording: Option<&str>, mut parameters: Parameters) -> Result<Value, Error> {
     let path = recording.map_or_else(|| "Transcriptions".to_owned(), |sid| format!("Recordings/{sid}/Transcriptions"));
     let page = Page::take(&cx.uri(&path), cx.query, &mut parameters)?;
     parameters.finish()?;
     if let Some(sid) = recording {
-        // A recording that there is not has no list either.
+        // The list of an unknown recording is not found either.
         let entry = find_recording(cx, Of::Account, sid).await?;
         if entry.state == RecordingState::Deleted {
             return Err(Error::not_found(cx.path));
@@ -60,7 +60,7 @@ fn readable(text: Result<Option<String>, NotOpened>) -> Result<Option<String>, E
     text.map_err(|why| Error::store(&io::Error::other(why.to_string())))
 }
 
-/// `GET …/Transcriptions/{sid}.json`, or the text alone with `.txt`.
+/// Returns a transcription (`GET …/Transcriptions/{sid}.json`), or its plain text with `.txt`.
 pub(super) async fn fetch(
     cx: &Asked<'_>,
     recording: Option<&str>,
@@ -93,7 +93,7 @@ pub(super) async fn delete(
     if done.await? { Ok(()) } else { Err(Error::not_found(cx.path)) }
 }
 
-/// Returns a transcription as the API shows it.
+/// Returns the JSON of a transcription.
 fn json(cx: &Asked<'_>, one: &Transcription, text: Option<&str>) -> Value {
     let at = |milliseconds| moment(Timestamp::from_millisecond(milliseconds).unwrap_or_default());
     json!({
