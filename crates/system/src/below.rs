@@ -1,26 +1,26 @@
-//! Files below a folder: where a name that a document or a target gives may lead, and no further.
+//! Resolves file names given by a document or target, confined to one folder.
 
 use std::fmt;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-/// A name that does not lead to a file below the folder.
+/// Reason why a name does not lead to a file below the folder.
 #[derive(Debug)]
 pub enum NotBelow {
-    /// It says nothing.
+    /// The name is empty.
     Empty,
-    /// It begins at the root.
+    /// The name is absolute.
     Absolute,
-    /// It has a `..`.
+    /// The name contains `..`.
     Upwards,
-    /// A symbolic link in it leads out of the folder.
+    /// A symbolic link leads out of the folder.
     Link,
-    /// The system cannot follow it.
+    /// The system cannot resolve the name.
     System(io::Error),
 }
 
 impl NotBelow {
-    /// Returns whether the name itself is wrong, whatever files there are.
+    /// Returns whether the name itself is invalid, independent of existing files.
     pub fn is_name(&self) -> bool {
         matches!(self, NotBelow::Empty | NotBelow::Absolute | NotBelow::Upwards)
     }
@@ -39,10 +39,10 @@ impl fmt::Display for NotBelow {
     }
 }
 
-/// Returns the normal form of a relative name: its parts without `.` and empty ones, so that equal files have equal names.
+/// Normalizes a relative name: removes `.` and empty components, so that equal files have equal names.
 ///
 /// # Errors
-/// The name leads out of the folder, or says nothing.
+/// The name leads out of the folder or is empty.
 pub fn normal(name: &str) -> Result<String, NotBelow> {
     let mut parts: Vec<&str> = Vec::new();
     for part in Path::new(name).components() {
@@ -56,13 +56,13 @@ pub fn normal(name: &str) -> Result<String, NotBelow> {
     if parts.is_empty() { Err(NotBelow::Empty) } else { Ok(parts.join("/")) }
 }
 
-/// Returns the file that a relative name leads to, with every symbolic link followed.
+/// Resolves a relative name to a file, following all symbolic links.
 ///
 /// # Errors
-/// The name leads elsewhere, or to nothing.
+/// The name leads out of the folder or to no file.
 pub fn below(folder: &Path, name: &str) -> Result<PathBuf, NotBelow> {
     let name = normal(name)?;
-    // A configuration that is named without a directory.
+    // The configuration file is named without a directory.
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     let folder = folder.canonicalize().map_err(NotBelow::System)?;
     let found = folder.join(name).canonicalize().map_err(NotBelow::System)?;

@@ -1,4 +1,4 @@
-//! The machine's own addresses: which of them reaches a peer.
+//! Addresses of this machine, and the source address used towards a peer.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
@@ -8,13 +8,13 @@ use trunkgate_call::Interfaces;
 
 use super::routing;
 
-/// Addresses for documentation (RFC 5737, RFC 3849, RFC 9637), which only a default route leads to.
+/// Documentation addresses (RFC 5737, RFC 3849, RFC 9637), reached only through a default route.
 const BEYOND_V4: [Ipv4Addr; 3] =
     [Ipv4Addr::new(192, 0, 2, 1), Ipv4Addr::new(198, 51, 100, 1), Ipv4Addr::new(203, 0, 113, 1)];
 const BEYOND_V6: [Ipv6Addr; 2] =
     [Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1), Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 1)];
 
-/// Reads the interfaces' addresses and the ones of the default routes.
+/// Reads the addresses of the interfaces and of the default routes.
 pub fn read() -> Interfaces {
     let mut networks = Vec::new();
     match nix::ifaddrs::getifaddrs() {
@@ -37,8 +37,8 @@ pub fn read() -> Interfaces {
     interfaces
 }
 
-/// Reads the same with the routes of this machine: the address that the system uses towards each destination of its routing table, and
-/// towards each of `peers`, for which it may have rules of their own.
+/// Reads the addresses and routes of this machine: its source address towards each destination of the routing table and
+/// towards each of `peers`, for which policy routing may apply.
 pub fn read_routes(peers: impl IntoIterator<Item = IpAddr>) -> Interfaces {
     let mut interfaces = read();
     let mut destinations = routing::destinations();
@@ -55,7 +55,7 @@ pub fn read_routes(peers: impl IntoIterator<Item = IpAddr>) -> Interfaces {
     interfaces
 }
 
-/// Asks the system which address it uses beyond all destinations that are known.
+/// Determines the source addresses for destinations outside all known networks.
 fn set_defaults(interfaces: &mut Interfaces, destinations: &[IpNet]) {
     let networks = &interfaces.networks;
     let is_known = |ip: &IpAddr| {
@@ -68,7 +68,7 @@ fn set_defaults(interfaces: &mut Interfaces, destinations: &[IpNet]) {
     (interfaces.default_v4, interfaces.default_v6) = (default_v4, default_v6);
 }
 
-/// Adds a network where the system uses another address towards `inside` of it than what is known tells.
+/// Adds a route if the system's source address towards `inside` differs from the known one for its network.
 fn refine(interfaces: &mut Interfaces, network: IpNet, inside: IpAddr) {
     let found = towards((inside, 9).into()).filter(|ip| !is_link_local(*ip));
     if let Some(found) = found.filter(|found| interfaces.towards(inside) != Some(*found)) {
@@ -76,19 +76,19 @@ fn refine(interfaces: &mut Interfaces, network: IpNet, inside: IpAddr) {
     }
 }
 
-/// Whether two readings say the same.
+/// Returns whether two readings are equal.
 pub fn same(a: &Interfaces, b: &Interfaces) -> bool {
     let read = |one: &Interfaces| (one.networks.clone(), one.routes.clone(), one.default_v4, one.default_v6);
     read(a) == read(b)
 }
 
-/// Whether an address is this machine's, by what its interfaces have now.
+/// Returns whether an address currently belongs to this machine.
 pub fn has(address: IpAddr) -> bool {
     let own = || nix::ifaddrs::getifaddrs().into_iter().flatten().filter_map(|one| one.address.as_ref().and_then(ip));
     address.is_loopback() || own().any(|own| own == address)
 }
 
-/// A scope would be needed to use one.
+/// Returns whether an address is link-local; it is unusable without a scope.
 fn is_link_local(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local())
 }
@@ -98,7 +98,8 @@ fn ip(address: &SockaddrStorage) -> Option<IpAddr> {
     v4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip())))
 }
 
-/// Our address on the way to another: connecting a datagram socket asks the routing table and sends nothing.
+/// Returns the source address towards a destination. Connecting a datagram socket consults the routing table and sends
+/// nothing.
 pub fn towards(elsewhere: SocketAddr) -> Option<IpAddr> {
     let any: IpAddr = if elsewhere.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let socket = UdpSocket::bind((any, 0)).ok()?;
@@ -137,7 +138,7 @@ mod tests {
     fn a_host_with_a_rule_of_its_own_is_known_by_itself() {
         let ip = |text: &str| text.parse::<IpAddr>().unwrap();
         let mut interfaces = Interfaces { default_v4: Some(ip("192.0.2.9")), ..Interfaces::default() };
-        // Not the default's address, and then what is known already.
+        // First an address other than the default, then one that is already known.
         refine(&mut interfaces, ip("127.0.0.7").into(), ip("127.0.0.7"));
         assert!(interfaces.routes.is_empty(), "{interfaces:?}");
         interfaces.networks = vec![("127.0.0.0/8".parse().unwrap(), ip("127.0.0.9"))];

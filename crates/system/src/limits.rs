@@ -1,803 +1,812 @@
-//! Hard limits of the shell, each with its unit in its name.
+//! Fixed limits outside the call core; each name contains the unit.
 
 use std::time::Duration;
 
-/// Callers of a queue that `/v1/queues` lists; its size is that of all.
+/// Callers of a queue listed by `/v1/queues`; the reported size counts all callers.
 pub const QUEUE_CALLS_SHOWN: usize = 100;
-/// Queues that `/metrics` has a series of: those with the most callers. The rest is counted together.
+/// Queues with a series of their own in `/metrics`, those with the most callers. The others are counted together.
 pub const QUEUE_SERIES: usize = 50;
-/// Items taken from one source (a socket, a queue) before the others have their turn.
+/// Items processed from one source (a socket, a queue) before the others have their turn.
 pub const BATCH_ITEMS: usize = 64;
-/// Messages read from all sockets before those that wait have their turn.
+/// Messages read from all sockets before queued messages are processed.
 pub const INTAKE_ITEMS: usize = 512;
-/// Messages served before the sockets are read again.
+/// Messages processed before the sockets are read again.
 pub const TURN_ITEMS: usize = 64;
-/// How long they are served before that, once one is done, in microseconds.
+/// Time after which the sockets are read again, in microseconds; at least one message is processed.
 pub const TURN_MICROSECONDS: u64 = 2_000;
-/// Orders taken in one turn.
+/// Commands processed per turn.
 pub const TURN_ORDERS: usize = 16;
-/// Datagrams that wait for a socket whose send buffer is full; more are dropped and counted.
+/// Datagrams queued for a socket with a full send buffer; further ones are dropped and counted.
 pub const UDP_QUEUE_DATAGRAMS: usize = 1024;
-/// Wanted size of a SIP socket's kernel buffers, in bytes; the system may grant less.
+/// Requested size of a SIP socket's kernel buffers, in bytes; the system may grant less.
 pub const UDP_BUFFER_BYTES: usize = 4 << 20;
-/// How often one datagram is given to the system while that reports ICMP errors of others.
+/// Attempts to send one datagram while the system reports ICMP errors of earlier ones.
 pub const UDP_SEND_ATTEMPTS: usize = 8;
-/// What is read of the datagram that an ICMP error quotes, in bytes: its beginning (RFC 1812 §4.3.2.3).
+/// Bytes read of the datagram quoted in an ICMP error: only its start is needed (RFC 1812 §4.3.2.3).
 pub const ICMP_QUOTE_BYTES: usize = 1024;
-/// Largest datagram there is, in bytes.
+/// Largest possible datagram, in bytes.
 pub const UDP_DATAGRAM_BYTES: usize = 65_535;
-/// Stream connections in all.
+/// Stream connections in total.
 pub const CONNECTIONS: usize = 4096;
-/// Of these, with addresses of no trunk and without a registration; a further one evicts one of them.
+/// Stream connections with addresses of no trunk and without a registration; a further one evicts one of them.
 pub const UNKNOWN_CONNECTIONS: usize = 1024;
-/// How long a connection with an address of no trunk may be without a registration, in seconds.
+/// Time that a connection with an address of no trunk may exist without a registration, in seconds.
 pub const UNREGISTERED_SECONDS: u64 = 30;
-/// Stream connections with one address.
+/// Stream connections per remote address.
 pub const CONNECTIONS_PER_SOURCE: usize = 64;
-/// Stream connections of a trunk's address beyond these: each evicts the oldest one without a call or a registration, but none
-/// of as many newest ones, of which no message may have come yet.
+/// Stream connections of a trunk's address in addition to [`CONNECTIONS_PER_SOURCE`]. Each one evicts the oldest
+/// connection without a call or a registration, but not one of the newest this many, on which no message may have
+/// arrived yet.
 pub const SPARE_CONNECTIONS_PER_SOURCE: usize = 8;
-/// Messages that wait for one stream connection to take them.
+/// Messages queued for sending on one stream connection.
 pub const CONNECTION_QUEUE_MESSAGES: usize = 256;
-/// How long a TLS handshake may take, in seconds.
+/// Time limit for a TLS handshake, in seconds.
 pub const HANDSHAKE_SECONDS: u64 = 4;
-/// TLS handshakes under way in all; a further one pushes the oldest out.
+/// Pending TLS handshakes in total; a further one evicts the oldest.
 pub const HANDSHAKES: usize = 512;
-/// TLS handshakes under way with one address; a further one pushes the oldest of that address out.
+/// Pending TLS handshakes per remote address; a further one evicts the oldest of that address.
 pub const HANDSHAKES_PER_SOURCE: usize = 16;
-/// TLS handshakes under way with addresses of no trunk; a further one pushes out the oldest of the address that has the most.
+/// Pending TLS handshakes with addresses of no trunk; a further one evicts the oldest of the address that has the most.
 pub const UNKNOWN_HANDSHAKES: usize = 64;
-/// Connections begun with addresses of no trunk, a second, on each listener: so many as the first of their address in that
-/// second, and as many further ones; more are closed without a byte.
+/// Connections from addresses of no trunk accepted per second and listener: this many that are the first of their
+/// address in that second, and as many further ones. Others are closed without sending a byte.
 pub const UNKNOWN_HANDSHAKES_PER_SECOND: u32 = 50;
-/// Of these, begun with one address, or one network of 64 bits of IPv6.
+/// Connections accepted per second from one unknown address, or one /64 in IPv6.
 pub const UNKNOWN_HANDSHAKES_PER_SOURCE_PER_SECOND: u32 = 10;
-/// Of these, begun with one /48 of IPv6: what one subscriber may have.
+/// Connections accepted per second from one unknown IPv6 /48, the usual size of a subscriber's site.
 pub const UNKNOWN_HANDSHAKES_PER_SITE_PER_SECOND: u32 = 20;
-/// Addresses of no trunk that this is remembered of; further ones are closed without a byte.
+/// Unknown addresses with such counters; connections from further ones are closed without sending a byte.
 pub const UNKNOWN_SOURCES: usize = 4096;
-/// Longest certificate of a far end, in bytes: each of its names is compared with those of the trunks.
+/// Longest certificate of a remote party, in bytes: each of its names is compared with those of the trunks.
 pub const CERTIFICATE_BYTES: usize = 16 << 10;
-/// How long nothing is accepted after the system has refused, in milliseconds.
+/// Pause in accepting connections after the system refused one, in milliseconds.
 pub const ACCEPT_PAUSE_MILLISECONDS: u64 = 100;
-/// A complaint that repeats itself is logged once in so many seconds.
+/// Interval between log lines of a repeated warning, in seconds.
 pub const COMPLAINT_SECONDS: u64 = 10;
-/// Largest file of certificates or of a private key, in bytes.
+/// Largest certificate or private key file, in bytes.
 pub const CERTIFICATE_FILE_BYTES: u64 = 4 << 20;
-/// How often the files of certificates are looked at for a change, in seconds.
+/// Interval between checks of the certificate files for changes, in seconds.
 pub const CERTIFICATES_REFRESH_SECONDS: u64 = 5;
-/// An end of one of our certificates within so many days is warned of.
+/// Remaining validity of a local certificate below which a warning is given, in days.
 pub const CERTIFICATE_WARNING_DAYS: i64 = 14;
-/// How often that is said again, in seconds.
+/// Interval between warnings about an expiring certificate, in seconds.
 pub const CERTIFICATE_WARNING_SECONDS: u64 = 86_400;
-/// How long a request of an ACME order may take, in seconds.
+/// Time limit for one request of an ACME order, in seconds.
 pub const ACME_REQUEST_SECONDS: u64 = 30;
-/// How long the authority may take for the proofs of an order, and for its certificate, in seconds.
+/// Time limit for the CA to validate an order's challenges, and to issue its certificate, in seconds.
 pub const ACME_STEP_SECONDS: u64 = 120;
-/// How long a whole ACME order may take, in seconds.
+/// Time limit for a whole ACME order, in seconds.
 pub const ACME_ORDER_SECONDS: u64 = 300;
-/// Largest answer of an ACME authority, in bytes.
+/// Largest response of an ACME server, in bytes.
 pub const ACME_ANSWER_BYTES: u64 = 256 << 10;
-/// Largest file with an ACME account, or with a certificate obtained by it, in bytes.
+/// Largest file with an ACME account or a certificate obtained by ACME, in bytes.
 pub const ACME_ACCOUNT_BYTES: u64 = 1 << 20;
-/// First pause after a failed ACME order, in seconds.
+/// Initial delay after a failed ACME order, in seconds.
 pub const ACME_PAUSE_SECONDS: u64 = 300;
-/// Longest pause after failed ACME orders, in seconds.
+/// Longest delay after failed ACME orders, in seconds.
 pub const ACME_PAUSE_MOST_SECONDS: u64 = 6 * 3_600;
-/// Longest Retry-After of an ACME authority that is followed, in seconds: the longest rate limit of Let's Encrypt.
+/// Longest Retry-After accepted from an ACME server, in seconds: the longest rate limit of Let's Encrypt.
 pub const ACME_RETRY_AFTER_SECONDS: u64 = 7 * 86_400;
-/// Most that is added to the Retry-After of an ACME authority, in seconds.
+/// Maximum jitter added to an ACME server's Retry-After, in seconds.
 pub const ACME_RETRY_JITTER_SECONDS: u64 = 60;
-/// Shortest time between a new certificate and the next order, in seconds.
+/// Minimum time between a new certificate and the next order, in seconds.
 pub const ACME_LEAST_PAUSE_SECONDS: u64 = 30;
-/// Longest time without a look at the clock while no ACME order is due, in seconds.
+/// Maximum interval between checks of the clock while no ACME order is due, in seconds.
 pub const ACME_LOOK_SECONDS: u64 = 600;
-/// Connections to the listener for ACME challenges at once; a further one replaces the oldest.
+/// Concurrent connections to the ACME challenge listener; a further one replaces the oldest.
 pub const ACME_CHALLENGE_CONNECTIONS: usize = 64;
-/// How long such a connection may last, in seconds.
+/// Lifetime of a connection to the ACME challenge listener, in seconds.
 pub const ACME_CHALLENGE_SECONDS: u64 = 10;
-/// Largest head of a request for an ACME challenge, in bytes: the least that hyper takes.
+/// Largest header of an ACME challenge request, in bytes: the minimum that hyper supports.
 pub const ACME_CHALLENGE_HEAD_BYTES: usize = 8 << 10;
-/// How long a connection may take to come up, in seconds.
+/// Time limit for establishing a connection, in seconds.
 pub const CONNECT_SECONDS: u64 = 4;
-/// A connection on which nothing is received for this long is closed, in seconds.
+/// Time without received data after which a connection is closed, in seconds.
 pub const CONNECTION_IDLE_SECONDS: u64 = 1800;
-/// From the first byte of a message on a connection to its last, in seconds.
+/// Time limit from the first byte of a message on a connection to its last, in seconds.
 pub const MESSAGE_SECONDS: u64 = 10;
-/// How long the headers of a message on a connection may stop between two lines before they are refused, in seconds: the
-/// empty line behind them is missing.
+/// Maximum pause between two header lines of a message on a connection, in seconds. Afterwards the message is rejected,
+/// because the empty line after the headers is missing.
 pub const NEXT_LINE_SECONDS: u64 = 4;
-/// Until the first message on a connection that was opened to us, in seconds; keep-alives are none.
+/// Time limit for the first message on an incoming connection, in seconds; keep-alives do not count.
 pub const FIRST_MESSAGE_SECONDS: u64 = 30;
-/// How long one write to a connection may take, in seconds.
+/// Time limit for one write to a connection, in seconds.
 pub const WRITE_SECONDS: u64 = 10;
-/// How long a connection that is being closed may still be written and read empty, in seconds.
+/// Time that a closing connection may still be flushed and drained, in seconds.
 pub const LINGER_SECONDS: u64 = 2;
-/// News from connections that wait for the signalling loop.
+/// Events of connections queued for the signalling loop.
 pub const TRANSPORT_EVENTS: usize = 1024;
-/// Questions and orders that wait for the signalling loop.
+/// Queries and commands queued for the signalling loop.
 pub const ORDERS: usize = 256;
-/// Questions of calls about names that wait for whoever keeps the names; more find nothing.
+/// Name lookups of calls queued for the resolver; further ones fail.
 pub const NAME_QUESTIONS: usize = 256;
-/// Names looked up at once for calls; more find nothing.
+/// Concurrent name lookups for calls; further ones fail.
 pub const LOOKUPS: usize = 128;
-/// Names that are kept, those of peers included; calls find nothing about further ones.
+/// Cached names, including those of peers; lookups of further names fail for calls.
 pub const NAMES: usize = 1024;
-/// How long the answer to one question to DNS may take, in seconds.
+/// Time limit for one DNS query, in seconds.
 pub const LOOKUP_SECONDS: u64 = 2;
-/// How long one name server may take before it is asked again or another is, in milliseconds.
+/// Time limit for one name server before a retry or the next server, in milliseconds.
 pub(crate) const NAME_SERVER_MILLISECONDS: u64 = 1000;
-/// Records of one answer of DNS that are looked at.
+/// DNS records used from one answer.
 pub(crate) const DNS_RECORDS: usize = 64;
-/// What was found of a name is asked for again after this time at the earliest, in seconds.
+/// Minimum time before a name is looked up again, in seconds.
 pub const NAME_LEAST_SECONDS: u64 = 5;
-/// The same at the latest: a file of hosts says nothing of when it changes.
+/// Maximum time before a name is looked up again, in seconds: a hosts file has no TTL.
 pub const NAME_MOST_SECONDS: u64 = 600;
-/// The same where DNS does not say, in seconds.
+/// Time before a name without a TTL is looked up again, in seconds.
 pub const NAME_UNSAID_SECONDS: u64 = 60;
-/// A name that is not found is asked for again after this time at the latest, in seconds.
+/// Maximum time before a name that was not found is looked up again, in seconds.
 pub const NAME_PAUSE_SECONDS: u64 = 300;
-/// The same for a peer's name that has no address at all, in seconds. Ours: its trunk takes no call, and one question in ten
-/// seconds is no burden for a resolver.
+/// Time before a peer's name without any address is looked up again, in seconds. Its trunk accepts no calls meanwhile,
+/// and one query per 10 s is no burden for a resolver.
 pub const NAME_OUT_SECONDS: u64 = 10;
-/// Changed names wait this long for others before they are put in force, in milliseconds.
+/// Time to gather further changed names before they are applied, in milliseconds.
 pub const NAMES_PATIENCE_MILLISECONDS: u64 = 100;
-/// Changed routes and addresses wait this long for others before they are read, in milliseconds.
+/// Time to gather further changes of routes and addresses before they are read, in milliseconds.
 pub const ROUTES_PATIENCE_MILLISECONDS: u64 = 200;
-/// How often the machine's addresses and routes are read again even if no change is noticed, in seconds.
+/// Interval at which the machine's addresses and routes are read even if no change is reported, in seconds.
 pub const INTERFACES_REFRESH_SECONDS: u64 = 30;
-/// Messages and reports that wait to be sent to the capture server; more are lost and counted.
+/// Messages and reports queued for the capture server; further ones are dropped and counted.
 pub const HEP_QUEUE: usize = 8_192;
-/// At the end of the edge, what waits for it is sent within this time, in seconds.
+/// Time to send the queue to the capture server at shutdown, in seconds.
 pub const HEP_LAST_SECONDS: u64 = 2;
-/// The capture server's name is looked up anew after this time, in seconds, and as often where it is not found.
+/// Interval of name lookups for the capture server, in seconds, also after a failure.
 pub const HEP_LOOK_AGAIN_SECONDS: u64 = 30;
-/// How long `status` tells that a packet could not be sent to it, in seconds: they go only while there are calls.
+/// Time for which `status` reports a failure to send to the capture server, in seconds: packets are sent only during
+/// calls.
 pub const HEP_TOLD_SECONDS: u64 = 600;
-/// Calls that wait to be made into spans; more are lost and counted.
+/// Calls queued for conversion into spans; further ones are dropped and counted.
 pub const OTEL_QUEUE: usize = 1024;
-/// What spans take that wait for the collector, in bytes; more are lost and counted.
+/// Size of the spans queued for the collector, in bytes; further ones are dropped and counted.
 pub const OTEL_HELD_BYTES: usize = 16 << 20;
-/// Spans in one request; a call of more is one of its own.
+/// Spans per request; a call with more has a request of its own.
 pub const OTEL_BATCH_SPANS: usize = 512;
-/// The same in bytes.
+/// Size of the spans per request, in bytes.
 pub const OTEL_BATCH_BYTES: usize = 4 << 20;
-/// Spans wait this long for others, in seconds.
+/// Time to gather further spans for a request, in seconds.
 pub const OTEL_BATCH_SECONDS: u64 = 5;
-/// The longest pause of ours before the collector is asked again, in seconds.
+/// Longest retry delay of the edge's own after a failed request to the collector, in seconds.
 pub const OTEL_PAUSE_SECONDS: u64 = 30;
-/// The longest that it may ask for itself (Retry-After), in seconds.
+/// Longest Retry-After accepted from the collector, in seconds.
 pub const OTEL_RETRY_AFTER_SECONDS: u64 = 300;
-/// At the end of the edge, what waits for the collector is sent within this time, in seconds.
+/// Time to send the queue to the collector at shutdown, in seconds.
 pub const OTEL_LAST_SECONDS: u64 = 5;
-/// How much of a collector's answer is read, in bytes.
+/// Bytes read of a collector's response.
 pub const OTEL_ANSWER_BYTES: u64 = 64 << 10;
-/// Between two lines in the log about a collector that does not take spans, in seconds.
+/// Interval between log lines about a collector that rejects spans, in seconds.
 pub const OTEL_COMPLAINT_SECONDS: u64 = 60;
-/// Events of one span: as many as OpenTelemetry's own limit has; of more, the beginning and the end stay.
+/// Events per span, as in OpenTelemetry's own limit; of more, the first and last are kept.
 pub const OTEL_EVENTS: usize = 128;
-/// Characters of one text in a span.
+/// Characters per text attribute of a span.
 pub const OTEL_TEXT_CHARS: usize = 1024;
-/// Calls that have begun, and call records, that wait for their writer; more are lost and counted.
+/// Started calls and call records queued for their writer; further ones are dropped and counted.
 pub const REPORTS: usize = 32_768;
-/// Lines in the journal of live calls beyond two for each, before it is written anew.
+/// Lines in the journal of live calls, beyond two per call, after which it is rewritten.
 pub const JOURNAL_SPARE_LINES: usize = 4096;
-/// Free space of a disk that the edge writes to, in bytes, below which `doctor` fails …
+/// Free disk space below which `doctor` fails, in bytes.
 pub const DISK_LEAST_BYTES: u64 = 64 << 20;
-/// … and below which it warns.
+/// Free disk space below which `doctor` warns, in bytes.
 pub const DISK_LOW_BYTES: u64 = 1 << 30;
-/// Changes that wait for the store; one too many fails.
+/// Changes queued for the store; further ones fail.
 pub const STORE_JOBS: usize = 4096;
-/// Changes that one write to the disk serves.
+/// Changes written to disk together.
 pub const STORE_BATCH: usize = 256;
-/// How long a change that nobody waits for lets others come to it, in milliseconds.
+/// Time to gather further changes if no caller waits for the change, in milliseconds.
 pub const STORE_GATHER_MILLISECONDS: u64 = 10;
-/// How long a reload waits for the store, in seconds: meanwhile no call is written into the journal.
+/// Time that a reload waits for the store, in seconds: no call is written to the journal meanwhile.
 pub const STORE_PATIENCE_SECONDS: u64 = 2;
-/// How long the store's file is left alone after it could not be opened, in milliseconds.
+/// Pause after the store's file could not be opened, in milliseconds.
 pub const STORE_PAUSE_MILLISECONDS: u64 = 1000;
-/// How often a store that refuses changes is tried, in milliseconds.
+/// Interval of attempts to write to a failing store, in milliseconds.
 pub const STORE_PROBE_MILLISECONDS: u64 = 2000;
-/// Ended calls that are stored for the API's lists; beyond them the oldest go.
+/// Ended calls stored for the API's lists; the oldest ones are removed first.
 pub const CALLS_STORED: usize = 250_000;
-/// Calls that `/v1/calls` looks through, those of memory and of the store together: as many as memory has of ended ones.
+/// Calls searched by `/v1/calls` in memory and store together: as many ended calls as memory holds.
 pub const CALLS_SHOWN: usize = 10_000;
-/// Ended calls that are on their way into the store at once.
+/// Ended calls in transit to the store.
 pub const CALLS_UNDER_WAY: usize = 1024;
-/// Ended calls that are kept while the store takes none; more are lost and counted.
+/// Ended calls held while the store rejects them; further ones are dropped and counted.
 pub const CALLS_UNWRITTEN: usize = 10_000;
-/// Removed calls that are remembered: more than memory has of ended ones.
+/// Removed calls remembered: more than the ended calls that memory holds.
 pub const CALLS_REMOVED: usize = 20_000;
-/// How often calls that are over their time are looked for, in seconds.
+/// Interval of searches for expired calls, in seconds.
 pub const CALLS_PRUNE_SECONDS: u64 = 60;
-/// Stored calls removed at once …
+/// Stored calls removed at once.
 pub const CALLS_PRUNED_AT_ONCE: usize = 500;
-/// … and the pause before the next ones, in milliseconds.
+/// Pause between two batches of removals, in milliseconds.
 pub const CALLS_PRUNE_MILLISECONDS: u64 = 100;
-/// Stored calls read at once, so that others have their turn with the store.
+/// Stored calls read at once, so that other users of the store have their turn.
 pub const CALLS_READ_AT_ONCE: usize = 200;
-/// How much of the end of a file of call records is searched for calls that the journal still holds, in bytes.
+/// Bytes at the end of a call record file searched for calls that are still in the journal.
 pub const RECORDS_SEARCHED_BYTES: u64 = 1 << 20;
-/// Files of call records that are searched so: the one that is written, and the newest beside it.
+/// Call record files searched for calls in the journal: the current one and the newest others.
 pub const RECORDS_FILES_SEARCHED: usize = 16;
-/// Call records that are kept while the disk takes none; more are lost and counted.
+/// Call records held while the disk rejects them; further ones are dropped and counted.
 pub const RECORDS_KEPT: usize = 10_000;
-/// The same in bytes.
+/// Size of the call records held while the disk rejects them, in bytes.
 pub const RECORDS_KEPT_BYTES: usize = 64 << 20;
-/// How long the file of call records, and the table of counts by the day, are left alone after they took none, in milliseconds.
+/// Pause after the call record file or the table of daily counts could not be written, in milliseconds.
 pub const RECORDS_PAUSE_MILLISECONDS: u64 = 1000;
-/// Call records that are under way to the URL at once.
+/// Concurrent deliveries of call records to the URL.
 pub const CDR_AT_ONCE: usize = 4;
-/// How long a connection to it may take, name and TLS included, in seconds.
+/// Time limit for a connection to the URL, including name resolution and TLS, in seconds.
 pub const CDR_CONNECT_SECONDS: u64 = 5;
-/// What is read of its answer, in bytes, so that the connection can be used again.
+/// Bytes of a response that are drained so that the connection can be reused.
 pub const CDR_ANSWER_BYTES: u64 = 64 << 10;
-/// For how long, in milliseconds.
+/// Time limit for draining a response, in milliseconds.
 pub const CDR_DRAIN_MILLISECONDS: u64 = 1000;
-/// Longest pause between two attempts, in seconds.
+/// Longest delay between two delivery attempts, in seconds.
 pub const CDR_PAUSE_SECONDS: u64 = 300;
-/// Longest pause that a `Retry-After` is granted, in seconds.
+/// Longest accepted Retry-After, in seconds.
 pub const CDR_RETRY_AFTER_SECONDS: u64 = 3600;
-/// After so many refusals, with others taken meanwhile, a record is put aside.
+/// Rejections after which a record is set aside if other records were accepted meanwhile.
 pub const CDR_REFUSALS: u32 = 8;
-/// How long records may still be sent when the edge ends, in seconds; the rest is sent after the next start.
+/// Time to deliver records at shutdown, in seconds; the rest is delivered after the next start.
 pub const CDR_FAREWELL_SECONDS: u64 = 2;
-/// Log lines that wait to be written; more are lost and counted.
+/// Log lines queued for writing; further ones are dropped and counted.
 pub(crate) const LOG_LINES: usize = 8192;
-/// Between two writes of log lines, in milliseconds: what was logged meanwhile is written at once.
+/// Pause between two writes of log lines, in milliseconds; the lines logged meanwhile are written together.
 pub(crate) const LOG_PAUSE_MILLISECONDS: u64 = 20;
-/// HTTP connections at once.
+/// Concurrent HTTP connections.
 pub const HTTP_CONNECTIONS: usize = 256;
-/// HTTP connections beyond these where all of them are serving a request: for loopback, and for probes of others.
+/// Additional HTTP connections while all others are serving requests, for loopback and for health probes.
 pub const HTTP_CONNECTIONS_RESERVED: usize = 16;
-/// Those of one address (of one /64 in IPv6): a further one takes the place of its oldest incomplete one. Loopback, where a
-/// proxy may be, has them all.
+/// HTTP connections per address (per /64 in IPv6); a further one replaces the oldest idle one of that address.
+/// Loopback, possibly a reverse proxy, is not limited.
 pub const HTTP_CONNECTIONS_OF_ONE: usize = 64;
-/// Who connects and asks for nothing is let go, in seconds.
+/// Time after which a connection without a request is closed, in seconds.
 pub const HTTP_FIRST_BYTE_SECONDS: u64 = 5;
-/// An HTTP connection that neither gives nor takes a byte for this long is closed, in seconds.
+/// Time without data in either direction after which an HTTP connection is closed, in seconds.
 pub const HTTP_IDLE_SECONDS: u64 = 30;
-/// From the first byte of an HTTP request to the first of its answer, in seconds: dripping byte by byte keeps no
-/// connection.
+/// Time from the first byte of an HTTP request to the first byte of its response, in seconds: slow senders cannot keep
+/// a connection.
 pub const HTTP_ARRIVAL_SECONDS: u64 = 15;
-/// How long one HTTP request may take, in seconds.
+/// Time limit for one HTTP request, in seconds.
 pub const HTTP_REQUEST_SECONDS: u64 = 10;
-/// Connections of proxy clients to other hosts at once.
+/// Concurrent connections of proxy clients to other hosts.
 pub const PROXY_TUNNELS: usize = 64;
-/// A connection of a proxy client to another host on which no byte passes for this long is closed, in seconds.
+/// Time without data after which a proxied connection is closed, in seconds.
 pub const PROXY_TUNNEL_IDLE_SECONDS: u64 = 300;
-/// How long looking up another host and connecting to it may take, in seconds; less than `HTTP_REQUEST_SECONDS`.
+/// Time limit for resolving and connecting to another host, in seconds; less than `HTTP_REQUEST_SECONDS`.
 pub const PROXY_CONNECT_SECONDS: u64 = 8;
-/// Refused requests of the proxy that wait for a listener in this process; of more it misses the oldest.
+/// Rejected proxy requests buffered for a listener in this process; the oldest are dropped.
 pub const PROXY_REFUSALS: usize = 256;
-/// Host names whose certificates the proxy keeps.
+/// Host certificates cached by the proxy.
 pub(crate) const PROXY_HOSTS: usize = 64;
-/// Bytes of HTTP answers that clients have not read, of all answers larger than [`HTTP_PART_BYTES`]; further ones get 503.
+/// Unread bytes of all HTTP responses larger than [`HTTP_PART_BYTES`]; further ones get 503.
 pub const HTTP_UNREAD_BYTES: usize = 32 << 20;
-/// Part of an HTTP answer that is handed to a connection at once, in bytes; a connection holds a few.
+/// Part of an HTTP response passed to a connection at once, in bytes; a connection buffers a few.
 pub const HTTP_PART_BYTES: usize = 16 << 10;
-/// Bytes that an HTTP connection holds for a client that does not read, and of a request that is not whole.
+/// Bytes that an HTTP connection buffers for a slow client, or of an incomplete request.
 pub const HTTP_CONNECTION_BYTES: usize = 64 << 10;
-/// HTTP requests that read, of those that are worked off at once.
+/// Concurrent HTTP requests that read files or the store.
 pub const HTTP_READING: usize = 8;
-/// Parameters of an HTTP form, or of a query.
+/// Parameters of an HTTP form or query.
 pub const HTTP_PARAMETERS: usize = 256;
 /// Largest body of an HTTP request, in bytes.
 pub const HTTP_BODY_BYTES: usize = 64 << 10;
-/// Requests of one source (in IPv6 of one /64) with wrong credentials of one account in a minute; further ones get 429, late.
+/// Requests per source (per /64 in IPv6) with wrong credentials of one account in a minute; further ones get a delayed
+/// 429.
 pub const HTTP_GUESSES_PER_MINUTE: u32 = 10;
-/// How late, in seconds; less than `HTTP_REQUEST_SECONDS`.
+/// Delay of such a 429, in seconds; less than `HTTP_REQUEST_SECONDS`.
 pub const HTTP_GUESS_DELAY_SECONDS: u64 = 1;
-/// Characters of a secret that cannot be found by trying over HTTP.
+/// Length in characters of a secret that cannot be guessed over HTTP.
 pub const SECRET_CHARACTERS: usize = 16;
-/// HTTP requests of a source with wrong credentials in an hour that are no slip.
+/// HTTP requests of a source with wrong credentials in an hour that are more than a mistake.
 pub const HTTP_LOGIN_FAILURES: u64 = 3;
-/// Sources of such requests that are kept.
+/// Sources of HTTP requests with wrong credentials that are remembered.
 pub const HTTP_LOGIN_SOURCES: usize = 256;
-/// Requests to the Twilio-compatible API that are shown, the latest.
+/// Most recent requests to the Twilio-compatible API that are listed.
 pub const API_REQUESTS_SHOWN: usize = 200;
-/// Failed requests to it that are shown beside them.
+/// Failed requests to the Twilio-compatible API that are listed in addition.
 pub const API_FAILURES_SHOWN: usize = 100;
-/// How long a Play waits for a recording of the edge's own that is being completed, in seconds.
+/// Time that a Play waits for one of the edge's own recordings to be completed, in seconds.
 pub const OWN_RECORDING_SECONDS: u64 = 5;
-/// Such recordings that are read at once, of which one application has one place.
+/// Own recordings read concurrently for Play, at most one per application.
 pub const OWN_RECORDINGS_READ_AT_ONCE: usize = 8;
-/// Characters of a cookie's name that are shown.
+/// Maximum length of a displayed cookie name, in characters.
 pub const COOKIE_NAME_SHOWN: usize = 64;
-/// Ignored parameters of one of its requests that the call's trace names.
+/// Ignored parameters of a Twilio-compatible API request that the call's trace names.
 pub const API_IGNORED_SHOWN: usize = 5;
-/// Names of ignored parameters of its requests that are counted.
+/// Names of ignored parameters that are counted.
 pub const API_IGNORED_NAMES: usize = 100;
-/// Requests to webhooks of text messages that are shown.
+/// Requests to text message webhooks that are listed.
 pub const MESSAGE_WEBHOOKS_SHOWN: usize = 100;
-/// Longest time that the party of a requested call may ring, in seconds.
+/// Longest ring time of a requested call, in seconds.
 pub const CALL_RING_SECONDS: u64 = 600;
 /// Longest time limit of a requested call, in seconds.
 pub const CALL_LIMIT_SECONDS: u64 = 86_400;
-/// Targets of each kind that the request for a call may name.
+/// Targets of each type in a request for a call.
 pub const CALL_TARGETS: usize = 16;
-/// API keys at once.
+/// Maximum number of API keys.
 pub const API_KEYS: usize = 1000;
-/// Sources and accounts whose wrong credentials are counted at once.
+/// Sources and accounts with a counter of wrong credentials.
 pub const HTTP_GUESSERS: usize = 4096;
-/// Whoever follows `/v1/events` at once; each has a connection of those.
+/// Concurrent followers of `/v1/events`; each uses one HTTP connection.
 pub const EVENT_LISTENERS: usize = 32;
-/// Events that a listener may be behind before it misses some.
+/// Events buffered for a follower; the oldest are dropped.
 pub const EVENTS_KEPT: usize = 1024;
-/// How often a listener to whom nothing happens is sent a comment, in seconds: less than an idle connection has.
+/// Interval of comments to an idle follower, in seconds; shorter than the idle time-out of a connection.
 pub const EVENT_COMMENT_SECONDS: u64 = 2;
-/// How far two of the fine samples of the history are apart, in seconds.
+/// Interval of fine samples of the history, in seconds.
 pub const HISTORY_FINE_SECONDS: u64 = 10;
-/// How many of those are kept: an hour.
+/// Number of fine samples kept: one hour.
 pub const HISTORY_FINE_SAMPLES: usize = 360;
-/// How many of those make a coarse one: five minutes.
+/// Number of fine samples per coarse one: five minutes.
 pub const HISTORY_FINE_IN_COARSE: u32 = 30;
-/// How many of those are kept: a day.
+/// Number of coarse samples kept: one day.
 pub const HISTORY_COARSE_SAMPLES: usize = 288;
-/// Trunks, and agents, of which a sample has the calls.
+/// Trunks, and agents, with call counts in a sample.
 pub const HISTORY_TRUNKS: usize = 64;
-/// Live calls that the signalling loop describes before it goes on with calls: about 1 ms.
+/// Live calls that the signalling loop describes before it processes calls again: about 1 ms.
 pub const CALLS_PER_QUESTION: usize = 200;
-/// Minutes for which it is told what went wrong.
+/// Time for which faults are kept in the history, in minutes.
 pub const HISTORY_TROUBLE_MINUTES: usize = 60;
 /// Faults of the last hour that are counted by party and code.
 pub const HISTORY_TROUBLES: usize = 200;
-/// The latest calls of each of them that are known, so that none is counted twice.
+/// Most recent calls remembered per fault, so that none is counted twice.
 pub const HISTORY_TROUBLE_CALLS: usize = 32;
-/// Addresses that are banned, as far as they are listed.
+/// Banned addresses that are listed.
 pub const BANS_SHOWN: usize = 256;
-/// Names that an answer lists where another one was asked for.
+/// Known names listed in an error about an unknown one.
 pub const NAMES_SHOWN: usize = 16;
-/// Characters of a hint that is shown in the line of its error, where all is one line.
+/// Longest hint appended to its error on one line, in characters.
 pub const HELP_IN_LINE_CHARS: usize = 100;
-/// Characters that are shown of a name which is not known.
+/// Maximum length of an unknown name in an error, in characters.
 pub const NAMES_SHOWN_CHARS: usize = 64;
-/// All header fields of an HTTP request together, in bytes.
+/// Total size of an HTTP request's header fields, in bytes.
 pub const HTTP_HEADER_BYTES: usize = 16 << 10;
-/// How long a loop may take to answer before `/healthz` says that it is stuck, in milliseconds.
+/// Time without a response after which `/healthz` reports a loop as stuck, in milliseconds.
 pub const HEALTH_MILLISECONDS: u64 = 1000;
-/// How long a media worker may be without a turn before `/healthz` says that it is stuck, in milliseconds. An idle one
-/// turns once a second.
+/// Time without a turn after which `/healthz` reports a media worker as stuck, in milliseconds. An idle worker has a
+/// turn every second.
 pub const WORKER_MILLISECONDS: u64 = 3000;
-/// How long the far ends have to answer the last BYEs before the process ends, in seconds.
+/// Time for remote parties to respond to the last BYEs at shutdown, in seconds.
 pub const FAREWELL_SECONDS: u64 = 2;
-/// Largest audio file that an agent's keys name, in bytes.
+/// Largest audio file in an agent's configuration, in bytes.
 pub const AUDIO_FILE_BYTES: u64 = 64 << 20;
-/// Streams in one Ogg file, side by side and one behind the other.
+/// Streams in one Ogg file, multiplexed and chained.
 pub const OGG_STREAMS: usize = 64;
-/// Values in the codebooks of a Vorbis stream, and in the tables of their code words, which its decoder keeps in memory (Vorbis I
-/// §3.2.1); libvorbis needs up to 1.3 million.
+/// Values in the codebooks and code word tables of a Vorbis stream, which its decoder keeps in memory (Vorbis I
+/// §3.2.1). libvorbis needs up to 1.3 million.
 pub const VORBIS_CODEBOOK_VALUES: u64 = 4 << 20;
-/// Pieces of an audio file that cannot be decoded before the file is given up.
+/// Undecodable packets of an audio file after which decoding stops.
 pub const AUDIO_DAMAGED_PIECES: usize = 1000;
 /// Longest `audio` of `hold`, in seconds.
 pub const ANNOUNCEMENT_SECONDS: usize = 300;
 /// Longest `music` of `hold`, in seconds.
 pub const MUSIC_SECONDS: usize = 1800;
-/// How long `[speech]` may take for all texts of a file together, in seconds: less than whoever asks for a reload waits.
+/// Time limit for `[speech]` to synthesize all texts of a file, in seconds; shorter than a client waits for a reload.
 pub const SPEECH_SECONDS: u64 = 8;
 /// Largest configuration file, in bytes.
 pub const CONFIG_FILE_BYTES: u64 = 16 << 20;
-/// Largest file of a secret, in bytes.
+/// Largest secret file, in bytes.
 pub const SECRET_FILE_BYTES: u64 = 64 << 10;
 /// Largest `routes_file`, in bytes: some three million lines.
 pub const ROUTES_FILE_BYTES: u64 = 128 << 20;
-/// Texts that are said side by side.
+/// Texts synthesized concurrently.
 pub const SPEECH_AT_ONCE: usize = 4;
-/// How long a reload may read files and have texts said, in seconds, before the next has its turn.
+/// Time that a reload may read files and synthesize texts, in seconds, before the next one has its turn.
 pub const RELOAD_SECONDS: u64 = 120;
-/// Reloads whose files are read, those included that were given up and still wait for a disk.
+/// Reloads that are reading files, including abandoned ones that still wait for a disk.
 pub const RELOADS_READING: usize = 4;
-/// Reloads that wait for their turn or are under way.
+/// Queued and running reloads.
 pub const RELOADS: usize = 8;
-/// Warnings of the configuration file that are kept with their text.
+/// Warnings about the configuration file that are kept with their text.
 pub const WARNINGS_TOLD: usize = 100;
-/// Changes that a reload names in its answer, and how many of them in a line of the log and in its event.
+/// Changes listed in the response to a reload.
 pub const CHANGES_TOLD: usize = 200;
-/// See [`CHANGES_TOLD`].
+/// Changes listed in a reload's log line and event.
 pub const CHANGES_IN_A_LINE: usize = 12;
-/// What `[speech] cache` may hold, in bytes.
+/// Size of `[speech] cache`, in bytes.
 pub const SPEECH_CACHE_BYTES: u64 = 64 << 20;
-/// Largest file that it may write, in bytes.
+/// Largest file written by `[speech]`, in bytes.
 pub const SPEECH_BYTES: u64 = 16 << 20;
-/// What is read of the complaints of a program or a web service, in bytes.
+/// Bytes read of the error output of a program or web service.
 pub const COMPLAINT_BYTES: u64 = 4096;
-/// What is told of them, in characters.
+/// Characters shown of the error output of a program or web service.
 pub const COMPLAINT_CHARACTERS: usize = 200;
 /// Longest `text` of `hold`, in bytes.
 pub const SPEECH_TEXT_BYTES: usize = 4096;
-/// Largest file of certificates that an agent's keys name, in bytes.
+/// Largest certificate file in an agent's configuration, in bytes.
 pub const AGENT_FILE_BYTES: u64 = 4 << 20;
 /// Longest `goodbye`, in seconds.
 pub const GOODBYE_SECONDS: usize = 60;
 /// `parameters` of one agent.
 pub const AGENT_PARAMETERS: usize = 64;
-/// Name and value of one of an agent's `parameters` together, in bytes.
+/// Length of name and value of one agent parameter, in bytes.
 pub const AGENT_PARAMETER_BYTES: usize = 4096;
-/// Longest URL of a fork that is asked for over HTTP, in bytes.
+/// Longest URL of a fork requested over HTTP, in bytes.
 pub const FORK_URL_BYTES: usize = 2048;
-/// Most calls in one answer of `/v1/calls`.
+/// Most calls in one response of `/v1/calls`.
 pub const CALLS_LISTED: usize = 10_000;
-/// Bytes of one message from an agent; a longer one is a protocol error.
+/// Longest message from an agent, in bytes; a longer one is a protocol error.
 pub const AGENT_MESSAGE_BYTES: usize = 16 << 20;
-/// Bytes that an agent's socket gathers before they are written at the latest.
+/// Bytes buffered for an agent's socket before they are written.
 pub const AGENT_WRITE_BUFFER_BYTES: usize = 1024;
 /// Bytes read from an agent's socket at once.
 pub const AGENT_READ_BUFFER_BYTES: usize = 8192;
-/// Bytes of the buffer that an agent's frames are put together in, until one is longer: a message of 20 ms fits.
+/// Initial size of the buffer for an agent's frames, in bytes: a message of 20 ms fits.
 pub const AGENT_FRAME_BUFFER_BYTES: usize = 512;
-/// Bytes of the pieces in which a long frame from an agent is handed on.
+/// Size of the pieces in which a long frame from an agent is processed, in bytes.
 pub const AGENT_PIECE_BYTES: u64 = 4096;
 /// Bytes read from one agent before the others on its thread have their turn.
 pub const AGENT_SLICE_BYTES: usize = 16 << 10;
 /// Bytes that an agent may send at full speed: 20 minutes of audio.
 pub const AGENT_BURST_BYTES: i64 = 16 << 20;
-/// Bytes a second that are read of an agent beyond that: hundreds of times real time.
+/// Bytes per second read from an agent beyond its burst: hundreds of times real time.
 pub const AGENT_BYTES_PER_SECOND: i64 = 4 << 20;
-/// What a frame from an agent costs of these besides its bytes.
+/// Bytes charged per frame from an agent in addition to its length.
 pub const AGENT_FRAME_COST_BYTES: i64 = 256;
-/// How long a probe of an agent may take at most.
+/// Longest time limit for a probe of an agent.
 pub const AGENT_PROBE_WAIT: Duration = Duration::from_secs(10);
-/// When an agent that has not answered a probe is asked again, if `probe` is longer.
+/// Interval at which an unresponsive agent is probed again if `probe` is longer.
 pub const AGENT_PROBE_AGAIN: Duration = Duration::from_secs(5);
-/// How long an agent that sent too much is not read.
+/// Pause in reading from an agent that exceeds its rate.
 pub const AGENT_PAUSE: Duration = Duration::from_millis(20);
-/// Bytes of a message that is not complete which an agent may have come whatever the edge holds: a minute of audio.
+/// Bytes of an incomplete message that an agent may send even if the edge's memory limit is reached: a minute of audio.
 pub const AGENT_GATHERED_BYTES: u64 = 1 << 20;
-/// Pings of an agent whose answers wait for its socket; past that it is read no further.
+/// Unsent Pongs to an agent after which its socket is not read.
 pub const AGENT_PONGS_UNFLUSHED: usize = 256;
-/// Bytes that wait for an agent in the system, about: a second of both tracks.
+/// Approximate bytes buffered by the system for an agent: a second of both tracks.
 pub const AGENT_SEND_BUFFER_BYTES: u32 = 32 << 10;
-/// Addresses of an agent's host that are tried.
+/// Addresses tried of an agent's host.
 pub const AGENT_ADDRESSES: usize = 8;
-/// How long a call waits for the address of an agent's host, of which nothing is known yet.
+/// Time that a call waits for the first address lookup of an agent's host.
 pub const AGENT_NAME_WAIT: Duration = Duration::from_secs(1);
-/// How often the hosts of agents are looked up.
+/// Interval of lookups of agent hosts.
 pub const AGENT_NAME_REFRESH: Duration = Duration::from_secs(30);
-/// How long an answer is used where the name service does not respond any more.
+/// Time for which an address remains in use if the name server stops responding.
 pub const AGENT_NAME_KEPT: Duration = Duration::from_secs(86_400);
-/// Hosts of agents whose addresses are kept.
+/// Agent hosts with cached addresses.
 pub const AGENT_NAMES: usize = 1024;
-/// Names of agents that are looked up at once, each by a thread; further ones wait.
+/// Concurrent lookups of agent hosts, each on a thread; further ones wait.
 pub const AGENT_LOOK_UPS: usize = 32;
-/// How long one of them may take to answer.
+/// Time limit for one lookup of an agent's host.
 pub const AGENT_ADDRESS_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long an agent's end of the connection may leave what was sent to it unacknowledged (the contract's 3 s).
+/// Time that data sent to an agent may stay unacknowledged (3 s in the contract).
 pub const AGENT_UNACKNOWLEDGED: Duration = Duration::from_secs(3);
-/// Copies for one place that leave in one system call: the kernel's own limit (`UDP_MAX_SEGMENTS` of older ones).
+/// Copies to one destination per system call: the kernel's limit (`UDP_MAX_SEGMENTS` of older kernels).
 pub const COPIES_PER_SEND: usize = 64;
-/// Bytes of these: below the largest datagram.
+/// Bytes per batch of copies: below the largest datagram.
 pub const COPY_BATCH_BYTES: usize = 60_000;
-/// How long a copy waits for others: a listener's own jitter buffer is longer.
+/// Time to gather copies into a batch; shorter than the receiver's jitter buffer.
 pub const COPY_PAUSE: Duration = Duration::from_millis(5);
-/// Places that copies are gathered for at once, for each worker.
+/// Destinations with a pending batch of copies, per worker.
 pub const COPY_DESTINATIONS: usize = 16;
-/// Where the system does not cut batches into packets, it is asked again after this time: the way there may have changed.
+/// Interval after which segmentation offload is retried for a destination without it: the route may have changed.
 pub const COPY_CUT_AGAIN: Duration = Duration::from_secs(60);
-/// What the system may hold of copies on their way, for each worker.
+/// Send buffer of the system for copies, in bytes per worker.
 pub const COPY_SEND_BUFFER_BYTES: usize = 1 << 20;
-/// Until a trial of an agent's socket (`doctor`) is given up, in seconds.
+/// Time limit of an agent trial (`doctor`), in seconds.
 pub const AGENT_TRIAL_SECONDS: u64 = 10;
-/// Longest file that a test call plays, in bytes.
+/// Largest file played by a test call, in bytes.
 pub const PLAYED_BYTES: u64 = 32 << 20;
-/// The same in seconds.
+/// Longest audio played by a test call, in seconds.
 pub const PLAYED_SECONDS: usize = 1800;
-/// What is recorded of a test call, in seconds; what follows is not.
+/// Longest recording of a test call, in seconds; the rest is not recorded.
 pub const RECORDED_SECONDS: usize = 1800;
-/// What calls say of texts that waits for the thread that keeps them; more is lost and counted.
+/// Text message commands of calls queued for the store thread; further ones are dropped and counted.
 pub const SMS_ORDERS: usize = 8192;
-/// What an answer of a web service may have besides its body, provisional answers and chunk sizes included, in bytes.
+/// Size of a web service's response in addition to its body, in bytes, including provisional responses and chunk sizes.
 pub const WEB_HEAD_BYTES: u64 = 256 << 10;
-/// Call and answer wait so long at most for the text to be kept, in milliseconds: less than T1 (RFC 3261 §17.2.1), after
-/// which it is sent again.
+/// Time that call and response wait for the text message to be stored, in milliseconds; less than T1 (RFC 3261
+/// §17.2.1), after which the request is retransmitted.
 pub const SMS_HELD_MILLISECONDS: u64 = 400;
-/// Of this, taken in at once.
+/// Text message commands processed together.
 pub const SMS_BATCH: usize = 256;
-/// Requests about texts at once.
+/// Concurrent requests about text messages.
 pub const SMS_REQUESTS: usize = 16;
-/// Largest answer to one, in bytes.
+/// Largest response to a text message request, in bytes.
 pub const SMS_ANSWER_BYTES: u64 = 4 << 20;
-/// Messages to a recipient that are looked through for one that may have been taken.
+/// Messages to a recipient searched for one that may have been accepted.
 pub const SMS_LISTED: u32 = 100;
-/// After a request was given up, what it sent is not looked for in vain before so many seconds.
+/// Time after an abandoned request before a message that is not found counts as not accepted, in seconds.
 pub const SMS_SETTLE_SECONDS: u64 = 5;
-/// The pause after a first failure, in milliseconds; it doubles with each.
+/// Initial retry delay, in milliseconds; it doubles with each failure.
 pub const SMS_BACKOFF_FIRST_MILLISECONDS: u64 = 1_000;
-/// The longest pause, in seconds.
+/// Longest retry delay, in seconds.
 pub const SMS_BACKOFF_MOST_SECONDS: u64 = 300;
-/// The longest Retry-After that is kept to, in seconds.
+/// Longest accepted Retry-After, in seconds.
 pub const SMS_RETRY_AFTER_SECONDS: u64 = 3_600;
-/// Least time between two looks at the queue, in milliseconds.
+/// Minimum interval between checks of the queue, in milliseconds.
 pub const SMS_PAUSE_MILLISECONDS: u64 = 20;
-/// Where the file of texts cannot be read, it is tried again after so many seconds.
+/// Retry interval while the text message store cannot be read, in seconds.
 pub const SMS_STORE_PAUSE_SECONDS: u64 = 10;
-/// A text that has waited for so many seconds is a problem.
+/// Waiting time after which a text message is a problem, in seconds.
 pub const SMS_STUCK_SECONDS: u64 = 120;
-/// The time in which texts are counted, in seconds.
+/// Period in which text messages are counted, in seconds.
 pub const SMS_DAY_SECONDS: i64 = 86_400;
-/// How long what was sent is remembered, in seconds: no message of a call is taken for that of another, and a day is counted.
+/// Time for which sent messages are remembered, in seconds: a call's message is not mistaken for another's, and the
+/// count of a day remains complete.
 pub const SMS_KEPT_SECONDS: i64 = 2 * 86_400;
-/// How often older ones are forgotten, in seconds.
+/// Interval at which older messages are removed, in seconds.
 pub const SMS_FORGET_SECONDS: u64 = 3_600;
-/// How long a message of the API waits for its service where `[sms] expires` says nothing, in seconds.
+/// Time that a message of the API waits for its service without `[sms] expires`, in seconds.
 pub const MESSAGE_EXPIRES_SECONDS: u64 = 4 * 3600;
-/// Messages of the API and replies that wait for their services; more are refused.
+/// Messages of the API and replies queued for their services; further ones are rejected.
 pub const MESSAGES_QUEUED: i64 = 50_000;
-/// Messages of the API that are kept.
+/// Messages of the API that are stored.
 pub const MESSAGES_KEPT: i64 = 100_000;
-/// How long they are kept, in seconds.
+/// Time for which messages of the API are stored, in seconds.
 pub const MESSAGES_KEPT_SECONDS: i64 = 30 * 86_400;
-/// Replies from one number to one recipient in [`MESSAGE_LOOP_SECONDS`]; more are taken for a loop of automatic replies.
+/// Replies from one number to one recipient in [`MESSAGE_LOOP_SECONDS`]; more are considered a loop of automatic
+/// replies.
 pub const MESSAGE_REPLIES: i64 = 15;
-/// Time in which such replies are counted, in seconds.
+/// Period in which replies are counted to detect a loop, in seconds.
 pub const MESSAGE_LOOP_SECONDS: i64 = 30;
-/// Webhooks of messages to the edge that are requested at once.
+/// Concurrent webhook requests for incoming messages.
 pub const MESSAGE_WEBHOOKS: usize = 64;
-/// Time for which webhooks of messages from one sender to one number have the cookies that they set, as at Twilio.
+/// Lifetime of cookies set by webhooks of messages from one sender to one number, in seconds, as at Twilio.
 pub const MESSAGE_COOKIE_SECONDS: u64 = 4 * 3600;
-/// Pairs of sender and number whose cookies are kept.
+/// Pairs of sender and number with stored cookies.
 pub const MESSAGE_COOKIE_JARS: usize = 2000;
-/// Of these, to one host and port.
+/// Concurrent webhook requests for incoming messages per host and port.
 pub const MESSAGE_WEBHOOKS_OF_HOST: usize = 8;
-/// Messages to the edge that are read at once for their turns.
+/// Incoming messages read at once to schedule them.
 pub const MESSAGE_TURNS_READ: usize = 1000;
-/// States of messages that are made callbacks in one change of the store.
+/// Message states turned into callbacks in one change of the store.
 pub const MESSAGE_REPORTS_AT_ONCE: usize = 100;
-/// Characters of a complaint of Twilio's that are shown.
+/// Maximum length of a displayed error text of Twilio, in characters.
 pub const SMS_COMPLAINT_CHARACTERS: usize = 200;
-/// One in so many calls of the last hour of a trunk that was not heard in them, and `status` says so.
+/// Divisor: one in this many calls of the last hour without audio from a trunk is a problem in `status`.
 pub const UNHEARD_ONE_IN: u64 = 10;
-/// … of the last five minutes, where there were as many.
+/// Calls of the last five minutes without audio from a trunk that are a problem, if they are as large a share.
 pub const UNHEARD_LEAST: u64 = 3;
-/// Calls in a row in which an agent failed, and `status` says so.
+/// Consecutive failed calls of an agent that are a problem in `status`.
 pub const AGENT_FAILED_LEAST: u64 = 3;
-/// Between two looks at the problems of now, in seconds.
+/// Interval of checks for current problems, in seconds.
 pub const PROBLEMS_EVERY_SECONDS: u64 = 5;
-/// One in so many calls of the last hour to a trunk that it rejected, and `status` says so …
+/// Divisor: one in this many calls rejected by a trunk in the last hour is a problem, given [`REJECTED_OFTEN`]
+/// rejections.
 pub const REJECTED_ONE_IN: u64 = 5;
-/// … where there were as many …
+/// Minimum number of rejections for [`REJECTED_ONE_IN`].
 pub const REJECTED_OFTEN: u64 = 5;
-/// … or as many, and half of its calls or all of the latest.
+/// Number of rejections that are a problem if they are half of a trunk's calls, or its latest calls in a row.
 pub const REJECTED_LEAST: u64 = 3;
-/// … or as many, and all of its calls.
+/// Number of rejections that are a problem if they are all of a trunk's calls.
 pub const REJECTED_ALL: u64 = 2;
-/// Calls in a row that a trunk rejected, from which on it is said to reject all.
+/// Consecutive rejections after which a trunk is said to reject all calls.
 pub const REJECTED_ROW: u64 = 8;
-/// One in so many calls of at least [`REJECTED_LEAST`] that it rejected, and `status` says so.
+/// Divisor: one in this many rejected calls is a problem, given [`REJECTED_LEAST`] rejections.
 pub const REJECTED_FEW_ONE_IN: u64 = 3;
-/// Calls in which an agent failed, at least half of its latest, and `status` says so.
+/// Failed calls of an agent that are a problem if they are half of its latest calls.
 pub const AGENT_FAILED_HALF: u64 = 2;
-/// Calls of the last hour from which on a trunk's mean score is a problem.
+/// Minimum number of calls in the last hour for which a trunk's mean score is a problem.
 pub const POOR_LEAST: u64 = 3;
-/// Different rejections that are told there.
+/// Maximum number of different rejections listed in a problem.
 pub const REJECTIONS_TOLD: usize = 3;
 /// Longest URL of a webhook, in bytes.
 pub const WEBHOOK_URL_BYTES: usize = 4096;
-/// Time of a webhook in all, redirects and further tries included, in milliseconds (Twilio's 15 s).
+/// Time limit of a webhook including redirects and retries, in milliseconds (15 s at Twilio).
 pub const WEBHOOK_TOTAL_MILLISECONDS: u64 = 15_000;
-/// Time for the TCP connection of a webhook, in milliseconds, unless its URL says otherwise.
+/// Time limit for the TCP connection of a webhook, in milliseconds, unless its URL sets another.
 pub const WEBHOOK_CONNECT_MILLISECONDS: u64 = 5_000;
-/// Longest such time that a URL may ask for, in milliseconds.
+/// Longest connection time limit that a URL may set, in milliseconds.
 pub const WEBHOOK_CONNECT_MOST_MILLISECONDS: u64 = 10_000;
-/// Shortest time that a URL may ask for, in milliseconds.
+/// Shortest time limit that a URL may set, in milliseconds.
 pub const WEBHOOK_LEAST_MILLISECONDS: u64 = 100;
-/// Most further tries that the URL of a webhook may ask for.
+/// Most retries that the URL of a webhook may set.
 pub const WEBHOOK_RETRIES: u32 = 5;
-/// Pause before a further try, in milliseconds.
+/// Pause before a retry, in milliseconds.
 pub const WEBHOOK_RETRY_PAUSE_MILLISECONDS: u64 = 100;
-/// Redirects that one webhook follows.
+/// Redirects followed per webhook.
 pub const WEBHOOK_REDIRECTS: u32 = 10;
-/// Addresses of a webhook's host that are tried; they share the time of one connection.
+/// Addresses tried of a webhook's host; they share the time limit of one connection.
 pub const WEBHOOK_ADDRESSES: usize = 4;
-/// Look-ups for webhooks at once; a slow name server keeps a thread for each.
+/// Concurrent name lookups for webhooks; a slow name server blocks one thread for each.
 pub const WEBHOOK_LOOK_UPS: usize = 64;
-/// Of these, of one application.
+/// Concurrent name lookups per application.
 pub const WEBHOOK_LOOK_UPS_OF_ONE: usize = 8;
-/// Time that a look-up of an application waits for its others, in milliseconds.
+/// Time that a name lookup waits while its application is at that limit, in milliseconds.
 pub const WEBHOOK_LOOK_UP_WAIT_MILLISECONDS: u64 = 5_000;
-/// Time that a name is not looked up again after a look-up failed, in seconds.
+/// Time before a name is looked up again after a failure, in seconds.
 pub const WEBHOOK_UNKNOWN_HOST_SECONDS: u64 = 5;
-/// Names that are remembered so.
+/// Names remembered after a failed lookup.
 pub const WEBHOOK_UNKNOWN_HOSTS: usize = 1024;
-/// Documents asked for at once; further requests wait as long as they may take.
+/// Concurrent requests for documents; further ones wait up to their time limit.
 pub const WEBHOOKS_AT_ONCE: usize = 1024;
-/// Of these, of one application.
+/// Concurrent requests for documents per application.
 pub const WEBHOOKS_AT_ONCE_OF_ONE: usize = 256;
-/// Of the requests that one application may have under way at once, the part that no other application takes from it.
+/// Divisor: the part of an application's concurrent requests that no other application can use.
 pub const WEBHOOKS_RESERVED_ONE_IN: usize = 16;
-/// Callbacks under way at once, apart from documents.
+/// Concurrent callbacks, in addition to documents.
 pub const WEBHOOK_CALLBACKS_AT_ONCE: usize = 512;
-/// Of these, of one application.
+/// Concurrent callbacks per application.
 pub const WEBHOOK_CALLBACKS_AT_ONCE_OF_ONE: usize = 256;
-/// Questions of applications that wait for the thread that answers them; beyond that they fail at once.
+/// Application requests queued for their thread; further ones fail at once.
 pub const APP_QUESTIONS: usize = 1024;
-/// Questions of applications that are answered at once; where there are so many, those of an application below its share are still
-/// answered, and one of each in any case.
+/// Application requests processed concurrently. At the limit, requests of applications below their share are still
+/// processed, and one of each application in any case.
 pub const APP_QUESTIONS_AT_ONCE: usize = 4096;
-/// Time that notifications of applications have at the end of the process, in seconds.
+/// Time to send the notifications of applications at shutdown, in seconds.
 pub const APP_LAST_SECONDS: u64 = 3;
-/// Callbacks on their way from the signalling loop to the thread that sends them; more are dropped and counted.
+/// Callbacks queued between the signalling loop and the sending thread; further ones are dropped and counted.
 pub const CALLBACK_QUEUE: usize = 8192;
-/// Rows of the outbox that one change of the store writes.
+/// Outbox rows written in one change of the store.
 pub const OUTBOX_BATCH: usize = 64;
-/// Rows of one kind that wait for their receivers, in the store and in memory; beyond that the newest of the greatest share are dropped
-/// and counted.
+/// Rows of one type waiting for delivery, in the store and in memory; beyond the limit, the newest rows of the largest
+/// share are dropped and counted.
 pub const OUTBOX_WAITING: usize = 100_000;
-/// Longest time between two looks at rows that others write, in seconds.
+/// Longest interval of checks for rows written by other processes, in seconds.
 pub const OUTBOX_LOOK_SECONDS: u64 = 60;
-/// Bytes that a row counts in its share beyond its own.
+/// Bytes charged to a share per row in addition to its size.
 pub const OUTBOX_COST_BYTES: usize = 1024;
-/// How many times a share counts whose host gave no answer to the last attempt.
+/// Weight of a share if its host did not respond to the last attempt.
 pub const OUTBOX_FAILING_WEIGHT: usize = 64;
-/// The same of all together in bytes.
+/// Size of all rows of one type, in bytes.
 pub const OUTBOX_BYTES: usize = 128 << 20;
-/// Bytes of rows in memory from which on those that are stored are read again when their turn comes.
+/// Bytes of rows in memory above which stored rows are read again when they are due.
 pub const OUTBOX_HELD_BYTES: usize = 16 << 20;
-/// The same of those that the store does not take; more are dropped and counted.
+/// Bytes of rows in memory that the store rejects; further ones are dropped and counted.
 pub const OUTBOX_HELD_MOST_BYTES: usize = 32 << 20;
-/// Callbacks under way at once …
+/// Concurrent callbacks.
 pub const CALLBACKS_AT_ONCE: usize = 256;
-/// … to one host and port …
+/// Concurrent callbacks to one host and port.
 pub const CALLBACKS_AT_ONCE_OF_HOST: usize = 96;
-/// … to one that has not answered yet …
+/// Concurrent callbacks to a host that has not responded yet.
 pub const CALLBACKS_AT_ONCE_OF_UNKNOWN: usize = 8;
-/// … and to one that gave no answer to the last.
+/// Concurrent callbacks to a host that did not respond to the last one.
 pub const CALLBACKS_AT_ONCE_OF_FAILING: usize = 2;
-/// Pause after the first attempt that failed, in milliseconds; each further pause is twice as long …
+/// Initial delay after a failed callback, in milliseconds; it doubles with each failure.
 pub const CALLBACK_PAUSE_MILLISECONDS: u64 = 1000;
-/// … up to so many seconds.
+/// Longest delay between two attempts of a callback, in seconds.
 pub const CALLBACK_PAUSE_MOST_SECONDS: u64 = 300;
-/// A callback is given up after this time, in seconds.
+/// Time after which a callback is abandoned, in seconds.
 pub const CALLBACK_GIVE_UP_SECONDS: u64 = 86_400;
-/// Attempts of one callback that the trace of its call shows.
+/// Attempts of one callback listed in the trace of its call.
 pub const CALLBACK_ATTEMPTS_TRACED: u32 = 10;
-/// Attempts of one callback that must fail before `status` has a problem.
+/// Failed attempts of one callback that are a problem in `status`.
 pub const CALLBACK_ATTEMPTS_TOLD: u32 = 2;
-/// The same of different callbacks of an application, with none delivered meanwhile.
+/// Consecutive failed callbacks of an application that are a problem in `status`.
 pub const CALLBACK_FAILED_IN_ROW: u64 = 10;
-/// Beginning of a webhook's answer that a trace shows, in characters.
+/// Start of a webhook's response shown in a trace, in characters.
 pub const APP_BODY_SHOWN_CHARS: usize = 512;
-/// Longest sound that an application may have played, in seconds.
+/// Longest sound that an application may play, in seconds.
 pub const PLAY_SECONDS: usize = 1800;
-/// Time for the speech of one text of an application, in seconds.
+/// Time limit for synthesizing one text of an application, in seconds.
 pub const SAY_SECONDS: u64 = 10;
-/// Audio files of applications decoded at once, of which one application has one place.
+/// Audio files of applications decoded concurrently, at most one per application.
 pub const APP_DECODED_AT_ONCE: usize = 2;
-/// Texts of applications spoken at once, …
+/// Texts of applications synthesized concurrently.
 pub const APP_SPOKEN_AT_ONCE: usize = 8;
-/// … and of these, of one application.
+/// Texts synthesized concurrently per application.
 pub const APP_SPOKEN_AT_ONCE_OF_ONE: usize = 4;
-/// Decoded sounds and speech of applications that are kept for further calls, in bytes.
+/// Cache of decoded sounds and synthesized speech of applications, in bytes.
 pub const APP_SOUNDS_BYTES: usize = 64 << 20;
-/// Head of an answer to a webhook, in bytes.
+/// Header size of a webhook response, in bytes.
 pub const WEBHOOK_HEAD_BYTES: usize = 64 << 10;
-/// Documents and sounds of one application that are looked at when the configuration is checked.
+/// Documents and sounds of one application examined when the configuration is checked.
 pub const APP_FILES_CHECKED: usize = 500;
-/// Largest document that a webhook may answer with or a file may have, in bytes (Twilio's 64 KB).
+/// Largest document from a webhook or a file, in bytes (64 KB at Twilio).
 pub const WEBHOOK_DOCUMENT_BYTES: u64 = 64 << 10;
-/// Idle connections that are kept for further webhooks, in all.
+/// Idle webhook connections kept for reuse.
 pub const WEBHOOK_IDLE_CONNECTIONS: usize = 128;
-/// Of these, with one host.
+/// Idle webhook connections kept per host.
 pub const WEBHOOK_IDLE_CONNECTIONS_OF_ONE: usize = 16;
-/// Time that an idle one is kept, in milliseconds: less than the minute after which most servers and gateways close it.
+/// Time that an idle connection is kept, in milliseconds: less than the minute after which most servers and gateways
+/// close it.
 pub const WEBHOOK_IDLE_MILLISECONDS: u64 = 30_000;
-/// Time that a connection may be used in all, in milliseconds: after that the host's name is looked up again.
+/// Lifetime of a connection, in milliseconds; afterwards the host's name is looked up again.
 pub const WEBHOOK_CONNECTION_MILLISECONDS: u64 = 300_000;
-/// Time for the end of an answered request before its connection is given up, in milliseconds.
+/// Time for the rest of an answered request before its connection is closed, in milliseconds.
 pub const WEBHOOK_SETTLE_MILLISECONDS: u64 = 250;
-/// Fetched audio that is kept for further calls, in bytes.
+/// Cache of fetched audio, in bytes.
 pub const MEDIA_CACHE_BYTES: usize = 256 << 20;
-/// Files of fetched audio that are kept.
+/// Files in the cache of fetched audio.
 pub const MEDIA_CACHE_FILES: usize = 4096;
-/// Audio files fetched at once.
+/// Concurrent fetches of audio files.
 pub const MEDIA_FETCHES: usize = 256;
-/// Of these, for one application; each may have [`AUDIO_FILE_BYTES`].
+/// Concurrent fetches per application, each of at most [`AUDIO_FILE_BYTES`].
 pub const MEDIA_FETCHES_OF_ONE: usize = 64;
-/// Of these, from one server.
+/// Concurrent fetches from one server.
 pub const MEDIA_FETCHES_OF_SERVER: usize = 16;
-/// Bytes that all of them together may have in memory.
+/// Bytes of all concurrent fetches in memory.
 pub const MEDIA_FETCHED_BYTES: usize = 512 << 20;
-/// Of these, for one application: three of the largest files.
+/// Bytes of concurrent fetches per application: three of the largest files.
 pub const MEDIA_FETCHED_BYTES_OF_ONE: usize = 192 << 20;
-/// Bytes for one application that it gets however many the others have: of prompts, a few dozen.
+/// Bytes of fetches granted to every application regardless of the others: a few dozen prompts.
 pub const MEDIA_FETCHED_BYTES_ALWAYS: usize = 8 << 20;
-/// Time that fetched audio may be used without asking its server again, in seconds.
+/// Time for which fetched audio is used without revalidation, in seconds.
 pub const MEDIA_FRESH_SECONDS: u64 = 86_400;
-/// Frames of recordings that wait for the writer, in bytes: 10 s of 200 recordings; a block beyond is lost.
+/// Frames of recordings queued for the writer, in bytes: 10 s of 200 recordings; further blocks are lost.
 pub const RECORDINGS_QUEUE_BYTES: usize = 64 << 20;
-/// Recordings that have ended and whose files wait to be closed; one beyond is closed by a later look at the index.
+/// Ended recordings with files to be closed; further ones are closed by a later check of the index.
 pub const RECORDINGS_CLOSING: usize = 4096;
-/// Audio that is gathered before it is written to a file, in frames of 20 ms: with the block under way, a crash costs less than 1 s.
+/// Audio gathered before a write to a file, in frames of 20 ms: including the current block, a crash costs less than 1
+/// s.
 pub const RECORDINGS_FLUSH_FRAMES: u64 = 20;
-/// Silence that is written for a gap before other recordings have their turn, in frames of 20 ms.
+/// Silence written for a gap before other recordings have their turn, in frames of 20 ms.
 pub const RECORDINGS_SILENCE_FRAMES: u64 = 90_000;
-/// Time after which a recording is tried again on a disk that has refused it, in milliseconds.
+/// Retry interval of a recording after its disk has rejected data, in milliseconds.
 pub const RECORDINGS_PAUSE_MILLISECONDS: u64 = 500;
-/// Time between two looks whether the disk takes recordings, in milliseconds.
+/// Interval of write checks on the recordings' disk, in milliseconds.
 pub const RECORDINGS_PROBE_MILLISECONDS: u64 = 5000;
-/// Length of the file that shows whether the disk takes recordings, in bytes.
+/// Size of the file for write checks, in bytes.
 pub const RECORDINGS_PROBE_BYTES: usize = 256 << 10;
-/// Time between two looks for recordings that are over their time, or were not completed, in seconds.
+/// Interval of checks for expired and incomplete recordings, in seconds.
 pub const RECORDINGS_LOOK_SECONDS: u64 = 300;
-/// Time after which entries of recordings that the store has refused are tried again, in seconds.
+/// Retry interval for recording entries that the store rejected, in seconds.
 pub const RECORDINGS_RETRY_SECONDS: u64 = 5;
 /// Time for which lost audio of recordings is a problem, in seconds.
 pub const RECORDINGS_LOSS_SHOWN_SECONDS: u64 = 3600;
-/// Whole recordings in a row after which earlier lost audio is no problem any more.
+/// Consecutive complete recordings after which earlier lost audio is no longer a problem.
 pub const RECORDINGS_WHOLE_IN_ROW: u64 = 3;
-/// Entries of recordings that wait for the store; further ones are read from their files later, or lost where there is no file.
+/// Recording entries queued for the store; further ones are read from their files later, or lost if there is no file.
 pub const RECORDINGS_UNINDEXED: usize = 10_000;
-/// Bytes of an entry's file.
+/// Largest file of a recording entry, in bytes.
 pub const RECORDINGS_UNINDEXED_BYTES: u64 = 64 << 10;
-/// Recordings that are deleted or completed before others are closed.
+/// Recordings deleted or completed before others are closed.
 pub const RECORDINGS_AT_ONCE: usize = 100;
-/// Files in the directory of recordings that are compared with the index at once.
+/// Files in the recordings directory compared with the index at once.
 pub const RECORDINGS_SWEPT_AT_ONCE: usize = 1_000;
-/// Time that the entry of a deleted recording stays, in days, as at Twilio.
+/// Time that the entry of a deleted recording is kept, in days, as at Twilio.
 pub const RECORDINGS_TOMBSTONE_DAYS: u32 = 40;
-/// Requests for transcriptions under way; each may have [`TRANSCRIPTION_AUDIO_BYTES`] in memory.
+/// Concurrent transcription requests, each with up to [`TRANSCRIPTION_AUDIO_BYTES`] in memory.
 pub const TRANSCRIPTIONS_AT_ONCE: usize = 2;
-/// Longest audio that is sent to be transcribed, in bytes: 27 min of WAV, 2.8 h of mono Opus.
+/// Longest audio sent for transcription, in bytes: 27 min of WAV, 2.8 h of mono Opus.
 pub const TRANSCRIPTION_AUDIO_BYTES: usize = 25 << 20;
-/// Longest answer of the service that transcribes, in bytes.
+/// Longest response of the transcription service, in bytes.
 pub const TRANSCRIPTION_ANSWER_BYTES: u64 = 1 << 20;
-/// Longest text in the callback of a transcription, in bytes.
+/// Longest text in a transcription callback, in bytes.
 pub const TRANSCRIPTION_REPORT_BYTES: usize = 64 << 10;
-/// Time of one request for a transcription, in seconds.
+/// Time limit for one transcription request, in seconds.
 pub const TRANSCRIPTION_SECONDS: u64 = 600;
-/// A request for a transcription without an answer is named by `status` after this time, and after the length of its recording.
+/// Time, in addition to the length of the recording, after which `status` names a pending transcription request, in
+/// seconds.
 pub const TRANSCRIPTION_PATIENCE_SECONDS: u64 = 30;
-/// A transcription that was given up is named by `status` for this time.
+/// Time for which `status` names an abandoned transcription, in seconds.
 pub const TRANSCRIPTION_FAILED_SECONDS: u64 = 86_400;
-/// Pause after the first failure of such a request, in seconds.
+/// Initial delay after a failed transcription request, in seconds.
 pub const TRANSCRIPTION_PAUSE_SECONDS: u64 = 5;
-/// Longest pause between two such requests, in seconds.
+/// Longest delay between two transcription requests, in seconds.
 pub const TRANSCRIPTION_PAUSE_MOST_SECONDS: u64 = 600;
-/// Most that `Retry-After` of the service has effect for, in seconds.
+/// Longest Retry-After accepted from the transcription service, in seconds.
 pub const TRANSCRIPTION_RETRY_AFTER_SECONDS: u64 = 3600;
-/// Time after which a transcription is given up, in seconds.
+/// Time after which a transcription is abandoned, in seconds.
 pub const TRANSCRIPTION_TRIED_SECONDS: u64 = 86_400;
-/// Longest line of a reply of a mail server, in bytes: RFC 5321 §4.5.3.1.5 has 512, some send more.
+/// Longest line in a mail server's reply, in bytes: RFC 5321 §4.5.3.1.5 allows 512, some servers send more.
 pub(crate) const SMTP_LINE_BYTES: usize = 2048;
-/// Lines of one such reply.
+/// Lines per reply of a mail server.
 pub(crate) const SMTP_REPLY_LINES: usize = 64;
-/// E-mails under way; each may have [`MAIL_AUDIO_BYTES`] in memory, and a third more as text.
+/// E-mails sent concurrently, each with up to [`MAIL_AUDIO_BYTES`] in memory plus a third for the encoding.
 pub const MAILS_AT_ONCE: usize = 2;
-/// Longest audio that is attached to an e-mail, in bytes: 11 min of mono WAV.
+/// Longest audio attached to an e-mail, in bytes: 11 min of mono WAV.
 pub const MAIL_AUDIO_BYTES: u64 = 10 << 20;
-/// Time of one attempt to send an e-mail, in seconds.
+/// Time limit for one attempt to send an e-mail, in seconds.
 pub const MAIL_SECONDS: u64 = 300;
-/// An attempt to send an e-mail that has not ended is named by `status` after this time.
+/// Time after which `status` names a pending attempt to send an e-mail, in seconds.
 pub const MAIL_PATIENCE_SECONDS: u64 = 30;
-/// Time that a mail server has to answer QUIT, in seconds.
+/// Time limit for the reply to QUIT, in seconds.
 pub const MAIL_QUIT_SECONDS: u64 = 5;
-/// Pause after the first failure of such an attempt, in seconds.
+/// Initial delay after a failed attempt to send an e-mail, in seconds.
 pub const MAIL_PAUSE_SECONDS: u64 = 30;
-/// Longest pause between two attempts, in seconds.
+/// Longest delay between two attempts, in seconds.
 pub const MAIL_PAUSE_MOST_SECONDS: u64 = 1800;
-/// Time after which an e-mail is given up, in seconds.
+/// Time after which an e-mail is abandoned, in seconds.
 pub const MAIL_TRIED_SECONDS: u64 = 2 * 86_400;
 /// Time that an e-mail waits for the transcription of its message, in seconds.
 pub const MAIL_TEXT_SECONDS: u64 = 300;
-/// Longest text of a transcription in an e-mail, in bytes.
+/// Longest transcription text in an e-mail, in bytes.
 pub const MAIL_TEXT_BYTES: usize = 64 << 10;
-/// Time for which an e-mail that was given up is a problem of `status`, in seconds.
+/// Time for which `status` reports an abandoned e-mail, in seconds.
 pub const MAIL_FAILED_SECONDS: u64 = 86_400;
-/// Recordings that a request lists without `limit`.
+/// Recordings listed by a request without `limit`.
 pub const HTTP_RECORDINGS: usize = 50;
-/// Most recordings that a request lists.
+/// Most recordings listed by a request.
 pub const HTTP_RECORDINGS_MOST: usize = 1000;
-/// Audio of a recording that is read at once for a client, in bytes.
+/// Bytes of a recording read at once for a client.
 pub const HTTP_RECORDING_PART_BYTES: usize = 64 << 10;
-/// A range of so few bytes is no audio that a listener hears: players read it to find out what a file is.
+/// Longest range that does not count as listening, in bytes: players read it to detect the file format.
 pub const HTTP_RECORDING_PROBE_BYTES: u64 = 1024;
-/// Audio of a recording that is read for a waveform, in bytes: of a longer one evenly distributed parts.
+/// Bytes of a recording read for a waveform; a longer one is sampled evenly.
 pub const WAVEFORM_READ_BYTES: u64 = 128 << 20;
-/// Audio that is read at once for it, in bytes.
+/// Bytes read at once for a waveform.
 pub const WAVEFORM_PART_BYTES: usize = 64 << 10;
-/// Waveforms that are kept in memory.
+/// Waveforms cached in memory.
 pub const WAVEFORMS_KEPT: usize = 64;
-/// Time for which a cookie opens the audio of a recording, in seconds.
+/// Time for which a cookie grants access to a recording's audio, in seconds.
 pub const LISTENING_SECONDS: u64 = 3600;
-/// Failed TLS handshakes of a trunk's machines, with none that succeeded, that are a problem of the trunk.
+/// Failed TLS handshakes of a trunk's peers, without a successful one, that are a problem of the trunk.
 pub const TLS_FAULTS_OF_TRUNK: u64 = 3;

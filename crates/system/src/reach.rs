@@ -1,6 +1,6 @@
-//! Addresses that a URL named by an application may lead to. An application's document decides where the edge connects to, so what it
-//! names is judged as the address that is then connected to, after the look-up and at each redirect: neither a name, nor a redirect,
-//! nor an IPv4 address inside an IPv6 one leads into the operator's own network.
+//! Filter for the addresses that URLs of an application may lead to. An application's document decides where the edge
+//! connects, so the address actually connected to is checked, after name resolution and at each redirect. Neither a
+//! name, nor a redirect, nor an IPv4 address embedded in IPv6 can lead into the operator's own network.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -13,24 +13,24 @@ use crate::public_name::PublicName;
 
 use Kind::{Benchmarking, Documentation, LinkLocal, Loopback, Metadata, Nowhere, Private, Public, Shared};
 
-/// Rules for the addresses that URLs of an application may lead to.
+/// Rules for the addresses that an application's URLs may lead to.
 #[derive(Debug, Clone, Default)]
 pub struct Reach {
     /// Whether private, loopback and the edge's own addresses may be reached.
     pub allow_private: bool,
-    /// Addresses of this machine, also those under which it is known outside.
+    /// Addresses of this machine, including its public ones.
     pub own: Arc<[IpAddr]>,
-    /// Sockets that are closed to applications in any case, such as those of the edge's own listeners. An unspecified address
-    /// stands for all addresses of this machine.
+    /// Sockets that applications may never reach, such as the edge's own listeners. An unspecified address stands for
+    /// all addresses of this machine.
     pub closed: Arc<[SocketAddr]>,
-    /// Name that leads to an application at another address, which is judged as any other.
+    /// Public name of an application at another address. That address is checked like any other.
     pub public_name: Option<Arc<PublicName>>,
 }
 
-/// An address that may not be reached, and why.
+/// Rejected address with the reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Barred {
-    /// The address.
+    /// Rejected address.
     pub address: IpAddr,
     why: Why,
 }
@@ -40,24 +40,24 @@ enum Why {
     Kind(Kind),
     /// An address of this machine.
     Own,
-    /// A socket of this machine that is closed to applications.
+    /// The socket is one of this machine that applications may never reach.
     Closed,
 }
 
-/// The purpose of an address.
+/// Type of an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Public,
     Private,
     Loopback,
     LinkLocal,
-    /// Between a carrier and its subscribers (RFC 6598).
+    /// Shared between a carrier and its subscribers (RFC 6598).
     Shared,
     Documentation,
     Benchmarking,
-    /// A cloud provider's service that hands out credentials of the machine.
+    /// Cloud metadata service, which hands out the machine's credentials.
     Metadata,
-    /// Not one host: unspecified, multicast, broadcast, reserved.
+    /// Not a single host: unspecified, multicast, broadcast or reserved.
     Nowhere,
 }
 
@@ -81,10 +81,10 @@ impl fmt::Display for Barred {
 }
 
 impl Reach {
-    /// Judges an address that would be connected to.
+    /// Checks an address before connecting to it.
     ///
     /// # Errors
-    /// The reason why it may not be reached.
+    /// Returns the reason why it may not be reached.
     pub fn judge(&self, to: SocketAddr) -> Result<(), Barred> {
         let barred = |why| Err(Barred { address: to.ip(), why });
         for ip in meanings(to.ip()) {
@@ -110,20 +110,20 @@ impl Reach {
         Ok(())
     }
 
-    /// Returns the public name that a host is, where that leads to another address.
+    /// Returns the public name if `host` is that name, which stands for another address.
     pub fn public_name_of(&self, host: &str) -> Option<&PublicName> {
         self.public_name.as_deref().filter(|name| name.is_of(host))
     }
 
-    /// Returns whether a URL leads, by an address or a name of loopback, to a socket that is closed to applications.
+    /// Returns whether a URL leads, by a loopback address or name, to a socket that applications may never reach.
     pub fn is_closed(&self, url: &Url) -> bool {
         matches!(self.judge_url(url), Err(Barred { why: Why::Closed, .. }))
     }
 
-    /// Selects the addresses of a host that may be connected to, in their order.
+    /// Returns the permitted addresses of a host, in the same order.
     ///
     /// # Errors
-    /// None of them may; why not the first.
+    /// Returns the reason for the first address if none is permitted.
     pub fn select(&self, found: &[SocketAddr]) -> Result<Vec<SocketAddr>, Barred> {
         let may: Vec<SocketAddr> = found.iter().copied().filter(|to| self.judge(*to).is_ok()).collect();
         match (found.first(), may.is_empty()) {
@@ -132,11 +132,11 @@ impl Reach {
         }
     }
 
-    /// Judges the address that stands in a URL; a name is judged once it has been looked up, but for those of loopback (RFC 6761 §6.3).
-    /// For URLs of the configuration and of requests: what fails here can never be reached.
+    /// Checks the address in a URL of the configuration or of a request: a URL rejected here can never be reached. Host
+    /// names are checked after name resolution, except loopback names (RFC 6761 §6.3).
     ///
     /// # Errors
-    /// The reason why it may not be reached.
+    /// Returns the reason why the address may not be reached.
     pub fn judge_url(&self, url: &Url) -> Result<(), Barred> {
         let port = url.port_or_known_default().unwrap_or_default();
         match url.host() {
@@ -148,13 +148,13 @@ impl Reach {
     }
 }
 
-/// Whether a name is always that of this machine.
+/// Returns whether a name always resolves to this machine.
 fn is_localhost(name: &str) -> bool {
     let name = name.trim_end_matches('.').to_ascii_lowercase();
     name == "localhost" || name.ends_with(".localhost")
 }
 
-/// An address and those inside of it that a gateway or the system would send to instead.
+/// Returns an address and the IPv4 addresses embedded in it, to which a gateway or the system may send instead.
 fn meanings(ip: IpAddr) -> impl Iterator<Item = IpAddr> {
     let IpAddr::V6(v6) = ip.to_canonical() else {
         return [Some(ip.to_canonical()), None, None].into_iter().flatten();
@@ -167,7 +167,7 @@ fn meanings(ip: IpAddr) -> impl Iterator<Item = IpAddr> {
     let (first, second) = match v6.segments() {
         // NAT64 (RFC 6052 §2.1), SIIT (RFC 2765 §2.1), IPv4-compatible (RFC 4291 §2.5.5.1).
         [0x64, 0xff9b, 0, 0, 0, 0, ..] | [0, 0, 0, 0, 0xffff, 0, ..] | [0, 0, 0, 0, 0, 0, ..] => (at(12), None),
-        // NAT64 of one's own (RFC 8215), which may have a longer prefix: the last octets are those of /96, the most common one.
+        // Local-use NAT64 (RFC 8215) may have a longer prefix; the last octets are those of a /96, the most common one.
         [0x64, 0xff9b, 1, ..] => (at(12), None),
         // 6to4 (RFC 3056 §2).
         [0x2002, ..] => (at(2), None),
@@ -177,7 +177,7 @@ fn meanings(ip: IpAddr) -> impl Iterator<Item = IpAddr> {
         [_, _, _, _, 0 | 0x200, 0x5efe, ..] => (at(12), None),
         _ => (None, None),
     };
-    // `::` and `::1` are themselves alone.
+    // `::` and `::1` contain no IPv4 address.
     let itself = v6.is_unspecified() || v6.is_loopback();
     let inside = |v4: Option<Ipv4Addr>| v4.filter(|_| !itself).map(IpAddr::V4);
     [Some(IpAddr::V6(v6)), inside(first), inside(second)].into_iter().flatten()
@@ -191,9 +191,10 @@ fn kind(ip: IpAddr) -> Kind {
 }
 
 fn kind_of_v4(ip: Ipv4Addr) -> Kind {
-    // The first network that an address is in decides: IANA's registry of special addresses, and what clouds made of some.
+    // The first matching network decides: IANA's special-purpose registries, and addresses that clouds use for
+    // metadata.
     const NETWORKS: [(Ipv4Net, Kind); 21] = [
-        // AWS, Google, Azure, Oracle, DigitalOcean; credentials of AWS' containers are next to it.
+        // AWS, Google, Azure, Oracle, DigitalOcean; the credentials of AWS containers are in the next network.
         (v4([169, 254, 169, 0], 24), Metadata),
         (v4([169, 254, 170, 0], 24), Metadata),
         // Tencent, Scaleway, Alibaba, Azure's agent, Oracle's older one.
@@ -214,7 +215,7 @@ fn kind_of_v4(ip: Ipv4Addr) -> Kind {
         (v4([198, 51, 100, 0], 24), Documentation),
         (v4([203, 0, 113, 0], 24), Documentation),
         (v4([198, 18, 0, 0], 15), Benchmarking),
-        // The former relays of 6to4 (RFC 7526).
+        // Former 6to4 relays (RFC 7526).
         (v4([192, 88, 99, 0], 24), Nowhere),
         // Multicast, reserved, broadcast.
         (v4([224, 0, 0, 0], 3), Nowhere),
@@ -240,9 +241,9 @@ fn kind_of_v6(ip: Ipv6Addr) -> Kind {
         (v6([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0], 32), Documentation),
         (v6([0x3fff, 0, 0, 0, 0, 0, 0, 0], 20), Documentation),
         (v6([0x2001, 2, 0, 0, 0, 0, 0, 0], 48), Benchmarking),
-        // A site's own translator to IPv4 (RFC 8215).
+        // Local-use NAT64 prefix (RFC 8215).
         (v6([0x64, 0xff9b, 1, 0, 0, 0, 0, 0], 48), Private),
-        // These are as public as the IPv4 address in them, which is judged as well.
+        // Public if the embedded IPv4 address is, which is checked as well.
         (v6([0x64, 0xff9b, 0, 0, 0, 0, 0, 0], 96), Public),
         (v6([0, 0, 0, 0, 0xffff, 0, 0, 0], 96), Public),
         (v6([0x2001, 0, 0, 0, 0, 0, 0, 0], 32), Public),
@@ -286,7 +287,7 @@ mod tests {
         "::ffff:8.8.8.8",
     ];
 
-    /// With the word that says why.
+    /// Addresses with the word for the reason.
     const PRIVATE: [(&str, &str); 41] = [
         ("127.0.0.1", "loopback"),
         ("127.255.255.254", "loopback"),
@@ -314,7 +315,7 @@ mod tests {
         ("3fff:fff::1", "documentation"),
         ("2001:2::1", "benchmarking"),
         ("64:ff9b:1::8.8.8.8", "private"),
-        // IPv4 addresses in other clothes.
+        // IPv4 addresses embedded in IPv6.
         ("::ffff:127.0.0.1", "loopback"),
         ("::ffff:10.0.0.1", "private"),
         ("::ffff:100.64.0.1", "carrier"),
@@ -395,7 +396,7 @@ mod tests {
                 assert!(said.contains(why), "{text}: {said}");
             }
         }
-        // A private prefix, with a metadata address inside.
+        // Private prefix with an embedded metadata address.
         for text in ["64:ff9b:1::169.254.169.254", "64:ff9b:1:1::168.63.129.16"] {
             assert!(judged(&strict, text).is_err() && judged(&lax, text).unwrap_err().contains("metadata"), "{text}");
         }

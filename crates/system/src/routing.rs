@@ -1,4 +1,4 @@
-//! The system's routing table: its destinations, and when it or an interface's address changes.
+//! Routing table of the system: its destinations, and notifications when a route or an interface's address changes.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsRawFd as _;
@@ -9,14 +9,14 @@ use nix::libc;
 use nix::sys::socket::{AddressFamily, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, socket};
 use tokio::net::UnixDatagram;
 
-/// Destinations that are looked at; a router with more has a default route for most of them.
+/// Maximum number of destinations per family; a router with more has a default route for most of them.
 const DESTINATIONS: usize = 1_024;
-/// Flag of a route that leads nowhere (`RTF_REJECT`).
+/// Flag of a reject route (`RTF_REJECT`).
 const REJECTS: u32 = 0x200;
 /// Flag of an address of this machine (`RTF_LOCAL`).
 const LOCAL: u32 = 0x8000_0000;
 
-/// Returns the destinations of the main table without the default routes, each once, the first [`DESTINATIONS`] of each family.
+/// Returns the distinct destinations of the main table without default routes, the first [`DESTINATIONS`] per family.
 pub(super) fn destinations() -> Vec<IpNet> {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let (v4, v6) = (read("/proc/net/route"), read("/proc/net/ipv6_route"));
@@ -27,8 +27,8 @@ pub(super) fn destinations() -> Vec<IpNet> {
     all
 }
 
-/// Reads a line of `/proc/net/route`: interface, destination, gateway, flags, three counters, mask, all in hexadecimal digits of the
-/// machine's byte order.
+/// Parses a line of `/proc/net/route`: interface, destination, gateway, flags, three counters, mask. Numbers are
+/// hexadecimal, in host byte order.
 fn of_v4(line: &str) -> Option<IpNet> {
     let fields: Vec<&str> = line.split_whitespace().collect();
     let number = |at: usize| u32::from_str_radix(fields.get(at)?, 16).ok();
@@ -37,8 +37,8 @@ fn of_v4(line: &str) -> Option<IpNet> {
     (number(3)? & REJECTS == 0 && network.prefix_len() > 0).then_some(network.into())
 }
 
-/// Reads a line of `/proc/net/ipv6_route`: destination, length of its prefix, source and its, gateway, metric, two counters, flags,
-/// interface.
+/// Parses a line of `/proc/net/ipv6_route`: destination, prefix length, source, its prefix length, gateway, metric, two
+/// counters, flags, interface.
 fn of_v6(line: &str) -> Option<IpNet> {
     let fields: Vec<&str> = line.split_whitespace().collect();
     let address = Ipv6Addr::from(u128::from_str_radix(fields.first()?, 16).ok()?);
@@ -48,7 +48,8 @@ fn of_v6(line: &str) -> Option<IpNet> {
     (!is_other && length > 0).then(|| Ipv6Net::new(address, length).ok().map(IpNet::from))?
 }
 
-/// Returns an address in a network that no longer prefix of `all` has; `None`: there is none of those that are tried.
+/// Returns an address of the network that is in no more specific network of `all`; `None` if none of the candidates is
+/// free.
 pub(super) fn representative(network: IpNet, all: &[IpNet]) -> Option<IpAddr> {
     let (first, last) = (number(network.network()), number(network.broadcast()));
     let is_free = |ip: &IpAddr| {
@@ -75,15 +76,15 @@ fn address(number: u128, of: IpNet) -> IpAddr {
     }
 }
 
-/// Notices changes of routes and addresses.
+/// Watches for changes of routes and addresses.
 #[derive(Debug)]
 pub struct RouteWatcher {
-    /// A netlink socket: datagrams are read from it as from any other.
+    /// Netlink socket, read like any datagram socket.
     socket: UnixDatagram,
 }
 
 impl RouteWatcher {
-    /// Subscribes to the system's messages; `None` where it allows none.
+    /// Subscribes to route and address messages; `None` if the system refuses.
     pub fn new() -> Option<RouteWatcher> {
         let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
         let fd = socket(AddressFamily::Netlink, SockType::Raw, flags, SockProtocol::NetlinkRoute).ok()?;
@@ -95,7 +96,7 @@ impl RouteWatcher {
         Some(RouteWatcher { socket })
     }
 
-    /// Waits for changes, and takes all messages that have come.
+    /// Waits for a change and drains all pending messages.
     pub async fn changed(&self) {
         if self.socket.readable().await.is_err() {
             return std::future::pending().await;
@@ -104,7 +105,7 @@ impl RouteWatcher {
         loop {
             match self.socket.try_recv(&mut buffer) {
                 Ok(1..) => {}
-                // More messages than fit were lost: they say the same.
+                // Messages were lost because the buffer was full: that is a change, too.
                 Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {}
                 Ok(0) | Err(_) => break,
             }

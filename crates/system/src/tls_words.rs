@@ -1,5 +1,5 @@
-//! Words for each way in which TLS fails: what is wrong, and what to do. The library's own texts contain names of its types,
-//! so they are not printed.
+//! Messages for TLS failures, each with its fix. The library's own texts contain names of its types, so they are not
+//! printed.
 
 use std::sync::Arc;
 
@@ -11,43 +11,43 @@ use trunkgate_call::tls::{AND_OF_ANOTHER_NAME, UNTRUSTED};
 
 pub use trunkgate_call::tls::{NOT_TLS, UNKNOWN_ISSUER};
 
-/// The same of one that has connected to a listener.
+/// Message for a client that connects to a TLS listener without TLS.
 pub const CLIENT_NOT_TLS: &str =
     "the client does not use TLS: it has the port of TLS, but not `transport=tls` or `sips:`";
 
-/// How many names of a certificate an error lists.
+/// Maximum number of certificate names in an error.
 const NAMES_SHOWN: usize = 3;
-/// Characters of each of them.
+/// Maximum length of each name in characters.
 const NAME_CHARS: usize = 64;
 
-/// Words of a certificate that cannot be parsed.
+/// Message for a certificate that cannot be parsed.
 const UNREADABLE: &str = "cannot be read as an X.509 certificate: have its CA issue it again";
-/// Words of a signature that does not hold.
+/// Message for an invalid signature.
 const FORGED: &str = "is not signed by the key of its issuer: `ca` or the chain contains another certificate of the same name, \
                       or an RSA key of less than 2048 bits";
-/// Words of a signature of another kind.
+/// Message for an unsupported signature algorithm.
 const ALGORITHM: &str =
     "is signed with an algorithm that is not supported: have it issued with RSA or ECDSA and SHA-256 or better";
-/// Words of a chain beyond the limits.
+/// Message for a chain beyond the limits.
 const TOO_LONG: &str = "has a chain that is too long or too complex: send only the intermediates that lead to the root";
-/// Words of names that cannot be parsed.
+/// Message for names that cannot be parsed.
 const BAD_NAMES: &str = "contains names that cannot be read: correct its subjectAltName";
-/// Words of a certificate for another use.
+/// Message for a certificate with another extended key usage.
 const PURPOSE: &str =
     "is not issued for this use: its extendedKeyUsage must contain serverAuth (clientAuth for a client)";
-/// Words of an extension that must be understood, and is not.
+/// Message for an unsupported critical extension.
 const CRITICAL: &str = "contains a critical extension that is not supported: have it issued without that extension";
-/// Words of a certificate outside of its dates.
+/// Message for an expired certificate.
 const EXPIRED: &str = "has expired";
-/// The same where the date follows.
+/// Message for an expired certificate, followed by the date.
 const EXPIRED_ON: &str = "expired";
 const EARLY: &str = "is not valid yet: compare the clocks of both machines";
-/// Words of lists and answers of a CA, which the edge does not ask for.
+/// Message for the revocation status, which the edge does not request.
 const REVOCATION: &str = "has a revocation status that cannot be verified: ask its CA for a new certificate";
-/// Words of all other faults.
+/// Message for all other faults.
 const OTHER: &str = "cannot be verified: look at it with `openssl x509 -noout -text -in FILE`";
 
-/// Returns why TLS failed.
+/// Returns the message for a TLS error.
 pub(crate) fn of(error: &Error) -> String {
     if let Error::InvalidCertificate(fault) = error {
         return of_certificate("its certificate", fault);
@@ -95,7 +95,7 @@ pub(crate) fn of(error: &Error) -> String {
     words.unwrap_or("TLS failed: compare with `openssl s_client -connect HOST:PORT`").to_owned()
 }
 
-/// A certificate from no issuer that is trusted, and of another name: of another server, or of one that poses as the right one.
+/// Certificate of an untrusted issuer for another name: of another server, or of an impostor.
 #[derive(Debug)]
 struct Foreign {
     expected: String,
@@ -113,7 +113,7 @@ impl std::fmt::Display for Foreign {
 
 impl std::error::Error for Foreign {}
 
-/// A certificate that has expired, and is of another name.
+/// Expired certificate for another name.
 #[derive(Debug)]
 struct ExpiredForeign {
     not_after: Option<UnixTime>,
@@ -131,7 +131,7 @@ impl std::fmt::Display for ExpiredForeign {
 
 impl std::error::Error for ExpiredForeign {}
 
-/// Returns the names of a certificate, as many as an error lists.
+/// Lists the names of a certificate, up to the maximum.
 fn names(presented: &[String]) -> String {
     let names: Vec<String> = presented.iter().map(|one| shown(bare(one))).take(NAMES_SHOWN).collect();
     match (names.is_empty(), presented.len() - names.len()) {
@@ -141,7 +141,7 @@ fn names(presented: &[String]) -> String {
     }
 }
 
-/// Returns a name, the end of a long one: its beginning says less.
+/// Returns the end of a long name: the start is less significant.
 fn shown(name: &str) -> String {
     match name.char_indices().rev().nth(NAME_CHARS) {
         Some((at, _)) => format!("…{}", name.get(at..).unwrap_or_default()),
@@ -149,8 +149,8 @@ fn shown(name: &str) -> String {
     }
 }
 
-/// Returns the error of a certificate that has another name as well: one that has expired is named with both faults; of one that is not
-/// trusted, where trusting it would be the advice, the name comes first.
+/// Combines a chain fault with a name mismatch. For an expired certificate both faults are named. For an untrusted one
+/// the mismatch comes first, because the advice would otherwise be to trust the wrong server.
 pub(crate) fn of_foreign(fault: Error, of_name: Error, is_self_signed: bool) -> Error {
     let Error::InvalidCertificate(CertificateError::NotValidForNameContext { expected, presented }) = of_name else {
         return fault;
@@ -174,7 +174,7 @@ pub(crate) fn of_foreign(fault: Error, of_name: Error, is_self_signed: bool) -> 
     CertificateError::Other(OtherError(both)).into()
 }
 
-/// Returns what is wrong with a certificate, which the sentence names by `subject`.
+/// Returns the message for a certificate fault; `subject` names the certificate in the sentence.
 pub(crate) fn of_certificate(subject: &str, fault: &CertificateError) -> String {
     use CertificateError as C;
     if let C::NotValidForNameContext { expected, presented } = fault {
@@ -237,18 +237,18 @@ pub(crate) fn of_certificate(subject: &str, fault: &CertificateError) -> String 
     format!("{subject} {words}")
 }
 
-/// Returns ` on 2026-11-23 00:00 UTC`.
+/// Formats an expiry date, such as ` on 2026-11-23 00:00 UTC`.
 fn on(time: UnixTime) -> String {
     let at = i64::try_from(time.as_secs()).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
     at.map(|at| format!(" on {}", at.strftime("%Y-%m-%d %H:%M UTC"))).unwrap_or_default()
 }
 
-/// Returns what to do about a trunk whose TLS failed so; `None`: it was something else.
+/// Returns the fix for a trunk with this TLS failure; `None` if the message is not about TLS.
 pub fn fix_of_trunk(what: &str, trunk: &str) -> Option<String> {
     Some(tls::fix(what)?.replace(tls::ITS_TRUNK, &format!("[trunk.{trunk}]")))
 }
 
-/// Returns what the library that verifies chains has found.
+/// Returns the message for a fault found by the chain verifier.
 fn of_chain(fault: &webpki::Error) -> &'static str {
     use webpki::Error as W;
     let known = [
@@ -318,7 +318,7 @@ fn of_chain(fault: &webpki::Error) -> &'static str {
     known.into_iter().find(|(is_it, _)| *is_it).map_or(OTHER, |(_, words)| words)
 }
 
-/// Returns on what the two sides do not agree.
+/// Returns the message for a TLS feature that the two sides do not share.
 fn disagreement(why: &PeerIncompatible) -> &'static str {
     use PeerIncompatible as P;
     let known = [
@@ -367,7 +367,7 @@ fn disagreement(why: &PeerIncompatible) -> &'static str {
     words.unwrap_or("the remote party uses an extension that is not supported; compare with `openssl s_client`")
 }
 
-/// Returns why the remote party ended the handshake.
+/// Returns the message for an alert of the remote party.
 fn of_alert(alert: AlertDescription) -> String {
     use AlertDescription as A;
     let known = [
@@ -391,7 +391,7 @@ fn of_alert(alert: AlertDescription) -> String {
     format!("the remote party ended TLS: {words} (alert {})", alert_name(alert))
 }
 
-/// Returns the name of an alert (RFC 8446 §6), or its number.
+/// Returns the name of an alert (RFC 8446 §6) or its number.
 pub(crate) fn alert_name(alert: AlertDescription) -> String {
     const NAMES: [(u8, &str); 27] = [
         (0, "close_notify"),
@@ -426,7 +426,7 @@ pub(crate) fn alert_name(alert: AlertDescription) -> String {
     NAMES.iter().find(|(known, _)| *known == number).map_or_else(|| number.to_string(), |(_, name)| (*name).to_owned())
 }
 
-/// Returns a name without the kind that the library writes around it: `DnsName("a.example")`.
+/// Returns a name without the type that the library writes around it: `DnsName("a.example")`.
 fn bare(presented: &str) -> &str {
     let inner = presented.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')')).unwrap_or(presented);
     inner.trim_matches('"')

@@ -1,5 +1,5 @@
-//! Twilio's hosts: those that the edge stands for, and all of them looked up by the edge itself: a hosts entry or DNS
-//! alias that leads clients of api.twilio.com to the edge must not lead the edge to itself.
+//! Hosts of Twilio: those that the edge serves, and name resolution for all of them. If a hosts entry or DNS alias
+//! directs clients of api.twilio.com to the edge, the edge must not connect to itself.
 
 use std::io;
 use std::net::SocketAddr;
@@ -8,22 +8,22 @@ use super::{dns, interfaces};
 
 /// Domain of the hosts.
 pub const DOMAIN: &str = "twilio.com";
-/// Host of the API without an edge location and region, which all libraries use.
+/// Host of the API without edge location and region, which all libraries use.
 pub const API: &str = "api.twilio.com";
 /// Host of Lookup.
 pub const LOOKUPS: &str = "lookups.twilio.com";
-/// Hosts that the edge stands for.
+/// Hosts that the edge serves.
 pub const SERVED: [&str; 2] = [API, LOOKUPS];
 /// Port of the API.
 pub const HTTPS: u16 = 443;
 
-/// Whether a name in lower case is below the domain.
+/// Returns whether a lower-case name is below the domain.
 pub fn is_below_domain(name: &str) -> bool {
     name.strip_suffix(DOMAIN).is_some_and(|before| before.ends_with('.'))
 }
 
-/// Returns whether a name in lower case is that of a host that the edge stands for, also with region, or edge and
-/// region: `api.dublin.ie1.twilio.com`.
+/// Returns whether a lower-case name is a host that the edge serves, also with region, or edge location and region:
+/// `api.dublin.ie1.twilio.com`.
 pub fn is_served(name: &str) -> bool {
     let Some(labels) = name.strip_suffix(DOMAIN).and_then(|before| before.strip_suffix('.')) else { return false };
     let mut labels = labels.split('.');
@@ -31,14 +31,14 @@ pub fn is_served(name: &str) -> bool {
     labels.next().is_some_and(is_host) && labels.count() <= 2
 }
 
-/// Whether a host is one of Twilio's.
+/// Returns whether a host belongs to Twilio.
 pub(crate) fn is_twilio(host: &str) -> bool {
     let host = host.trim_end_matches('.').to_ascii_lowercase();
     host == DOMAIN || is_below_domain(&host)
 }
 
-/// Returns addresses of one of Twilio's hosts that are not of this machine: those that were found, or else what the DNS servers
-/// answer, which know no hosts file.
+/// Returns addresses of a Twilio host that are not this machine's: the given ones, or else those from the DNS servers,
+/// which ignore the hosts file.
 ///
 /// # Errors
 /// No such address is found.
