@@ -10,10 +10,10 @@ use super::ApiError;
 use super::parties::{Activity, Parties};
 use trunkgate_runtime::handle::Handle;
 
-/// An agent at a glance.
+/// State of an agent.
 #[derive(Debug, Serialize)]
 pub struct AgentReport {
-    /// What the gateway knows.
+    /// State known to the gateway.
     #[serde(flatten)]
     pub agent: AgentView,
     /// URL without the query, which may be secret.
@@ -24,7 +24,7 @@ pub struct AgentReport {
     pub queue_size: u32,
 }
 
-/// An agent with its last hour.
+/// State of an agent, with its calls of the last hour.
 #[derive(Debug, Serialize)]
 pub(super) struct ActiveAgent {
     #[serde(flatten)]

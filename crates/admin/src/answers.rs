@@ -1,4 +1,4 @@
-//! Answers that clients read slowly or not at all: what is held for them is bounded.
+//! Memory limit for responses that clients read slowly or not at all.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,11 +13,11 @@ use hyper::body::{Frame, SizeHint};
 use super::ApiError;
 use trunkgate_system::limits;
 
-/// Bytes of large answers that have not been handed over.
+/// Bytes of large responses not yet written to their connections.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Unread(Arc<AtomicUsize>);
 
-/// A part of them; given back when dropped.
+/// Reserved part of the limit, released on drop.
 #[derive(Debug)]
 struct Share {
     unread: Unread,
@@ -31,7 +31,7 @@ impl Drop for Share {
 }
 
 impl Unread {
-    /// Reserves room for an answer; one that is larger than all of it has it alone.
+    /// Reserves memory for a response; a response above the whole limit reserves all of it.
     fn reserve(&self, bytes: usize) -> Option<Share> {
         let bytes = bytes.min(limits::HTTP_UNREAD_BYTES);
         let reserved = self.0.try_update(Ordering::Relaxed, Ordering::Relaxed, |held| {
@@ -40,7 +40,7 @@ impl Unread {
         reserved.is_ok().then(|| Share { unread: self.clone(), bytes })
     }
 
-    /// Counts a large answer until it is handed over, part by part, or answers 503 in its place.
+    /// Counts a large response against the limit until it is written, or replaces it with 503.
     pub(super) fn bound(&self, response: Response) -> Response {
         let size = response.body().size_hint().exact().and_then(|size| usize::try_from(size).ok());
         let Some(bytes) = size.filter(|size| *size > limits::HTTP_PART_BYTES) else { return response };
@@ -59,7 +59,7 @@ fn refused() -> Response {
     response
 }
 
-/// A body that is handed over in small copies: the whole is freed as soon as the last of it is on its way.
+/// Body written in small copies, so that the whole is freed when its last part is handed to the connection.
 struct InParts {
     body: Body,
     rest: Bytes,

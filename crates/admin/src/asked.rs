@@ -1,4 +1,4 @@
-//! What is asked of one call: a bounded JSON body in, and each refusal with the status that it has in HTTP.
+//! Request bodies and queries of the API: a size limit, JSON parsing, and HTTP statuses of refusals.
 
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
@@ -9,10 +9,10 @@ use trunkgate_call::Refused;
 use super::ApiError;
 use trunkgate_system::limits;
 
-/// A body as it came: read whole, [`limits::HTTP_BODY_BYTES`] at most.
+/// Raw body of a request, at most [`limits::HTTP_BODY_BYTES`].
 pub(super) type Body = Result<Bytes, BytesRejection>;
 
-/// Reads the body's one JSON object; `shape` says how it should look.
+/// Parses the body as one JSON object. `shape`: expected form, quoted in errors.
 pub(super) fn read<T: DeserializeOwned>(body: Body, shape: &str) -> Result<T, ApiError> {
     let body = body.map_err(|error| match error.status() {
         status @ StatusCode::PAYLOAD_TOO_LARGE => {
@@ -23,27 +23,27 @@ pub(super) fn read<T: DeserializeOwned>(body: Body, shape: &str) -> Result<T, Ap
     })?;
     let bad =
         |why: String| ApiError::new(StatusCode::BAD_REQUEST, "bad_json", format!("{why}; expected body: {shape}"));
-    // A list would be taken for the fields in their order.
+    // serde would accept a list as the fields in their order.
     if !body.trim_ascii_start().starts_with(b"{") {
         return Err(bad("the body is not a JSON object".to_owned()));
     }
     serde_json::from_slice(&body).map_err(|error| bad(error.to_string()))
 }
 
-/// Whether queries and forms have more parameters than a request may have: before any is parsed.
+/// Returns whether queries and forms together exceed the limit on parameters; checked before they are parsed.
 pub(super) fn has_too_many_parameters(texts: &[&[u8]]) -> bool {
     let signs: usize = texts.iter().map(|text| text.iter().filter(|byte| **byte == b'&').count()).sum();
     signs >= limits::HTTP_PARAMETERS
 }
 
-/// A query that says what cannot be used.
+/// Returns the error of an invalid query string.
 pub(super) fn bad_query(error: &QueryRejection) -> ApiError {
     let text = error.body_text();
     let fault = text.rsplit_once("query string: ").map_or(text.as_str(), |(_, fault)| fault);
     ApiError::new(StatusCode::BAD_REQUEST, "bad_request", format!("invalid query string ({fault})"))
 }
 
-/// What is named and is not there, besides what is.
+/// Returns the error of an unknown name, with the known names.
 pub(super) fn unknown(refused: Refused, named: &str, known: impl Iterator<Item = String>) -> ApiError {
     let ApiError { status, code, message } = refused.into();
     let named: String = named.chars().take(limits::NAMES_SHOWN_CHARS).collect();

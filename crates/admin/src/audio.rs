@@ -1,4 +1,4 @@
-//! Audio of a recording as a response: the whole, or a byte range (RFC 9110 §14).
+//! Audio of a recording as an HTTP response: complete, or a byte range (RFC 9110 §14).
 
 use std::io;
 use std::mem;
@@ -15,13 +15,13 @@ use trunkgate_system::limits::{HTTP_RECORDING_PART_BYTES, HTTP_RECORDING_PROBE_B
 /// Reason why audio is not sent.
 #[derive(Debug)]
 pub(super) enum NotSent {
-    /// The range lies outside of so many bytes.
+    /// Requested range outside of the audio, which has this many bytes.
     Outside(u64),
-    /// Its beginning cannot be read.
+    /// Unreadable beginning of the file.
     Unreadable(NotOpened),
 }
 
-/// A message that is heard once its audio is sent: more of it than a player reads to find out what it is.
+/// Voicemail message to be marked as heard when more of its audio is sent than a player probes.
 #[derive(Debug)]
 pub(super) struct Message {
     pub(super) recordings: Recordings,
@@ -30,17 +30,17 @@ pub(super) struct Message {
 }
 
 impl Message {
-    /// Notes that it is heard. Waits for the disk.
+    /// Marks the message as heard. Blocks on the disk.
     fn note(self) {
         let Message { recordings, mailbox, sid } = self;
-        // The audio is sent also where the store does not take that.
+        // The audio is sent even if the store fails.
         if let Err(error) = recordings.heard(&mailbox, Some(&sid)) {
             tracing::warn!(reason = "recording_failed", "message {sid} is not noted as heard: {error}");
         }
     }
 }
 
-/// Audio that is sent.
+/// Audio response: an open recording and the range to send.
 #[derive(Debug)]
 pub(super) struct Audio {
     sid: String,
@@ -53,11 +53,10 @@ pub(super) struct Audio {
 }
 
 impl Audio {
-    /// Returns what a request asks for of a recording, once its beginning was read: a file that is damaged there is an error, and not a
-    /// response without audio.
+    /// Prepares the audio that a request asks for, and reads its beginning first: a file damaged there is an error
+    /// instead of a response without audio.
     ///
-    /// # Errors
-    /// Its range lies outside, or its beginning cannot be read.
+    /// # Errors The range is outside of the audio, or the beginning cannot be read.
     pub(super) async fn of(entry: &Entry, mut reader: Reader, headers: &HeaderMap) -> Result<Audio, NotSent> {
         let bytes = reader.bytes();
         let range = range(headers, bytes).map_err(|()| NotSent::Outside(bytes))?;
@@ -73,7 +72,7 @@ impl Audio {
             (header::CONTENT_TYPE, kind.to_owned()),
             (header::CONTENT_LENGTH, length.to_string()),
             (header::ACCEPT_RANGES, "bytes".to_owned()),
-            // No copy stays on the disk of a browser.
+            // Keeps the audio out of browser caches on disk.
             (header::CACHE_CONTROL, "no-store".to_owned()),
             (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{}.{ending}\"", entry.sid)),
         ];
@@ -84,7 +83,7 @@ impl Audio {
         Ok(Audio { sid, reader, message: None, fields, first, length, is_part: range.is_some() })
     }
 
-    /// Returns audio that has a message heard once it is sent, unless it is only a probe of the whole.
+    /// Attaches a message to be marked as heard, unless the request only probes the beginning.
     pub(super) fn heard_as(self, message: Option<Message>) -> Audio {
         let is_probe = self.length < self.reader.bytes() && self.length <= HTTP_RECORDING_PROBE_BYTES;
         Audio { message: message.filter(|_| !is_probe), ..self }
@@ -110,7 +109,8 @@ impl IntoResponse for Audio {
     }
 }
 
-/// Bytes of a range request (RFC 9110 §14.1.2): first and last; `None`: all of them. The error: it lies outside.
+/// Parses a range request (RFC 9110 §14.1.2) to its first and last byte; `None` for the complete audio, an error if the
+/// range is outside.
 fn range(headers: &HeaderMap, bytes: u64) -> Result<Option<(u64, u64)>, ()> {
     let written = headers.get(header::RANGE).and_then(|value| value.to_str().ok()?.strip_prefix("bytes="));
     let Some((first, last)) = written.and_then(|range| range.split_once('-')) else { return Ok(None) };
@@ -120,13 +120,13 @@ fn range(headers: &HeaderMap, bytes: u64) -> Result<Option<(u64, u64)>, ()> {
         (Position::At(first), Position::Open) => (first, end),
         (Position::Open, Position::At(0)) => return Err(()),
         (Position::Open, Position::At(length)) => (bytes.saturating_sub(length), end),
-        // One that is not valid, and several, are left aside.
+        // Invalid and multiple ranges are ignored.
         _ => return Ok(None),
     };
     if first >= bytes { Err(()) } else { Ok(Some((first, last))) }
 }
 
-/// A number of a range.
+/// Number in a range: present, absent or invalid.
 #[derive(Debug, Clone, Copy)]
 enum Position {
     At(u64),
@@ -135,7 +135,7 @@ enum Position {
 }
 
 impl Position {
-    /// Reads digits alone (RFC 9110 §14.1.1).
+    /// Parses a number of digits only (RFC 9110 §14.1.1).
     fn of(text: &str) -> Position {
         match text.parse() {
             _ if text.is_empty() => Position::Open,
@@ -145,12 +145,13 @@ impl Position {
     }
 }
 
-/// Notes that audio, or the rest of it, cannot be read.
+/// Logs that the audio, or the rest of it, cannot be read.
 fn not_sent(sid: &str, error: &io::Error) {
     tracing::warn!(reason = "recording_failed", "the audio of recording {sid} is not sent whole: {error}");
 }
 
-/// Reads part by part as the client takes them; an error ends the response. A message is heard before the client has all of it.
+/// Streams the audio at the pace of the client; a read error ends the response. A message is marked as heard once more
+/// than a probe, or the whole range, was read.
 fn body(
     reader: Reader,
     message: Option<Message>,

@@ -26,17 +26,17 @@ use trunkgate_delivery::sinks::store::calls::Part;
 use trunkgate_runtime::handle::Handle;
 use trunkgate_system::limits;
 
-/// The states that a filter may name; `live`: all but `ended`.
+/// Call states accepted by the filter; `live` is every state but `ended`.
 pub const STATES: [&str; 8] = ["live", "trying", "ringing", "early", "answered", "held", "transferring", "ended"];
 
-/// The flag of calls in which a party was not heard.
+/// Flag of calls in which a party was not heard.
 const ONE_WAY: &str = "one_way";
-/// Outcome that stands for `failed` and `refused`, which the history counts as failed.
+/// Outcome for both `failed` and `refused`, which the history counts as failed.
 const LOST: &str = "lost";
-/// The outcomes.
+/// Call outcomes accepted by the filter.
 pub const OUTCOMES: [&str; 7] = ["answered", "busy", "no_answer", "canceled", "refused", "failed", LOST];
 
-/// The `{sid}` of a path.
+/// Path parameter `{sid}`.
 #[derive(Debug)]
 pub(super) struct Sid(pub(super) String);
 
@@ -48,13 +48,13 @@ impl<S: Send + Sync> FromRequestParts<S> for Sid {
     }
 }
 
-/// Ways of a call and its code, seen from the edge.
+/// Directions of a call and of its code, relative to the edge.
 const DIRECTIONS: [&str; 2] = ["received", "sent"];
 
 /// Formats of the list.
 const FORMATS: [&str; 2] = ["json", "csv"];
 
-/// What of the list is wanted, and in which form.
+/// Query of `/v1/calls`: filters, format and extent of the list.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Filter {
@@ -62,43 +62,45 @@ pub(super) struct Filter {
     trunk: Option<String>,
     outcome: Option<String>,
     reason: Option<String>,
-    /// Final codes that its caller got, or with which a leg was rejected, with commas between them: one of them.
+    /// Final codes, separated by commas; one of them was sent to the caller or rejected a leg.
     #[serde(default, deserialize_with = "codes")]
     code: Vec<u16>,
-    /// With `trunk`: `received`, calls to it or past it, and a code that it sent to the edge; `sent`, calls from it, and a code that it got.
+    /// Direction relative to `trunk`. `received`: calls to it (or skipping it), and codes that it sent; `sent`: calls
+    /// from it, and codes that it got.
     direction: Option<String>,
     route: Option<String>,
     flag: Option<String>,
-    /// The application that has or had the call last.
+    /// Application that controls or last controlled the call.
     app: Option<String>,
-    /// A trunk or an agent that failed, whether or not a target was left behind it.
+    /// Trunk or agent that failed, with or without failover.
     failing: Option<String>,
-    /// A trunk or an agent that failed, so that the next target was tried …
+    /// Trunk or agent that failed, with failover to the next target.
     failed: Option<String>,
-    /// … for this reason.
+    /// Reason of this failure.
     failed_reason: Option<String>,
-    /// A part of a number, a sid or a Call-ID.
+    /// Part of a number, a SID or a Call-ID.
     search: Option<String>,
-    /// Seconds from the answer to the end, at least …
+    /// Minimum seconds from answer to end.
     longer: Option<f64>,
-    /// … and less than.
+    /// Exclusive maximum of the seconds from answer to end.
     shorter: Option<f64>,
-    /// Start of the call: not before …
+    /// Earliest start of the call.
     since: Option<String>,
-    /// … and before.
+    /// Exclusive upper bound of the start.
     until: Option<String>,
     limit: Option<usize>,
-    /// Whether the response has the [`Summary`] of all calls that match, listed or not.
+    /// Whether the response includes the [`Summary`] of all matching calls, listed or not.
     #[serde(default)]
     summary: bool,
-    /// `json` or `csv`.
+    /// Format of the response: `json` or `csv`.
     format: Option<String>,
     /// Whether phone numbers are masked as in the log.
     #[serde(default)]
     mask: bool,
 }
 
-/// Conditions of a [`Filter`] that a summary counts without: each choice of such a filter is shown with its number of calls.
+/// Failed conditions of a [`Filter`] that the summary counts without, so that each choice of such a filter has its
+/// number of calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Failed {
     /// The reason does not match.
@@ -110,17 +112,17 @@ pub(super) struct Failed {
 }
 
 impl Failed {
-    /// Whether every condition but `this` one holds.
+    /// Returns whether all conditions hold, apart from those set in `this`.
     pub(super) fn only(self, this: Failed) -> bool {
         (!self.reason || this.reason) && (!self.code || this.code) && (!self.duration || this.duration)
     }
 
-    /// No condition fails.
+    /// No condition failed.
     pub(super) const NONE: Failed = Failed { reason: false, code: false, duration: false };
 }
 
 impl Filter {
-    /// Returns which conditions that have a count for each choice fail; `None` if another condition fails.
+    /// Returns the failed conditions among those counted per choice; `None` if another condition fails.
     fn judge(&self, call: &CallView) -> Option<Failed> {
         let state = self.state.as_deref().is_none_or(|state| match state {
             "live" => call.state != "ended",
@@ -148,7 +150,7 @@ impl Filter {
                 (flag, _) => call.flags.contains(&flag),
             })
             && self.search.as_deref().is_none_or(|part| mentions(call, part))
-            // Dates of one form: their order is that of time.
+            // Dates have one format, so that text order is time order.
             && self.since.as_deref().is_none_or(|since| call.started_at.as_str() >= since)
             && self.until.as_deref().is_none_or(|until| call.started_at.as_str() < until);
         others.then(|| Failed {
@@ -158,7 +160,8 @@ impl Filter {
         })
     }
 
-    /// The code that the caller got and those with which legs were rejected; with a direction, only those of that side of the trunk.
+    /// Returns the code sent to the caller and the codes of rejected legs; with a direction, only those of that side of
+    /// the trunk.
     pub(super) fn codes<'a>(&'a self, call: &'a CallView) -> impl Iterator<Item = u16> + 'a {
         let (direction, trunk) = (self.direction.as_deref(), self.trunk.as_deref());
         let of_caller = call.sip_code.filter(|_| direction != Some("received"));
@@ -170,12 +173,12 @@ impl Filter {
         legs.filter_map(|leg| leg.sip_code).chain(of_caller)
     }
 
-    /// Whether a target failed and another one was tried after it.
+    /// Returns whether a target failed and the call failed over to another one.
     fn failed_over(&self, call: &CallView, name: &str) -> bool {
         let is_so = |reason: Option<&str>| self.failed_reason.is_none() || self.failed_reason.as_deref() == reason;
         let targets = || call.legs.iter().filter(|leg| leg.direction != "inbound");
         let tried = targets().take(targets().count().saturating_sub(1));
-        // With the last one that a call passed over it was lost, if that is why it failed.
+        // The last target skipped is not a failover if the call was lost for the same reason.
         let cause = call.reason.filter(|_| call.outcome == Some("failed"));
         let is_end = call.passed_over.last().is_some_and(|last| Some(last.reason) == cause);
         let mut passed_on = call.passed_over.iter().take(call.passed_over.len() - usize::from(is_end));
@@ -192,23 +195,23 @@ impl Filter {
     }
 }
 
-/// Seconds from the answer to the end; `None` for a call that was not answered or is live.
+/// Returns the seconds from answer to end; `None` for a live or unanswered call.
 pub(super) fn answered_seconds(call: &CallView) -> Option<f64> {
     let time = |text: &Option<String>| text.as_ref()?.parse::<Timestamp>().ok();
     Some(time(&call.ended_at)?.duration_since(time(&call.answered_at)?).as_secs_f64())
 }
 
-/// Whether a call has a leg of a trunk or an agent, or has passed it over.
+/// Returns whether a call has a leg of a trunk or agent, or skipped it.
 fn concerns(call: &CallView, name: &str) -> bool {
     call.legs.iter().any(|leg| is_of(leg, name)) || passed(call, name)
 }
 
-/// Whether a call has passed a trunk or an agent over.
+/// Returns whether a call skipped a trunk or agent.
 fn passed(call: &CallView, name: &str) -> bool {
     call.passed_over.iter().any(|one| one.target == name)
 }
 
-/// Whether a target failed: another one was tried after it, or the call was lost with it, also by its rejection.
+/// Returns whether a target failed: the call failed over to another one, or was lost or rejected by this one.
 fn fails(call: &CallView, name: &str) -> bool {
     let mut targets = call.legs.iter().filter(|leg| leg.direction != "inbound");
     let last = targets.next_back();
@@ -217,19 +220,19 @@ fn fails(call: &CallView, name: &str) -> bool {
     targets.chain(last.filter(|leg| is_lost || is_rejected(leg))).any(|leg| leg.state == "ended" && is_of(leg, name))
 }
 
-/// Whether a trunk's or agent's party was not heard in a call: what problems and the history count is what the flag lists. Of a call that an
-/// earlier version has stored only the flag is known.
+/// Returns whether the party of a trunk or agent was not heard, by the same flag that problems and the history count.
+/// Calls stored by an earlier version have no per-leg flag.
 fn is_silent(call: &CallView, name: &str) -> bool {
     let is_known = call.legs.iter().any(|leg| leg.silent);
     call.flags.contains(&ONE_WAY) && (!is_known || call.legs.iter().any(|leg| leg.silent && is_of(leg, name)))
 }
 
-/// Whether a leg is of a trunk or an agent.
+/// Returns whether a leg belongs to a trunk or agent.
 fn is_of(leg: &LegView, name: &str) -> bool {
     leg.trunk == name || leg.agent == name
 }
 
-/// Whether a call has this in a number, a sid or a Call-ID.
+/// Returns whether a number, SID or Call-ID of a call contains `part`.
 fn mentions(call: &CallView, part: &str) -> bool {
     let legs = call.legs.iter().flat_map(|leg| [&leg.sid, &leg.sip_call_id]);
     let conference = call.conference.as_ref().map(|conference| &conference.sid);
@@ -238,10 +241,11 @@ fn mentions(call: &CallView, part: &str) -> bool {
     has || [&call.from, &call.to].into_iter().any(|number| is_number(number, part))
 }
 
-/// The longest country code.
+/// Maximum length of a country code.
 const COUNTRY_CODE_DIGITS: usize = 3;
 
-/// Whether a number is written as `part`, with spaces, hyphens, brackets, dots or slashes, or masked: `1415****112`.
+/// Returns whether `part` is part of a number, with separators (spaces, hyphens, brackets, dots, slashes) or masked:
+/// `1415****112`.
 fn is_number(number: &str, part: &str) -> bool {
     let is_digit = |c: &char| c.is_ascii_digit();
     if part.chars().any(|c| !c.is_ascii_digit() && !"+*-. ()/".contains(c)) || part.chars().filter(is_digit).count() < 3
@@ -252,7 +256,7 @@ fn is_number(number: &str, part: &str) -> bool {
     let mut pieces = part.split('*').map(|piece| piece.chars().filter(is_digit).collect::<String>());
     let first = pieces.next().unwrap_or_default();
     let Some(last) = pieces.next_back() else { return digits.contains(&first) };
-    // A number is masked in its middle: it ends so, and begins so behind its country code at the latest.
+    // Masking hides the middle: the number ends with `last` and has `first` at its start or after the country code.
     let rest = digits.find(&first).filter(|at| *at <= COUNTRY_CODE_DIGITS).map(|at| digits.len() - at);
     rest.is_some_and(|rest| rest > first.len() + last.len()) && digits.ends_with(&last)
 }
@@ -269,7 +273,7 @@ pub(super) struct Calls {
     extent: Extent,
 }
 
-/// What the list has, and where the rest is.
+/// Extent of the list, and the source of older calls.
 #[derive(Debug, Serialize)]
 struct Extent {
     /// Start of the list: calls that ended before are missing. Null if ended calls are stored (with `[api]`).
@@ -289,7 +293,7 @@ impl Extent {
             cut_short: shared.cdr.calls_cut_short(),
             records: shared.running(|running| {
                 let path = &running.config.cdr.file.as_ref()?.path;
-                // Who reads it stands elsewhere.
+                // Relative paths are made absolute, because the reader has another working directory.
                 Some(std::path::absolute(path).unwrap_or_else(|_| path.clone()).display().to_string())
             }),
         }
@@ -321,7 +325,7 @@ pub(super) async fn list(
     let (trunk, route, app) = (filter.trunk.clone(), filter.route.clone(), filter.app.clone());
     let (failed, failing) = (filter.failed.clone(), filter.failing.clone());
     let mut found = found(&handle, filter).await?;
-    // Calls of what a reload has taken away are found; of what never was there are none.
+    // Names removed by a reload still match calls; a name that matches none may be unknown.
     if found.calls.is_empty() {
         let table = handle.table();
         let trunks = table.trunks().iter().map(|trunk| &*trunk.name);
@@ -331,7 +335,7 @@ pub(super) async fn list(
             (agents, config.apps.iter().map(|app| app.name.to_string()).collect())
         });
         let names: Vec<&str> = trunks.collect();
-        // A leg of an agent has its name there.
+        // Legs of agents have the agent's name.
         let is_none = |name: &String| !agents.contains(name);
         known("trunk", trunk.filter(is_none).as_deref(), &names)?;
         known("trunk", failed.filter(is_none).as_deref(), &names)?;
@@ -357,7 +361,7 @@ pub(super) async fn list(
     Ok((headers, calls_csv::table(&found.calls)).into_response())
 }
 
-/// Returns the newest calls that match, with a summary of all that match if it is wanted.
+/// Returns the newest matching calls, with a summary of all matching calls if requested.
 async fn found(handle: &Handle, filter: Filter) -> Result<Calls, ApiError> {
     let limit = filter.limit.unwrap_or(limits::CALLS_LISTED);
     let (mut calls, mut summary) = (Vec::new(), filter.summary.then(Summary::new));
@@ -386,7 +390,7 @@ async fn found(handle: &Handle, filter: Filter) -> Result<Calls, ApiError> {
     Ok(Calls { calls, summary, extent: Extent::of(handle) })
 }
 
-/// Shows calls that ended before the last restart, with those of memory as many as memory may have.
+/// Visits calls that ended before the last restart, up to the number of calls that memory may hold.
 async fn visit_stored(
     handle: &Handle,
     shown: HashSet<String>,
@@ -408,14 +412,14 @@ async fn visit_stored(
     }
 }
 
-/// Reads `403` or `403,503`.
+/// Parses codes: `403` or `403,503`.
 fn codes<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<u16>, D::Error> {
     let text = String::deserialize(deserializer)?;
     let one = |code: &str| code.trim().parse::<u16>().map_err(|_| format!("`{code}` is no SIP code"));
     text.split(',').map(one).collect::<Result<Vec<u16>, String>>().map_err(serde::de::Error::custom)
 }
 
-/// Brings a date into the form that calls have, so that texts can be compared.
+/// Normalizes a date to the format of calls, so that texts can be compared.
 fn date(key: &str, written: &mut Option<String>) -> Result<(), ApiError> {
     let Some(text) = written else { return Ok(()) };
     let Ok(at) = text.parse::<Timestamp>() else {
@@ -426,7 +430,7 @@ fn date(key: &str, written: &mut Option<String>) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Flags that stand beside a call's state, and their words.
+/// Flags shown next to a call's state, with their short names.
 pub const MARKED: [(&str, &str); 7] = [
     ("one_way", "silent"),
     ("codec_mismatch", "codecs"),
@@ -437,7 +441,7 @@ pub const MARKED: [(&str, &str); 7] = [
     ("recording_gap", "rec"),
 ];
 
-/// Takes `-` for `_`; what is none of these words is refused.
+/// Validates a word, with `-` accepted for `_`; an unknown word is rejected with suggestions.
 fn one_of(key: &str, written: &mut Option<String>, words: &[&str]) -> Result<(), ApiError> {
     let Some(word) = written else { return Ok(()) };
     let meant = word.replace('-', "_");
@@ -463,7 +467,7 @@ fn one_of(key: &str, written: &mut Option<String>, words: &[&str]) -> Result<(),
     Ok(())
 }
 
-/// Refuses a name that nothing has, with one that is like it, or some that there are.
+/// Rejects an unknown name, with the most similar known name or a selection of names.
 fn known(key: &str, written: Option<&str>, names: &[&str]) -> Result<(), ApiError> {
     let Some(name) = written.filter(|name| !names.contains(name)) else { return Ok(()) };
     let shown: String = name.chars().take(limits::NAMES_SHOWN_CHARS).collect();
@@ -483,7 +487,7 @@ pub(super) async fn show(State(handle): State<Handle>, Sid(sid): Sid) -> Result<
     find(&handle, &sid).await.map(Json)
 }
 
-/// 202: BYE or CANCEL goes out; the far ends' answers are not waited for.
+/// Hangs up a call: 202 after BYE or CANCEL is sent, without waiting for the responses.
 pub(super) async fn hang_up(
     State(handle): State<Handle>,
     Sid(sid): Sid,
@@ -500,10 +504,10 @@ pub(super) async fn find(handle: &Handle, sid: &str) -> Result<CallView, ApiErro
     handle.call(sid).await?.ok_or_else(|| unknown(sid))
 }
 
-/// There is no such call.
+/// Returns the error of an unknown call.
 pub(super) fn unknown(sid: &str) -> ApiError {
     let shown: String = sid.chars().take(64).collect();
-    // The log and programs have both kinds of SIDs.
+    // The log and applications use SIDs of calls and of messages.
     let hint = if sid.starts_with("SM") {
         format!(" (a text message: GET /2010-04-01/Accounts/{{AC}}/Messages/{shown}.json)")
     } else {
@@ -574,7 +578,7 @@ mod tests {
             let filter = filter(direction, 486);
             assert_eq!([finds(&filter, &to_pbx), finds(&filter, &from_pbx)], found, "{direction:?}");
         }
-        // A caller of the trunk got 503 after the next target had rejected the call with 486.
+        // The trunk's caller got 503 after the next target rejected the call with 486.
         let other = CallView { sip_code: Some(503), ..from_pbx.clone() };
         assert!(finds(&filter(Some("sent"), 503), &other) && !finds(&filter(Some("sent"), 486), &other));
     }
@@ -622,7 +626,7 @@ mod tests {
             ("failed=bot", true),
             ("failed=bot&failed_reason=agent_unreachable", true),
             ("failed=bot&failed_reason=no_response", false),
-            // The call ended with it.
+            // The call ended with this target.
             ("failed=spare", false),
             ("failing=bot", true),
             ("failing=spare", false),

@@ -1,4 +1,4 @@
-//! Calls as a table for a spreadsheet (CSV, RFC 4180), one row a call.
+//! Calls as CSV (RFC 4180), one row per call.
 
 use std::sync::Arc;
 
@@ -8,11 +8,11 @@ use super::calls::answered_seconds;
 use super::parties::party;
 use trunkgate_delivery::sinks::records::csv::{ended_by_legs, line, plain};
 
-/// The table's columns.
+/// Header row of the table.
 const HEAD: &str = "sid,started_at,answered_at,ended_at,duration_s,from,to,route,source,target,state,outcome,reason,sip_code,\
                     target_sip_code,codec,mos,flags,ended_by\r\n";
 
-/// Returns the table of these calls.
+/// Returns the table of calls.
 pub(super) fn table(calls: &[Arc<CallView>]) -> String {
     let mut out = HEAD.to_owned();
     for call in calls {
@@ -26,7 +26,7 @@ fn row(call: &CallView) -> String {
     let code = |code: Option<u16>| code.map(|code| code.to_string()).unwrap_or_default();
     let source = call.legs.first();
     let target = call.legs.iter().skip(1).rfind(|leg| leg.kind != "siprec");
-    // Of audio that did not come there is no score, and that of the other party says nothing about the call.
+    // Without received audio there is no score, and the score of the other party does not describe the call.
     let is_unheard = |leg: &LegView| leg.kind == "sip" && leg.rtp.tx_packets > 0 && leg.rtp.rx_packets == 0;
     let is_one_way = call.answered_at.is_some() && [source, target].into_iter().flatten().any(is_unheard);
     let mos = call.legs.iter().filter_map(|leg| leg.rtp.mos).reduce(f64::min).filter(|_| !is_one_way);

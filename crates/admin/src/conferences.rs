@@ -17,7 +17,7 @@ use trunkgate_runtime::handle::Handle;
 /// A conference with the calls of its parties: numbers of the caller and of the called one.
 type Known = (ConferenceReport, Vec<(String, String)>);
 
-/// A conference as it is shown.
+/// Conference as shown in the API.
 #[derive(Debug, Serialize)]
 struct ShownConference<'a> {
     /// `CF` and 32 hex digits.

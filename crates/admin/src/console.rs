@@ -1,11 +1,11 @@
-//! The web console at `/`: files that are part of the binary and hold no secret. What they show they ask of `/v1`, as
-//! anybody else would, with the token that the person at the browser types in.
+//! Web console at `/`: static files in the binary, without secrets. Their scripts request `/v1` like any client, with
+//! the token entered in the browser.
 
 use axum::extract::Request;
 use axum::http::{HeaderName, header};
 use axum::response::{IntoResponse, Response};
 
-/// Only what comes from here runs, nothing is framed, and no text becomes markup.
+/// Content security policy: scripts and styles from this origin only, no framing, no HTML from strings.
 const POLICY: &str = "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
                       require-trusted-types-for 'script'; trusted-types 'none'";
 const HTML: &str = "text/html; charset=utf-8";
@@ -13,7 +13,7 @@ const CSS: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const SVG: &str = "image/svg+xml";
 
-/// A file of the console.
+/// File of the console.
 struct File {
     path: &'static str,
     kind: &'static str,
@@ -26,7 +26,7 @@ macro_rules! file {
     };
 }
 
-/// All of them.
+/// All files of the console.
 const FILES: [File; 27] = [
     File { path: "/", kind: HTML, text: include_str!("console/index.html") },
     file!("style.css", CSS),
@@ -57,17 +57,17 @@ const FILES: [File; 27] = [
     file!("system.js", SCRIPT),
 ];
 
-/// The paths of all files.
+/// Returns the paths of all files.
 pub(super) fn paths() -> impl Iterator<Item = &'static str> {
     FILES.iter().map(|file| file.path)
 }
 
-/// Whether a path is a file of the console: open, as it holds no secret.
+/// Returns whether a path is a file of the console, which is open because it holds no secret.
 pub(super) fn is_file(path: &str) -> bool {
     paths().any(|file| file == path)
 }
 
-/// The file of a path that [`paths`] names.
+/// Sends the file at a path of [`paths`].
 pub(super) async fn serve(request: Request) -> Response {
     let Some(file) = FILES.iter().find(|file| file.path == request.uri().path()) else {
         return axum::http::StatusCode::NOT_FOUND.into_response();
@@ -107,7 +107,7 @@ mod tests {
         let forbidden =
             ["http://", "https://", "//cdn", "innerHTML", "outerHTML", "insertAdjacentHTML", "document.write"];
         for file in FILES.iter() {
-            // The name of a vocabulary is no address.
+            // The XML namespace is not a link.
             let text = file.text.replace("http://www.w3.org/2000/svg", "");
             for word in forbidden {
                 assert!(!text.contains(word), "{}: {word}", file.path);

@@ -1,5 +1,5 @@
-//! Requests that change a call: transfer, hold, playback, digits (its end: `calls.rs`). A request that the edge cannot carry out is refused
-//! with the reason.
+//! Requests that change a call: transfer, hold, playback, DTMF (hang-up is in `calls.rs`). A request that the edge
+//! cannot carry out is refused with the reason.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,10 +23,10 @@ use trunkgate_runtime::handle::Handle;
 use trunkgate_system::below::below;
 use trunkgate_system::limits::{APP_DECODED_AT_ONCE, AUDIO_FILE_BYTES, PLAY_SECONDS};
 
-/// Sound files that are decoded for requests at once.
+/// Limit on sound files decoded concurrently.
 static DECODING: Semaphore = Semaphore::const_new(APP_DECODED_AT_ONCE);
 
-/// One party of a call.
+/// Party of a call.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum One {
@@ -44,7 +44,7 @@ impl One {
     }
 }
 
-/// One party of a call, or both.
+/// Party of a call, or both.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Parties {
@@ -63,21 +63,21 @@ impl Parties {
     }
 }
 
-/// Where a caller is to go.
+/// Target of a transfer.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Transfer {
     target: String,
-    /// Whether the agent stays until a party answers there.
+    /// Whether the agent stays on the call until the target answers.
     #[serde(default)]
     consult: bool,
-    /// Whether a party there is asked first; the caller hears music until it accepts.
+    /// Warm transfer: the target is asked first, and the caller hears music until it accepts.
     warm: Option<Box<WarmTransfer>>,
     #[serde(default)]
     party: One,
 }
 
-/// Keys to press towards a caller.
+/// DTMF digits to send to a party.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Dtmf {
@@ -86,14 +86,14 @@ struct Dtmf {
     party: One,
 }
 
-/// Parties of a hold, or of its end.
+/// Parties to hold or resume.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Hold {
     party: Option<Parties>,
 }
 
-/// A sound for parties.
+/// Sound to play to parties.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Play {
@@ -101,7 +101,8 @@ struct Play {
     party: Option<Parties>,
 }
 
-/// 202: the target is being called; the agent has the caller no longer, or only until that answers.
+/// Transfers a call: 202 while the target is being called. The agent leaves the call at once, or with `consult` at the
+/// answer.
 pub(super) async fn transfer(
     State(handle): State<Handle>,
     Sid(sid): Sid,
@@ -130,7 +131,7 @@ pub(super) async fn transfer(
     }
 }
 
-/// 202: they leave one after the other.
+/// Sends DTMF: 202 when the digits are queued.
 pub(super) async fn dtmf(
     State(handle): State<Handle>,
     Sid(sid): Sid,
@@ -142,7 +143,7 @@ pub(super) async fn dtmf(
     Ok((StatusCode::ACCEPTED, Json(answer)))
 }
 
-/// 200: the party hears music.
+/// Holds parties: 200 when they hear music.
 pub(super) async fn hold(State(handle): State<Handle>, Sid(sid): Sid, body: Body) -> Result<Json<Value>, ApiError> {
     let parties = read_parties(body)?.unwrap_or(Parties::Caller).list();
     let answer = json!({ "sid": sid, "parties": names(parties) });
@@ -150,7 +151,7 @@ pub(super) async fn hold(State(handle): State<Handle>, Sid(sid): Sid, body: Body
     Ok(Json(answer))
 }
 
-/// 200: the two hear each other again.
+/// Resumes parties: 200 when they hear each other again.
 pub(super) async fn resume(State(handle): State<Handle>, Sid(sid): Sid, body: Body) -> Result<Json<Value>, ApiError> {
     let parties = read_parties(body)?.unwrap_or(Parties::Both).list();
     let answer = json!({ "sid": sid, "parties": names(parties) });
@@ -158,7 +159,7 @@ pub(super) async fn resume(State(handle): State<Handle>, Sid(sid): Sid, body: Bo
     Ok(Json(answer))
 }
 
-/// 202: the party begins to hear the sound.
+/// Plays a sound: 202 when playback begins.
 pub(super) async fn play(
     State(handle): State<Handle>,
     Sid(sid): Sid,
@@ -175,7 +176,7 @@ pub(super) async fn play(
     Ok((StatusCode::ACCEPTED, Json(answer)))
 }
 
-/// A sound file below the folder of the configuration, as μ-law at 8 kHz.
+/// Decodes a sound file below the folder of the configuration to μ-law at 8 kHz.
 async fn decoded(handle: &Handle, file: &str) -> Result<Arc<[u8]>, ApiError> {
     let bad = |what: String| ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "bad_file", what);
     let path = handle.shared.running(|running| running.config.path.clone());
@@ -192,7 +193,7 @@ async fn decoded(handle: &Handle, file: &str) -> Result<Arc<[u8]>, ApiError> {
     decoded.map_err(bad)
 }
 
-/// The parties of a body that may be empty.
+/// Parses the parties of an optional body.
 fn read_parties(body: Body) -> Result<Option<Parties>, ApiError> {
     if matches!(&body, Ok(bytes) if bytes.trim_ascii().is_empty()) {
         return Ok(None);

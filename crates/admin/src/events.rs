@@ -1,5 +1,5 @@
-//! `/v1/events`: changes as they happen, as server-sent events (WHATWG HTML §9.2). A listener that does not keep up is told
-//! how many it has missed; it never makes a call wait.
+//! `/v1/events`: changes as server-sent events (WHATWG HTML §9.2). A client that does not keep up receives the number
+//! of missed events; it never delays a call.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -25,13 +25,13 @@ pub(super) async fn follow(State(handle): State<Handle>) -> Result<Response, Api
     })?;
     let comments = KeepAlive::new().interval(Duration::from_secs(limits::EVENT_COMMENT_SECONDS)).text("");
     let began_with = token(&handle);
-    // A first comment, so that whoever follows knows that nothing that comes now is missed.
+    // The first comment confirms the subscription: later events are not missed.
     let stream = unfold((listener, handle, true), move |(mut listener, handle, is_first)| {
         let began_with = began_with.clone();
         async move {
             let event =
                 if is_first { Some(sse::Event::default().comment("following")) } else { next(&mut listener).await };
-            // Whoever had a token that counts no more is told nothing more; a new one is told of as an event.
+            // The stream ends when the token changes.
             let event = event.filter(|_| token(&handle) == began_with);
             event.map(|event| (Ok::<_, Infallible>(event), (listener, handle, false)))
         }
@@ -40,12 +40,12 @@ pub(super) async fn follow(State(handle): State<Handle>) -> Result<Response, Api
     Ok((headers, Sse::new(stream).keep_alive(comments)).into_response())
 }
 
-/// What is asked for.
+/// Returns the API token in force.
 fn token(handle: &Handle) -> Option<Secret> {
     handle.shared.running(|running| running.config.http.token.clone())
 }
 
-/// The next event; `None` once there will be none.
+/// Returns the next event; `None` at the end of the stream.
 async fn next(listener: &mut EventListener) -> Option<sse::Event> {
     match listener.receiver.recv().await {
         Ok(event) => {

@@ -1,10 +1,10 @@
-//! The Prometheus text format, version 0.0.4: families, samples, histograms.
+//! Prometheus text format, version 0.0.4: families, samples, histograms.
 
 use std::fmt::Write;
 
 use trunkgate_call::metrics::Histogram;
 
-/// The kind of a family.
+/// Metric type of a family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Counter,
@@ -12,14 +12,14 @@ pub(super) enum Kind {
     Histogram,
 }
 
-/// Text being written.
+/// Metrics text under construction.
 #[derive(Debug, Default)]
 pub(super) struct Exposition {
     text: String,
 }
 
 impl Exposition {
-    /// Begins a family: samples of its name follow.
+    /// Begins a family; its samples follow.
     pub(super) fn family(&mut self, name: &str, kind: Kind, help: &str) {
         let kind = match kind {
             Kind::Counter => "counter",
@@ -29,7 +29,7 @@ impl Exposition {
         let _ = write!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
     }
 
-    /// One sample.
+    /// Writes one sample.
     pub(super) fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: f64) {
         self.text.push_str(name);
         for (position, (label, text)) in labels.iter().enumerate() {
@@ -42,24 +42,24 @@ impl Exposition {
         let _ = writeln!(self.text, " {value}");
     }
 
-    /// A family with one sample without labels.
+    /// Writes a family with a single unlabelled sample.
     pub(super) fn single(&mut self, name: &str, kind: Kind, help: &str, value: f64) {
         self.family(name, kind, help);
         self.sample(name, &[], value);
     }
 
-    /// A histogram, its buckets added up.
+    /// Writes a histogram with cumulative buckets.
     pub(super) fn histogram(&mut self, name: &str, help: &str, histogram: &Histogram) {
         self.buckets(name, help, histogram.bounds, &histogram.counts, histogram.sum);
     }
 
-    /// The same from its parts: `counts` has one more than `bounds` and is not added up yet.
+    /// Writes a histogram from its parts: `counts` are not cumulative yet and have one more entry than `bounds`.
     pub(super) fn buckets(&mut self, name: &str, help: &str, bounds: &[f64], counts: &[u64], sum: f64) {
         self.family(name, Kind::Histogram, help);
         self.labelled_buckets(name, &[], (bounds, counts), sum);
     }
 
-    /// The samples of one histogram among several of a family, which has begun.
+    /// Writes one labelled histogram of a family already begun.
     pub(super) fn labelled_buckets(
         &mut self,
         name: &str,
@@ -78,7 +78,7 @@ impl Exposition {
         self.sample(&format!("{name}_count"), labels, total as f64);
     }
 
-    /// The text.
+    /// Returns the text.
     pub(super) fn finish(self) -> String {
         self.text
     }

@@ -1,4 +1,4 @@
-//! `/v1/calls/{sid}/forks`: who listens to a call; from now on, or no longer.
+//! `/v1/calls/{sid}/forks`: lists, starts and stops the forks (listeners) of a call.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -21,10 +21,10 @@ use trunkgate_runtime::handle::Handle;
 use trunkgate_system::agent_url;
 use trunkgate_system::limits::{AGENT_PARAMETER_BYTES, AGENT_PARAMETERS, FORK_URL_BYTES, NAMES_SHOWN_CHARS};
 
-/// How a body should look.
+/// Expected form of the body, quoted in errors.
 const SHAPE: &str = r#"{"agent":"NAME"} or {"url":"wss://…"}, with "tracks":["inbound","outbound"] and "parameters":{"NAME":"VALUE"} as wanted"#;
 
-/// The body of a request for a fork.
+/// Body of a request for a fork.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Asked {
@@ -40,13 +40,13 @@ pub(super) struct Forks {
     forks: Vec<ForkView>,
 }
 
-/// Those of a live call, ended ones too.
+/// Lists the forks of a live call, including ended ones.
 pub(super) async fn list(State(handle): State<Handle>, Sid(sid): Sid) -> Result<Json<Forks>, ApiError> {
     let forks = handle.ask(move |gateway, _| gateway.forks(&sid)).await??;
     Ok(Json(Forks { forks }))
 }
 
-/// 201: its socket is being opened; the answer is not waited for.
+/// Starts a fork: 201 without waiting for its WebSocket to open.
 pub(super) async fn begin(State(handle): State<Handle>, Sid(sid): Sid, body: Body) -> Result<Response, ApiError> {
     let request = asked(&handle, read(body, SHAPE)?)?;
     let call = sid.clone();
@@ -66,7 +66,7 @@ pub(super) async fn begin(State(handle): State<Handle>, Sid(sid): Sid, body: Bod
     Ok(response)
 }
 
-/// It hears nothing more, and its socket is closed in good order.
+/// Stops a fork and closes its WebSocket in order.
 pub(super) async fn end(
     State(handle): State<Handle>,
     path: Result<Path<(String, String)>, PathRejection>,
@@ -98,8 +98,8 @@ fn asked(handle: &Handle, asked: Asked) -> Result<ForkRequest, ApiError> {
     Ok(ForkRequest { listener, tracks, parameters: parameters.into_iter().collect() })
 }
 
-/// By the rules of the configuration's `url`, but that what would not be sent is refused. Where a name leads is looked at
-/// when it is called.
+/// Validates a URL by the rules of `url` in the configuration, and also rejects a query, which would not be sent. Host
+/// names are checked when the connection is made.
 fn look_at(handle: &Handle, text: &str) -> Result<(), ApiError> {
     if text.len() > FORK_URL_BYTES {
         return Err(bad_url(format!("`url` exceeds {FORK_URL_BYTES} bytes")));
@@ -119,7 +119,7 @@ fn look_at(handle: &Handle, text: &str) -> Result<(), ApiError> {
     whose.map_or(Ok(()), |message| Err(bad_url(message)))
 }
 
-/// Twilio's `customParameters` are strings; what a number would become there is not for us to guess.
+/// Accepts strings only: Twilio's `customParameters` are strings, and the text form of a number would be a guess.
 fn texts(parameters: BTreeMap<String, Value>) -> Result<BTreeMap<String, String>, ApiError> {
     let text = |(name, value): (String, Value)| {
         let what = match value {
@@ -136,10 +136,9 @@ fn texts(parameters: BTreeMap<String, Value>) -> Result<BTreeMap<String, String>
     parameters.into_iter().map(text).collect()
 }
 
-/// Reads names of tracks; none: both.
+/// Parses track names; default: both tracks.
 ///
-/// # Errors
-/// 422, where they are not names of tracks, each once.
+/// # Errors 422 if a name is unknown or repeated.
 pub(super) fn tracks(named: Option<Vec<String>>) -> Result<TrackSet, ApiError> {
     let Some(named) = named else { return Ok(TrackSet::Both) };
     let has = |track: TrackName| named.iter().filter(|name| *name == track.name()).count();

@@ -1,4 +1,4 @@
-//! Addresses of clients behind reverse proxies: `X-Forwarded-For`, believed from `[http] trusted_proxies` alone.
+//! Client addresses behind reverse proxies: `X-Forwarded-For`, accepted from `[http] trusted_proxies` only.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -9,8 +9,8 @@ use trunkgate_route::household;
 /// Name of the header.
 const FORWARDED_FOR: &str = "x-forwarded-for";
 
-/// Returns the address of a request's client, in IPv6 its /64: of a connection from `remote`, a trusted proxy, the last address in
-/// `X-Forwarded-For` that is not a trusted proxy itself. What stands before that one is the client's own word.
+/// Returns the client address of a request (for IPv6 its /64). For a connection from a trusted proxy, this is the last
+/// address in `X-Forwarded-For` that is not a trusted proxy; earlier addresses can be forged by the client.
 pub(super) fn client(remote: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let is_trusted = |ip: IpAddr| trusted.iter().any(|network| network.contains(&ip));
     let mut client = remote;
@@ -19,14 +19,14 @@ pub(super) fn client(remote: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> 
     while is_trusted(client)
         && let Some(before) = named.next()
     {
-        // A proxy that cannot be understood is the last one that is known.
+        // Stops at an unreadable address; the proxy before it is the last known address.
         let Some(before) = address(before) else { break };
         client = before;
     }
     household(client)
 }
 
-/// Reads an address, with or without a port.
+/// Parses an address, with or without a port.
 fn address(text: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(text).ok()?.trim();
     let plain = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);

@@ -1,7 +1,8 @@
-//! Access control of the HTTP API: clients with the token, or, where none is configured, programs and browsers on this machine.
+//! Access control of the HTTP API: clients with the token or, if none is configured, programs and browsers on this
+//! machine.
 //!
-//! Without a token, requests of pages of other sites, for host names that resolve to loopback (DNS rebinding), and from reverse
-//! proxies are refused.
+//! Without a token, requests from pages of other sites, for host names that resolve to loopback (DNS rebinding), and
+//! from reverse proxies are rejected.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
@@ -22,37 +23,37 @@ use trunkgate_runtime::http_logins::Face;
 use trunkgate_system::clock;
 use trunkgate_system::limits;
 
-/// Path of the certificate of the proxy's CA.
+/// Path of the CA certificate of the proxy.
 pub(super) const CA_PATH: &str = "/v1/twilio/ca";
 
-/// Headers that reverse proxies add. `X-Forwarded-*` are matched by their prefix.
+/// Headers added by reverse proxies. `X-Forwarded-*` are matched by their prefix.
 const PROXY_HEADERS: [&str; 7] =
     ["forwarded", "via", "x-real-ip", "x-client-ip", "x-original-forwarded-for", "cf-connecting-ip", "true-client-ip"];
 
-/// State of the gate.
+/// State of the access control.
 #[derive(Clone)]
 pub(super) struct Gate {
     pub(super) handle: Handle,
-    /// Of the Twilio-compatible API.
+    /// Access control of the Twilio-compatible API.
     pub(super) access: twilio::Access,
-    /// Wrong credentials of the last minute.
+    /// Failed authentications of the last minute.
     pub(super) guesses: Guesses,
-    /// Of the audio of recordings.
+    /// Cookies for the audio of recordings.
     pub(super) tickets: Tickets,
 }
 
-/// Head of a request that is judged.
+/// Head of a request under examination.
 struct Head<'a> {
     method: &'a Method,
     path: &'a str,
     headers: &'a HeaderMap,
-    /// Authority of a target in absolute form, which stands above Host (RFC 9112 §3.2.2).
+    /// Authority of a target in absolute form, which takes precedence over Host (RFC 9112 §3.2.2).
     authority: Option<&'a str>,
-    /// The connection that it came on.
+    /// Connection of the request.
     occupant: Option<&'a Occupant>,
 }
 
-/// Lets a request in, or answers it.
+/// Admits a request, or rejects it.
 pub(super) async fn check(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
     if let Some(refused) = beyond_limits(&request) {
         return refused;
@@ -69,7 +70,8 @@ pub(super) async fn check(State(gate): State<Gate>, mut request: Request, next: 
     if let Err(error) = from_same_site(&method, path, request.headers()) {
         return twilio::shaped(path, error);
     }
-    // A body from anybody is still to be read: until it has come its connection may be evicted.
+    // The sender of a message webhook is unauthenticated until its body is read, so its connection may be evicted
+    // meanwhile.
     let serving = occupant.filter(|_| !sms::is_path(path)).map(|occupant| occupant.serve());
     if let Some(granted) = granted {
         request.extensions_mut().insert(granted);
@@ -81,8 +83,9 @@ pub(super) async fn check(State(gate): State<Gate>, mut request: Request, next: 
     }
 }
 
-/// Judges a request by its credentials, or answers it. `/healthz` and `/readyz` are open: probes have no token, and they tell nothing;
-/// what comes to `/sms/inbound` and `/sms/status` is signed, or has a token that is compared once its body is there.
+/// Authenticates a request, or rejects it. `/healthz` and `/readyz` are open: probes have no token, and the responses
+/// reveal nothing. Requests to `/sms/inbound` and `/sms/status` are authenticated by signature or token after their
+/// body is read.
 async fn admit(gate: &Gate, head: &Head<'_>) -> Result<Option<twilio::Granted>, Response> {
     let Head { method, path, headers, authority, occupant } = *head;
     let handle = &gate.handle;
@@ -90,7 +93,7 @@ async fn admit(gate: &Gate, head: &Head<'_>) -> Result<Option<twilio::Granted>, 
         "/healthz" | "/readyz" => Ok(None),
         path if sms::is_path(path) => {
             let token = handle.shared.running(|running| running.config.messages.token.clone());
-            // Twilio signs its requests, and may show Basic credentials of a URL beside.
+            // Twilio signs its requests, which may also carry Basic credentials from the configured URL.
             let Some(token) = token.filter(|_| bearer_of(headers).is_some()) else { return Ok(None) };
             match judge(gate, head, ("messages", token.reveal())) {
                 Verdict::Passed | Verdict::Wrong => Ok(None),
@@ -98,8 +101,8 @@ async fn admit(gate: &Gate, head: &Head<'_>) -> Result<Option<twilio::Granted>, 
             }
         }
         path if twilio::is_path(path) => {
-            // A browser may add the credentials of HTTP Basic to what a page of another site makes it send. It is refused before it counts
-            // as a failed authentication: the page would lock out the programs of this address.
+            // A browser may add HTTP Basic credentials to requests made by a page of another site. Reject these before
+            // they count as failed authentications: otherwise the page could lock out programs at this address.
             let own =
                 handle.shared.running(|running| from_own_page(headers, running.config.http.public_url.as_deref()));
             let own = own.and_then(|()| from_same_site(method, path, headers));
@@ -109,7 +112,7 @@ async fn admit(gate: &Gate, head: &Head<'_>) -> Result<Option<twilio::Granted>, 
         path => {
             let token = handle.shared.running(|running| running.config.http.token.clone());
             match token {
-                // The page asks for the token; the certificate is sent to every client of the proxy.
+                // The console asks for the token itself; the CA certificate is public to clients of the proxy.
                 Some(_) if console::is_file(path) || path == CA_PATH => Ok(None),
                 Some(token) if is_listening(&gate.tickets, head, token.reveal()) => Ok(None),
                 Some(token) => match judge(gate, head, ("", token.reveal())) {
@@ -123,13 +126,14 @@ async fn admit(gate: &Gate, head: &Head<'_>) -> Result<Option<twilio::Granted>, 
     }
 }
 
-/// Returns the address of a request's client, in IPv6 its /64.
+/// Returns the client address of a request (for IPv6 its /64).
 pub(super) fn client(handle: &Handle, occupant: Option<&Occupant>, headers: &HeaderMap) -> IpAddr {
     let remote = occupant.map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), Occupant::address);
     handle.shared.running(|running| forwarded::client(remote, headers, &running.config.http.trusted_proxies))
 }
 
-/// Judges a request by a bearer token and its account; one without credentials asks for them, as the console does, and is not counted.
+/// Checks the bearer token of a request. A request without credentials, as first sent by the console, is not counted as
+/// failed.
 fn judge(gate: &Gate, head: &Head<'_>, (account, token): (&str, &str)) -> Verdict {
     let is_right = bearer(head.headers, token).is_ok();
     if !is_right && !head.headers.contains_key(header::AUTHORIZATION) {
@@ -146,7 +150,7 @@ fn judge(gate: &Gate, head: &Head<'_>, (account, token): (&str, &str)) -> Verdic
     verdict
 }
 
-/// Answers a request of a client that guesses tokens: late, with the time until the minute is over.
+/// Rejects a client that guesses tokens: after a delay, with the time until the end of the minute in `Retry-After`.
 async fn too_many(left: Duration) -> Response {
     answer_late().await;
     let seconds = left.as_secs() + 1;
@@ -155,7 +159,7 @@ async fn too_many(left: Duration) -> Response {
     ([(header::RETRY_AFTER, seconds)], error).into_response()
 }
 
-/// Whether a request for audio has a cookie in the place of the token.
+/// Returns whether a request for audio has a valid cookie in place of the token.
 fn is_listening(tickets: &Tickets, head: &Head<'_>, token: &str) -> bool {
     let is_reading = matches!(*head.method, Method::GET | Method::HEAD);
     is_reading && tickets.open(head.path, head.headers, token, clock::now().as_second())
@@ -166,7 +170,7 @@ pub(super) fn occupant(request: &Request) -> Option<Occupant> {
     request.extensions().get::<ConnectInfo<Occupant>>().map(|ConnectInfo(occupant)| occupant.clone())
 }
 
-/// Refuses a request whose head is too large, or that came where only probes are answered.
+/// Rejects a request with oversized headers, or on a connection reserved for probes.
 pub(super) fn beyond_limits(request: &Request) -> Option<Response> {
     let path = request.uri().path();
     let size: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
@@ -185,8 +189,8 @@ pub(super) fn beyond_limits(request: &Request) -> Option<Response> {
     None
 }
 
-/// Refuses what a page of another site makes a browser ask for, by the browser's own word (Fetch Metadata): such requests
-/// need no Origin. Only a link that is followed may come from elsewhere.
+/// Rejects requests that a page of another site makes a browser send, by Fetch Metadata; these need not have an Origin.
+/// Only a followed link may come from another site.
 fn from_same_site(method: &Method, path: &str, headers: &HeaderMap) -> Result<(), ApiError> {
     let all_are =
         |name, allowed: &[&[u8]]| headers.get_all(name).iter().all(|value| allowed.contains(&value.as_bytes()));
@@ -206,7 +210,7 @@ pub(super) fn bearer(headers: &HeaderMap, token: &str) -> Result<(), ApiError> {
     is_right.then_some(()).ok_or_else(unauthorized)
 }
 
-/// Returns the bearer token that a request shows.
+/// Returns the bearer token of a request.
 fn bearer_of(headers: &HeaderMap) -> Option<&[u8]> {
     let given = headers.get(header::AUTHORIZATION)?.as_bytes();
     let (scheme, given) = given.split_at_checked(7)?;
@@ -217,8 +221,8 @@ fn unauthorized() -> ApiError {
     ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized", "the bearer token is missing or wrong")
 }
 
-/// Checks that a request without a token comes from a client on this machine: Host and authority are a loopback name or address, no
-/// proxy has passed the request on, and no page of another site has made it.
+/// Checks that a request without a token comes from this machine: Host and authority are loopback, no proxy has
+/// forwarded it, and its page is not of another site.
 fn from_here(headers: &HeaderMap, authority: Option<&str>) -> Result<(), ApiError> {
     if let Some(name) = headers.keys().map(header::HeaderName::as_str).find(|name| is_of_proxy(name)) {
         let message =
@@ -235,12 +239,12 @@ fn from_here(headers: &HeaderMap, authority: Option<&str>) -> Result<(), ApiErro
     from_own_page(headers, None)
 }
 
-/// Returns whether a header is one that proxies add.
+/// Returns whether proxies add this header.
 pub(super) fn is_of_proxy(name: &str) -> bool {
     name.starts_with("x-forwarded") || PROXY_HEADERS.contains(&name)
 }
 
-/// Refuses a request whose Origin is neither its Host nor `public_url`; programs have none.
+/// Rejects a request if its Origin is neither its Host nor `public_url`; programs send no Origin.
 fn from_own_page(headers: &HeaderMap, public_url: Option<&str>) -> Result<(), ApiError> {
     let mut origins = headers.get_all(header::ORIGIN).iter();
     let Some(origin) = origins.next() else { return Ok(()) };
@@ -256,13 +260,13 @@ fn from_own_page(headers: &HeaderMap, public_url: Option<&str>) -> Result<(), Ap
     Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden_origin", "cross-origin requests are rejected"))
 }
 
-/// `host:port` of a URL.
+/// Returns `host:port` of a URL.
 fn authority(url: &str) -> &str {
     let rest = url.split_once("://").map_or("", |(_, rest)| rest);
     rest.split(['/', '?', '#']).next().unwrap_or_default()
 }
 
-/// The host of `host:port`, without the brackets of IPv6; empty where it is anything else (RFC 9110 §7.2).
+/// Returns the host of `host:port` without IPv6 brackets; empty if malformed (RFC 9110 §7.2).
 fn host_of(host_port: &str) -> &str {
     let parts = match host_port.strip_prefix('[') {
         Some(rest) => rest.split_once(']'),

@@ -1,8 +1,8 @@
-//! Wrong credentials of the HTTP interfaces, counted by account and client address.
+//! Failed authentications of the HTTP interfaces, counted by account and client address.
 //!
-//! After so many in a minute, further wrong ones are refused late and with 429. Right credentials of enough characters pass all the
-//! same: other clients of an address, such as those behind one proxy, lock no client out. Short ones could be found by trying, so they
-//! are refused with the wrong ones until the minute is over.
+//! Above the limit per minute, further wrong credentials are rejected late and with 429. Correct credentials of
+//! sufficient length still pass, so that other clients of an address, as behind a proxy, cannot lock out a client.
+//! Short credentials could be found by trying, so they are rejected with the wrong ones until the end of the minute.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -12,42 +12,42 @@ use std::time::{Duration, Instant};
 pub(crate) use trunkgate_runtime::http_logins::Face;
 use trunkgate_system::limits::{HTTP_GUESS_DELAY_SECONDS, HTTP_GUESSERS, HTTP_GUESSES_PER_MINUTE, SECRET_CHARACTERS};
 
-/// Interval in which wrong credentials are counted.
+/// Interval in which failed authentications are counted.
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Credentials that a request shows.
+/// Credentials presented by a request.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Shown<'a> {
-    /// The part of the interface that they are for.
+    /// HTTP interface that the credentials are for.
     pub(super) face: Face,
-    /// The account or key that they are for; empty: there is only one, or none of this name.
+    /// Account or key that the credentials are for; empty if the interface has a single token, or for an unknown name.
     pub(super) account: &'a str,
-    /// Address of the client, in IPv6 its /64.
+    /// Address of the client (for IPv6 its /64).
     pub(super) source: IpAddr,
-    /// Whether they are the right ones.
+    /// Whether the credentials are correct.
     pub(super) is_right: bool,
-    /// Number of characters of the right secret.
+    /// Length of the correct secret, in characters.
     pub(super) characters: usize,
 }
 
-/// Judgement of credentials.
+/// Result of an authentication.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// The request may pass.
+    /// Admitted request.
     Passed,
-    /// They are wrong.
+    /// Wrong credentials.
     Wrong,
-    /// There were too many wrong ones; the minute is over after this time.
+    /// Limit exceeded; the minute ends after this time.
     TooMany(Duration),
 }
 
-/// The wrong credentials of the last minute; clones are the same ones.
+/// Failed authentications of the last minute; clones share them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Guesses(Arc<Mutex<HashMap<Key, Count>>>);
 
 type Key = (Face, Box<str>, IpAddr);
 
-/// Wrong credentials since the begin of a minute.
+/// Failed authentications since the start of a minute.
 #[derive(Debug, Clone, Copy)]
 struct Count {
     since: Instant,
@@ -55,7 +55,7 @@ struct Count {
 }
 
 impl Guesses {
-    /// Judges credentials, and counts them if they are wrong.
+    /// Evaluates credentials, and counts wrong ones.
     pub(super) fn judge(&self, now: Instant, shown: Shown<'_>) -> Verdict {
         if shown.is_right && shown.characters >= SECRET_CHARACTERS {
             return Verdict::Passed;
@@ -87,14 +87,14 @@ impl Guesses {
 }
 
 impl Count {
-    /// Returns for how long further wrong credentials are too many.
+    /// Returns the remaining lock time if the limit is exceeded.
     fn locked(&self, now: Instant) -> Option<Duration> {
         let left = MINUTE.checked_sub(now.saturating_duration_since(self.since)).filter(|left| !left.is_zero())?;
         (self.wrong >= HTTP_GUESSES_PER_MINUTE).then_some(left)
     }
 }
 
-/// Removes what is over, else the oldest, where there is no room for a new key.
+/// Makes room for a new key: removes expired entries, else the oldest.
 fn make_room(all: &mut HashMap<Key, Count>, key: &Key, now: Instant) {
     if all.len() < HTTP_GUESSERS || all.contains_key(key) {
         return;
@@ -106,13 +106,13 @@ fn make_room(all: &mut HashMap<Key, Count>, key: &Key, now: Instant) {
     }
 }
 
-/// Delays the answer to wrong credentials of a client that guesses. Its connection counts as incomplete meanwhile, so that a new one
-/// may take its place.
+/// Delays the response to a client that guesses credentials. Its connection counts as incomplete meanwhile, so that a
+/// new one may evict it.
 pub(super) async fn answer_late() {
     tokio::time::sleep(Duration::from_secs(HTTP_GUESS_DELAY_SECONDS)).await;
 }
 
-/// Compares in a time that depends only on the length of what was given.
+/// Compares in a time that depends only on the length of `given`.
 pub(super) fn is_same_secret(given: &[u8], token: &[u8]) -> bool {
     let mut difference = given.len() ^ token.len();
     for (position, byte) in given.iter().enumerate() {
@@ -179,7 +179,7 @@ mod tests {
             assert_eq!(guesses.judge(now, shown("", n, LONG, false)), Verdict::Wrong);
         }
         assert_eq!(len(), HTTP_GUESSERS);
-        // One that comes when there is no room is counted all the same.
+        // A failed authentication is counted even if the table is full.
         guessed(&guesses, now, "", u32::MAX);
         assert_eq!(guesses.judge(now, shown("", u32::MAX, LONG, false)), Verdict::TooMany(MINUTE));
         assert_eq!(len(), HTTP_GUESSERS);

@@ -1,4 +1,4 @@
-//! `/healthz`: do the loops turn? `/readyz`: does the edge take calls?
+//! Health endpoints: `/healthz` (event loops run) and `/readyz` (the edge accepts calls).
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -7,7 +7,7 @@ use super::ApiError;
 use trunkgate_runtime::handle::{Gone, Handle, Phase};
 use trunkgate_runtime::pulse::Stuck;
 
-/// 200 `ok` while the signalling loop answers in time and every media worker turns.
+/// Returns 200 `ok` while the signalling loop responds in time and every media worker runs.
 pub(super) async fn healthz(State(handle): State<Handle>) -> Result<&'static str, ApiError> {
     match handle.pulse().await {
         Ok(()) => Ok("ok"),
@@ -16,7 +16,7 @@ pub(super) async fn healthz(State(handle): State<Handle>) -> Result<&'static str
     }
 }
 
-/// 200 when calls are taken, else 503 with why.
+/// Returns 200 while calls are accepted, else 503 with the reason.
 pub(super) async fn readyz(State(handle): State<Handle>) -> Result<&'static str, ApiError> {
     match handle.phase() {
         Phase::Ready => Ok("ready"),

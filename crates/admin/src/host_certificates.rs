@@ -1,4 +1,5 @@
-//! Certificates under which the edge stands for Twilio's API: for clients of the proxy, and for those of the TLS listener of `[api]`.
+//! Certificates for Twilio's host names, issued by the edge's CA: for clients of the proxy and of the TLS listener of
+//! `[api]`.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -19,19 +20,19 @@ use trunkgate_system::connector::TlsFault;
 use trunkgate_system::log::Seldom;
 use trunkgate_system::twilio_hosts::{API, DOMAIN, is_served};
 
-/// File of the CA, in the data directory.
+/// Name of the CA file in the data directory.
 const FILE: &str = "twilio-ca.pem";
 
-/// How clients reach the edge as api.twilio.com, for the fix of a failed handshake.
+/// Path by which clients reach the edge as api.twilio.com; selects the fix logged for a failed handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ClientPath {
-    /// By CONNECT.
+    /// Proxy with CONNECT.
     Proxy,
-    /// By a hosts entry or DNS alias.
+    /// Hosts entry or DNS alias.
     Listener,
 }
 
-/// The CA of the edge with the certificates that it issues, opened at the first use.
+/// CA of the edge and the certificates that it issues, opened at first use.
 #[derive(Debug)]
 pub(super) struct HostCertificates {
     path: PathBuf,
@@ -41,7 +42,7 @@ pub(super) struct HostCertificates {
 }
 
 impl HostCertificates {
-    /// Keeps the CA in a file of the data directory.
+    /// Uses a CA file in the data directory.
     pub(super) fn new(directory: PathBuf) -> HostCertificates {
         HostCertificates {
             path: directory.join(FILE),
@@ -51,28 +52,25 @@ impl HostCertificates {
         }
     }
 
-    /// Returns the certificate (PEM) of the CA.
+    /// Returns the CA certificate (PEM).
     ///
-    /// # Errors
-    /// 503 `no_proxy_ca`: it can neither be read nor made.
+    /// # Errors 503 `no_proxy_ca`: the CA can be neither read nor created.
     pub(super) async fn pem(&self) -> Result<&str, ApiError> {
         Ok(self.authority().await?.pem())
     }
 
-    /// Returns TLS of a server of one name.
+    /// Returns the TLS configuration for one host name.
     ///
-    /// # Errors
-    /// 503 `no_proxy_ca`.
+    /// # Errors 503 `no_proxy_ca`: as for [`HostCertificates::pem`].
     pub(super) async fn of_host(&self, host: &str) -> Result<Arc<ServerConfig>, ApiError> {
         let authority = self.authority().await?;
         authority.server(host, clock::now()).map_err(|why| self.no_authority(&why))
     }
 
-    /// Returns TLS of a server of all names of the API and of Lookup, by the name that a client asks for (RFC 6066 §3).
-    /// A client that asks for none gets api.twilio.com; the handshake of one that asks for another fails.
+    /// Returns the TLS configuration for all host names of the API and of Lookup, selected by SNI (RFC 6066 §3).
+    /// Clients without SNI get api.twilio.com; the handshake fails for any other name.
     ///
-    /// # Errors
-    /// 503 `no_proxy_ca`.
+    /// # Errors 503 `no_proxy_ca`: as for [`HostCertificates::pem`].
     pub(super) async fn by_name(&self) -> Result<Arc<ServerConfig>, ApiError> {
         let authority = Arc::clone(self.authority().await?);
         let make = || async { authority::server_by(Arc::new(ByName { authority })) };
@@ -96,10 +94,10 @@ impl HostCertificates {
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "no_proxy_ca", message)
     }
 
-    /// Logs a failed handshake: most often the client does not trust the CA.
+    /// Logs a failed handshake, mostly caused by a client that does not trust the CA.
     pub(super) fn complain(&self, source: IpAddr, host: &str, fault: &TlsFault, path: ClientPath) {
         let Some(more) = self.due() else { return };
-        // Other words for that are meant for a server that is connected to.
+        // The usual explanation of a closed connection applies to servers, not to clients.
         let what = if fault.what.starts_with(CLOSED) { CLOSED } else { &fault.what };
         let (kind, fix) = match path {
             ClientPath::Proxy => ("proxy", "start the client with the variables that `trunkgate twilio env` prints"),
@@ -120,7 +118,7 @@ impl HostCertificates {
     }
 }
 
-/// Chooses a certificate by the name that a client asks for.
+/// Selects a certificate by SNI.
 #[derive(Debug)]
 struct ByName {
     authority: Arc<Authority>,

@@ -1,5 +1,5 @@
-//! The HTTP face: the console, health, metrics, status, calls and what is asked of them, reload and drain. Runs on the auxiliary thread; it only asks the
-//! signalling loop, it never makes it wait.
+//! HTTP interface: console, health, metrics, status, calls and their control, reload and drain. Runs on the auxiliary
+//! thread and sends requests to the signalling loop, which never waits for it.
 
 #![allow(clippy::disallowed_methods, reason = "the shell has clocks, threads and sockets")]
 
@@ -68,7 +68,7 @@ pub use calls::{MARKED, OUTCOMES, STATES};
 pub use status::StatusReport;
 pub use status::watch as watch_problems;
 
-/// An answer that says what went wrong, always as JSON.
+/// Error response, always JSON.
 #[derive(Debug)]
 pub(crate) struct ApiError {
     status: StatusCode,
@@ -99,7 +99,7 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// Answers HTTP until the task is ended; `api`: socket of the TLS listener of `[api]`.
+/// Serves HTTP until the task is aborted. `api`: socket of the TLS listener of `[api]`.
 pub async fn serve(http: std::net::TcpListener, api: Option<std::net::TcpListener>, handle: Handle) {
     if let Err(error) = serve_sockets(http, api, handle).await {
         tracing::error!("no HTTP: {error}");
@@ -136,7 +136,7 @@ async fn serve_sockets(
     Ok(())
 }
 
-/// Every path.
+/// Builds the router with all paths.
 fn router(
     handle: Handle,
     (tickets, work): (listening::Tickets, work::Work),
@@ -207,7 +207,7 @@ fn router(
         .with_state(handle)
 }
 
-/// Paths of the Twilio-compatible API.
+/// Builds the router of the Twilio-compatible API.
 fn twilio_paths() -> Router<Handle> {
     Router::new()
         .route("/2010-04-01", any(twilio::serve))
@@ -217,8 +217,8 @@ fn twilio_paths() -> Router<Handle> {
         .route("/v2/PhoneNumbers/{*number}", any(twilio::serve))
 }
 
-/// The Twilio-compatible API alone, with the same gate and limits: all that is reached as api.twilio.com and
-/// lookups.twilio.com, by the proxy and by the TLS listener.
+/// Builds the router for api.twilio.com and lookups.twilio.com, reached by the proxy and by the TLS listener: only the
+/// Twilio-compatible API, with the same access control and limits.
 fn api(handle: Handle, gate: gate::Gate) -> Router {
     twilio_paths()
         .layer(middleware::from_fn_with_state(gate, gate::check))
@@ -238,13 +238,13 @@ async fn wrong_method(State(_): State<Handle>, request: Request) -> ApiError {
     ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
 }
 
-/// Has browsers take an answer as what its type says, and not as what its bytes look like.
+/// Disables content sniffing in browsers.
 async fn as_typed(mut response: Response) -> Response {
     response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
 
-/// A request that takes too long is answered, not kept.
+/// Limits the time of a request; a late request is answered with an error.
 async fn in_time(request: Request, next: Next) -> Response {
     let limit = Duration::from_secs(limits::HTTP_REQUEST_SECONDS);
     let path = request.uri().path().to_owned();

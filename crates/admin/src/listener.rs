@@ -1,4 +1,5 @@
-//! HTTP connections, over TLS where that is configured: a bounded number, and none that is idle or half asked for long.
+//! HTTP connections, optionally over TLS: limits on their number, and timeouts for idle connections and incomplete
+//! requests.
 
 use std::io;
 use std::net::IpAddr;
@@ -36,35 +37,35 @@ use trunkgate_system::limits;
 use trunkgate_system::log::Seldom;
 use trunkgate_system::web::Stream;
 
-/// A listener that takes no more connections than it may.
+/// Listener with a limit on connections.
 #[derive(Debug)]
 pub(super) struct Limited {
     listener: TcpListener,
     places: Places,
     certificates: Certificates,
-    /// Handshakes that are under way: nobody waits for a slow one.
+    /// TLS handshakes in progress; a slow one does not block others.
     shaking: JoinSet<Option<Connection>>,
-    /// Limits the log lines of connections that cannot be accepted.
+    /// Rate limit of the log for connections that cannot be accepted.
     complaint: Seldom,
 }
 
 /// Certificates of a listener.
 #[derive(Debug, Clone)]
 pub(super) enum Certificates {
-    /// Those of `[http] tls` as they are now; without them it speaks no TLS.
+    /// Current certificates of `[http] tls`; plain HTTP without any.
     Http(watch::Receiver<Arc<Settings>>),
-    /// Those of Twilio's API.
+    /// Certificates for Twilio's host names.
     Api(Arc<HostCertificates>),
 }
 
-/// The server's side of a TLS handshake.
+/// Server side of a TLS handshake.
 enum Handshake {
     Http(Arc<ServerConfig>),
     Api(Arc<HostCertificates>),
 }
 
 impl Certificates {
-    /// Begins the handshake of a connection; `None`: it is not encrypted.
+    /// Begins the handshake of a connection; `None` for plain HTTP.
     fn handshake(&self) -> Option<Handshake> {
         match self {
             Certificates::Http(settings) => settings.borrow().of_http().map(Handshake::Http),
@@ -74,7 +75,7 @@ impl Certificates {
 }
 
 impl Handshake {
-    /// Finishes it in time; `None`: it failed, and TLS itself has given the client the reason.
+    /// Completes the handshake in time; `None` if it failed, in which case the client has received a TLS alert.
     async fn finish(self, stream: TcpStream, source: IpAddr) -> Option<TlsStream<TcpStream>> {
         let limit = Some(Duration::from_secs(limits::HANDSHAKE_SECONDS));
         match self {
@@ -94,10 +95,10 @@ impl Limited {
         Limited { listener, places, certificates, shaking: JoinSet::new(), complaint: Seldom::default() }
     }
 
-    /// The next client, in its place.
+    /// Returns the next client, with its connection slot.
     async fn next(listener: &TcpListener, places: &Places, complaint: &mut Seldom) -> (TcpStream, Place) {
         loop {
-            // Until then clients wait in the system's backlog.
+            // Until a slot is free, clients wait in the kernel's backlog.
             places.room().await;
             match listener.accept().await {
                 Ok((stream, remote)) => {
@@ -117,7 +118,7 @@ impl Limited {
 }
 
 impl Limited {
-    /// Serves connections, each in a task of its own. Never ends.
+    /// Serves connections, each in its own task. Never returns.
     pub(super) async fn serve(mut self, router: Router) {
         let mut connections = JoinSet::new();
         loop {
@@ -168,12 +169,12 @@ async fn serve(connection: Connection, router: Router) {
     let mut http = http1::Builder::new();
     http.max_buf_size(limits::HTTP_CONNECTION_BYTES).auto_date_header(false);
     let connection = http.serve_connection(TokioIo::new(connection), service);
-    // How a connection ends is no matter of the operator's.
+    // Errors at the end of a connection are of no interest to the operator.
     let _ = connection.with_upgrades().await;
 }
 
-/// Adds the date to an answer, and removes all header fields of one that establishes a tunnel: twilio-php finds the end of that
-/// one only behind a status line without header fields.
+/// Adds the date to a response, and removes all header fields of one that establishes a tunnel: twilio-php detects the
+/// end of such a response only without header fields.
 fn completed(mut response: Response) -> Response {
     if response.extensions().get::<TunnelEstablished>().is_some() {
         response.headers_mut().clear();
@@ -183,24 +184,24 @@ fn completed(mut response: Response) -> Response {
     response
 }
 
-/// Mark of the answer that establishes a tunnel.
+/// Marker of the response that establishes a tunnel.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TunnelEstablished;
 
-/// A stream that fails when nothing passes on it for too long, or when a request takes too long to come.
+/// Stream that fails if it is idle for too long, or if a request takes too long to arrive.
 pub(super) struct Connection {
     stream: Box<dyn Stream>,
     idle: Pin<Box<Sleep>>,
-    /// Since it was taken, or since the first byte that has not been answered.
+    /// Deadline of the request in progress, from its first byte or from the acceptance of the connection.
     arrival: Option<Pin<Box<Sleep>>>,
     arrival_limit: Duration,
-    /// Nothing has come yet.
+    /// Whether no byte has arrived yet.
     is_silent: bool,
     first_line: FirstRequestLine,
     place: Place,
 }
 
-/// Bytes of a request line that are read at once.
+/// Bytes of a request line read at once.
 const REWRITTEN_BYTES: usize = 1024;
 const IDLE: Duration = Duration::from_secs(limits::HTTP_IDLE_SECONDS);
 const TUNNEL_IDLE: Duration = Duration::from_secs(limits::PROXY_TUNNEL_IDLE_SECONDS);
@@ -227,11 +228,11 @@ impl Connection {
         }
     }
 
-    /// Reads bytes; those of a request line as they are meant.
+    /// Reads bytes, and percent-encodes characters of the request line.
     fn poll_rewritten(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let room = (buffer.remaining() / 3).min(REWRITTEN_BYTES);
         if self.first_line.is_over() || room == 0 {
-            // Without room for it a byte passes unseen, and the line's end may be among them.
+            // Without space for encoding, bytes pass unchanged, and the end of the line may be missed.
             self.first_line.end();
             return Pin::new(&mut self.stream).poll_read(cx, buffer);
         }
@@ -242,12 +243,13 @@ impl Connection {
         poll
     }
 
-    /// Whether what was begun to be asked is not answered in time.
+    /// Returns whether the request has exceeded its deadline.
     fn is_late(&mut self, cx: &mut Context<'_>) -> bool {
         !self.place.is_tunnel() && self.arrival.as_mut().is_some_and(|arrival| arrival.as_mut().poll(cx).is_ready())
     }
 
-    /// Passes a result on; while there is none, lets the clock run. Fails once the connection has lost its place.
+    /// Passes a result on and restarts the idle timer, or polls the timer if pending. Fails after eviction of the
+    /// connection.
     fn watch<T>(&mut self, cx: &mut Context<'_>, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if self.place.poll_evicted(cx) {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));

@@ -1,4 +1,5 @@
-//! Access of a browser's audio element, which sends no token: a cookie that opens the audio of one recording for a while.
+//! Access to audio for browser media elements, which send no token: a cookie that grants access to one recording for a
+//! limited time.
 
 use std::sync::Arc;
 
@@ -22,32 +23,32 @@ use trunkgate_system::text::hex;
 /// Name of the cookie.
 const COOKIE: &str = "trunkgate-audio";
 
-/// Key of the cookies of this process.
+/// Key that authenticates the cookies of this process.
 #[derive(Clone)]
 pub(super) struct Tickets {
     key: Arc<[u8; 32]>,
 }
 
 impl Tickets {
-    /// Draws a key.
+    /// Generates a random key.
     ///
-    /// # Errors
-    /// The system has no random numbers.
+    /// # Errors The system's random number generator fails.
     pub(super) fn new() -> Result<Tickets, rand::rngs::SysError> {
         let mut key = [0; 32];
         rand::rngs::SysRng.try_fill_bytes(&mut key)?;
         Ok(Tickets { key: Arc::new(key) })
     }
 
-    /// Returns the value of a cookie that opens a recording until a time, in seconds since 1970, as long as the token is this one.
+    /// Returns the cookie value for a recording, valid until a time (seconds since 1970) and as long as the token is
+    /// unchanged.
     fn ticket(&self, sid: &str, token: &str, until: i64) -> String {
-        // A key of any length is accepted.
+        // HMAC accepts keys of any length.
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(self.key.as_slice()) else { return String::new() };
         mac.update(format!("{sid} {until} {token}").as_bytes());
         format!("{until}.{}", hex(&mac.finalize().into_bytes()))
     }
 
-    /// Whether the cookies of a request open the audio of a recording.
+    /// Returns whether the cookies of a request grant access to the audio at its path.
     pub(super) fn open(&self, path: &str, headers: &HeaderMap, token: &str, now: i64) -> bool {
         let Some(sid) = sid_of(path) else { return false };
         let given = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
@@ -62,13 +63,13 @@ impl Tickets {
     }
 }
 
-/// Returns the SID in the path of the audio of a recording.
+/// Returns the SID of a recording from the path of its audio.
 fn sid_of(path: &str) -> Option<&str> {
     let sid = path.strip_prefix("/v1/recordings/")?.strip_suffix("/audio")?;
     (!sid.is_empty() && sid.bytes().all(|byte| byte.is_ascii_alphanumeric())).then_some(sid)
 }
 
-/// Sets a cookie that opens the audio of a recording; without a token of the edge none is needed.
+/// Sets a cookie that grants access to the audio of a recording, if the edge has a token.
 pub(super) async fn begin(
     State(handle): State<Handle>,
     Extension(tickets): Extension<Tickets>,

@@ -1,4 +1,4 @@
-//! `/metrics`: what the gateway, the workers, the sockets and the process count, under the contract's names.
+//! `/metrics`: counters of the gateway, workers, sockets and process, with the documented names.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -87,7 +87,7 @@ fn signalling(out: &mut Exposition, gateway: &Metrics) {
     out.single(name, Kind::Counter, help, gateway.message_texts.dropped as f64);
 }
 
-/// Messages dropped by the gateway and by the sockets, one family.
+/// Writes the family of messages dropped by the gateway and by the sockets.
 fn sockets(out: &mut Exposition, gateway: &Metrics, sockets: &transport::SocketCounters) {
     let name = "trunkgate_sip_dropped_total";
     out.family(name, Kind::Counter, "SIP messages and connections dropped without a reply.");
@@ -494,7 +494,7 @@ fn keepalive(out: &mut Exposition, gateway: &Metrics) {
     out.histogram("trunkgate_trunk_keepalive_rtt_seconds", help, &gateway.trunk_keepalive_rtt_seconds);
 }
 
-/// What the edge says by itself, and the like of far sides.
+/// Writes packets outside of media streams: keep-alives, RTCP and similar.
 fn besides_media(out: &mut Exposition, workers: &[Arc<WorkerCounters>]) {
     let sum = |of: &dyn Fn(&WorkerCounters) -> u64| workers.iter().map(|worker| of(worker)).sum::<u64>() as f64;
     let keep_alives = sum(&|worker| worker.keep_alives.get());
@@ -579,7 +579,7 @@ fn media(out: &mut Exposition, gateway: &Metrics, workers: &[Arc<WorkerCounters>
     times(out, "trunkgate_agent_clear_seconds", help, &CLEAR_BOUNDS_US, clears);
 }
 
-/// Packets of each trunk's parties.
+/// Writes the packets of each trunk's parties.
 fn of_trunks(out: &mut Exposition, gateway: &Metrics) {
     let all = &gateway.rtp_of_trunks;
     let name = "trunkgate_trunk_rtp_packets_total";
@@ -600,7 +600,7 @@ fn of_trunks(out: &mut Exposition, gateway: &Metrics) {
     }
 }
 
-/// A histogram of what each worker counts.
+/// Writes a histogram summed over the workers.
 fn times<'a, const BOUNDS: usize>(
     out: &mut Exposition,
     name: &str,
@@ -616,7 +616,7 @@ fn times<'a, const BOUNDS: usize>(
     out.buckets(name, help, &bounds_us.map(|us| us as f64 / 1e6), &counts, seconds);
 }
 
-/// What there is at most, beside what is used of it.
+/// Writes limits of resources, next to their use.
 fn capacity(out: &mut Exposition, counted: &Counted, handle: &Handle) {
     let help = "Live calls.";
     out.single("trunkgate_calls_live", Kind::Gauge, help, handle.live_calls() as f64);
@@ -630,7 +630,8 @@ fn capacity(out: &mut Exposition, counted: &Counted, handle: &Handle) {
     out.single("trunkgate_media_ports", Kind::Gauge, "Media ports of the pool.", counted.media_ports as f64);
 }
 
-/// Queues of calls. Names are any text of applications: no more than [`QUEUE_SERIES`](trunkgate_system::limits::QUEUE_SERIES) have a series.
+/// Writes the call queues. Names are chosen by applications, so at most
+/// [`QUEUE_SERIES`](trunkgate_system::limits::QUEUE_SERIES) have a series.
 fn queues(out: &mut Exposition, counted: &Counted) {
     let queues = &counted.queues;
     out.single("trunkgate_queues", Kind::Gauge, "Queues of calls.", queues.totals.queues as f64);

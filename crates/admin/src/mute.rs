@@ -1,11 +1,11 @@
-//! Calls without audio from either side: one problem, in place of one for each side.
+//! Calls without audio from either side: one problem instead of one for each side.
 
 use trunkgate_call::diagnosis::{COMMON, Cause};
 
 use trunkgate_system::problem::kind::{ProblemKind, Silence, Unheard};
 use trunkgate_system::problem::{Part, Problem};
 
-/// Replaces the problem of a side by that of the other one, where the other one is not heard in the same calls either.
+/// Merges the problem of one side into that of the other side if the same calls lack audio from both.
 pub(super) fn joined(mut problems: Vec<Problem>) -> Vec<Problem> {
     let mut at = 0;
     while at < problems.len() {
@@ -16,7 +16,7 @@ pub(super) fn joined(mut problems: Vec<Problem>) -> Vec<Problem> {
                 if let Some(kept) = problems.get_mut(other) {
                     take_in(kept, one);
                 }
-                // The ones before may have had this one as their partner.
+                // Earlier problems may have had the merged one as their partner.
                 at = 0;
             }
             None => at += 1,
@@ -25,15 +25,15 @@ pub(super) fn joined(mut problems: Vec<Problem>) -> Vec<Problem> {
     problems
 }
 
-/// The calls of a problem in which a side is not heard, and for which the other side may be to blame.
+/// Returns the calls without audio from a side, if the other side may be the cause.
 fn unheard(problem: &Problem) -> Option<&Unheard> {
     let ProblemKind::Unheard(unheard) = &problem.kind else { return None };
-    // Digital silence has another cause, and of ended calls of an agent the other side is not known.
+    // Digital silence has another cause, and ended calls of an agent lack data of the other side.
     let is_one_of_two = unheard.silence != Silence::Digital && unheard.cause.is_some();
     is_one_of_two.then_some(unheard)
 }
 
-/// The place of the problem that has all calls of this one; of two with the same calls, that of the first.
+/// Returns the index of the problem that includes all calls of this one; if both have the same calls, of the first.
 fn partner(one: &Problem, at: usize, problems: &[Problem]) -> Option<usize> {
     let own = unheard(one).filter(|own| own.calls() > 0)?;
     let has_all = |(place, other): &(usize, &Problem)| {
@@ -47,7 +47,7 @@ fn partner(one: &Problem, at: usize, problems: &[Problem]) -> Option<usize> {
     problems.iter().enumerate().find(has_all).map(|(place, _)| place)
 }
 
-/// Makes the problem of one side that of both.
+/// Extends the problem of one side to both sides.
 fn take_in(kept: &mut Problem, other: Problem) {
     let (Some(of_kept), Some(of_other)) = (unheard(kept).cloned(), unheard(&other).cloned()) else { return };
     let name = &of_kept.name;
@@ -62,7 +62,7 @@ fn take_in(kept: &mut Problem, other: Problem) {
     let of_own =
         if is_first { said(name, kept.evidence.as_deref()) } else { kept.evidence.clone().unwrap_or_default() };
     kept.evidence = Some(format!("{of_own}; {}", said(&of_other.name, other.evidence.as_deref())));
-    // What helps against one of which nothing comes helps against the other in the same way.
+    // If no packet arrives from either side, the same fix applies to both.
     let is_common =
         is_first && of_kept.is_of_both_sides() && [of_kept.cause, of_other.cause] == [Some(Cause::Nothing.slug()); 2];
     let fix = match (kept.fix.take(), other.fix) {

@@ -1,4 +1,4 @@
-//! `POST /v1/calls`: calls that begin with a request.
+//! `POST /v1/calls`: outgoing calls started by a request.
 
 use std::time::Duration;
 
@@ -18,22 +18,22 @@ use trunkgate_runtime::handle::Handle;
 use trunkgate_runtime::placing;
 use trunkgate_system::limits::{CALL_LIMIT_SECONDS, CALL_RING_SECONDS, CALL_TARGETS};
 
-/// Time that the called party may ring unless the request says otherwise, in seconds.
+/// Default ringing time, in seconds.
 const RING_SECONDS: u64 = 60;
-/// Most digits that are sent after the answer.
+/// Maximum number of digits sent after the answer.
 const DIGITS: usize = 32;
-/// Shape of the body.
+/// Expected form of the body, quoted in errors.
 const SHAPE: &str = r#"{"to":"+14155550123","from":"+14155550100","connect":["app:NAME"]}, with "via":["trunk:NAME"], "ring_seconds", "limit_seconds" and "digits" as wanted"#;
 
-/// A call as it is asked for.
+/// Body of the request.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wanted {
     to: String,
     from: String,
-    /// Targets of the called party, once it has answered.
+    /// Targets that the called party is connected to after it answers.
     connect: Vec<String>,
-    /// Targets by which it is called; without any those of `[api] connect`.
+    /// Targets by which the party is called; default: `[api] connect`.
     #[serde(default)]
     via: Vec<String>,
     ring_seconds: Option<u64>,
@@ -41,7 +41,7 @@ struct Wanted {
     digits: Option<String>,
 }
 
-/// 201: the party is being called.
+/// Places a call: 201 while the party is being called.
 pub(super) async fn begin(State(handle): State<Handle>, body: Body) -> Result<Response, ApiError> {
     let wanted: Wanted = read(body, SHAPE)?;
     let request = judge(&handle, &wanted)?;
@@ -105,7 +105,7 @@ fn judge(handle: &Handle, wanted: &Wanted) -> Result<CallRequest, ApiError> {
     })
 }
 
-/// Reads targets, each of which the configuration has.
+/// Parses targets and checks that each is configured.
 fn named(handle: &Handle, key: &str, texts: &[String], numbers: &Numbers) -> Result<Vec<TargetSpec>, ApiError> {
     if !(1..=CALL_TARGETS).contains(&texts.len()) {
         return Err(unprocessable("bad_target", format!("{key}: 1 to {CALL_TARGETS} targets")));

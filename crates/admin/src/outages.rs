@@ -1,4 +1,4 @@
-//! Routes that have no target left: one problem of the outage, in place of those of its targets.
+//! Routes without an available target: one problem per outage, instead of one per target.
 
 use std::time::Instant;
 
@@ -9,19 +9,19 @@ use super::way::Way;
 use trunkgate_system::problem::kind::{ProblemKind, TrunkProblem};
 use trunkgate_system::problem::{Part, Party, Problem};
 
-/// Routes without a target.
+/// Routes without an available target.
 struct Outage<'a> {
     routes: Vec<&'a str>,
-    /// The problems of their targets.
+    /// Indices of the problems of their targets.
     of: Vec<usize>,
 }
 
-/// Replaces the problems of targets by those of the routes that are without any, each route in one of them.
+/// Replaces the problems of targets by the outage of the routes that depend on them, each route in one outage.
 pub(super) fn joined(problems: Vec<Problem>, way: &Way<'_>) -> Vec<Problem> {
     let mut outages: Vec<Outage<'_>> = Vec::new();
     let mut without: Vec<(&Route, Vec<usize>)> =
         way.table.routes().iter().filter_map(|route| Some((&**route, of_targets(route, &problems)?))).collect();
-    // The problem of an only target is that of its route, unless it becomes part of another route's.
+    // A route with a single target keeps the problem of the target, unless that is part of another route's outage.
     let parts: Vec<usize> = without.iter().filter(|(_, of)| of.len() > 1).flat_map(|(_, of)| of.clone()).collect();
     without.retain(|(_, of)| of.iter().all(|at| parts.contains(at)));
     for (route, of) in without {
@@ -39,13 +39,13 @@ pub(super) fn joined(problems: Vec<Problem>, way: &Way<'_>) -> Vec<Problem> {
     whole.into_iter().chain(others).collect()
 }
 
-/// Whether no route has a target that takes calls now.
+/// Returns whether no route has an available target.
 pub(super) fn is_total(problems: &[Problem], way: &Way<'_>) -> bool {
     let routes = way.table.routes();
     !routes.is_empty() && routes.iter().all(|route| route.file.is_none() && of_targets(route, problems).is_some())
 }
 
-/// The problems of a route's targets, in their order; `None`: one of them may get calls.
+/// Returns the indices of the problems of a route's targets, in order; `None` if a target may get calls.
 fn of_targets(route: &Route, problems: &[Problem]) -> Option<Vec<usize>> {
     let mut all = Vec::new();
     for target in route.connect.iter().flat_map(TargetSpec::singles) {
@@ -66,7 +66,7 @@ impl Outage<'_> {
     fn problem(&self, problems: &[Problem], way: &Way<'_>) -> Option<Problem> {
         let parts: Vec<&Problem> = self.of.iter().filter_map(|at| problems.get(*at)).collect();
         let first = parts.first()?;
-        // Until one of them last answered a call there was no outage.
+        // The outage began after the last answered call.
         let since = parts.iter().filter_map(|part| answered_at(part, way)).max();
         let is_own = self.is_own(&parts, way);
         let [lost, of_hour] = [since, None].map(|since| match is_own {
@@ -94,7 +94,7 @@ impl Outage<'_> {
         };
         let mut whole = Problem::of(kind).shown_by(shown).fixed_by(fixes.join("; ")).lost(lost);
         whole.others = parts.iter().skip(1).filter_map(|part| Part::of(part)).collect();
-        // The call that was lost last.
+        // Trace the last lost call.
         if is_own {
             let traced = parts.iter().filter(|part| part.command.is_some());
             let newest = traced.max_by_key(|part| part.at());
@@ -105,15 +105,15 @@ impl Outage<'_> {
         Some(newest.iter().fold(whole, |whole, call| whole.traced_in(&call.sid)))
     }
 
-    /// Whether no other route has these targets: all calls that they lost are of these routes.
+    /// Returns whether no other route uses these targets, so that all their lost calls belong to these routes.
     fn is_own(&self, parts: &[&Problem], way: &Way<'_>) -> bool {
         let others = way.table.routes().iter().filter(|route| !self.routes.contains(&&*route.name));
         let mut targets = others.flat_map(|route| route.connect.iter().flat_map(TargetSpec::singles));
         !targets.any(|target| parts.iter().any(|part| part.party.is_some() && party(target) == part.party))
     }
 
-    /// Calls of these routes that a target lost in the last hour, or since this time: those that did not reach it. Of calls that it
-    /// rejected the routes are not kept.
+    /// Returns the calls of these routes that did not reach a target, in the last hour or since a time. Rejected calls
+    /// are missing, because their routes are not stored.
     fn lost_calls<'a>(
         &'a self,
         part: &Problem,
@@ -125,7 +125,7 @@ impl Outage<'_> {
     }
 }
 
-/// The trunk, agent or application of a target.
+/// Returns the trunk, agent or application of a target.
 fn party(target: &TargetSpec) -> Option<Party> {
     match target {
         TargetSpec::Trunk { name, .. } => Some(Party::Trunk(name.clone())),
@@ -140,18 +140,18 @@ fn party(target: &TargetSpec) -> Option<Party> {
     }
 }
 
-/// Whether a problem is that of a trunk that rejects calls.
+/// Returns whether the problem is a trunk that rejects calls.
 fn rejects(problem: &Problem) -> bool {
     matches!(problem.kind, ProblemKind::Trunk { what: TrunkProblem::Rejects { .. }, .. })
 }
 
-/// The trunk of a problem.
+/// Returns the trunk of a problem.
 fn trunk<'a>(problem: &Problem, way: &'a Way<'_>) -> Option<&'a TrunkView> {
     let Some(Party::Trunk(name)) = &problem.party else { return None };
     way.trunks.iter().find(|trunk| trunk.name == *name)
 }
 
-/// Calls that did not reach the target of a problem.
+/// Returns the calls that did not reach the target of a problem.
 fn unreached<'a>(problem: &Problem, way: &'a Way<'_>) -> Option<&'a UnreachedView> {
     match problem.party.as_ref()? {
         Party::Trunk(_) => trunk(problem, way).map(|trunk| &trunk.unreached),
@@ -163,18 +163,18 @@ fn unreached<'a>(problem: &Problem, way: &'a Way<'_>) -> Option<&'a UnreachedVie
     }
 }
 
-/// When a trunk last answered a call.
+/// Returns the time of the last call that the trunk answered.
 fn answered_at(problem: &Problem, way: &Way<'_>) -> Option<Instant> {
     trunk(problem, way)?.last_hour.last_answered
 }
 
-/// Callers of calls that did not reach a target in the last hour, or since this time.
+/// Counts the callers lost because a target was unreachable, in the last hour or since a time.
 fn lost_since(unreached: &UnreachedView, since: Option<Instant>) -> u64 {
     let since = since.map(|since| unreached.lost_calls.iter().filter(|call| call.at > since).count() as u64);
     since.map_or(unreached.lost, |lost| lost.min(unreached.lost))
 }
 
-/// Callers that were lost by a target in the last hour, or since this time, for the problem that it has now, as no other one was left.
+/// Counts the callers lost by the current problem of a target, in the last hour or since a time.
 fn lost_by(problem: &Problem, way: &Way<'_>, since: Option<Instant>) -> u64 {
     if rejects(problem) {
         return trunk(problem, way).and_then(|trunk| trunk.rejected.as_ref()).map_or(0, |rejected| rejected.lost);

@@ -1,4 +1,4 @@
-//! What the console shows besides calls: `/v1/history`, `/v1/routes`, `/v1/security`.
+//! Data for the console apart from calls: `/v1/history`, `/v1/routes`, `/v1/security`.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -21,23 +21,23 @@ use trunkgate_runtime::transport::TlsFaultsView;
 use trunkgate_system::clock;
 use trunkgate_system::limits;
 
-/// Which part of the history is wanted.
+/// Requested part of the history.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Part {
-    /// `hour`, a sample each ten seconds, or `day`, one each five minutes.
+    /// Span: `hour` (a sample every ten seconds) or `day` (every five minutes).
     span: Option<String>,
-    /// Only what came after.
+    /// Start of the requested samples.
     pub since: Option<String>,
 }
 
-/// What plots are drawn from.
+/// Data of the console's plots.
 #[derive(Debug, Serialize)]
 pub(super) struct Past {
-    /// How far samples are apart.
+    /// Interval of the samples.
     seconds: u64,
     samples: Vec<Sample>,
-    /// What went wrong in the last hour, the worst first.
+    /// Problems of the last hour, the worst first.
     troubles: Vec<TroubleView>,
 }
 
@@ -123,7 +123,7 @@ pub(super) async fn routes(State(handle): State<Handle>) -> Result<Json<Routes>,
     Ok(Json(Routes { routes: table.routes().iter().zip(lines).map(report).collect() }))
 }
 
-/// A target as written.
+/// Returns a target as written in the configuration.
 fn target(target: &TargetSpec) -> String {
     match target {
         TargetSpec::Trunk { name, number, weight } => {
@@ -144,7 +144,7 @@ fn target(target: &TargetSpec) -> String {
     }
 }
 
-/// Who was kept out.
+/// Rejected traffic: unknown sources, failed authentications, bans and refused calls.
 #[derive(Debug, Serialize)]
 pub(super) struct Security {
     /// SIP from unknown sources; null if there was none in the last hour.

@@ -14,7 +14,7 @@ use super::ApiError;
 use trunkgate_runtime::handle::{Gone, Handle};
 use trunkgate_system::clock;
 
-/// Codes of rejections shown of one trunk.
+/// Maximum number of rejection codes shown for a trunk.
 const CODES_SHOWN: usize = 8;
 
 /// Calls and audio quality of a trunk or an agent in the last hour.
@@ -34,13 +34,13 @@ pub(super) struct Activity {
     mos: Option<f64>,
 }
 
-/// Who sent a code.
+/// Sender of a code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Direction {
-    /// The trunk or agent, to the edge, in a call to it.
+    /// Trunk or agent, in a call to it.
     Received,
-    /// The edge, to the trunk, in a call from it.
+    /// Edge, in a call from the trunk.
     Sent,
 }
 
@@ -56,7 +56,7 @@ pub(super) struct CodeCount {
     calls: u64,
 }
 
-/// Counters of one party.
+/// Counters of a trunk or agent.
 #[derive(Debug, Default)]
 struct Counts {
     activity: Activity,
@@ -69,17 +69,17 @@ struct Counts {
 #[derive(Debug, Default)]
 pub(super) struct Parties {
     by_name: BTreeMap<String, Activity>,
-    /// Since when ended calls are counted: an hour ago, or later where an edge with many calls keeps none that are so old.
+    /// Start of the counted period: an hour ago, or later if a busy edge no longer has older calls.
     pub(super) since: String,
 }
 
 impl Parties {
-    /// Asks the signalling loop for live legs and ended calls, which are counted here.
+    /// Gets live legs and ended calls from the signalling loop, and counts them here.
     pub(super) async fn of(handle: &Handle) -> Result<Parties, Gone> {
         let since = clock::now().saturating_sub(SignedDuration::from_hours(1)).unwrap_or(Timestamp::MIN);
         let (mut counts, ended) = handle.ask(|gateway, _| (live(gateway), gateway.ended_calls())).await?;
         let since = format!("{since:.3}");
-        // Dates of one form: their order is that of time.
+        // Dates have one format, so that text order is time order.
         let is_recent = |call: &&Arc<CallView>| call.ended_at.as_deref().is_some_and(|at| at >= since.as_str());
         for call in ended.newest_first().take_while(is_recent) {
             count(&mut counts, call);
@@ -88,7 +88,7 @@ impl Parties {
         Ok(Parties { by_name: counts.into_iter().map(|(name, counts)| (name, counts.activity())).collect(), since })
     }
 
-    /// Takes the activity of a trunk or an agent.
+    /// Removes and returns the activity of a trunk or agent.
     pub(super) fn take(&mut self, name: &str) -> Activity {
         self.by_name.remove(name).unwrap_or_default()
     }
@@ -104,7 +104,7 @@ impl Counts {
     }
 }
 
-/// Returns the later of two dates of one form.
+/// Returns the later of two dates in the same format.
 fn later(since: &str, kept_since: Option<&str>) -> String {
     kept_since.map_or(since, |kept| kept.max(since)).to_owned()
 }
@@ -114,7 +114,7 @@ pub(super) fn party(leg: &LegView) -> &str {
     if leg.trunk.is_empty() { &leg.agent } else { &leg.trunk }
 }
 
-/// Counts live legs by party.
+/// Counts live legs by trunk and agent.
 fn live(gateway: &Gateway) -> BTreeMap<String, Counts> {
     let mut legs: BTreeMap<&str, [u64; 2]> = BTreeMap::new();
     for (name, is_from) in gateway.live_legs().filter(|(name, _)| !name.is_empty()) {
@@ -132,7 +132,7 @@ fn counts_of<'a>(counts: &'a mut BTreeMap<String, Counts>, name: &str) -> &'a mu
     counts.entry(name.to_owned()).or_default()
 }
 
-/// Counts an ended call once for each of its legs' parties, and for those that it passed over.
+/// Counts an ended call once for each trunk and agent among its legs and its skipped targets.
 fn count(counts: &mut BTreeMap<String, Counts>, call: &CallView) {
     let inbound = |leg: &&LegView| leg.direction == "inbound";
     let callers: BTreeSet<&str> = call.legs.iter().filter(inbound).map(party).collect();
@@ -144,7 +144,7 @@ fn count(counts: &mut BTreeMap<String, Counts>, call: &CallView) {
     for name in targets.into_iter().filter(|name| !name.is_empty()) {
         counts_of(counts, name).activity.calls_out += 1;
     }
-    // Several peers of a trunk may reject one call with the same code.
+    // Several peers of a trunk may reject a call with the same code.
     let mut seen: Vec<(&str, (u16, Direction))> = Vec::new();
     for leg in call.legs.iter().filter(|leg| !party(leg).is_empty()) {
         let counts = counts_of(counts, party(leg));
@@ -164,10 +164,10 @@ fn count(counts: &mut BTreeMap<String, Counts>, call: &CallView) {
     }
 }
 
-/// A trunk at a glance.
+/// State of a trunk, with its calls of the last hour.
 #[derive(Debug, Serialize)]
 pub(super) struct TrunkReport {
-    /// What the gateway knows.
+    /// State known to the gateway.
     #[serde(flatten)]
     trunk: TrunkView,
     /// Calls of the last hour; in `/v1/trunks` only.

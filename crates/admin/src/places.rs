@@ -1,9 +1,10 @@
-//! Places of HTTP connections: a bounded number, and a new connection always finds one as long as others are incomplete.
+//! Slots of HTTP connections: their number is limited, and a new connection always gets one as long as others are
+//! incomplete.
 //!
-//! A connection is *incomplete* while no request of it is served: its TLS handshake, its request head or its body is under
-//! way, or it is kept alive and idle. When no place is free, an incomplete connection is evicted for the new one: of the
-//! address that has the most connections, the oldest. A connection is *serving* from the moment its request has passed the
-//! gate until the body of the answer is handed over; it is never evicted.
+//! A connection is *incomplete* while none of its requests is served: during its TLS handshake, its request head or its
+//! body, or while it is kept alive and idle. If no slot is free, an incomplete connection is evicted: the oldest one of
+//! the address with the most connections. A connection is *serving* from the admission of its request until the
+//! response body is written; it is never evicted.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -26,66 +27,66 @@ use trunkgate_runtime::transport::BySource;
 use trunkgate_system::limits;
 use trunkgate_system::log::Seldom;
 
-/// All places.
+/// All slots; clones share them.
 #[derive(Debug, Clone)]
 pub(super) struct Places(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
     taken: Mutex<Taken>,
-    /// A place was given back, or its connection became incomplete.
+    /// Notification that a slot is free, or its connection incomplete.
     freed: Notify,
     counters: Arc<HttpCounters>,
-    /// Answers that are not read.
+    /// Responses not yet read by clients.
     unread: Unread,
 }
 
 #[derive(Debug, Default)]
 struct Taken {
-    /// Counts everything that is dated.
+    /// Logical clock of the entries.
     clock: u64,
     entries: HashMap<u64, Entry>,
     by_source: BySource,
     complaint: Seldom,
 }
 
-/// One connection.
+/// Entry of a connection.
 #[derive(Debug)]
 struct Entry {
     pub source: IpAddr,
     is_loopback: bool,
-    /// One of the places beyond [`limits::HTTP_CONNECTIONS`].
+    /// Whether the slot is one of those beyond [`limits::HTTP_CONNECTIONS`].
     is_reserved: bool,
-    /// Requests that are served.
+    /// Requests being served.
     serving: usize,
-    /// Since when it is incomplete, by `Taken::clock`.
+    /// Start of the incomplete state, by `Taken::clock`.
     since: u64,
     /// Dropped with the entry, which ends the connection.
     _evict: oneshot::Sender<()>,
 }
 
-/// A connection's place; given back when dropped.
+/// Slot of a connection, released on drop.
 #[derive(Debug)]
 pub(crate) struct Place {
     occupant: Occupant,
     evicted: Option<oneshot::Receiver<()>>,
 }
 
-/// The number of a place, as requests of its connection know it.
+/// Handle of a slot, attached to the requests of its connection.
 #[derive(Debug, Clone)]
 pub(super) struct Occupant {
     shared: Arc<Shared>,
     number: u64,
-    /// Address that the connection comes from.
+    /// Remote address of the connection.
     address: IpAddr,
     is_loopback: bool,
-    /// Whether it is encrypted by TLS.
+    /// Whether the connection uses TLS.
     is_tls: bool,
-    /// Whether its bytes are another host's, see [`Occupant::tunnel`].
+    /// Whether the connection relays bytes of another host, see [`Occupant::tunnel`].
     is_tunnel: Arc<AtomicBool>,
 }
 
-/// A request that is served; its connection is not evicted until this is dropped.
+/// Request being served; protects its connection from eviction until dropped.
 #[derive(Debug)]
 pub(super) struct Serving(Occupant);
 
@@ -94,14 +95,14 @@ impl Places {
         Places(Arc::new(Shared { taken: Mutex::default(), freed: Notify::new(), counters, unread: Unread::default() }))
     }
 
-    /// Waits until a connection could be given a place.
+    /// Waits until a slot is free or can be freed.
     pub(super) async fn room(&self) {
         while !self.0.lock().has_room() {
             self.0.freed.notified().await;
         }
     }
 
-    /// Takes a place for a connection with `remote`, from an incomplete connection if need be.
+    /// Takes a slot for a connection from `remote`, evicting an incomplete connection if necessary.
     pub(super) fn take(&self, remote: SocketAddr) -> Option<Place> {
         let ip = remote.ip().to_canonical();
         let (source, is_loopback) = (household(ip), ip.is_loopback());
@@ -164,8 +165,8 @@ impl Taken {
         self.entries.len() < most || self.entries.values().any(|entry| entry.serving == 0)
     }
 
-    /// The incomplete connection that is evicted first: not of loopback if possible, then of the address that has the most,
-    /// then the oldest.
+    /// Returns the incomplete connection to evict: not a loopback one if possible, of the address with the most
+    /// connections, the oldest.
     fn oldest(&self, is_candidate: impl Fn(&Entry) -> bool) -> Option<u64> {
         let candidates = self.entries.iter().filter(|(_, entry)| entry.serving == 0 && is_candidate(entry));
         let rank = |entry: &Entry| (!entry.is_loopback, self.by_source.count(entry.source), Reverse(entry.since));
@@ -180,7 +181,7 @@ impl Taken {
 }
 
 impl Place {
-    /// Whether the connection has lost its place; wakes the task when it does.
+    /// Returns whether the connection was evicted; wakes the task at the eviction.
     pub(super) fn poll_evicted(&mut self, cx: &mut Context<'_>) -> bool {
         let is_over = self.evicted.as_mut().is_none_or(|evicted| Pin::new(evicted).poll(cx).is_ready());
         if is_over {
@@ -189,22 +190,22 @@ impl Place {
         is_over
     }
 
-    /// Waits until the connection has lost its place.
+    /// Waits until the connection is evicted.
     pub(super) async fn evicted(&mut self) {
         std::future::poll_fn(|cx| if self.poll_evicted(cx) { Poll::Ready(()) } else { Poll::Pending }).await;
     }
 
-    /// Whether its bytes are another host's.
+    /// Returns whether the connection relays bytes of another host.
     pub(super) fn is_tunnel(&self) -> bool {
         self.occupant.is_tunnel.load(Ordering::Relaxed)
     }
 
-    /// Notes that the connection is encrypted by TLS.
+    /// Marks the connection as using TLS.
     pub(super) fn note_tls(&mut self) {
         self.occupant.is_tls = true;
     }
 
-    /// What requests of the connection know of it.
+    /// Returns the handle of the slot for requests.
     pub(super) fn occupant(&self) -> Occupant {
         self.occupant.clone()
     }
@@ -219,34 +220,34 @@ impl Drop for Place {
 }
 
 impl Occupant {
-    /// Returns the address that the connection comes from.
+    /// Returns the remote address of the connection.
     pub(super) fn address(&self) -> IpAddr {
         self.address
     }
 
-    /// Whether the connection comes from this machine.
+    /// Returns whether the connection comes from this machine.
     pub(super) fn is_loopback(&self) -> bool {
         self.is_loopback
     }
 
-    /// Returns whether the connection is encrypted by TLS.
+    /// Returns whether the connection uses TLS.
     pub(super) fn is_tls(&self) -> bool {
         self.is_tls
     }
 
-    /// Notes that the bytes of the connection are another host's from now on: no request is waited for, and it is not
-    /// evicted until this is dropped.
+    /// Marks the connection as a tunnel to another host: request timeouts no longer apply, and it is not evicted until
+    /// the result is dropped.
     pub(super) fn tunnel(&self) -> Serving {
         self.is_tunnel.store(true, Ordering::Relaxed);
         self.serve()
     }
 
-    /// Whether the connection has one of the places that are kept for loopback and probes without being of loopback.
+    /// Returns whether a connection from another machine occupies a slot reserved for loopback and probes.
     pub(super) fn is_for_probes(&self) -> bool {
         self.shared.lock().entries.get(&self.number).is_some_and(|entry| entry.is_reserved && !entry.is_loopback)
     }
 
-    /// Notes that a request is served.
+    /// Marks the start of a request being served.
     pub(super) fn serve(&self) -> Serving {
         if let Some(entry) = self.shared.lock().entries.get_mut(&self.number) {
             entry.serving += 1;
@@ -256,7 +257,7 @@ impl Occupant {
 }
 
 impl Serving {
-    /// Lasts until the body of the answer is handed over.
+    /// Protects the connection until the body of the response is written.
     pub(super) fn with(self, response: Response) -> Response {
         let response = self.0.shared.unread.bound(response);
         response.map(|body| Body::new(Served { body, _serving: self }))
@@ -277,7 +278,7 @@ impl Drop for Serving {
     }
 }
 
-/// The body of an answer.
+/// Body of a response, with the protection of its connection.
 struct Served {
     body: Body,
     _serving: Serving,
@@ -310,7 +311,7 @@ mod tests {
         places.take(SocketAddr::new(address.parse().unwrap(), 40_000))
     }
 
-    /// So many incomplete connections of each of these addresses.
+    /// Takes slots for `each` incomplete connections of each of several addresses.
     fn half(places: &Places, each: usize, addresses: usize) -> Vec<Place> {
         let address = |n: usize| format!("198.51.100.{}", 1 + n % addresses);
         (0..each * addresses).map(|n| take(places, &address(n)).unwrap()).collect()

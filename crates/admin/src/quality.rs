@@ -1,4 +1,4 @@
-//! `/v1/calls/{sid}/quality`: what a call sounded like over time, as JSON and as a table for a spreadsheet.
+//! `/v1/calls/{sid}/quality`: audio quality of a call over time, as JSON and as CSV.
 
 use axum::Json;
 use axum::extract::State;
@@ -10,14 +10,14 @@ use super::ApiError;
 use super::calls::{Sid, find};
 use trunkgate_runtime::handle::Handle;
 
-/// The table's columns.
+/// Header row of the table.
 const HEAD: &str = "leg,party,codec,direction,at,seconds,packets,lost,jitter_ms,rtt_ms,mos,queue_ms,queue_max_ms\r\n";
 
 pub(super) async fn show(State(handle): State<Handle>, Sid(sid): Sid) -> Result<Json<QualityView>, ApiError> {
     quality(&handle, &sid).await.map(Json)
 }
 
-/// The same as CSV (RFC 4180).
+/// Returns the quality of a call as CSV (RFC 4180).
 pub(super) async fn table(State(handle): State<Handle>, Sid(sid): Sid) -> Result<impl IntoResponse, ApiError> {
     let rows = csv(&quality(&handle, &sid).await?);
     Ok(([(header::CONTENT_TYPE, "text/csv; charset=utf-8; header=present")], rows))
@@ -65,7 +65,7 @@ fn row(series: &SeriesView, sample: &SampleView) -> String {
     fields.join(",") + "\r\n"
 }
 
-/// A field that a far end or the file named: always in quotes, theirs doubled.
+/// Quotes a field with a name given by a remote party or by the configuration, doubling its quotes.
 fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('"', "\"\""))
 }

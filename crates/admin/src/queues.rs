@@ -1,4 +1,4 @@
-//! `/v1/queues`: queues of calls, with the callers that wait in them.
+//! `/v1/queues`: call queues with their waiting callers.
 
 use axum::Json;
 use axum::extract::State;
@@ -10,10 +10,10 @@ use super::ApiError;
 use trunkgate_runtime::handle::Handle;
 use trunkgate_system::limits::QUEUE_CALLS_SHOWN;
 
-/// A queue with the first of its calls: numbers of the caller and of the called one.
+/// Queue with the calling and called number of its first calls.
 type Known = (QueueReport, Vec<(String, String)>);
 
-/// A queue as it is shown.
+/// Queue as shown in the API.
 #[derive(Debug, Serialize)]
 struct ShownQueue<'a> {
     /// `QU` and 32 hex digits.
@@ -53,7 +53,7 @@ struct ShownCall {
     enqueued_at: String,
 }
 
-/// Lists queues, those whose callers wait longest first.
+/// Lists queues, the one with the longest wait first.
 pub(super) async fn list(State(handle): State<Handle>) -> Result<Json<Value>, ApiError> {
     let all = handle.ask(|gateway, now| {
         let with_calls = |report: QueueReport| {

@@ -1,4 +1,4 @@
-//! The problem of a recogniser that fails.
+//! Problem of a failing speech recogniser.
 
 use trunkgate_call::view::RecognitionView;
 
@@ -6,7 +6,7 @@ use super::trunk_problems::tally;
 use trunkgate_system::problem::Problem;
 use trunkgate_system::problem::kind::{EdgeProblem, ProblemKind};
 
-/// A recogniser that fails, with what its last failure asks for.
+/// Returns the problem of a failing recogniser, with a fix for its last failure.
 pub(super) fn recogniser_now(recognition: &RecognitionView) -> Option<Problem> {
     let RecognitionView { failed, of, recent, still, good_since, cause, last_sid } = recognition;
     still.then(|| {

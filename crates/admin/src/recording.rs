@@ -1,4 +1,4 @@
-//! `POST /v1/calls/{sid}/recording`: a recording of a live call begins, pauses, goes on or ends.
+//! `POST /v1/calls/{sid}/recording`: starts, pauses, resumes or stops a recording of a live call.
 
 use axum::Json;
 use axum::extract::State;
@@ -14,10 +14,10 @@ use super::calls::Sid;
 use super::forks::tracks;
 use trunkgate_runtime::handle::Handle;
 
-/// How a body should look.
+/// Expected form of the body, quoted in errors.
 const SHAPE: &str = r#"{"action":"start","channels":"dual","tracks":["inbound","outbound"]} or {"action":"pause","pause":"silence"}, {"action":"resume"}, {"action":"stop"}, with "recording":"RE…" as wanted"#;
 
-/// The body of a request.
+/// Body of the request.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "action", rename_all = "lowercase", deny_unknown_fields)]
 enum Asked {
@@ -52,7 +52,7 @@ const fn silence() -> RecordingPause {
     RecordingPause::Silence
 }
 
-/// 201: the recording has begun; 200: it has been changed.
+/// Starts a recording (201) or changes one (200).
 pub(super) async fn change(
     State(handle): State<Handle>,
     Sid(sid): Sid,

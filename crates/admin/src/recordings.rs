@@ -1,4 +1,4 @@
-//! `/v1/recordings`: the list of recordings, their audio by byte range, check and deletion.
+//! `/v1/recordings`: list of recordings, audio by byte range, verification and deletion.
 
 use std::io;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use trunkgate_delivery::sinks::recordings::{
 use trunkgate_runtime::handle::Handle;
 use trunkgate_system::limits::{HTTP_RECORDINGS, HTTP_RECORDINGS_MOST};
 
-/// A recording as it is shown.
+/// Recording as shown in the API.
 #[derive(Debug, Serialize)]
 pub(super) struct Shown {
     /// `RE` and 32 hex digits.
@@ -78,7 +78,7 @@ pub(super) struct Shown {
     transcriptions: Vec<ShownTranscription>,
 }
 
-/// A transcription as it is shown.
+/// Transcription as shown in the API.
 #[derive(Debug, Serialize)]
 struct ShownTranscription {
     /// `TR` and 32 hex digits.
@@ -109,7 +109,7 @@ impl ShownTranscription {
 const INCOMPLETE: &str = "incomplete";
 
 impl Shown {
-    /// Returns a recording as it is shown, with what the index does not know of it.
+    /// Returns a recording as shown, with data that the index does not have.
     fn of(recordings: &Recordings, entry: Entry) -> Shown {
         let why = recordings
             .why_incomplete(&entry.sid)
@@ -154,7 +154,7 @@ impl From<Entry> for Shown {
     }
 }
 
-/// Part of the list that is wanted.
+/// Query of the list: filters and paging.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Wanted {
@@ -162,16 +162,16 @@ pub(super) struct Wanted {
     call: Option<String>,
     /// Name of the mailbox.
     voicemail: Option<String>,
-    /// Recordings that started at this time or later …
+    /// Earliest start of a recording.
     since: Option<String>,
-    /// … and before this one.
+    /// Exclusive upper bound of the start.
     until: Option<String>,
-    /// SID of the recording that the part is behind.
+    /// SID of the last recording of the previous part.
     after: Option<String>,
     limit: Option<usize>,
 }
 
-/// Reads a time, in milliseconds since 1970.
+/// Parses a time to milliseconds since 1970.
 fn time(name: &str, text: Option<&str>) -> Result<Option<i64>, ApiError> {
     let read = |text: &str| text.parse::<Timestamp>().map(Timestamp::as_millisecond);
     text.map(read).transpose().map_err(|error| {
@@ -205,7 +205,7 @@ fn not_opened(sid: &str, why: &NotOpened) -> ApiError {
     }
 }
 
-/// Does what waits for the disk.
+/// Runs blocking work on the recordings.
 pub(super) async fn on_disk<T: Send + 'static>(
     handle: &Handle,
     work: impl FnOnce(&Recordings) -> T + Send + 'static,
@@ -214,7 +214,7 @@ pub(super) async fn on_disk<T: Send + 'static>(
     spawn_blocking(move || work(&recordings)).await.map_err(|error| unreadable(&error))
 }
 
-/// Lists recordings, the newest first.
+/// Lists recordings, newest first.
 pub(super) async fn list(
     State(handle): State<Handle>,
     wanted: Result<Query<Wanted>, QueryRejection>,
@@ -243,7 +243,7 @@ pub(super) async fn list(
     Ok(Json(answer))
 }
 
-/// Shows one recording.
+/// Returns one recording.
 pub(super) async fn show(State(handle): State<Handle>, Sid(sid): Sid) -> Result<Json<Shown>, ApiError> {
     let wanted = sid.clone();
     let found = on_disk(&handle, move |recordings| -> io::Result<Option<Shown>> {
@@ -268,7 +268,7 @@ pub(super) async fn remove(State(handle): State<Handle>, Sid(sid): Sid) -> Resul
     }
 }
 
-/// Compares the file with its check sum.
+/// Verifies the checksum of the file.
 pub(super) async fn verify(State(handle): State<Handle>, Sid(sid): Sid) -> Result<Json<Value>, ApiError> {
     let wanted = sid.clone();
     let is_same = on_disk(&handle, move |recordings| recordings.verify(&wanted)).await?;
@@ -276,14 +276,14 @@ pub(super) async fn verify(State(handle): State<Handle>, Sid(sid): Sid) -> Resul
     Ok(Json(json!({ "sid": sid, "intact": is_same })))
 }
 
-/// Refuses a recording that is not there.
+/// Rejects the SID of an unknown recording.
 pub(super) async fn known(handle: &Handle, sid: &str) -> Result<(), ApiError> {
     let wanted = sid.to_owned();
     let found = on_disk(handle, move |recordings| recordings.find(&wanted)).await?;
     found.map_err(|error| unreadable(&error))?.map(drop).ok_or_else(|| unknown(sid))
 }
 
-/// One waveform is read at a time: each takes a core for as long.
+/// Limit of one waveform computation at a time, because each occupies a core.
 #[derive(Debug, Clone)]
 pub(super) struct OneWaveform(Arc<Semaphore>);
 
@@ -293,7 +293,7 @@ impl Default for OneWaveform {
     }
 }
 
-/// Sends the levels of a recording over its time.
+/// Sends the waveform of a recording.
 pub(super) async fn peaks(
     State(handle): State<Handle>,
     Extension(OneWaveform(one)): Extension<OneWaveform>,
@@ -302,7 +302,7 @@ pub(super) async fn peaks(
     let turn = one.acquire_owned().await.map_err(|error| unreadable(&error))?;
     let wanted = sid.clone();
     let read = on_disk(&handle, move |recordings| {
-        // The next one waits also where the client of this one is gone.
+        // The next computation waits even if this client has disconnected.
         let _turn = turn;
         recordings.waveform(&wanted)
     });
@@ -310,7 +310,7 @@ pub(super) async fn peaks(
     Ok(Json(json!({ "sid": sid, "peaks": waveform.levels, "sampled": waveform.is_sampled })))
 }
 
-/// Sends the audio, or a range of it; a message is heard by a GET that is more than a probe.
+/// Sends the audio, or a range of it. A GET beyond a probe marks a voicemail message as heard.
 pub(super) async fn audio(
     State(handle): State<Handle>,
     Sid(sid): Sid,

@@ -1,25 +1,26 @@
-//! Request lines as people type them for curl: `Calls.json?StartTime>=2026-11-01` has characters that no URI has (RFC 3986 §2), which hyper
-//! answers by 400 without a word. They are written as they were meant before hyper reads them, in the first request of a connection alone:
-//! where a later one begins, only hyper knows, and a byte more in a body would make its end another request.
+//! Request lines typed for curl: `Calls.json?StartTime>=2026-11-01` has characters outside of the URI grammar (RFC 3986
+//! §2), which hyper rejects with a bare 400. They are percent-encoded before hyper reads them, in the first request of
+//! a connection only: the start of a later request is known only to hyper, and an additional byte in a body would turn
+//! its end into another request.
 
-/// Follows the bytes of a connection from the client to the end of its first request line.
+/// Tracks the bytes of a connection up to the end of its first request line.
 #[derive(Debug, Default)]
 pub(super) struct FirstRequestLine {
     is_over: bool,
 }
 
 impl FirstRequestLine {
-    /// Returns whether its end has come: no byte is written otherwise any more.
+    /// Returns whether the line has ended, after which no byte is encoded.
     pub(super) fn is_over(&self) -> bool {
         self.is_over
     }
 
-    /// Leaves all further bytes as they come.
+    /// Passes all further bytes unchanged.
     pub(super) fn end(&mut self) {
         self.is_over = true;
     }
 
-    /// Writes bytes from the client as hyper may read them, up to three for one.
+    /// Writes bytes with encoded request-line characters, up to three bytes for one.
     pub(super) fn rewrite(&mut self, bytes: &[u8], mut write: impl FnMut(&[u8])) {
         for byte in bytes {
             match byte {
@@ -49,7 +50,7 @@ mod tests {
         let expected = "GET /Calls.json?StartTime%3E=2026-11-01&EndTime%3C=2026 HTTP/1.1\r\nX: <a>\r\n\r\n";
         assert_eq!(rewritten(&mut line, request), expected);
         assert_eq!(rewritten(&mut line, "<body>\n<"), "<body>\n<");
-        // A body may go on behind its answer.
+        // A body may continue after its response.
         assert_eq!(rewritten(&mut line, "GET /?a> HTTP/1.1\r\n"), "GET /?a> HTTP/1.1\r\n");
         assert!(line.is_over());
     }

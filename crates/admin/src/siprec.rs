@@ -1,4 +1,4 @@
-//! `POST /v1/calls/{sid}/siprec`: the recording of a live call by recording servers pauses, goes on or ends.
+//! `POST /v1/calls/{sid}/siprec`: pauses, resumes or stops the recording of a live call by recording servers.
 
 use axum::Json;
 use axum::extract::State;
@@ -15,10 +15,10 @@ use trunkgate_runtime::handle::Handle;
 use trunkgate_system::problem::Problem;
 use trunkgate_system::problem::kind::{ProblemKind, TrunkProblem};
 
-/// How a body should look.
+/// Expected form of the body, quoted in errors.
 const SHAPE: &str = r#"{"name":"vault","action":"pause"}, or "resume" or "stop""#;
 
-/// The body of a request.
+/// Body of the request.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Asked {
@@ -34,7 +34,7 @@ enum Action {
     Stop,
 }
 
-/// 200: the session as it is now.
+/// Changes the recording session, and returns its new state.
 pub(super) async fn change(
     State(handle): State<Handle>,
     Sid(sid): Sid,
@@ -49,15 +49,15 @@ pub(super) async fn change(
     Ok(Json(handle.change(SiprecControl { sid, name, change }).await??))
 }
 
-/// What is wrong with recording servers: none of a group answers, or one of several does not, or they take no recordings; `why` those that do
-/// not answer are down.
+/// Returns the problems of a group of recording servers: all or some do not respond, or they reject recordings. `why`:
+/// cause of the unreachable ones.
 pub(super) fn problem(trunk: &TrunkView, group: &str, is_required: bool, why: &str) -> Vec<Problem> {
     let refused = trunk.unrecorded.as_ref().filter(|failed| failed.still && trunk.state != "down");
     let refused = refused.map(|failed| refused_now(&trunk.name, group, is_required, failed));
     refused.into_iter().chain(down(trunk, group, is_required, why)).collect()
 }
 
-/// Servers that answer, and take no recordings.
+/// Returns the problem of servers that respond and reject recordings.
 fn refused_now(name: &str, group: &str, is_required: bool, failures: &FailedRecordings) -> Problem {
     let FailedRecordings { failed, of, recent, good_since, refusing, cause, last_sid, .. } = failures;
     let what = TrunkProblem::NotRecorded {
@@ -71,7 +71,7 @@ fn refused_now(name: &str, group: &str, is_required: bool, failures: &FailedReco
     if is_required { problem.harming(recent.calls, *failed) } else { problem }
 }
 
-/// What helps against an answer of a recording server.
+/// Returns the fix for a rejection by a recording server.
 fn fix_of_refusal(cause: &str, group: &str) -> String {
     let section = format!("[siprec.{group}]");
     let said = cause.split_once(": ").map_or(cause, |(_, said)| said);
@@ -98,7 +98,7 @@ fn fix_of_refusal(cause: &str, group: &str) -> String {
     }
 }
 
-/// Servers that do not answer.
+/// Returns the problem of servers that do not respond.
 fn down(trunk: &TrunkView, group: &str, is_required: bool, why: &str) -> Option<Problem> {
     let down = trunk.peers.iter().filter(|peer| peer.state == "down");
     let down: Vec<String> = down.map(|peer| peer.uri.clone()).collect();

@@ -1,5 +1,5 @@
-//! `POST /sms/inbound` and `POST /sms/status`: messages to us, and what becomes of ours, as services pass it on. The signature of
-//! Twilio, or the token of `[messages]`, is what lets it in.
+//! `POST /sms/inbound` and `POST /sms/status`: messages to the edge, and delivery reports of its own messages, sent by
+//! messaging services. Requests are authenticated by Twilio's signature or the token of `[messages]`.
 
 use axum::body::Bytes;
 use axum::extract::State;
@@ -27,28 +27,28 @@ use trunkgate_system::clock;
 use trunkgate_system::limits::HTTP_PARAMETERS;
 use trunkgate_system::sids;
 
-/// Where services send messages to us, behind `public_url`.
+/// Path for messages to the edge, below `public_url`.
 const PATH: &str = "/sms/inbound";
 
-/// Longest text of a message that is kept, in characters.
+/// Maximum length of a stored text, in characters.
 const BODY_CHARS: usize = 1600;
 
-/// Longest sender and longest SID of a form, in characters.
+/// Maximum length of a sender or SID in a form, in characters.
 const NAME_CHARS: usize = 64;
 
-/// Characters of a signature: SHA-1 in base64.
+/// Length of a signature: SHA-1 in base64.
 const SIGNATURE_CHARS: usize = 28;
 
-/// Whether a path is one of these.
+/// Returns whether a path is one of these webhooks.
 pub(super) fn is_path(path: &str) -> bool {
     [PATH, STATUS_PATH].contains(&path)
 }
 
-/// A form of a service that has shown who it is.
+/// Form of an authenticated service.
 struct Form(Vec<(String, String)>);
 
 impl Form {
-    /// Reads a body, and judges who has sent it to `path`.
+    /// Parses a body, and authenticates its sender for `path`.
     fn read(
         handle: &Handle,
         (path, query): (&str, Option<&str>),
@@ -56,7 +56,7 @@ impl Form {
         body: Result<Bytes, BytesRejection>,
     ) -> Result<Form, ApiError> {
         let body = body.map_err(|error| ApiError::new(error.status(), "bad_body", error.body_text()))?;
-        // What costs little is judged first: the sender may be anybody.
+        // Cheap checks come first, because the sender is not authenticated yet.
         if has_too_many_parameters(&[&body]) {
             let message = format!("more than {HTTP_PARAMETERS} parameters");
             return Err(ApiError::new(StatusCode::BAD_REQUEST, "bad_request", message));
@@ -92,13 +92,13 @@ impl Form {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// SID that the service has given the message.
+    /// Returns the SID of the message, assigned by the service.
     fn sid(&self) -> Result<Option<&str>, ApiError> {
         let name = if self.field("MessageSid").is_some() { "MessageSid" } else { "SmsSid" };
         self.name(name)
     }
 
-    /// A short field, which is kept and handed on.
+    /// Returns a short field, which is stored and forwarded.
     fn name(&self, name: &str) -> Result<Option<&str>, ApiError> {
         let is_usable = |value: &str| value.chars().count() <= NAME_CHARS && !value.chars().any(char::is_control);
         match self.field(name).map(str::trim) {
@@ -111,7 +111,7 @@ impl Form {
     }
 }
 
-/// Answers with TwiML; 403 to a request that is not signed.
+/// Receives a message and replies with TwiML; 403 without a valid signature.
 pub(super) async fn inbound(
     State(handle): State<Handle>,
     uri: Uri,
@@ -126,14 +126,14 @@ pub(super) async fn inbound(
     });
     let wish = Wish::of(form.field("Body").unwrap_or_default(), form.field("OptOutType"));
     let sid = form.sid()?;
-    // Also a short code or a name: nothing goes to it after STOP.
+    // The sender may be a short code or a name; nothing is sent to it after STOP either.
     let from = numbers.normalise_caller(form.name("From")?.unwrap_or_default(), None).text;
     if let (Some(wish @ (Wish::Stop | Wish::Start)), false) = (wish, from.is_empty()) {
         let (kept, wait) = oneshot::channel();
         let order = SmsOrder::Opt { recipient: from.clone(), out: wish == Wish::Stop, kept };
         let told = handle.sms.send(order).await.is_ok();
         if !told || wait.await != Ok(true) {
-            // Twilio tells its account of it, and a wish is not lost in silence.
+            // Twilio reports the failure to its account, so that the opt-out is not lost silently.
             return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "not_kept", "the opt-out could not be stored"));
         }
         let shown = if full_numbers { from.clone() } else { mask(&from) };
@@ -144,7 +144,7 @@ pub(super) async fn inbound(
     Ok(([(header::CONTENT_TYPE, "text/xml; charset=utf-8")], reply_document(&replies, wish)).into_response())
 }
 
-/// Keeps a message to a number of the edge's own, so that the number's webhook is requested.
+/// Stores a message to a number of the edge, for the webhook of that number.
 async fn receive(
     handle: &Handle,
     form: &Form,
@@ -188,7 +188,7 @@ async fn receive(
     Ok(())
 }
 
-/// What becomes of a message of ours: `MessageSid`, `MessageStatus`, `ErrorCode`, as Twilio has them.
+/// Receives the delivery report of a sent message: `MessageSid`, `MessageStatus`, `ErrorCode`, as at Twilio.
 pub(super) async fn status(
     State(handle): State<Handle>,
     uri: Uri,
@@ -199,7 +199,7 @@ pub(super) async fn status(
     let bad = |message: &str| ApiError::new(StatusCode::BAD_REQUEST, "bad_request", message);
     let sid = form.sid()?.ok_or_else(|| bad("MessageSid is missing"))?;
     let word = form.field("MessageStatus").or_else(|| form.field("SmsStatus"));
-    // `received` is of messages to the edge alone.
+    // Only messages to the edge have the status `received`.
     let status = word.and_then(Status::of).filter(|status| *status != Status::Received);
     let status = status.ok_or_else(|| bad("MessageStatus is missing or unknown"))?;
     let error = form.field("ErrorCode").and_then(|code| code.parse().ok());
@@ -215,7 +215,7 @@ pub(super) async fn status(
     }
 }
 
-/// What Twilio may have signed: the URL as it is configured there, with its port or without.
+/// Returns the URLs that Twilio may have signed: the configured one, with and without its port.
 fn urls(public_url: &str, path_here: &str, query: Option<&str>) -> Vec<String> {
     let query = query.map(|query| format!("?{query}")).unwrap_or_default();
     let base = trunkgate_route::url_place(public_url).trim_end_matches('/');
@@ -229,7 +229,7 @@ fn urls(public_url: &str, path_here: &str, query: Option<&str>) -> Vec<String> {
         all.push(format!("{scheme}://{bare}{path}{path_here}{query}"));
         all.push(format!("{scheme}://{bare}:{port}{path}{path_here}{query}"));
     }
-    // Two of the three are the same one.
+    // Two of the three are equal.
     all.sort_unstable();
     all.dedup();
     all

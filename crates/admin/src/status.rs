@@ -1,4 +1,4 @@
-//! `/v1/status`: one glance at everything; `/v1/why`, `/v1/reload` and `/v1/drain`.
+//! `/v1/status`: state of the edge with its problems; `/v1/why`, `/v1/reload` and `/v1/drain`.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -40,7 +40,7 @@ use trunkgate_system::problem::{Harm, Party, Problem};
 use trunkgate_system::text::number;
 use trunkgate_system::tls_words::CLIENT_NOT_TLS;
 
-/// What `trunkgate status` prints.
+/// Response of `/v1/status`, printed by `trunkgate status`.
 #[derive(Debug, Serialize)]
 pub struct StatusReport {
     /// Name of the edge (`[edge] name`).
@@ -127,7 +127,7 @@ pub struct ListenerReport {
     pub certificate_days: Option<i64>,
 }
 
-/// Media at a glance.
+/// Use of media resources.
 #[derive(Debug, Serialize)]
 pub struct MediaReport {
     /// Media ports in use.
@@ -138,7 +138,7 @@ pub struct MediaReport {
     pub sessions: u64,
 }
 
-/// Looks at the problems again and again, so that each has its time and its lines in the log.
+/// Evaluates the problems periodically, so that each has its start time and log lines.
 pub async fn watch(handle: Handle) {
     let mut turns = tokio::time::interval(Duration::from_secs(limits::PROBLEMS_EVERY_SECONDS));
     turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -150,7 +150,7 @@ pub async fn watch(handle: Handle) {
     }
 }
 
-/// `{"warnings":[…]}`: the first warnings of the configuration in force, in a line each.
+/// Returns the first warnings of the configuration in force: `{"warnings":[…]}`.
 pub(super) async fn warnings(State(handle): State<Handle>) -> Json<Value> {
     Json(json!({ "warnings": handle.shared.running(|running| running.warned.clone()) }))
 }
@@ -232,7 +232,7 @@ impl StatusReport {
         problems.extend(logins_now(&logins));
         problems.extend(gateway.failing_apps.iter().filter_map(of_app));
         if way.table.routes().iter().all(|route| route.record) {
-            // No target is called then: nothing else harms more.
+            // No target is called then, so this problem comes first.
             problems.iter_mut().filter(|one| one.kind.is_calls_refused()).for_each(|one| one.harm = Harm::Edge);
         }
         report.without_target = outages::is_total(&problems, &way);
@@ -241,7 +241,7 @@ impl StatusReport {
         problems.extend(gateway.stray.map(stray_now));
         problems.extend(of_strangers(handle, gateway.unknown));
         Problem::arrange(&mut problems);
-        // Callers who do not hear each other now hang up within seconds.
+        // Live calls without audio come first: their callers hang up within seconds.
         Problem::raise(&mut problems, |one| report.is_live_silence(one, &gateway.silent));
         shared.note_problems(&mut problems);
         report.problems = problems.iter().map(Problem::to_string).collect();
@@ -277,10 +277,10 @@ impl StatusReport {
         problems
     }
 
-    /// Adds who is not heard in live calls, where that is not a problem of the hour already.
+    /// Adds live calls without audio from a party, unless the hour's problems include them.
     fn add_live_silence(&self, silent: &[SilentView], problems: &mut Vec<Problem>) {
         let is_known = |problem: &Problem| {
-            // Live calls of a trunk are counted with those of the hour, those of an agent at their end.
+            // Live calls are included in the hour's figures of a trunk, but not in those of an agent.
             let counts = problem.harm != Harm::Past || matches!(problem.party, Some(Party::Trunk(_)));
             matches!(problem.kind, ProblemKind::Unheard(_)) && counts
         };
@@ -289,7 +289,7 @@ impl StatusReport {
             .filter(|problem| is_known(problem))
             .map(|problem| (problem.party.clone(), problem.harm == Harm::Past))
             .collect();
-        // A phone may be muted, and such calls are counted at their end.
+        // The party may have muted its phone; such calls are counted at their end.
         let is_chance = |silent: &SilentView| silent.kind == SILENCE && silent.calls < limits::UNHEARD_LEAST;
         let is_held_back = |silent: &SilentView| {
             let its = |trunk: &&TrunkView| trunk.name == silent.name;
@@ -304,13 +304,13 @@ impl StatusReport {
         }
     }
 
-    /// Whether a problem is that of live calls in which a party is not heard.
+    /// Returns whether the problem is a party without audio in live calls.
     fn is_live_silence(&self, problem: &Problem, silent: &[SilentView]) -> bool {
         let is_of = |one: &SilentView| self.party(one) == problem.party;
         problem.harm == Harm::Media && matches!(problem.kind, ProblemKind::Unheard(_)) && silent.iter().any(is_of)
     }
 
-    /// The trunk or agent that is not heard; `None`: a bare URI, or an agent of an application.
+    /// Returns the silent trunk or agent; `None` for a bare URI or an application's agent.
     fn party(&self, silent: &SilentView) -> Option<Party> {
         let name = &silent.name;
         if silent.kind == NO_AGENT_AUDIO {
@@ -319,7 +319,7 @@ impl StatusReport {
         self.trunks.iter().any(|trunk| trunk.name == *name).then(|| Party::Trunk(name.clone()))
     }
 
-    /// What is written, and what does not get to where it belongs.
+    /// Returns the problems of stores, exports and deliveries.
     fn of_sinks(&self, handle: &Handle, unrecorded: Option<&UnrecordedView>) -> Vec<Problem> {
         let shared = &handle.shared;
         let (hep, otel) = shared.running(|running| (running.config.hep.is_some(), running.config.otel.is_some()));
@@ -341,7 +341,7 @@ impl StatusReport {
     }
 }
 
-/// SIP and connections of others that were dropped or closed, or whose TLS failed.
+/// Returns the problems of SIP dropped, connections closed and TLS handshakes failed.
 fn of_strangers(handle: &Handle, unknown: Option<UnknownView>) -> Vec<Problem> {
     let (sockets, now) = (&handle.shared.sockets, Instant::now());
     let dropped = unknown.map(|unknown| unknown_now(unknown, "message", EdgeProblem::UnknownSip));
@@ -353,7 +353,7 @@ fn of_strangers(handle: &Handle, unknown: Option<UnknownView>) -> Vec<Problem> {
     problems
 }
 
-/// A file that is not taken: the edge runs on, and would not start by it.
+/// Returns the problem of a rejected configuration: the edge continues with the previous one, but could not restart.
 fn rejected_reload(why: &str) -> Problem {
     let rejected = Problem::of(ProblemKind::Edge(EdgeProblem::ConfigurationRejected { error: why.to_owned() }));
     let is_missing = why.contains("No such file");
@@ -362,7 +362,7 @@ fn rejected_reload(why: &str) -> Problem {
     rejected.fixed_by(fix)
 }
 
-/// An application that fails, or whose prompts are not heard.
+/// Returns the problem of an application that fails, or whose prompts are not heard.
 fn of_app(app: &AppView) -> Option<Problem> {
     let AppView { name, calls, of, recent, unheard, still, good_since, code, cause, last_sid } = app;
     let meaning = codes::explain(*code).map_or("its documents could not be run", |(meaning, _)| meaning);
@@ -377,7 +377,8 @@ fn of_app(app: &AppView) -> Option<Problem> {
     })
 }
 
-/// Adds to trunks of phones of which none is registered that a phone shows a wrong password for its user; returns the other logins.
+/// Attributes a trunk without registered phones to a wrong password, if a phone presents one for its user. Returns the
+/// other logins.
 fn blame_password(problems: &mut [Problem], logins: &[LoginView], trunks: &[TrunkView]) -> Vec<LoginView> {
     let is_empty =
         |trunk: &&TrunkView| trunk.registrations.phones.as_ref().is_some_and(Vec::is_empty) && trunk.peers.is_empty();
@@ -402,7 +403,7 @@ fn blame_password(problems: &mut [Problem], logins: &[LoginView], trunks: &[Trun
     logins.iter().filter(|login| !(login.is_user_known && blamed.contains(&login.trunk.as_str()))).cloned().collect()
 }
 
-/// Requests with wrong credentials: one problem a trunk, of its newest source. Sources that are no trunk's may be scans.
+/// Returns one problem of wrong credentials per trunk, with its newest source. Sources outside of a trunk may be scans.
 fn logins_now(logins: &[LoginView]) -> Vec<Problem> {
     let mut told: Vec<(&str, bool)> = Vec::new();
     let mut problems = Vec::new();
@@ -425,7 +426,7 @@ fn logins_now(logins: &[LoginView]) -> Vec<Problem> {
     problems
 }
 
-/// Calls that a limit refused.
+/// Returns the problem of calls that a limit refused.
 fn limit_now(limited: &LimitView, way: &Way<'_>) -> Problem {
     let LimitView { trunk, outbound, reason, sentence, key, calls, recent, seconds_ago, last_sid } = limited;
     let (harm, consequence) = match trunk.as_deref().filter(|_| *outbound).map(|trunk| way.without_trunk(trunk)) {
@@ -452,7 +453,7 @@ fn limit_now(limited: &LimitView, way: &Way<'_>) -> Problem {
     last_sid.iter().fold(problem, |problem, sid| problem.traced_in(sid))
 }
 
-/// What helps where a limit refuses calls.
+/// Returns the fix for a limit that refuses calls.
 fn fix_of_limit(limited: &LimitView) -> String {
     let (key, section) = (limited.named(), limited.trunk.as_ref().map(|trunk| format!(" of [trunk.{trunk}]")));
     let section = section.unwrap_or_default();
@@ -477,7 +478,7 @@ fn fix_of_limit(limited: &LimitView) -> String {
     }
 }
 
-/// A phone that wants to register as nobody that there is.
+/// Returns the problem of a phone that registers as an unknown user.
 fn stray_now(stray: StrayView) -> Problem {
     let StrayView { user, near, source, registers, seconds_ago } = stray;
     let registers = number(usize::try_from(registers).unwrap_or(usize::MAX), "REGISTER");
@@ -488,7 +489,7 @@ fn stray_now(stray: StrayView) -> Problem {
     Problem::of(ProblemKind::Edge(EdgeProblem::UnknownUser { source: source.to_string(), user })).shown_by(text)
 }
 
-/// TLS handshakes of others that failed.
+/// Returns the problem of failed TLS handshakes with unknown sources.
 fn tls_now(faults: TlsFaultsView) -> Problem {
     let TlsFaultsView { handshakes, listener, last, why, seconds_ago, .. } = faults;
     let text = format!("{}: {why}", of_hour(handshakes, "handshake", &last, seconds_ago));
@@ -498,7 +499,8 @@ fn tls_now(faults: TlsFaultsView) -> Problem {
     ))
 }
 
-/// TLS handshakes of a trunk's machines that failed, and none has gone well since. One may be a check of the port of a monitoring program.
+/// Returns the problem of a trunk's failed TLS handshakes, with none successful since. A single one may be a port check
+/// of a monitoring program.
 fn tls_of_trunk((trunk, faults): (Arc<str>, TlsFaultsView)) -> Problem {
     if faults.handshakes < limits::TLS_FAULTS_OF_TRUNK {
         return tls_now(faults);
@@ -514,19 +516,19 @@ fn tls_of_trunk((trunk, faults): (Arc<str>, TlsFaultsView)) -> Problem {
     })
 }
 
-/// Messages, or connections, from addresses of no trunk.
+/// Returns the problem of messages or connections from unknown sources.
 fn unknown_now(unknown: UnknownView, word: &str, what: EdgeProblem) -> Problem {
     let UnknownView { messages, last, seconds_ago } = unknown;
     Problem::of(ProblemKind::Edge(what)).shown_by(of_hour(messages, word, &last, seconds_ago))
 }
 
-/// Says how many there were in the last hour, and of which source the latest is.
+/// Describes the count in the last hour, and the source of the latest.
 fn of_hour(count: u64, word: &str, last: &dyn std::fmt::Display, seconds_ago: u64) -> String {
     let count = number(usize::try_from(count).unwrap_or(usize::MAX), word);
     format!("{count} in the last hour, the latest from {last} {seconds_ago} s ago")
 }
 
-/// A side that is not heard in calls that are up now.
+/// Returns the problem of a party without audio in live calls.
 fn silent_now(silent: &SilentView, party: Option<Party>) -> Problem {
     let SilentView { name, calls, kind, cause, fix, last_sid, both } = silent;
     let silence = match *kind {
@@ -574,13 +576,13 @@ pub(super) async fn why(
     trunkgate_explain::why::explain(&handle.table(), &config, &question, Some(&now)).map(Json).map_err(bad)
 }
 
-/// What `why` says of hosts of peers whose look-up failed.
+/// Returns the failed host look-ups of peers, for `why`.
 fn unanswered_names(handle: &Handle) -> Vec<Value> {
     let names = handle.shared.stale_names.unanswered();
     names.iter().map(|(host, fault)| json!({ "host": host, "words": dns::words(*fault, host) })).collect()
 }
 
-/// What `why` says of each trunk whose peer a restart would not find.
+/// Returns the trunks with a peer that a restart would not resolve, for `why`.
 fn lost_names(handle: &Handle) -> Vec<Value> {
     let stale = handle.shared.stale_names.all();
     let table = handle.table();
@@ -602,7 +604,7 @@ pub(super) async fn reload(State(handle): State<Handle>) -> Result<Json<Reloaded
     })
 }
 
-/// Body: none or `{"on":true}` to drain, `{"on":false}` to take calls again.
+/// Drains the edge (no body or `{"on":true}`), or accepts calls again (`{"on":false}`).
 pub(super) async fn drain(
     State(handle): State<Handle>,
     body: Result<Bytes, BytesRejection>,
@@ -633,7 +635,7 @@ mod tests {
 
     use super::*;
 
-    /// Returns the problem of two calls that a limit refused.
+    /// Returns the problem of two calls refused by a limit.
     fn limited(trunk: Option<&str>, outbound: bool, reason: &'static str, key: &str) -> Problem {
         let limited = LimitView {
             trunk: trunk.map(str::to_owned),

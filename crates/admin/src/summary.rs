@@ -1,4 +1,4 @@
-//! Summary of `/v1/calls`: how many calls match a filter, and how many of them have each reason, code and duration.
+//! Summary of `/v1/calls`: number of matching calls, and their counts by reason, code and duration.
 
 use std::collections::BTreeMap;
 
@@ -37,7 +37,7 @@ struct Bin {
 }
 
 impl Summary {
-    /// Returns a summary of no calls.
+    /// Returns an empty summary.
     pub(super) fn new() -> Summary {
         let ends = BOUNDS.iter().skip(1).copied().map(Some).chain([None]);
         Summary {
@@ -49,7 +49,8 @@ impl Summary {
         }
     }
 
-    /// Counts a call that matches all of the filter but what `failed` names; `codes` are those that the filter looks at.
+    /// Counts a call that matches the filter but for the conditions in `failed`. `codes`: the codes that the filter
+    /// applies to.
     pub(super) fn count(&mut self, call: &CallView, codes: impl Iterator<Item = u16>, failed: Failed) {
         if failed == Failed::NONE {
             self.total += 1;

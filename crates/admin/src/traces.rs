@@ -1,5 +1,5 @@
-//! `/v1/calls/{sid}/trace`: what happened in a call, as JSON, as text, as a picture and as a capture file. `/v1/calls/{sid}/kept`: whether
-//! there is one.
+//! `/v1/calls/{sid}/trace`: trace of a call as JSON, text, SVG and capture file. `/v1/calls/{sid}/kept`: the stored
+//! data of a call.
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
@@ -17,11 +17,11 @@ use trunkgate_explain::ladder::{self, Paper};
 use trunkgate_explain::pcapng;
 use trunkgate_runtime::handle::Handle;
 
-/// What of a trace is wanted.
+/// Query of a trace.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Wanted {
-    /// Messages as they were on the wire, too.
+    /// Whether to include the raw SIP messages.
     #[serde(default)]
     raw: bool,
 }
@@ -36,28 +36,28 @@ pub(super) async fn json(
     trace.map(Json).ok_or_else(|| unknown(&sid))
 }
 
-/// Says which parts of a call are kept.
+/// Reports which data of a call is stored.
 pub(super) async fn kept(State(handle): State<Handle>, Sid(sid): Sid) -> Result<Json<KeptView>, ApiError> {
     if let Some(kept) = handle.kept(&sid).await? {
         return Ok(Json(kept));
     }
-    // A call from before a restart.
+    // The call may be from before a restart.
     find(&handle, &sid).await?;
     Ok(Json(KeptView { trace: false, messages: false, quality: false }))
 }
 
-/// How a ladder is wanted.
+/// Query of a ladder diagram.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Drawing {
-    /// Width of the terminal; absent: lines may have any length.
+    /// Width of the terminal; unlimited if absent.
     columns: Option<usize>,
-    /// Whether it has colours.
+    /// Whether the terminal supports colours.
     #[serde(default)]
     colour: bool,
 }
 
-/// The ladder as text for a terminal.
+/// Returns the ladder diagram as text for a terminal.
 pub(super) async fn text(
     State(handle): State<Handle>,
     Sid(sid): Sid,
@@ -69,10 +69,10 @@ pub(super) async fn text(
     Ok(ladder::page(&call, &trace, Paper { width, colour }))
 }
 
-/// What a page that shows the picture may do: nothing but style it.
+/// Content security policy of the picture: styles only.
 const PICTURE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
 
-/// The ladder as a picture.
+/// Returns the ladder diagram as SVG.
 pub(super) async fn svg(State(handle): State<Handle>, Sid(sid): Sid) -> Result<Response, ApiError> {
     let call = find(&handle, &sid).await?;
     let trace = handle.trace(&sid).await?.ok_or_else(|| unknown(&sid))?;
@@ -80,7 +80,7 @@ pub(super) async fn svg(State(handle): State<Handle>, Sid(sid): Sid) -> Result<R
     Ok((headers, ladder::svg::picture(&call, &trace)).into_response())
 }
 
-/// The messages as a capture file.
+/// Returns the messages as a capture file.
 pub(super) async fn capture(State(handle): State<Handle>, Sid(sid): Sid) -> Result<Response, ApiError> {
     let capture = handle.capture(&sid).await?.ok_or_else(|| unknown(&sid))?;
     let edge = handle.shared.running(|running| running.config.edge.name.clone());

@@ -1,4 +1,4 @@
-//! Problems of trunks as `status` has them: down, rejecting, not registered, not heard, with poor audio.
+//! Problems of trunks for `status`: down, rejecting, not registered, not heard, with poor audio.
 
 use std::time::Duration;
 
@@ -20,10 +20,10 @@ use trunkgate_system::problem::{Harm, Party, Problem, Urgency};
 use trunkgate_system::text::number;
 use trunkgate_system::tls_words;
 
-/// Addresses of a trunk that is down, told with why.
+/// Maximum number of a trunk's down addresses shown with their cause.
 const DOWN_TOLD: usize = 3;
 
-/// What is wrong with a trunk.
+/// Returns the problems of a trunk.
 pub(super) fn of_trunk(trunk: &TrunkView, silent: &[SilentView], way: &Way<'_>) -> Vec<Problem> {
     let name = &trunk.name;
     let of = |what| ProblemKind::Trunk { trunk: name.clone(), what };
@@ -56,7 +56,7 @@ pub(super) fn of_trunk(trunk: &TrunkView, silent: &[SilentView], way: &Way<'_>) 
         let silent = not_responding(trunk, way).map(|problem| problem.latest(trunk.unreached.at));
         problems.extend(silent.map(|problem| problem.out(true)));
     }
-    // One that does not respond rejects no calls: it did so before.
+    // A trunk that does not respond now rejected calls only before.
     let is_gone = !problems.is_empty() && trunk.rejected.as_ref().is_some_and(|one| trunk.unreached.at > one.at);
     problems.extend(rejecting(trunk, way, is_gone));
     if let Some(registration) =
@@ -69,22 +69,22 @@ pub(super) fn of_trunk(trunk: &TrunkView, silent: &[SilentView], way: &Way<'_>) 
     }
     problems.extend(nothing_heard(trunk, silent));
     let faults = [
-        // A single stream that stops is a phone that was muted, or went out of reach.
+        // A single stopped stream is a muted phone, or one out of reach.
         (trunk.stopped.as_ref().filter(|found| is_many_of(found.calls, found.of, found.recent)), Fault::Stopped),
         (trunk.unsent.as_ref(), Fault::Unsent),
         (trunk.codec_mismatch.as_ref(), Fault::Codecs),
         (trunk.loss.as_ref(), Fault::Loss),
     ];
     problems.extend(faults.into_iter().filter_map(|(found, fault)| faulty(name, fault, found?, way)));
-    // Lost packets explain a low score, and have a line already.
+    // Packet loss explains a low score, and is reported already.
     if trunk.loss.as_ref().is_none_or(|loss| !loss.still) {
         problems.extend(trunk.quality.as_ref().and_then(|quality| poor_audio(name, quality)));
     }
     problems
 }
 
-/// How long each call waits for a trunk that is down before it goes on to a target behind it; `None`: its addresses refuse calls at once, or no
-/// target is behind it.
+/// Returns the time that each call waits for a down trunk before it fails over; `None` if its addresses refuse calls at
+/// once, or no target follows.
 fn waited_for(trunk: &TrunkView, way: &Way<'_>) -> Option<Duration> {
     way.table.behind(&trunk.name)?;
     let silent = |address: &&AddressView| {
@@ -96,7 +96,7 @@ fn waited_for(trunk: &TrunkView, way: &Way<'_>) -> Option<Duration> {
     Some(one.saturating_mul(u32::try_from(addresses).unwrap_or(u32::MAX))).filter(|wait| !wait.is_zero())
 }
 
-/// When a trunk that is down is asked next; `None`: it has no address.
+/// Describes the next probe of a down trunk; `None` without an address.
 fn next_check(peers: &[PeerView]) -> Option<String> {
     let mut addresses = peers.iter().flat_map(|peer| &peer.addresses).peekable();
     addresses.peek()?;
@@ -107,7 +107,7 @@ fn next_check(peers: &[PeerView]) -> Option<String> {
     })
 }
 
-/// What keeps calls from waiting for a trunk that is down.
+/// Describes settings by which calls do not wait for a down trunk.
 fn how_not_to_wait(name: &str) -> String {
     format!(
         "until then calls do not wait with `order = \"asr\"` in the route, another order of `connect`, or a shorter \
@@ -115,7 +115,8 @@ fn how_not_to_wait(name: &str) -> String {
     )
 }
 
-/// A trunk that is not down yet, and whose addresses have all missed what was sent to them last, calls among it.
+/// Returns the problem of a trunk that is not down yet, but all of whose addresses failed to respond last, to calls
+/// among others.
 fn not_responding(trunk: &TrunkView, way: &Way<'_>) -> Option<Problem> {
     let mut addresses = trunk.peers.iter().flat_map(|peer| &peer.addresses).peekable();
     addresses.peek()?;
@@ -135,14 +136,14 @@ fn not_responding(trunk: &TrunkView, way: &Way<'_>) -> Option<Problem> {
     Some(problem.shown_by(format!("{why}; {lost}")).fixed_by(fix))
 }
 
-/// The calls of the last hour that did not reach a trunk or an agent, in words; `None`: all did.
+/// Describes the calls of the last hour that did not reach a trunk or agent; `None` if there were none.
 pub(super) fn unreached(of: &UnreachedView) -> Option<String> {
     let calls = usize::try_from(of.calls).unwrap_or(usize::MAX);
     let lost = lost(of);
     (calls > 0).then(|| format!("{} did not reach it in the last hour{lost}", number(calls, "call")))
 }
 
-/// What became of the callers of such calls, where some got no other target.
+/// Describes the callers lost for lack of another target.
 pub(super) fn lost(of: &UnreachedView) -> String {
     match of.lost {
         0 => String::new(),
@@ -153,7 +154,7 @@ pub(super) fn lost(of: &UnreachedView) -> String {
     }
 }
 
-/// What would help a trunk that is down.
+/// Returns the fix for a down trunk.
 fn fix_of_down(name: &str, peers: &[PeerView], why: &str, unanswered: &[(String, NameFault)]) -> String {
     if let Some(fix) = tls_words::fix_of_trunk(why, name) {
         return fix;
@@ -178,13 +179,13 @@ fn fix_of_down(name: &str, peers: &[PeerView], why: &str, unanswered: &[(String,
     }
 }
 
-/// Returns why a peer without an address has none; `unanswered`: hosts whose look-up failed.
+/// Returns the cause of a peer without addresses. `unanswered`: hosts with a failed look-up.
 pub(super) fn name_fault(uri: &str, unanswered: &[(String, NameFault)]) -> NameFault {
     let its = |(host, _): &&(String, NameFault)| host.eq_ignore_ascii_case(host_of(uri));
     unanswered.iter().find(its).map_or(NameFault::NotFound, |(_, fault)| *fault)
 }
 
-/// Returns why none of a trunk's addresses is up: what each said last. A refusal of a request of the trunk itself is no reason.
+/// Returns the last failure of each down address. Rejections of the trunk's own requests do not count.
 fn why_down(peers: &[PeerView], unanswered: &[(String, NameFault)]) -> String {
     let addresses = peers.iter().flat_map(|peer| &peer.addresses).filter(|address| address.state == "down");
     let mut why: Vec<String> = addresses
@@ -205,7 +206,7 @@ fn why_down(peers: &[PeerView], unanswered: &[(String, NameFault)]) -> String {
     }
 }
 
-/// Peers of a trunk whose names a restart would not find; those that it has in DNS or as addresses are not among them.
+/// Returns the problem of peers that a restart would not resolve; peers still in DNS or given by address are excluded.
 pub(super) fn stale_names(trunk: &Trunk, stale: &[StaleName]) -> Option<Problem> {
     let name = &trunk.name;
     let of_peer = |peer: &Peer| stale.iter().find(|stale| stale.destination == peer.destination);
@@ -223,7 +224,7 @@ pub(super) fn stale_names(trunk: &Trunk, stale: &[StaleName]) -> Option<Problem>
             "check the name servers of this machine (/etc/resolv.conf): `trunkgate doctor`, line dns, asks them for {host}"
         ),
     };
-    // A certificate is not issued for an address.
+    // A certificate is not valid for a bare address.
     let bridge = socket.filter(|(server, _)| server.transport != Transport::Tls).map(|(server, at)| {
         let transport = if server.transport == Transport::Udp { "" } else { ";transport=tcp" };
         format!("; if it has to restart, write `peers = [\"sip:{at}{transport}\"]` for the time being")
@@ -232,13 +233,13 @@ pub(super) fn stale_names(trunk: &Trunk, stale: &[StaleName]) -> Option<Problem>
     Some(problem.shown_by(shown).fixed_by(fix))
 }
 
-/// Whether a trunk was not heard because this machine lets nothing out to it: it has a line for that.
+/// Returns whether a trunk was not heard because this machine blocks packets to it, which is reported separately.
 pub(super) fn is_unsent(trunk: &TrunkView, calls: u64, kind: &str) -> bool {
     kind == UNSENT && trunk.unsent.as_ref().is_some_and(|unsent| unsent.calls >= calls)
 }
 
-/// Calls of the last hour in which a trunk was not heard, where they are too many to be chance. The only one is not told while
-/// it is up: that is told of it.
+/// Returns the problem of calls of the last hour without audio from a trunk, if they are significant. A single live
+/// call is reported as such instead.
 fn nothing_heard(trunk: &TrunkView, silent: &[SilentView]) -> Option<Problem> {
     let unheard = trunk.unheard.as_ref().filter(|unheard| unheard.still)?;
     let (calls, of) = (unheard.calls, unheard.of);
@@ -250,7 +251,7 @@ fn nothing_heard(trunk: &TrunkView, silent: &[SilentView]) -> Option<Problem> {
         let kind = Unheard {
             party: Some(Party::Trunk(trunk.name.clone())),
             name: trunk.name.clone(),
-            // Digital silence of the other side has another cause.
+            // Digital silence has another cause than missing packets.
             silence: if is_silence { Silence::Digital } else { Silence::NoMedia },
             cause: Some(unheard.kind),
             live_calls: None,
@@ -263,18 +264,19 @@ fn nothing_heard(trunk: &TrunkView, silent: &[SilentView]) -> Option<Problem> {
     })
 }
 
-/// Whether so many calls of the hour, or of the last five minutes, were not heard that it is no chance.
+/// Returns whether the unheard calls of the last hour, or of the last five minutes, are significant.
 pub(super) fn is_many_of(calls: u64, of: u64, recent: Recent) -> bool {
     let is_share = |calls: u64, of: u64| calls * limits::UNHEARD_ONE_IN >= of;
     is_share(calls, of) || recent.calls >= limits::UNHEARD_LEAST && is_share(recent.calls, recent.of)
 }
 
-/// Returns the figures of a problem: `calls` of the hour, those of the last five minutes, and the good ones since.
+/// Returns the figures of a problem: `calls` of the hour, those of the last five minutes, and the successful ones
+/// since.
 pub(super) fn tally((calls, of): (u64, u64), recent: Recent, good_since: u64) -> Tally {
     Tally { calls, of, recent_calls: recent.calls, recent_of: recent.of, good_since }
 }
 
-/// A trunk that rejects most calls, and has not answered enough of them since.
+/// Returns the problem of a trunk that rejects most calls, and has not answered enough since.
 fn rejecting(trunk: &TrunkView, way: &Way<'_>, is_gone: bool) -> Option<Problem> {
     let rejected = trunk.rejected.as_ref().filter(|rejected| rejects_many(rejected))?;
     let RejectedView { calls, of, recent, in_row, lost, good_since, fix, last_sid, .. } = rejected;
@@ -299,7 +301,8 @@ fn rejecting(trunk: &TrunkView, way: &Way<'_>, is_gone: bool) -> Option<Problem>
     Some(problem.harming(recent, of_hour))
 }
 
-/// Returns the fix of rejections with why a target behind was not tried: first, unless the newest code has it tried (`leads_on`).
+/// Adds to a fix the reason why the next target was not tried: first, unless the newest code leads to that target
+/// (`leads_on`).
 fn with_target_behind(fix: &str, why: Option<&str>, leads_on: bool) -> String {
     match why {
         Some(why) if leads_on => format!("{fix}. {why}"),
@@ -308,15 +311,15 @@ fn with_target_behind(fix: &str, why: Option<&str>, leads_on: bool) -> String {
     }
 }
 
-/// What else is known of rejections, in parentheses: what is wrong with `auth`, and the Retry-After.
+/// Returns further facts on rejections in parentheses: the fault of `auth`, and Retry-After.
 fn aside(one: &RejectionView) -> Option<String> {
     let retry_after = one.retry_after.map(|seconds| format!("Retry-After {seconds}"));
     let parts: Vec<String> = one.fault.clone().into_iter().chain(retry_after).collect();
     (!parts.is_empty()).then(|| format!(" ({})", parts.join("; ")))
 }
 
-/// The codes and words of a trunk's rejections, the newest of now first; then those that were mended before, and for how long it
-/// wants no calls.
+/// Lists the codes and texts of current rejections, newest first, then those before a fix or reload, then the remaining
+/// back-off time.
 fn rejections(trunk: &TrunkView, rejected: &RejectedView) -> String {
     let said = |one: &RejectionView, text: Option<&String>| {
         let mut said = format!("{}× {}", one.calls, one.code);
@@ -344,7 +347,7 @@ fn rejections(trunk: &TrunkView, rejected: &RejectedView) -> String {
     shown
 }
 
-/// Audio that is poor in the mean of the last hour, for other reasons than lost packets.
+/// Returns the problem of poor mean audio quality in the last hour, apart from packet loss.
 fn poor_audio(trunk: &str, quality: &TrunkQuality) -> Option<Problem> {
     let TrunkQuality { mos, calls, poor, is_poor, still, good_since, cause, fix, last_sid } = quality;
     (*is_poor && *still && *calls >= limits::POOR_LEAST).then(|| {
@@ -356,12 +359,12 @@ fn poor_audio(trunk: &str, quality: &TrunkQuality) -> Option<Problem> {
     })
 }
 
-/// Calls of the last hour that had a fault of which one is too many.
+/// Returns the problem of calls with a fault that is significant even once.
 fn faulty(trunk: &str, fault: Fault, found: &FaultView, way: &Way<'_>) -> Option<Problem> {
     let FaultView { calls, of, recent, cause, fix, last_sid, still, good_since, .. } = found;
     still.then(|| {
         let (harm, consequence) = match way.without_trunk(trunk) {
-            // Such a call does not come about with this trunk.
+            // Without common codecs the call cannot be set up with this trunk.
             without if found.kind == Cause::Codecs.slug() && without.harm == Harm::Detour => {
                 (Harm::Detour, without.consequence)
             }
@@ -371,7 +374,7 @@ fn faulty(trunk: &str, fault: Fault, found: &FaultView, way: &Way<'_>) -> Option
         let what = TrunkProblem::Faulty { fault, tally: tally((*calls, *of), *recent, *good_since), consequence };
         let problem = Problem::of(ProblemKind::Trunk { trunk: trunk.to_owned(), what }).harms(harm).shown_by(cause);
         let problem = problem.fixed_by(fix).traced_in(last_sid).harming(recent.calls, *calls).latest(found.at);
-        // One in hundreds is no reason to look past a party whose calls all fail.
+        // One call among hundreds ranks below a trunk or agent whose calls all fail.
         if is_many_of(*calls, *of, *recent) { problem } else { problem.urgent(Urgency::Few) }
     })
 }

@@ -13,11 +13,11 @@ use super::recordings::{on_disk, unreadable};
 use trunkgate_delivery::sinks::recordings::Messages;
 use trunkgate_runtime::handle::Handle;
 
-/// Messages that were heard.
+/// Query that selects the messages to mark as heard.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Which {
-    /// SID of one message; without it all of the mailbox.
+    /// SID of a message; default: all messages of the mailbox.
     sid: Option<String>,
 }
 
@@ -25,7 +25,7 @@ fn shown(messages: &Messages) -> Value {
     json!({ "name": messages.mailbox, "new": messages.new, "heard": messages.heard })
 }
 
-/// Counts the messages of each mailbox that is configured or has any.
+/// Counts the messages of each mailbox that is configured or has messages.
 async fn counted(handle: &Handle) -> Result<Vec<Messages>, ApiError> {
     let counted = on_disk(handle, |recordings| recordings.messages()).await?;
     let mut counted = counted.map_err(|error| unreadable(&error))?;
@@ -47,7 +47,7 @@ pub(super) async fn list(State(handle): State<Handle>) -> Result<Json<Value>, Ap
     Ok(Json(json!({ "mailboxes": all })))
 }
 
-/// Notes that messages of a mailbox were heard, and counts what is left.
+/// Marks messages of a mailbox as heard, and returns the remaining counts.
 pub(super) async fn heard(
     State(handle): State<Handle>,
     Path(name): Path<String>,

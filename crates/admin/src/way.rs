@@ -1,4 +1,4 @@
-//! Targets and whether calls go on without them: the harm of one that is down or rejects calls.
+//! Availability of targets: the harm if one of them is down or rejects calls.
 
 use trunkgate_call::status::not_tried;
 use trunkgate_call::view::{AppView, Recent, RejectedView, TrunkView, UnreachedView};
@@ -10,31 +10,32 @@ use trunkgate_system::limits;
 use trunkgate_system::problem::kind::{Consequence, ProblemKind};
 use trunkgate_system::problem::{Harm, Problem, Urgency};
 
-/// What is known of all targets: whether calls go on without one of them.
+/// State of all targets, to determine whether calls continue without one of them.
 pub(super) struct Way<'a> {
     pub(super) table: &'a Table,
     pub(super) trunks: &'a [TrunkView],
     pub(super) agents: &'a [AgentReport],
     pub(super) apps: &'a [AppView],
-    /// Hosts of peers whose look-up failed, and why.
+    /// Hosts of peers with a failed look-up, and its cause.
     pub(super) unanswered: &'a [(String, NameFault)],
 }
 
-/// How much harm a missing target does.
+/// Effect of a missing target.
 pub(super) struct Without {
     pub(super) harm: Harm,
     pub(super) urgency: Urgency,
-    /// What becomes of calls.
+    /// Outcome for calls.
     pub(super) consequence: Consequence,
 }
 
 impl Without {
-    /// Returns the problem of this kind, that a target is missing.
+    /// Builds the problem of a missing target.
     pub(super) fn problem(&self, kind: ProblemKind) -> Problem {
         Problem::of(kind).harms(self.harm).urgent(self.urgency)
     }
 
-    /// Says how many calls the missing target has lost, and traces the last one. Calls that another target served are not lost.
+    /// Adds the number of calls lost by the missing target, and the trace of the last one. Calls served by another
+    /// target are not lost.
     pub(super) fn losing(&self, problem: Problem, unreached: &UnreachedView) -> Problem {
         let is_detour = unreached.lost > 0 || self.harm != Harm::Calls;
         let problem = problem.lost(if is_detour { unreached.lost } else { unreached.calls });
@@ -47,8 +48,8 @@ impl Way<'_> {
         self.without(|target| matches!(target, TargetSpec::Trunk { name, .. } if name == trunk))
     }
 
-    /// Returns the code that callers get where an agent is not reached and no other target serves; `None`: routes have several, or answer
-    /// the caller before.
+    /// Returns the code that callers get if an agent is unreachable and no other target serves; `None` if it differs
+    /// between routes, or if the caller was answered before.
     pub(super) fn rejection_without_agent(&self, name: &str) -> Option<u16> {
         let is_it = |target: &TargetSpec| matches!(target, TargetSpec::Agent(agent) if agent == name);
         let is_answered = self.table.agent(name).is_some_and(|agent| agent.answer == AnswerTime::AtOnce);
@@ -62,12 +63,14 @@ impl Way<'_> {
         codes.all(|code| code == first).then_some(first)
     }
 
-    /// The same of one that does not respond: where it is the last target, calls that the ones before it do not take are lost.
+    /// Returns the effect of a trunk that does not respond; as last target, it loses the calls that the targets before
+    /// it do not serve.
     pub(super) fn without_down(&self, trunk: &TrunkView) -> Without {
         let without = self.without_trunk(&trunk.name);
         let is_losing = trunk.unreached.recent_lost > 0;
         if !is_losing && without.urgency != Urgency::Unmet && !self.table.is_first(&trunk.name) {
-            // Calls come to it only where others do not take them: their problems are those that lose calls.
+            // As a failover target it gets only calls that others do not serve; the problems of those count the lost
+            // calls.
             let is_last = self.table.behind(&trunk.name).is_none();
             let consequence = if is_last { Consequence::LastTarget } else { Consequence::FailoverTarget };
             return Without { harm: Harm::Detour, consequence, ..without };
@@ -81,22 +84,22 @@ impl Way<'_> {
         }
     }
 
-    /// Returns the harm of a trunk's rejections, how many callers were lost by them, and what became of the calls.
+    /// Returns the harm of a trunk's rejections, the number of callers lost, and the outcome for the calls.
     pub(super) fn without_rejecting(&self, trunk: &TrunkView, rejected: &RejectedView) -> (Harm, u64, Consequence) {
         let behind = self.table.behind(&trunk.name);
-        // Those of the hour may have been lost as well: the latest ones are told apart.
+        // Earlier calls of the hour may have been lost as well; the latest ones decide.
         let ends_some = rejected.answers.iter().any(|one| one.present && !one.leads_on);
         if rejected.lost == 0 && !(rejected.in_row == 0 && behind.is_some() && ends_some) {
             let Without { harm, consequence, urgency } = self.without_trunk(&trunk.name);
             let is_without = consequence == Consequence::None && urgency != Urgency::Unmet && behind.is_none();
-            // Some were answered since, and those between were lost.
+            // If some were answered since, the calls before were lost.
             return (harm, if is_without { rejected.calls } else { 0 }, consequence);
         }
         let lost = rejected.present_lost.max(rejected.lost);
         (Harm::Calls, lost, if behind.is_some() { Consequence::NotTried } else { Consequence::None })
     }
 
-    /// Why a target behind the trunk was not tried.
+    /// Explains why the next target was not tried.
     pub(super) fn why_lost(&self, trunk: &TrunkView, rejected: &RejectedView) -> Option<String> {
         let behind = self.table.behind(&trunk.name)?;
         let ending = rejected.answers.iter().filter(|one| one.present && !one.leads_on);
@@ -111,7 +114,7 @@ impl Way<'_> {
         (!codes.is_empty()).then(|| format!("{first}{}", not_tried(behind, &codes, &trunk.name)))
     }
 
-    /// The harm where some targets fail, and what becomes of calls.
+    /// Returns the effect of missing targets.
     pub(super) fn without(&self, missing: impl Fn(&TargetSpec) -> bool) -> Without {
         let (harm, urgency) = (Harm::Calls, Urgency::Down);
         if !self.table.names(&missing) {
@@ -144,13 +147,15 @@ impl Way<'_> {
     }
 }
 
-/// Whether so many rejections are a problem now: of a trunk that went well for most of the hour the latest calls tell.
+/// Returns whether rejections are a current problem; for a trunk that worked for most of the hour, the latest calls
+/// decide.
 pub(super) fn rejects_many(rejected: &RejectedView) -> bool {
     let [calls, of] = rejected.lately;
     rejects_most(rejected) || rejected.still && (is_large_share(rejected) || is_often((calls, of)))
 }
 
-/// Whether a trunk rejects every call now: none was answered since those before were mended, or in the last minutes, or in a long row.
+/// Returns whether a trunk currently rejects every call: none was answered since the last fix, in the last minutes, or
+/// in a long row.
 pub(super) fn rejects_all(rejected: &RejectedView) -> bool {
     let [bad, of] = rejected.lately;
     let Recent { calls, of: recent } = rejected.recent;
@@ -158,7 +163,7 @@ pub(super) fn rejects_all(rejected: &RejectedView) -> bool {
     rejected.still && rejected.good_since == 0 && rejected.in_row > 0 && is_all
 }
 
-/// Whether a call to the trunk is likelier to be rejected than not.
+/// Returns whether the next call to the trunk is more likely to be rejected than not.
 fn rejects_most(rejected: &RejectedView) -> bool {
     let share = (rejected.calls, rejected.of);
     let is_most = is_share(share, limits::REJECTED_LEAST, 2)
@@ -167,7 +172,7 @@ fn rejects_most(rejected: &RejectedView) -> bool {
     rejected.still && (is_most || refuses_credentials(rejected))
 }
 
-/// Whether the latest call was rejected for its credentials: the next one will be as well.
+/// Returns whether the latest call was rejected for its credentials, so that the next one will be too.
 fn refuses_credentials(rejected: &RejectedView) -> bool {
     rejected.answers.first().is_some_and(|newest| newest.present && matches!(newest.code, 401 | 407))
 }
@@ -176,13 +181,13 @@ pub(super) fn is_large_share(rejected: &RejectedView) -> bool {
     is_often((rejected.calls, rejected.of))
 }
 
-/// Whether so many of some calls were rejected that it is no chance: three and one in three, or five and one in five.
+/// Returns whether the share of rejected calls is significant: three and one in three, or five and one in five.
 fn is_often(calls: (u64, u64)) -> bool {
     is_share(calls, limits::REJECTED_LEAST, limits::REJECTED_FEW_ONE_IN)
         || is_share(calls, limits::REJECTED_OFTEN, limits::REJECTED_ONE_IN)
 }
 
-/// Whether at least so many calls failed, and one in so many.
+/// Returns whether at least `least` calls failed, and one in `one_in`.
 pub(super) fn is_share((calls, of): (u64, u64), least: u64, one_in: u64) -> bool {
     calls >= least && calls * one_in >= of
 }

@@ -1,5 +1,4 @@
-//! The thread on which requests are worked off, beside the one that accepts connections: however long lists take to make, probes are
-//! answered meanwhile.
+//! Worker thread for requests, separate from the one that accepts connections: slow lists do not delay probes.
 
 use std::future::pending;
 use std::io;
@@ -16,16 +15,16 @@ use tokio::task::JoinHandle;
 use super::ApiError;
 use trunkgate_system::limits;
 
-/// The thread; it ends with the last clone.
+/// Handle of the thread, which ends with the last clone.
 #[derive(Debug, Clone)]
 pub(super) struct Work {
     runtime: Handle,
-    /// Requests that read and are worked off at once: what each gathers for its answer is in memory.
+    /// Limit on concurrent reading requests, because each holds its response in memory.
     reading: Arc<Semaphore>,
     _end: Arc<oneshot::Sender<()>>,
 }
 
-/// A task that ends with the request that it is of.
+/// Task that is aborted with its request.
 struct Task(JoinHandle<Response>);
 
 impl Drop for Task {
@@ -37,8 +36,7 @@ impl Drop for Task {
 impl Work {
     /// Starts the thread.
     ///
-    /// # Errors
-    /// The system's, where it has no thread.
+    /// # Errors The system cannot create the thread.
     pub(super) fn start() -> io::Result<Work> {
         let runtime = Builder::new_current_thread().enable_all().max_blocking_threads(16).build()?;
         let (end, ended) = oneshot::channel::<()>();
@@ -48,7 +46,7 @@ impl Work {
             _end: Arc::new(end),
         };
         std::thread::Builder::new().name("http".to_owned()).spawn(move || {
-            // The sender is never used: its end is what is waited for.
+            // The sender is never used; its drop ends the thread.
             let _ = runtime.block_on(ended);
             runtime.shutdown_background();
         })?;
@@ -56,7 +54,7 @@ impl Work {
     }
 }
 
-/// Has a request answered on the thread; probes are answered where they come.
+/// Answers a request on the worker thread; probes are answered on the accepting thread.
 pub(super) async fn off_thread(State(work): State<Work>, request: Request, next: Next) -> Response {
     if matches!(request.uri().path(), "/healthz" | "/readyz") {
         return next.run(request).await;
@@ -73,7 +71,7 @@ pub(super) async fn off_thread(State(work): State<Work>, request: Request, next:
             ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the request could not be answered")
                 .into_response()
         }
-        // The thread ends with the edge.
+        // The thread ends with the process.
         Err(_) => pending().await,
     }
 }

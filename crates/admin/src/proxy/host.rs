@@ -1,4 +1,4 @@
-//! What CONNECT asks for: a host name and a port (RFC 9110 §9.3.6).
+//! Target of CONNECT: a host name and a port (RFC 9110 §9.3.6).
 
 use std::net::IpAddr;
 
@@ -9,32 +9,31 @@ use crate::ApiError;
 use trunkgate_config as config;
 use trunkgate_system::twilio_hosts::{API, DOMAIN, HTTPS, LOOKUPS, is_below_domain, is_served};
 
-/// The only port.
+/// The only permitted port.
 pub(super) const PORT: u16 = HTTPS;
-/// Longest host name, and longest part of one (RFC 1035 §2.3.4).
+/// Maximum length of a host name (RFC 1035 §2.3.4); `LABEL_BYTES`: of one label.
 const NAME_BYTES: usize = 253;
 const LABEL_BYTES: usize = 63;
 
-/// Host and port that may be connected to.
+/// Permitted target of a connection.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Target {
     pub(super) host: Host,
 }
 
-/// A host name in lower case.
+/// Host name in lower case.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Host {
-    /// One of Twilio's API or of Lookup.
+    /// Host of Twilio's API or of Lookup.
     Api(String),
-    /// Any other.
+    /// Any other host.
     Other(String),
 }
 
 impl Target {
-    /// Reads what a CONNECT is for.
+    /// Parses the target of CONNECT.
     ///
-    /// # Errors
-    /// It is no host name with a port, or no such one is ever connected to.
+    /// # Errors The target is not a host name with a port, or is never permitted.
     pub(super) fn of(uri: &Uri) -> Result<Target, ApiError> {
         let malformed = || {
             let message = "CONNECT takes a host name and a port, such as api.twilio.com:443";
@@ -58,7 +57,7 @@ impl Target {
     }
 }
 
-/// Refuses a host that is neither Twilio's API nor Lookup.
+/// Returns the error for a host other than Twilio's API and Lookup.
 pub(super) fn not_proxied(name: &str, setting: config::Proxy) -> ApiError {
     let more = match setting {
         config::Proxy::Tunnel => "other hosts are for clients on the machine of the edge",
@@ -68,16 +67,16 @@ pub(super) fn not_proxied(name: &str, setting: config::Proxy) -> ApiError {
     ApiError::new(StatusCode::FORBIDDEN, "not_proxied", message)
 }
 
-/// Returns whether a request was sent for another server, as to a proxy: for one of Twilio's, or, on a connection without TLS, for any
-/// that is reached by https.
+/// Returns whether a request is addressed to another server through a proxy: one of Twilio's, or, without TLS, any
+/// https server.
 pub(super) fn is_for_another(uri: &Uri, is_tls: bool) -> bool {
     let Some((scheme, name)) = uri.scheme_str().zip(uri.host()) else { return false };
     let name = name.to_ascii_lowercase();
     name == DOMAIN || is_below_domain(&name) || scheme == "https" && !is_tls
 }
 
-/// Returns the server that a request by http was sent for as to a proxy, where that is not this machine: no setting
-/// leads there.
+/// Returns the plain-http server that a proxied request is addressed to, unless that is this machine; no setting
+/// permits such a target.
 pub(super) fn plain_elsewhere(uri: &Uri) -> Option<String> {
     let authority = uri.authority().filter(|_| uri.scheme_str() == Some("http"))?;
     (!is_loopback_host(authority.host())).then(|| shown(uri))
@@ -88,17 +87,16 @@ pub(super) fn is_other(uri: &Uri) -> bool {
     !is_served(&uri.host().unwrap_or_default().to_ascii_lowercase())
 }
 
-/// Returns scheme, host and port of what a request was sent for, as far as they are written, without user information.
+/// Returns scheme, host and port of a request in absolute form, without user information.
 pub(super) fn shown(uri: &Uri) -> String {
     let scheme = uri.scheme_str().map(|scheme| format!("{scheme}://")).unwrap_or_default();
     let port = uri.port_u16().map(|port| format!(":{port}")).unwrap_or_default();
     format!("{scheme}{}{port}", uri.host().unwrap_or_default())
 }
 
-/// Judges a request that was sent for another server.
+/// Validates a request addressed to another server.
 ///
-/// # Errors
-/// It is not for one of Twilio's API or of Lookup by https.
+/// # Errors The request is not for Twilio's API or Lookup by https.
 pub(super) fn judge_absolute(uri: &Uri, setting: config::Proxy) -> Result<(), ApiError> {
     let name = uri.host().unwrap_or_default().to_ascii_lowercase();
     if !is_name(&name) || !is_served(&name) {
@@ -113,7 +111,7 @@ pub(super) fn judge_absolute(uri: &Uri, setting: config::Proxy) -> Result<(), Ap
 }
 
 fn is_address(name: &str) -> bool {
-    // Systems read a last part of digits, such as that of `127.1` and `0x7f.1`, as part of an IPv4 address.
+    // Resolvers accept a numeric last label, as in `127.1` and `0x7f.1`, as part of an IPv4 address.
     let last = name.rsplit('.').next().unwrap_or_default();
     let is_number = last.bytes().all(|byte| byte.is_ascii_digit()) && !last.is_empty() || last.starts_with("0x");
     name.starts_with('[') || is_number || name.parse::<IpAddr>().is_ok()

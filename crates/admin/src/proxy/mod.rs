@@ -1,5 +1,6 @@
-//! `[api] proxy`: CONNECT for Twilio's host names leads to the Twilio-compatible API, by TLS with a certificate of the edge's own CA, so that a
-//! program for api.twilio.com reaches the edge unchanged. Nothing else of the HTTP listener is reached that way.
+//! `[api] proxy`: CONNECT to Twilio's host names reaches the Twilio-compatible API, over TLS with a certificate of the
+//! edge's CA, so that a program written for api.twilio.com reaches the edge unchanged. The rest of the HTTP listener is
+//! not reachable this way.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -31,13 +32,13 @@ mod host;
 mod session;
 mod tunnel;
 
-/// The proxy; clones are the same one.
+/// HTTP proxy; clones share its state.
 #[derive(Clone)]
 pub(super) struct Proxy(Arc<Parts>);
 
 struct Parts {
     gate: Gate,
-    /// The API alone.
+    /// Router with only the API.
     api: Router,
     certificates: Arc<HostCertificates>,
     tunnels: Arc<Semaphore>,
@@ -53,10 +54,9 @@ impl Proxy {
         self.0.gate.handle.shared.running(|running| running.config.api.open_proxy())
     }
 
-    /// Returns what the proxy leads to, and the client of a request to it.
+    /// Returns the setting of the proxy, and the client of a request.
     ///
-    /// # Errors
-    /// The answer to a request beyond the limits, of an unknown client, or to an edge that is no proxy.
+    /// # Errors The response to a request beyond the limits, from an unknown client, or while the proxy is off.
     fn admit(&self, request: &Request) -> Result<(config::Proxy, Occupant), Box<Response>> {
         if let Some(refused) = gate::beyond_limits(request) {
             return Err(Box::new(refused));
@@ -70,7 +70,7 @@ impl Proxy {
         Ok((setting, occupant))
     }
 
-    /// Answers CONNECT.
+    /// Handles CONNECT.
     async fn connect(&self, request: Request) -> Response {
         let (setting, occupant) = match self.admit(&request) {
             Ok(admitted) => admitted,
@@ -91,29 +91,28 @@ impl Proxy {
             Ok(Target { host: Host::Other(name) }) => Err(host::not_proxied(&name, setting)),
             Err(error) => Err(error),
         };
-        // What follows the head is the client's TLS.
+        // The bytes after the request head are the client's TLS.
         match connected {
             Ok(()) => established(),
             Err(error) => self.refuse(&Method::CONNECT, asked, is_other, error),
         }
     }
 
-    /// Answers a request that is refused, and passes it on to those that listen for refusals; `is_other`: its host is
-    /// not one that the proxy serves.
+    /// Rejects a request, and publishes the refusal. `is_other`: whether the proxy does not serve the host.
     fn refuse(&self, method: &Method, target: String, is_other: bool, error: ApiError) -> Response {
         let reason = if is_other { RefusalReason::OtherHost } else { RefusalReason::Answered(error.message.clone()) };
         self.pass_on(method, target, reason);
         refused(error)
     }
 
-    /// Passes a refusal on to those that listen.
+    /// Publishes a refusal to its listeners.
     fn pass_on(&self, method: &Method, target: String, reason: RefusalReason) {
         let refusal = ProxyRefusal { at: Instant::now(), method: method.to_string(), target, reason };
         self.0.gate.handle.shared.proxy_refusals.send(refusal);
     }
 
-    /// Answers a request that was sent for one of Twilio's hosts as to a proxy in clear (RFC 9112 §3.2.2), as clients without CONNECT
-    /// send it. Its credentials are those of the API, so it comes from this machine or by TLS.
+    /// Handles a request in absolute form for one of Twilio's hosts (RFC 9112 §3.2.2), as sent by clients without
+    /// CONNECT. It contains the credentials of the API, so it must come from this machine or over TLS.
     async fn serve_absolute(&self, mut request: Request) -> Response {
         let (setting, occupant) = match self.admit(&request) {
             Ok(admitted) => admitted,
@@ -137,7 +136,7 @@ impl Proxy {
         response
     }
 
-    /// Judges `Proxy-Authorization` as `Authorization` of a request to the API is judged.
+    /// Authenticates `Proxy-Authorization` like `Authorization` of a request to the API.
     async fn authenticate(&self, occupant: &Occupant, headers: &HeaderMap) -> Result<(), Response> {
         let given = headers.get_all(header::PROXY_AUTHORIZATION).iter();
         let given = HeaderMap::from_iter(given.map(|value| (header::AUTHORIZATION, value.clone())));
@@ -157,7 +156,7 @@ impl Proxy {
         })
     }
 
-    /// Leads the connection to the API, once the answer to CONNECT has left.
+    /// Connects the client to the API after the response to CONNECT is sent.
     async fn lead_to_api(&self, host: String, occupant: Occupant, request: Request) -> Result<(), ApiError> {
         let tls = self.certificates().of_host(&host).await?;
         tokio::spawn(session::serve(self.clone(), host, tls, occupant, request));
@@ -172,7 +171,7 @@ impl Proxy {
         self.0.api.clone()
     }
 
-    /// Rules for the addresses of other hosts: public ones only, and none of the edge.
+    /// Returns the rules for addresses of other hosts: public ones only, and none of the edge.
     fn reach(&self) -> Reach {
         let shared = &self.0.gate.handle.shared;
         shared.running(|running| shared.own.borrow().reach(false, &running.interfaces))
@@ -183,12 +182,12 @@ impl Proxy {
     }
 }
 
-/// Returns whether a client is on this machine, and no proxy has passed its request on.
+/// Returns whether the client is on this machine, and no proxy has forwarded its request.
 fn is_local(occupant: &Occupant, headers: &HeaderMap) -> bool {
     occupant.is_loopback() && !headers.keys().any(|name| gate::is_of_proxy(name.as_str()))
 }
 
-/// Answers a CONNECT that has led somewhere.
+/// Returns the response to a successful CONNECT.
 fn established() -> Response {
     let mut response = Response::new(Body::empty());
     response.extensions_mut().insert(ReasonPhrase::from_static(b"Connection established"));
@@ -201,7 +200,7 @@ fn off() -> ApiError {
     ApiError::new(StatusCode::FORBIDDEN, "proxy_off", message)
 }
 
-/// An error that says what is wrong in its status line too: clients show no more of the answer to CONNECT.
+/// Renders an error with its message in the status line, the only part that clients show of a response to CONNECT.
 fn refused(error: ApiError) -> Response {
     let reason = ReasonPhrase::try_from(error.message.as_bytes());
     let mut response = error.into_response();
@@ -211,12 +210,12 @@ fn refused(error: ApiError) -> Response {
     response
 }
 
-/// Takes what is meant for a proxy away from the paths of the listener.
+/// Handles requests to the proxy before the routes of the listener.
 pub(super) async fn intercept(State(proxy): State<Proxy>, request: Request, next: Next) -> Response {
     if request.method() == Method::CONNECT {
         return proxy.connect(request).await;
     }
-    // HTTP/2, which has an authority in every request, is not spoken here.
+    // HTTP/2, which has an authority in every request, is not supported here.
     let is_tls = gate::occupant(&request).is_some_and(|occupant| occupant.is_tls());
     if request.version() <= Version::HTTP_11 && host::is_for_another(request.uri(), is_tls) {
         return proxy.serve_absolute(request).await;
@@ -230,7 +229,7 @@ pub(super) async fn intercept(State(proxy): State<Proxy>, request: Request, next
     response
 }
 
-/// `GET /v1/twilio/ca`; with `?for=proxy` for clients of the proxy alone.
+/// Returns the CA certificate (`GET /v1/twilio/ca`); with `?for=proxy` only if the proxy is on.
 pub(super) async fn certificate(State(proxy): State<Proxy>, uri: Uri) -> Result<Response, ApiError> {
     let is_on = match uri.query() {
         Some("for=proxy") => proxy.setting() != config::Proxy::Off,

@@ -1,4 +1,4 @@
-//! TLS of a client that has connected to one of Twilio's host names, and its requests to the API.
+//! TLS session of a client connected to one of Twilio's host names, and its API requests.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,9 +19,9 @@ use crate::places::Occupant;
 use trunkgate_system::connector::within;
 use trunkgate_system::limits;
 
-/// Serves a connection until its end. Its place among the HTTP connections, with their limits of time, stays that of the CONNECT.
+/// Serves a connection until its end. The slot of the CONNECT, with its timeouts, remains occupied.
 pub(super) async fn serve(proxy: Proxy, host: String, tls: Arc<ServerConfig>, occupant: Occupant, request: Request) {
-    // The client went away.
+    // The client has disconnected.
     let Ok(upgraded) = hyper::upgrade::on(request).await else { return };
     let limit = Duration::from_secs(limits::HANDSHAKE_SECONDS);
     let stream = match within(Some(limit), TlsAcceptor::from(tls).accept(TokioIo::new(upgraded))).await {
@@ -36,7 +36,7 @@ pub(super) async fn serve(proxy: Proxy, host: String, tls: Arc<ServerConfig>, oc
         request.extensions_mut().insert(ConnectInfo(occupant.clone()));
         api.call(request.map(Body::new))
     });
-    // How a connection ends is no matter of the operator's.
+    // Errors at the end of a connection are of no interest to the operator.
     let mut http = http1::Builder::new();
     let _ = http.max_buf_size(limits::HTTP_CONNECTION_BYTES).serve_connection(TokioIo::new(stream), service).await;
 }

@@ -1,4 +1,4 @@
-//! Connections of clients on this machine to other hosts, whose bytes nothing here reads.
+//! Tunnels from clients on this machine to other hosts; their bytes are relayed unread.
 
 use std::io;
 use std::net::SocketAddr;
@@ -22,10 +22,9 @@ use trunkgate_system::connector::{Connector, look_up};
 use trunkgate_system::limits;
 use trunkgate_system::reach::Reach;
 
-/// Connects to a host, and passes bytes on once the answer to CONNECT has left.
+/// Connects to a host, and relays bytes after the response to CONNECT is sent.
 ///
-/// # Errors
-/// There are too many connections, or the host is not reached, or may not be.
+/// # Errors Too many tunnels are open, or the host is unreachable or not permitted.
 pub(super) async fn open(proxy: &Proxy, host: &str, occupant: Occupant, request: Request) -> Result<(), ApiError> {
     let Ok(permit) = proxy.tunnels().try_acquire_owned() else {
         let message = format!("{} connections to other hosts are open", limits::PROXY_TUNNELS);
@@ -33,7 +32,7 @@ pub(super) async fn open(proxy: &Proxy, host: &str, occupant: Occupant, request:
     };
     let reach = proxy.reach();
     let far = dial(&reach, host, PORT).await?;
-    // Before the answer: what is waited for is no request from then on.
+    // Marks the tunnel before the response, because no request follows it.
     let serving = occupant.tunnel();
     tokio::spawn(async move {
         let (_permit, _serving) = (permit, serving);
@@ -44,7 +43,7 @@ pub(super) async fn open(proxy: &Proxy, host: &str, occupant: Occupant, request:
     Ok(())
 }
 
-/// Passes bytes on both ways until both sides have ended, one fails, or no byte passes for too long.
+/// Relays bytes in both directions until both sides have ended, one fails, or the tunnel is idle for too long.
 async fn relay(near: &mut (impl AsyncRead + AsyncWrite + Unpin), far: TcpStream, idle: Duration) {
     let passed = Arc::new(Mutex::new(Instant::now()));
     let mut far = Watched { stream: far, passed: Arc::clone(&passed) };
@@ -63,7 +62,7 @@ async fn relay(near: &mut (impl AsyncRead + AsyncWrite + Unpin), far: TcpStream,
     }
 }
 
-/// A stream that notes when bytes pass on it.
+/// Stream that records the time of its last byte.
 struct Watched {
     stream: TcpStream,
     passed: Arc<Mutex<Instant>>,
@@ -98,7 +97,7 @@ impl AsyncWrite for Watched {
     }
 }
 
-/// Looks a host up once, and connects to those of its addresses that may be reached.
+/// Resolves a host once, and connects to one of its permitted addresses.
 async fn dial(reach: &Reach, host: &str, port: u16) -> Result<TcpStream, ApiError> {
     let unreachable = |what: String| {
         let message = format!("{host} cannot be reached: {what}");
@@ -148,7 +147,7 @@ mod tests {
         let far = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (_server, _) = listener.accept().await.unwrap();
         let (mut client, mut near) = tokio::io::duplex(1024);
-        // The other host does not read: what is sent waits for it, and the client's end is not looked at.
+        // The other host does not read: sent bytes pile up, and the client's end is not seen.
         let flood = tokio::spawn(async move { while client.write_all(&[0; 1024]).await.is_ok() {} });
         relay(&mut near, far, Duration::from_millis(50)).await;
         drop(near);
