@@ -84,7 +84,7 @@ pub fn write(path: &Path, bytes: &[u8], rights: u32) -> io::Result<()> {
 /// Permissions of a file that replaces another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReplacedRights {
-    /// These permissions, as the umask allows.
+    /// Given permissions, as the umask allows.
     New(u32),
     /// Permissions, owner and group of the existing file.
     Kept,

@@ -88,8 +88,8 @@ pub(crate) fn set_level(level: &str) {
     }
 }
 
-/// Changes the level and runs `say`, which logs the change, under the more verbose of the two levels: a log that
-/// becomes quieter logs that first.
+/// Changes the level and runs `say`, which logs the change, under the more verbose of the two levels, so that the log
+/// records that it becomes quieter.
 pub fn change_level(level: Option<&str>, say: impl FnOnce()) {
     let now = FILTER.get().and_then(|handle| handle.with_current(EnvFilter::max_level_hint).ok());
     let Some(level) = level else { return say() };

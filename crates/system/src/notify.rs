@@ -1,4 +1,4 @@
-//! What a service manager is told (sd_notify(3), `Type=notify`): ready, reloading, stopping, still alive.
+//! State notifications to a service manager (sd_notify(3), `Type=notify`): ready, reloading, stopping, watchdog.
 
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 
-/// The way to the service manager; without one nothing is sent.
+/// Connection to the service manager; without one, nothing is sent.
 #[derive(Debug)]
 pub struct Notify {
     socket: Option<(UnixDatagram, SocketAddr)>,
@@ -15,13 +15,13 @@ pub struct Notify {
 }
 
 impl Notify {
-    /// As `$NOTIFY_SOCKET` and `$WATCHDOG_USEC` say.
+    /// Creates the connection from `$NOTIFY_SOCKET` and `$WATCHDOG_USEC`.
     pub fn from_environment() -> Notify {
         let address = std::env::var_os("NOTIFY_SOCKET").and_then(|path| match path.as_bytes() {
             [b'@', name @ ..] => SocketAddr::from_abstract_name(name).ok(),
             _ => SocketAddr::from_pathname(path).ok(),
         });
-        // One that does not listen must not hold up signals.
+        // A service manager that does not read must not block signalling.
         let socket = || UnixDatagram::unbound().ok().filter(|socket| socket.set_nonblocking(true).is_ok());
         let socket = address.and_then(|address| Some((socket()?, address)));
         let microseconds = std::env::var("WATCHDOG_USEC").ok().and_then(|text| text.parse::<u64>().ok());
@@ -29,28 +29,28 @@ impl Notify {
         Notify { socket, watchdog }
     }
 
-    /// It takes calls; `status` is what `systemctl status` shows. Ends [`reloading`](Self::reloading).
+    /// Reports that calls are accepted; `systemctl status` shows `status`. Ends [`reloading`](Self::reloading).
     pub fn ready(&self, status: &str) {
         self.send(&format!("READY=1\nSTATUS={status}"));
     }
 
-    /// The configuration is being read again. The time is what `Type=notify-reload` tells this reload from another by.
+    /// Reports a configuration reload. `Type=notify-reload` identifies the reload by its time.
     pub fn reloading(&self) {
         let clock = clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from);
         self.send(&format!("RELOADING=1\nMONOTONIC_USEC={}", clock.as_micros()));
     }
 
-    /// It ends, within this time at most: the unit's own limit (`TimeoutStopSec=`) is extended where it is shorter.
+    /// Reports shutdown within the given time; extends the unit's own limit (`TimeoutStopSec=`) if that is shorter.
     pub fn stopping(&self, status: &str, within: Duration) {
         self.send(&format!("STOPPING=1\nSTATUS={status}\nEXTEND_TIMEOUT_USEC={}", within.as_micros()));
     }
 
-    /// Feeds the watchdog.
+    /// Sends a keep-alive to the watchdog.
     pub fn alive(&self) {
         self.send("WATCHDOG=1");
     }
 
-    /// A service manager that does not listen is no reason to stop.
+    /// Sends a notification; failures are logged but otherwise ignored.
     fn send(&self, state: &str) {
         if let Some((socket, address)) = &self.socket
             && let Err(error) = socket.send_to_addr(state.as_bytes(), address)
@@ -59,7 +59,7 @@ impl Notify {
         }
     }
 
-    /// How often it wants to hear that we are alive: twice in its limit. `None`: it does not watch.
+    /// Returns the interval of watchdog keep-alives, half of its limit; `None` if there is no watchdog.
     pub fn interval(&self) -> Option<Duration> {
         self.watchdog.map(|limit| limit / 2)
     }

@@ -1,4 +1,4 @@
-//! The terminals that stdout and stderr are, if they are, and pages that fit into them.
+//! Terminals on stdout and stderr, and text that fits their width.
 
 use std::io::{IsTerminal, Write as _};
 use std::os::fd::AsFd;
@@ -6,44 +6,44 @@ use std::os::fd::AsFd;
 use serde_json::Value;
 use trunkgate_call::numbers::steers;
 
-/// Fewest characters that a last column needs; with less room a cut line goes on below its beginning.
+/// Minimum width of the last column; if less is available, a wrapped line continues under its start.
 const LAST_COLUMN: usize = 16;
-/// Indentation of what a cut line of a message goes on with.
+/// Indentation of the continuation lines of a message.
 const MESSAGE_INDENT: usize = 2;
 
-/// Its width, in characters; `None` for a file or a pipe, which take lines of any length.
+/// Returns the width of stdout in characters; `None` for a file or a pipe, which accept lines of any length.
 pub fn width() -> Option<usize> {
     size().map(|(width, _)| width)
 }
 
-/// Returns the width of a stream's terminal, in characters; `None`: it is none.
+/// Returns the width of a stream's terminal in characters; `None` if it is not a terminal.
 pub fn width_of(stream: &(impl IsTerminal + AsFd)) -> Option<usize> {
     size_of(stream).map(|(width, _)| width)
 }
 
-/// Its width and height, in characters; `None` for a file or a pipe.
+/// Returns width and height of stdout in characters; `None` for a file or a pipe.
 pub fn size() -> Option<(usize, usize)> {
     size_of(&std::io::stdout())
 }
 
 fn size_of(stream: &(impl IsTerminal + AsFd)) -> Option<(usize, usize)> {
     let size = stream.is_terminal().then(|| rustix::termios::tcgetwinsize(stream).ok())??;
-    // A serial line says 0.
+    // A serial line reports 0.
     Some((usize::from(size.ws_col), usize::from(size.ws_row))).filter(|(width, _)| *width > 0)
 }
 
-/// Whether it is to have colours: not where `NO_COLOR` is set (no-color.org), nor on one that has none.
+/// Returns whether stdout shows colours: not if `NO_COLOR` is set (no-color.org) or the terminal has none.
 pub fn has_colour() -> bool {
     has_colour_on(&std::io::stdout())
 }
 
-/// Returns whether a stream is a terminal that is to have colours, as [`has_colour`].
+/// Returns whether a stream is a terminal with colours, as for [`has_colour`].
 pub fn has_colour_on(stream: &(impl IsTerminal + AsFd)) -> bool {
     let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     width_of(stream).is_some() && !is_set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
-/// Returns the columns that a text takes on a terminal.
+/// Returns the number of columns that a text occupies on a terminal.
 pub fn columns(text: &str) -> usize {
     colourless(text).chars().count()
 }
@@ -55,7 +55,7 @@ fn colourless(text: &str) -> String {
     pieces.fold(plain, |plain, piece| plain + piece.split_once('m').map_or(piece, |(_, behind)| behind))
 }
 
-/// Returns lines of `text`, cut between words; those after the first begin at column `indent`.
+/// Wraps `text` between words; continuation lines are indented by `indent`.
 pub fn wrapped(text: &str, indent: usize, width: Option<usize>) -> String {
     let Some(width) = width else { return format!("{text}\n") };
     let (mut out, mut length) = (String::new(), 0);
@@ -73,9 +73,9 @@ pub fn wrapped(text: &str, indent: usize, width: Option<usize>) -> String {
     out
 }
 
-/// Cuts the lines of a page between words where they are wider than the terminal. A line goes on below its last column
-/// (two spaces stand before it), else `indent` further right than it begins. Quoted lines of a file, and commands under
-/// `EXAMPLES:`, stay whole.
+/// Wraps the lines of a page that are wider than the terminal. A line continues under its last column (preceded by two
+/// spaces), or else indented by `indent` relative to its start. Quoted lines of a file and commands under `EXAMPLES:`
+/// are not wrapped.
 pub fn folded(page: &str, indent: usize, width: Option<usize>) -> String {
     let Some(most) = width else { return page.to_owned() };
     let (mut out, mut is_example) = (String::new(), false);
@@ -87,7 +87,7 @@ pub fn folded(page: &str, indent: usize, width: Option<usize>) -> String {
             _ if is_quoted(&plain) || columns(line) <= most => out.push_str(&format!("{line}\n")),
             Some(column) if column + LAST_COLUMN <= most => {
                 let mut whole = line.to_owned();
-                // Its text may go on in lines of its own already.
+                // The text of the column may already continue on lines of its own.
                 while let Some(more) = lines.next_if(|next| margin(next) == column && last_column(next).is_none()) {
                     whole.push_str(&format!(" {}", more.trim_start()));
                 }
@@ -100,25 +100,25 @@ pub fn folded(page: &str, indent: usize, width: Option<usize>) -> String {
     out
 }
 
-/// Returns the number of spaces that a line begins with.
+/// Returns the number of leading spaces of a line.
 fn margin(line: &str) -> usize {
     line.len() - line.trim_start_matches(' ').len()
 }
 
-/// Returns where the last column of a line begins; `None`: it has only one.
+/// Returns the start of the last column of a line; `None` if there is only one column.
 fn last_column(line: &str) -> Option<usize> {
     let line = line.trim_end();
     let before = line.get(..line.rfind("  ")? + 2)?;
     (!before.trim_start().is_empty()).then(|| before.chars().count())
 }
 
-/// Returns whether a line quotes one of a file: `12 | text`.
+/// Returns whether a line is quoted from a file: `12 | text`.
 fn is_quoted(line: &str) -> bool {
     let number = line.split_once(" | ").map(|(number, _)| number);
     number.is_some_and(|number| !number.is_empty() && number.bytes().all(|c| c.is_ascii_digit()))
 }
 
-/// Prints a message on stderr; on a terminal its lines are cut between words. A stderr that is closed is no error.
+/// Prints a message to stderr, wrapped if it is a terminal. A closed stderr is ignored.
 pub fn print_error(message: &str) {
     let mut stderr = std::io::stderr();
     let text = folded(message, MESSAGE_INDENT, width_of(&stderr));
@@ -126,7 +126,7 @@ pub fn print_error(message: &str) {
     let _ = stderr.write_all(format!("{text}{end}").as_bytes());
 }
 
-/// A text that cannot steer the terminal, whoever wrote it; lines and tabs stay.
+/// Replaces characters that could control the terminal, in text of any origin; newlines and tabs remain.
 pub fn harmless(text: &str) -> String {
     let harmless = |c: char| match c {
         '\n' | '\t' => c,
@@ -136,13 +136,13 @@ pub fn harmless(text: &str) -> String {
     text.chars().map(harmless).collect()
 }
 
-/// A value as JSON on lines of its own, as verbs print it.
+/// Formats a value as indented JSON, as CLI verbs print it.
 pub fn json(value: &Value) -> String {
     inert(&format!("{value:#}")) + "\n"
 }
 
-/// JSON that says the same and cannot either: what JSON leaves as it is (RFC 8259 §7) and a terminal may obey, DEL, C1, marks of
-/// direction and what is not seen, is escaped. Control characters stand in strings alone.
+/// Escapes the characters in JSON that JSON allows (RFC 8259 §7) but that may control a terminal: DEL, C1,
+/// bidirectional marks and invisible characters. Other control characters occur only escaped.
 pub fn inert(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     for c in json.chars() {
@@ -156,7 +156,7 @@ pub fn inert(json: &str) -> String {
     out
 }
 
-/// The same of a text that may have colours (ECMA-48 SGR) and nothing else of that kind.
+/// Replaces characters that could control the terminal, except colours (ECMA-48 SGR).
 pub fn coloured(text: &str) -> String {
     let mut pieces = text.split("\x1b[");
     let mut out = harmless(pieces.next().unwrap_or_default());
@@ -168,7 +168,7 @@ pub fn coloured(text: &str) -> String {
     out
 }
 
-/// An answer whose texts cannot either.
+/// Replaces characters that could control the terminal in all strings of a response.
 pub fn harmless_json(answer: &Value) -> Value {
     match answer {
         Value::String(text) => harmless(text).into(),

@@ -1,38 +1,39 @@
-//! Turns of hosts: requests to many hosts share a number of places, of which one host has some. A host that has something ready and room for
-//! it takes its turn after the others, so that one with much, or one that hangs, leaves places to them. So do the receivers of one host: what
-//! is ready for a receiver has the round after the one before it, and those of a round come before those of the next.
+//! Fair scheduling of requests to many hosts with a common limit and a limit per host. Hosts with a ready item and free
+//! capacity are served in rotation, so that one with a long queue or without responses leaves capacity to the others.
+//! The receivers of one host are also served in rotation: each item of a receiver belongs to the round after its
+//! previous one, and earlier rounds come first.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
-/// What is ready for each host, and how much is under way.
+/// Ready items by host, and the number of active requests.
 #[derive(Debug)]
 pub struct Turns<T> {
     most: usize,
     hosts: HashMap<Arc<str>, Host<T>>,
-    /// Hosts that have something ready and room for it.
+    /// Hosts with a ready item and free capacity, in order.
     turns: VecDeque<Arc<str>>,
     under_way: usize,
     last: u64,
 }
 
-/// One receiver of a host: a name, and whether it is asked again.
+/// Receiver of a host: a name, and whether the request is a retry.
 pub(crate) type Receiver = (Arc<str>, bool);
 
-/// Place in the order of a host: the round of its receiver, and the number of what is ready.
+/// Position in a host's queue: the round of the receiver, and the number of the item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Turn {
     round: u64,
     number: u64,
 }
 
-/// A host that has something ready or under way.
+/// Queue of a host with ready items or active requests.
 #[derive(Debug)]
 struct Host<T> {
     ready: BTreeMap<Turn, (Receiver, T)>,
-    /// Receivers that have something ready: how much, and the round of what comes next.
+    /// Receivers with ready items: their number, and the round of the next item.
     receivers: HashMap<Receiver, (usize, u64)>,
-    /// The round of what was taken last.
+    /// Round of the last item taken.
     round: u64,
     under_way: usize,
     most: usize,
@@ -72,12 +73,12 @@ impl<T> Host<T> {
 }
 
 impl<T> Turns<T> {
-    /// Makes places for so many at once.
+    /// Creates a queue for at most `most` concurrent requests.
     pub fn new(most: usize) -> Turns<T> {
         Turns { most, hosts: HashMap::new(), turns: VecDeque::new(), under_way: 0, last: 0 }
     }
 
-    /// Adds what is ready for a receiver of a host, which may have `most` under way. Returns its turn.
+    /// Adds an item for a receiver of a host with a limit of `most` concurrent requests. Returns its position.
     pub fn put(&mut self, name: &Arc<str>, most: usize, receiver: &Receiver, item: T) -> Turn {
         self.last += 1;
         let host = self.hosts.entry(Arc::clone(name)).or_insert_with(|| Host::new(most));
@@ -87,7 +88,7 @@ impl<T> Turns<T> {
         turn
     }
 
-    /// Takes what is ready back, by its turn.
+    /// Removes an item by its position.
     pub fn take_back(&mut self, name: &Arc<str>, turn: Turn) {
         if let Some(host) = self.hosts.get_mut(name) {
             host.take(turn);
@@ -95,7 +96,7 @@ impl<T> Turns<T> {
         }
     }
 
-    /// Returns what is next, which is under way from now on.
+    /// Returns the next item and counts it as active.
     pub fn next_turn(&mut self) -> Option<T> {
         while self.under_way < self.most {
             let name = self.turns.pop_front()?;
@@ -114,7 +115,7 @@ impl<T> Turns<T> {
         None
     }
 
-    /// A request to a host is over, which may have `most` under way from now on.
+    /// Ends an active request to a host and sets the host's limit to `most`.
     pub fn over(&mut self, name: &Arc<str>, most: usize) {
         let Some(host) = self.hosts.get_mut(name) else { return };
         host.under_way = host.under_way.saturating_sub(1);
@@ -123,7 +124,7 @@ impl<T> Turns<T> {
         self.settle(name);
     }
 
-    /// Gives a host its turn, or forgets one that has nothing.
+    /// Adds a host to the rotation if it is eligible, or removes an idle host.
     fn settle(&mut self, name: &Arc<str>) {
         let Some(host) = self.hosts.get_mut(name).filter(|host| !host.has_turn) else { return };
         if !host.ready.is_empty() && host.under_way < host.most {
@@ -134,7 +135,7 @@ impl<T> Turns<T> {
         }
     }
 
-    /// Whether nothing is ready and nothing under way.
+    /// Returns whether nothing is ready or active.
     pub fn is_empty(&self) -> bool {
         self.hosts.is_empty() && self.turns.is_empty() && self.under_way == 0
     }

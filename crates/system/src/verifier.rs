@@ -32,7 +32,7 @@ impl Servers {
         Servers { trust, names, itself: None, algorithms: provider().signature_verification_algorithms }
     }
 
-    /// Also accepts this exact certificate.
+    /// Returns the verifier extended by this exact certificate.
     pub fn or_itself(self, itself: Option<CertificateDer<'static>>) -> Servers {
         Servers { itself, ..self }
     }

@@ -1,40 +1,41 @@
-//! Kinds of problems: a stable word each, and the fields from which its harm and its words follow. Has no sentences: `words.rs` has them.
+//! Kinds of problems, each with a stable word and the data that determines its harm and texts. The texts are in
+//! `words.rs`.
 
 use serde::Serialize;
 
 use super::{Harm, Party, Urgency};
 
-/// Calls of the last hour that a problem harmed, of how many.
+/// Number of calls harmed by a problem, out of a total.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Tally {
-    /// How many …
+    /// Calls harmed in the last hour.
     pub calls: u64,
-    /// … of so many.
+    /// Calls in the last hour that the problem could have harmed.
     pub of: u64,
-    /// The same of the last five minutes: how many …
+    /// Calls harmed in the last five minutes.
     pub recent_calls: u64,
-    /// … of so many.
+    /// Calls in the last five minutes that the problem could have harmed.
     pub recent_of: u64,
-    /// Calls without the problem since the last one with it: with any, the problem is past.
+    /// Calls without the problem since the last one with it; if there are any, the problem is past.
     pub good_since: u64,
 }
 
-/// What becomes of the calls for a target that does not serve them.
+/// Consequence for the calls to a target that does not serve them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Consequence {
-    /// They have no other target, or it is not known.
+    /// The calls have no other target, or it is unknown.
     #[default]
     None,
-    /// They go to their next target.
+    /// The calls fail over to their next target.
     NextTarget,
-    /// They come only behind other targets, and have none left.
+    /// The target is only a failover target, and no other target is left.
     LastTarget,
-    /// They come only behind other targets.
+    /// The target is only a failover target.
     FailoverTarget,
-    /// They got no other target, although there is one.
+    /// The calls were not routed to their other target.
     NotTried,
-    /// They failed.
+    /// The calls failed.
     Failed,
 }
 
@@ -44,12 +45,12 @@ impl Consequence {
     }
 }
 
-/// Audio or packets of calls with a trunk that are not as they should be.
+/// Fault of the audio or packets of a trunk's calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// A stream stopped during the call.
     Stopped,
-    /// This machine did not send packets.
+    /// Packets could not be sent by this machine.
     Unsent,
     /// The codecs of the sides do not match.
     Codecs,
@@ -61,106 +62,106 @@ pub enum Fault {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum TrunkProblem {
-    /// It counts as down.
+    /// The trunk is down.
     Down {
-        /// What becomes of calls.
+        /// Consequence for calls.
         #[serde(skip_serializing_if = "Consequence::is_none")]
         consequence: Consequence,
     },
-    /// No address of it has answered what was sent last; it does not count as down yet.
+    /// No address of the trunk has responded to the last request; it is not down yet.
     NotResponding {
-        /// Callers that were lost.
+        /// Number of callers lost.
         lost: u64,
-        /// What becomes of calls.
+        /// Consequence for calls.
         #[serde(skip_serializing_if = "Consequence::is_none")]
         consequence: Consequence,
     },
-    /// It rejects calls.
+    /// The trunk rejects calls.
     Rejects {
-        /// In how many calls.
+        /// Rejected calls.
         #[serde(flatten)]
         tally: Tally,
-        /// Those since it last answered, where they say more than the others.
+        /// Consecutive rejections, if that number is more significant than the others.
         #[serde(skip_serializing_if = "Option::is_none")]
         in_row: Option<u64>,
-        /// Callers that got no other target.
+        /// Number of callers without another target.
         lost: u64,
-        /// What becomes of the calls.
+        /// Consequence for calls.
         #[serde(skip_serializing_if = "Consequence::is_none")]
         consequence: Consequence,
-        /// Whether it does not respond since.
+        /// Whether the trunk has stopped responding since.
         #[serde(skip)]
         is_gone: bool,
     },
-    /// The edge is not registered at it.
+    /// The edge is not registered with the trunk.
     NotRegistered,
-    /// Calls with it had a fault.
+    /// Calls with the trunk had a fault.
     Faulty {
-        /// Which one.
+        /// Type of fault.
         #[serde(skip)]
         fault: Fault,
-        /// In how many calls.
+        /// Calls with the fault.
         #[serde(flatten)]
         tally: Tally,
-        /// What became of them.
+        /// Consequence for calls.
         #[serde(skip_serializing_if = "Consequence::is_none")]
         consequence: Consequence,
     },
-    /// Its audio is poor in the mean of the last hour.
+    /// The mean audio quality of the trunk in the last hour is poor.
     PoorAudio {
-        /// That mean.
+        /// Mean MOS.
         mos: f64,
-        /// Of so many calls.
+        /// Number of calls in the mean.
         calls: u64,
-        /// Better calls since.
+        /// Number of better calls since.
         good_since: u64,
     },
-    /// A restart would not find one of its peers.
+    /// After a restart, one of the trunk's peers could not be resolved.
     NameLost {
         /// Host name of the peer.
         host: String,
-        /// Whether DNS says that there is no such name, instead of nothing.
+        /// Whether DNS reports that the name does not exist, rather than giving no response.
         #[serde(skip)]
         is_gone: bool,
-        /// Whether all of its peers are lost with it.
+        /// Whether all peers of the trunk are affected.
         #[serde(skip)]
         is_all: bool,
     },
-    /// Requests that were to be of it had wrong credentials.
+    /// Requests in the name of the trunk had wrong credentials.
     WrongCredentials {
-        /// How many, in the last hour.
+        /// Number of requests in the last hour.
         requests: u64,
-        /// Whether they came from an address of the trunk.
+        /// Whether the requests came from an address of the trunk.
         #[serde(skip)]
         is_of_trunk: bool,
     },
-    /// TLS handshakes of its machines fail.
+    /// TLS handshakes with the trunk's peers fail.
     TlsFails {
-        /// The listener.
+        /// Name of the listener.
         listener: String,
     },
-    /// Recording servers do not answer.
+    /// Recording servers do not respond.
     RecordersDown {
-        /// Their section `[siprec.GROUP]`.
+        /// Group of the servers: a section `[siprec.GROUP]`.
         group: String,
-        /// Their URIs; empty: none of the group answers.
+        /// URIs of the servers; empty if none of the group responds.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         servers: Vec<String>,
         /// Whether calls are rejected without a recording.
         #[serde(skip)]
         is_required: bool,
     },
-    /// Recording servers answer, and record nothing.
+    /// Recording servers respond but do not record.
     NotRecorded {
-        /// Their section `[siprec.GROUP]`.
+        /// Group of the servers: a section `[siprec.GROUP]`.
         group: String,
-        /// In how many calls.
+        /// Calls that were not recorded.
         #[serde(flatten)]
         tally: Tally,
         /// Whether calls are rejected without a recording.
         #[serde(skip)]
         is_required: bool,
-        /// Where calls are refused for it at present: seconds between two calls that try whether it records again.
+        /// Interval between trial calls, in seconds, while calls are rejected because of this problem.
         #[serde(skip)]
         trial_seconds: Option<u64>,
     },
@@ -170,83 +171,83 @@ pub enum TrunkProblem {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum AgentProblem {
-    /// It is not reached.
+    /// The agent is unreachable.
     Down {
-        /// What becomes of calls.
+        /// Consequence for calls.
         #[serde(skip_serializing_if = "Consequence::is_none")]
         consequence: Consequence,
     },
-    /// Calls skip it, as it keeps failing.
+    /// Calls skip the agent because it keeps failing.
     Skipped {
-        /// What becomes of calls.
+        /// Consequence for calls.
         #[serde(skip_serializing_if = "Consequence::is_none")]
         consequence: Consequence,
     },
-    /// It fails in calls.
+    /// The agent fails in calls.
     Fails {
-        /// In how many.
+        /// Calls in which the agent failed.
         #[serde(flatten)]
         tally: Tally,
-        /// Calls that it ended at once without audio, where that is what it did in the last one.
+        /// Calls that the agent ended at once without audio, if the last failure was of this type.
         #[serde(skip_serializing_if = "Option::is_none")]
         ended_at_once: Option<u64>,
-        /// Callers that were hung up on.
+        /// Number of callers hung up on.
         hung_up: u64,
-        /// What becomes of calls.
+        /// Consequence for calls.
         #[serde(skip_serializing_if = "Consequence::is_none")]
         consequence: Consequence,
-        /// Whether it has been reached since.
+        /// Whether the agent has been reached since.
         #[serde(skip)]
         is_reached: bool,
     },
 }
 
-/// How a party is not heard.
+/// Type of silence of a party.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Silence {
-    /// No packets, or none that can be used, arrive from a side of a call.
+    /// No usable packets arrive from a side of a call.
     NoMedia,
-    /// Packets without any sound arrive from it.
+    /// Packets of digital silence arrive.
     Digital,
-    /// An agent sends no audio.
+    /// The agent sends no audio.
     Agent,
 }
 
-/// Calls in which a party is not heard.
+/// Calls in which a party is silent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Unheard {
-    /// The trunk or agent; `None`: a bare URI, or an agent of an application.
+    /// Trunk or agent; `None` for a bare URI or an agent of an application.
     #[serde(flatten)]
     pub party: Option<Party>,
-    /// The party as calls name it.
+    /// Name of the party as in calls.
     pub name: String,
-    /// How it is not heard.
+    /// Type of silence.
     #[serde(skip)]
     pub silence: Silence,
-    /// Word of the cause, as `kind` of a fault.
+    /// Cause: the word of a fault's `kind`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<&'static str>,
-    /// Live calls in which it is not heard.
+    /// Number of live calls in which the party is silent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub live_calls: Option<u64>,
-    /// Calls of the last hour.
+    /// Calls of the last hour in which the party is silent.
     #[serde(flatten)]
     pub tally: Option<Tally>,
-    /// Other parties that are not heard in these calls either, each with the number of them.
+    /// Other parties that are also silent in these calls, each with the number of calls.
     #[serde(skip)]
     pub both: Vec<(String, u64)>,
-    /// Those of them whose own problems this one stands for.
+    /// Parties of `both` with problems that this one replaces.
     #[serde(skip)]
     pub taken_in: Vec<(String, u64)>,
 }
 
 impl Unheard {
-    /// Returns in how many calls it is not heard.
+    /// Returns the number of calls in which the party is silent.
     pub fn calls(&self) -> u64 {
         self.tally.map_or_else(|| self.live_calls.unwrap_or_default(), |tally| tally.calls)
     }
 
-    /// Whether other parties are heard in none of these calls either.
+    /// Returns whether the other parties are silent in all of these calls, too.
     pub fn is_of_both_sides(&self) -> bool {
         self.silence == Silence::NoMedia && self.both.iter().map(|(_, calls)| *calls).sum::<u64>() >= self.calls()
     }
@@ -256,110 +257,110 @@ impl Unheard {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum EdgeProblem {
-    /// New calls are refused, as `drain` asked.
+    /// New calls are rejected after the command `drain`.
     Draining,
     /// No calls are accepted yet.
     Starting,
-    /// New calls that would wait too long are refused.
+    /// New calls that would wait too long are rejected.
     Overloaded,
     /// Parts of the program ended by a panic.
     Panics {
-        /// How many did.
+        /// Number of panics.
         count: u64,
     },
-    /// Changed keys wait for a restart.
+    /// Changed keys take effect only after a restart.
     RestartNeeded {
-        /// These keys.
+        /// Changed keys.
         keys: Vec<String>,
     },
     /// The configuration file is rejected.
     ConfigurationRejected {
-        /// Why.
+        /// Reason for the rejection.
         error: String,
     },
-    /// The certificate of a listener or trunk ends soon, or has ended.
+    /// The certificate of a listener or trunk expires soon or has expired.
     CertificateEnds {
-        /// `listener` or `trunk`.
+        /// Type of owner: `listener` or `trunk`.
         #[serde(skip)]
         owner: &'static str,
-        /// Its name.
+        /// Name of the owner.
         name: String,
-        /// When it ends, as text.
+        /// Expiry date as text.
         #[serde(skip)]
         at: String,
-        /// Its file; `None`: the edge made it.
+        /// Certificate file; `None` if the edge generated the certificate.
         #[serde(skip_serializing_if = "Option::is_none")]
         file: Option<String>,
-        /// Whether it has ended.
+        /// Whether the certificate has expired.
         has_expired: bool,
     },
     /// Remote parties reject the certificate of a listener.
     CertificateRejected {
-        /// The listener.
+        /// Name of the listener.
         listener: String,
-        /// Its file; `None`: the edge made it.
+        /// Certificate file; `None` if the edge generated the certificate.
         #[serde(skip_serializing_if = "Option::is_none")]
         file: Option<String>,
-        /// Whether a trunk's machine is among those that reject it.
+        /// Whether a peer of a trunk is among the parties that reject it.
         #[serde(skip)]
         is_of_trunk: bool,
     },
     /// A certificate file cannot be used.
     CertificateUnusable,
-    /// The last order of a certificate failed.
+    /// The last ACME order of a certificate failed.
     Acme {
-        /// The host name.
+        /// Host name.
         domain: String,
-        /// The step that failed, in words.
+        /// Failed step, in words.
         #[serde(skip)]
         step: &'static str,
         /// Whether the certificate in force is valid.
         #[serde(skip)]
         is_valid: bool,
     },
-    /// The recogniser fails.
+    /// Speech recognition fails.
     RecognitionFails(Tally),
-    /// The webhook of text messages to a number fails.
+    /// The webhook for text messages to a number fails.
     MessageWebhook {
-        /// The number.
+        /// Called number.
         number: String,
-        /// Messages in a row for which it failed.
+        /// Number of consecutive messages for which the webhook failed.
         messages: u64,
     },
     /// Log lines were lost.
     LogLinesLost {
-        /// How many.
+        /// Number of lost lines.
         count: u64,
     },
     /// Packets are not sent to `[hep]`.
     Hep,
     /// Traces are not delivered to `[otel]`.
     Otel,
-    /// A user that no trunk has wants to register.
+    /// A client tries to register as an unknown user.
     UnknownUser {
-        /// Where it came from.
+        /// Source address.
         source: String,
-        /// The user.
+        /// Name of the user.
         user: String,
     },
     /// SIP from unknown sources is dropped.
     UnknownSip,
     /// Connections from unknown sources are closed.
     UnknownConnections,
-    /// TLS handshakes of others fail.
+    /// TLS handshakes with unknown sources fail.
     TlsFails {
-        /// The listener.
+        /// Name of the listener.
         listener: String,
     },
 }
 
-/// Who takes callbacks.
+/// Receiver of callbacks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub enum Receiver {
-    /// An application, by its name.
+    /// Application, by name.
     #[serde(rename = "receiver_app")]
     App(String),
-    /// A mailbox, by its name.
+    /// Mailbox, by name.
     #[serde(rename = "receiver_voicemail")]
     Voicemail(String),
     /// `[recording] url`.
@@ -367,7 +368,7 @@ pub enum Receiver {
     Recordings,
 }
 
-/// Problems of what is written and delivered.
+/// Problems with the writing and delivery of data.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum RecordProblem {
@@ -379,22 +380,22 @@ pub enum RecordProblem {
     CallRecordsNotQueued,
     /// Call records were lost.
     CallRecordsLost {
-        /// How many, since the start.
+        /// Number of records lost since the start.
         count: u64,
-        /// Whether they were for the URL, and not for the file.
+        /// Whether the records were for the URL rather than the file.
         #[serde(skip)]
         is_for_url: bool,
     },
     /// Counts of limits by day are not stored.
     DayCountsNotStored,
-    /// The process before this one ended without a stop.
+    /// The previous process ended without a regular shutdown.
     CallsCutShort {
-        /// Calls that it had up.
+        /// Number of calls that were up.
         calls: usize,
     },
     /// The journal of call records was damaged at the start.
     JournalDamaged {
-        /// Lines that were unreadable.
+        /// Number of unreadable lines.
         lines: u64,
     },
     /// Ended calls are not stored.
@@ -403,92 +404,92 @@ pub enum RecordProblem {
     StoreNotWritten,
     /// The store was damaged.
     StoreDamaged {
-        /// What was saved of it.
+        /// Contents saved from the store.
         what: String,
     },
     /// Callbacks are not stored.
     CallbacksNotStored,
     /// Callbacks are not delivered.
     CallbacksNotDelivered {
-        /// The application that does not take them, or a mailbox, or a URL.
+        /// Receiver that does not accept the callbacks.
         #[serde(flatten)]
         receiver: Receiver,
     },
     /// Callbacks were lost.
     CallbacksLost {
-        /// The application that they were for, or a mailbox, or a URL.
+        /// Receiver of the lost callbacks.
         #[serde(flatten)]
         receiver: Receiver,
-        /// How many, since the start.
+        /// Number of callbacks lost since the start.
         count: u64,
     },
     /// Recordings are not written.
     RecordingsNotWritten,
-    /// Calls are refused while the disk takes no recordings.
+    /// Calls are rejected while the disk accepts no recordings.
     CallsRefused {
-        /// Callers that were lost, in the last hour.
+        /// Number of callers lost in the last hour.
         callers: u64,
     },
     /// Recordings lack part of their audio.
     RecordingsHaveGaps {
-        /// How many, since the start.
+        /// Number of recordings since the start.
         recordings: u64,
-        /// The audio that they lack.
+        /// Missing audio in milliseconds.
         lost_milliseconds: u64,
-        /// Whole recordings since the last of them.
+        /// Number of complete recordings since the last of these.
         whole_since: u64,
     },
-    /// The end of an earlier run cut recordings.
+    /// Recordings were cut off by the end of an earlier run.
     RecordingsCut {
-        /// How many.
+        /// Number of recordings.
         recordings: u64,
     },
     /// Recordings are not in their list yet.
     RecordingsNotListed {
-        /// How many.
+        /// Number of recordings.
         recordings: u64,
     },
     /// Recordings of an earlier run are not completed.
     RecordingsNotCompleted {
-        /// How many.
+        /// Number of recordings.
         recordings: u64,
     },
     /// Entries of recordings may be missing.
     RecordingEntriesMissing,
-    /// The directory of recordings has files of no recording.
+    /// The recordings directory contains files of no recording.
     FilesNotListed {
-        /// How many.
+        /// Number of files.
         files: u64,
     },
     /// A mailbox is full.
     VoicemailFull {
-        /// A section `[voicemail.NAME]`.
+        /// Name of the mailbox: a section `[voicemail.NAME]`.
         voicemail: String,
     },
     /// Voicemail is not sent by e-mail.
     MailNotSent,
-    /// E-mails were given up.
+    /// E-mails were abandoned.
     MailGivenUp {
-        /// Messages in them.
+        /// Number of voicemail messages in them.
         messages: u64,
     },
     /// Recordings are not transcribed.
     NotTranscribed,
-    /// Transcriptions were given up.
+    /// Transcriptions were abandoned.
     TranscriptionGivenUp {
-        /// Recordings that have none.
+        /// Number of recordings without a transcription.
         recordings: u64,
     },
-    /// Text messages wait for a service that is not configured any more.
+    /// Text messages are waiting for a service that is no longer configured.
     SmsWithoutService {
-        /// How many.
+        /// Number of messages.
         messages: u64,
     },
-    /// Text messages are queued for long.
+    /// Text messages have been queued for a long time.
     SmsQueued {
-        /// How many.
+        /// Number of messages.
         messages: u64,
-        /// Age of the oldest.
+        /// Age of the oldest message in minutes.
         minutes: u64,
     },
 }
@@ -497,74 +498,74 @@ pub enum RecordProblem {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum ProblemKind {
-    /// A trunk's.
+    /// Problem of a trunk.
     Trunk {
         /// A section `[trunk.NAME]`.
         trunk: String,
-        /// What is wrong with it.
+        /// Kind of the trunk's problem.
         #[serde(flatten)]
         what: TrunkProblem,
     },
-    /// An agent's.
+    /// Problem of an agent.
     Agent {
         /// A section `[agent.NAME]`.
         agent: String,
-        /// What is wrong with it.
+        /// Kind of the agent's problem.
         #[serde(flatten)]
         what: AgentProblem,
     },
-    /// An application's.
+    /// Failures of an application.
     App {
         /// A section `[app.NAME]`.
         app: String,
-        /// In how many calls.
+        /// Calls affected.
         #[serde(flatten)]
         tally: Tally,
-        /// Whether prompts were not played, instead of the application having failed.
+        /// Whether prompts were not played, rather than the application failing.
         #[serde(skip)]
         is_unheard: bool,
     },
-    /// A party is not heard.
+    /// A party is silent.
     Unheard(Box<Unheard>),
-    /// A limit refuses calls.
+    /// A limit rejects calls.
     Limit {
-        /// The trunk whose limit it is; `None`: the edge's own.
+        /// Trunk with the limit; `None` for the edge's own limit.
         #[serde(skip_serializing_if = "Option::is_none")]
         trunk: Option<String>,
-        /// Whether the calls were to the trunk, and not from it.
+        /// Whether the calls were to the trunk rather than from it.
         #[serde(skip)]
         is_outbound: bool,
-        /// The slug of the reason.
+        /// Slug of the reason.
         reason: &'static str,
-        /// The key with its value and section.
+        /// Key with its value and section.
         limit: String,
-        /// Refused calls of the last hour.
+        /// Calls rejected in the last hour.
         calls: u64,
-        /// Those of the last five minutes.
+        /// Calls rejected in the last five minutes.
         recent_calls: u64,
-        /// What becomes of them.
+        /// Consequence for these calls.
         #[serde(skip_serializing_if = "Consequence::is_none")]
         consequence: Consequence,
     },
     /// Routes have no target left.
     NoTarget {
-        /// The party of their first target.
+        /// Party of the first target.
         #[serde(flatten)]
         party: Party,
-        /// The word of its problem.
+        /// Word of that party's problem.
         #[serde(skip)]
         word: &'static str,
         /// Names of the routes.
         routes: Vec<String>,
-        /// Callers that were lost.
+        /// Number of callers lost.
         lost: u64,
-        /// Whether these are those since a target last answered, and not of the hour.
+        /// Whether `lost` counts since a target last answered rather than in the last hour.
         #[serde(skip)]
         is_since_answer: bool,
     },
-    /// The edge's own.
+    /// Problem of the edge itself.
     Edge(EdgeProblem),
-    /// Of what is written and delivered.
+    /// Problem with the writing and delivery of data.
     Record(RecordProblem),
 }
 
@@ -675,7 +676,7 @@ impl EdgeProblem {
         }
     }
 
-    /// Returns what tells it from others of its word.
+    /// Returns the text that distinguishes the problem from others with the same word.
     fn subject(&self) -> String {
         if let EdgeProblem::CertificateEnds { owner, name, at, file, .. } = self {
             return format!("{owner} {name} {at} {}", file.as_deref().unwrap_or_default());
@@ -744,7 +745,7 @@ impl RecordProblem {
 }
 
 impl ProblemKind {
-    /// Returns its stable word, as `kind` in JSON.
+    /// Returns the stable word, as `kind` in JSON.
     pub const fn word(&self) -> &'static str {
         match self {
             ProblemKind::Trunk { what, .. } => what.word(),
@@ -757,7 +758,7 @@ impl ProblemKind {
         }
     }
 
-    /// Returns the trunk, agent or application that it is of.
+    /// Returns the trunk, agent or application that the problem concerns.
     pub fn party(&self) -> Option<Party> {
         match self {
             ProblemKind::Trunk { trunk, .. } | ProblemKind::Limit { trunk: Some(trunk), .. } => {
@@ -771,7 +772,7 @@ impl ProblemKind {
         }
     }
 
-    /// Returns what it harms, where the configuration has no other target for the calls.
+    /// Returns the harm, assuming the configuration has no other target for the calls.
     pub(super) fn harm(&self) -> Harm {
         match self {
             _ if self.is_past() => Harm::Past,
@@ -786,7 +787,7 @@ impl ProblemKind {
         }
     }
 
-    /// Whether it harmed calls, and not the latest ones.
+    /// Returns whether the problem harmed calls, but not the latest ones.
     pub(super) fn is_past(&self) -> bool {
         let tally = match self {
             ProblemKind::Trunk { what: TrunkProblem::PoorAudio { good_since, .. }, .. } => return *good_since > 0,
@@ -809,7 +810,7 @@ impl ProblemKind {
         tally.is_some_and(|tally| tally.good_since > 0)
     }
 
-    /// Returns how urgent it is, before its figures are known.
+    /// Returns the urgency before the figures are known.
     pub(super) const fn urgency(&self) -> Urgency {
         if matches!(self, ProblemKind::Trunk { what: TrunkProblem::WrongCredentials { .. }, .. }) {
             return Urgency::Other;
@@ -820,7 +821,7 @@ impl ProblemKind {
         Urgency::Down
     }
 
-    /// Whether recordings or records cannot be written now.
+    /// Returns whether recordings or records cannot be written now.
     pub(super) const fn is_unwritten(&self) -> bool {
         let ProblemKind::Record(record) = self else { return false };
         matches!(
@@ -829,17 +830,17 @@ impl ProblemKind {
         )
     }
 
-    /// Whether calls are refused while the disk takes no recordings.
+    /// Returns whether calls are rejected while the disk accepts no recordings.
     pub const fn is_calls_refused(&self) -> bool {
         matches!(self, ProblemKind::Record(RecordProblem::CallsRefused { .. }))
     }
 
-    /// Whether an operator causes it, and knows of it.
+    /// Returns whether the operator caused the problem deliberately.
     pub(crate) const fn is_wanted(&self) -> bool {
         matches!(self, ProblemKind::Edge(EdgeProblem::Draining | EdgeProblem::Starting))
     }
 
-    /// Returns a key that stays the same while the figures of the problem change.
+    /// Returns a key that does not change with the figures of the problem.
     pub(crate) fn key(&self) -> String {
         let subject = match self {
             ProblemKind::Trunk { what: TrunkProblem::NameLost { host: of, .. }, .. }

@@ -1,5 +1,5 @@
-//! A problem that exists now: what harms calls, by which evidence, and what to do. `kind.rs` has what problems there are, `words.rs` their
-//! sentences; this file has their order.
+//! Current problems: the harm to calls, the evidence and the fix. `kind.rs` lists the kinds of problems and `words.rs`
+//! their texts; this file defines their order.
 
 pub mod kind;
 mod words;
@@ -15,34 +15,34 @@ use serde::Serialize;
 use kind::ProblemKind;
 pub use words::{hung_up, seconds};
 
-/// What a problem harms; the worst first.
+/// Harm done by a problem, the worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Harm {
-    /// The edge takes no calls, or not all.
+    /// The edge accepts no calls, or not all.
     Edge,
     /// Calls to or from a trunk or agent fail.
     Calls,
-    /// Calls are up without audio.
+    /// Calls have no audio.
     Media,
-    /// Calls go to their next target.
+    /// Calls fail over to their next target.
     Detour,
-    /// The edge runs, and would not start again.
+    /// The edge runs but could not start again.
     Restart,
     /// Records, counts or text messages are lost or late.
     Records,
-    /// The configuration in force is not the file's, or soon causes harm.
+    /// The configuration in force differs from the file, or will soon cause harm.
     Configuration,
-    /// Calls failed or were without audio, and the latest were not.
+    /// Calls failed or had no audio, but the latest ones succeeded.
     Past,
     /// Log lines, traces or captures are lost.
     Telemetry,
-    /// Requests from unknown sources are refused.
+    /// Requests from unknown sources are rejected.
     Strangers,
 }
 
 impl Harm {
-    /// All of them, the worst first.
+    /// All values, the worst first.
     pub(crate) const ALL: [Harm; 10] = [
         Harm::Edge,
         Harm::Calls,
@@ -56,7 +56,7 @@ impl Harm {
         Harm::Strangers,
     ];
 
-    /// As in JSON and metrics.
+    /// Returns the word used in JSON and metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             Harm::Edge => "edge",
@@ -73,17 +73,17 @@ impl Harm {
     }
 }
 
-/// Whether a call may have met the problem.
+/// Returns whether a call may have been affected by the problem.
 fn is_met(urgency: &Urgency) -> bool {
     *urgency != Urgency::Unmet
 }
 
-/// Writes that no call has met the problem.
+/// Serializes whether no call was affected by the problem.
 fn as_unmet<S: serde::Serializer>(urgency: &Urgency, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_bool(!is_met(urgency))
 }
 
-/// Writes the stable word of a kind, and its fields.
+/// Serializes the stable word of a kind and its fields.
 fn as_word_and_fields<S: serde::Serializer>(kind: &ProblemKind, serializer: S) -> Result<S::Ok, S::Error> {
     #[derive(Serialize)]
     struct Shape<'a> {
@@ -94,39 +94,40 @@ fn as_word_and_fields<S: serde::Serializer>(kind: &ProblemKind, serializer: S) -
     Shape { kind: kind.word(), fields: kind }.serialize(serializer)
 }
 
-/// Calls in an hour below which a problem has harmed only a few.
+/// Number of calls in an hour below which a problem has harmed only a few.
 const FEW_CALLS: u64 = 3;
 
-/// Calls in five minutes below which audio trouble is that of a handful, and stands behind recordings and records that are not written.
+/// Number of calls in five minutes below which an audio problem ranks behind recordings and records that cannot be
+/// written.
 const HANDFUL_OF_CALLS: u64 = 10;
 
-/// Most characters of a headline: one line of a wide terminal.
+/// Maximum length of a headline in characters: one line of a wide terminal.
 pub const HEADLINE_CHARS: usize = 100;
 
-/// Problems that a person reads first; a phone shows no more.
+/// Number of problems that are read first, as many as a phone shows.
 const READ_FIRST: usize = 3;
 
-/// How urgent a problem is among those of the same harm; the most urgent first.
+/// Urgency of a problem among those with the same harm, the most urgent first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Urgency {
     /// Calls are being lost.
     Losing,
-    /// The next call meets it.
+    /// The next call will be affected.
     #[default]
     Down,
-    /// The same of an agent.
+    /// The next call will be affected, by an agent.
     Agent,
-    /// Calls were lost, and not in the last five minutes.
+    /// Calls were lost, but not in the last five minutes.
     Other,
     /// A few calls were lost.
     Few,
-    /// A target is down, and no call has been for it.
+    /// A target is down, but no call was routed to it.
     Idle,
-    /// No call has met it, and none may ever.
+    /// No call was affected, and possibly none ever will be.
     Unmet,
 }
 
-/// The party that a problem is of, by its name in the configuration.
+/// Party that a problem concerns, by its name in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Party {
@@ -146,7 +147,7 @@ impl Party {
     }
 }
 
-/// A party of a problem, and what is wrong with it.
+/// Party affected by a problem, with the kind of its own problem.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Part {
     /// The trunk, agent or application.
@@ -157,13 +158,13 @@ pub struct Part {
 }
 
 impl Part {
-    /// Returns the party of a problem, and what is wrong with it.
+    /// Returns the party of a problem and the kind of the problem.
     pub fn of(problem: &Problem) -> Option<Part> {
         Some(Part { party: problem.party.clone()?, kind: problem.kind.word() })
     }
 }
 
-/// A problem in parts.
+/// Problem with its texts, rank and data.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Problem {
     /// What it harms.
@@ -175,7 +176,7 @@ pub struct Problem {
     brief: Option<String>,
     /// Observation that shows it.
     pub evidence: Option<String>,
-    /// Advice.
+    /// Recommended action.
     pub fix: Option<String>,
     /// Command that shows more.
     pub command: Option<String>,
@@ -185,7 +186,7 @@ pub struct Problem {
     /// One of the kinds below; its fields stand beside this one.
     #[serde(flatten, serialize_with = "as_word_and_fields")]
     pub kind: ProblemKind,
-    /// The trunk, agent or application that it is of.
+    /// Trunk, agent or application that the problem concerns.
     #[serde(skip)]
     pub party: Option<Party>,
     /// Other parties of it: a route has no target left, or neither side of calls is heard.
@@ -195,25 +196,25 @@ pub struct Problem {
     /// handshake has met.
     #[serde(rename = "unmet", skip_serializing_if = "is_met", serialize_with = "as_unmet")]
     urgency: Urgency,
-    /// Calls that it harmed in the last five minutes, and in the last hour.
+    /// Number of calls harmed in the last five minutes and in the last hour.
     #[serde(skip)]
     calls: (u64, u64),
-    /// Time of the last call that it harmed, where that is known.
+    /// Time of the last call harmed, if known.
     #[serde(skip)]
     at: Option<Instant>,
     /// Whether another problem of the same party has harmed calls since.
     #[serde(skip)]
     is_older: bool,
-    /// Whether recordings or records cannot be written now.
+    /// Whether recordings or records cannot be written at present.
     #[serde(skip)]
     is_unwritten: bool,
-    /// Whether its party gets or takes no call at all now.
+    /// Whether the party currently gets or accepts no calls at all.
     #[serde(skip)]
     pub is_out: bool,
 }
 
 impl Problem {
-    /// Makes the problem of this kind, with what follows from the kind.
+    /// Creates a problem of this kind, with the texts and rank that follow from the kind.
     pub fn of(kind: ProblemKind) -> Problem {
         Problem {
             harm: kind.harm(),
@@ -235,24 +236,24 @@ impl Problem {
         }
     }
 
-    /// Says what it harms, as far as it is not past.
+    /// Sets the harm, unless the problem is past.
     pub fn harms(self, harm: Harm) -> Problem {
         Problem { harm: if self.kind.is_past() { Harm::Past } else { harm }, ..self }
     }
 
-    /// Changes its kind, and with it its headline.
+    /// Changes the kind and updates the headline.
     pub fn change(&mut self, change: impl FnOnce(&mut ProblemKind)) {
         change(&mut self.kind);
         self.headline = self.kind.to_string();
     }
 
-    /// Says how urgent it is among those of the same harm.
+    /// Sets the urgency among problems with the same harm.
     pub fn urgent(self, urgency: Urgency) -> Problem {
         Problem { urgency, ..self }
     }
 
-    /// Says how many calls it harmed in the last five minutes and in the last hour: those that lose calls now come first, and a few
-    /// calls are less than a target that is down.
+    /// Sets the number of calls harmed in the last five minutes and in the last hour. Problems that lose calls now come
+    /// first, and those with few lost calls come after a target that is down.
     pub fn harming(self, recent: u64, of_hour: u64) -> Problem {
         let urgency = match (recent, of_hour) {
             (_, 0) => return self,
@@ -263,7 +264,7 @@ impl Problem {
         Problem { urgency, calls: (recent, of_hour), ..self }
     }
 
-    /// Says how many calls a target that is down has lost in the last hour.
+    /// Sets the number of calls lost in the last hour because a target is down.
     pub fn lost(self, calls: u64) -> Problem {
         let urgency = match calls {
             0 => return self,
@@ -273,19 +274,19 @@ impl Problem {
         Problem { urgency, calls: (calls, calls), ..self }
     }
 
-    /// Says that no call has been for the target that is down.
+    /// Marks a target that is down, but to which no call was routed.
     pub fn idle(self) -> Problem {
         let urgency = self.urgency.max(Urgency::Idle);
         Problem { urgency, ..self }
     }
 
-    /// Says that each further call meets it, however few have: their number is no measure of it.
+    /// Marks a problem that every further call meets: the number of calls so far does not matter.
     pub fn certain(self) -> Problem {
         let urgency = self.urgency.min(Urgency::Down);
         Problem { urgency, ..self }
     }
 
-    /// Puts the first of some problems at the third place at the latest: a person reads the first three.
+    /// Moves the first wanted problem up to the third place, if it is lower: the first three are read.
     pub fn raise(problems: &mut [Problem], is_wanted: impl Fn(&Problem) -> bool) {
         let found = problems.iter().position(is_wanted).filter(|place| *place >= READ_FIRST);
         if let Some(place) = found {
@@ -293,14 +294,14 @@ impl Problem {
         }
     }
 
-    /// Returns its place among others, the lowest first. Present harm decides:
+    /// Returns the sort key, lowest first. Present harm decides:
     ///
     /// 1. the edge takes no calls, or not all;
     /// 2. callers are lost: now (most first), at each further call, earlier in the hour;
     /// 3. ten calls or more of the last five minutes without audio;
     /// 4. recordings or records cannot be written, as on a full disk;
     /// 5. fewer calls without audio, one or two lost calls, targets without a call;
-    /// 6. the rest by what it harms.
+    /// 6. the others, by harm.
     ///
     /// docs/reference/json.md and docs/reference/command-line.md have the same order.
     pub(crate) fn rank(&self) -> (Harm, u8, Urgency, Harm, bool, Reverse<(u64, u64)>) {
@@ -324,29 +325,29 @@ impl Problem {
         (harm, among_audio, self.urgency, self.harm, self.is_older, Reverse(self.calls))
     }
 
-    /// Says when it harmed a call last.
+    /// Sets the time of the last call harmed.
     pub fn latest(self, at: Option<Instant>) -> Problem {
         Problem { at, ..self }
     }
 
-    /// Says whether its party gets or takes no call at all now.
+    /// Sets whether the party currently gets or accepts no calls at all.
     pub fn out(self, is_out: bool) -> Problem {
         Problem { is_out, ..self }
     }
 
-    /// Returns when it harmed a call last, where that is known.
+    /// Returns the time of the last call harmed, if known.
     pub const fn at(&self) -> Option<Instant> {
         self.at
     }
 
-    /// Puts problems in their order, each with a headline of one line.
+    /// Sorts problems and shortens each headline to one line.
     pub fn arrange(problems: &mut [Problem]) {
         Problem::note_older(problems);
         problems.sort_by_key(Problem::rank);
         problems.iter_mut().for_each(Problem::fit);
     }
 
-    /// Puts those behind others of their party that have harmed calls since: what the newest calls failed for comes first.
+    /// Marks problems of a party with a more recent problem: the reason of the newest failures comes first.
     pub(crate) fn note_older(problems: &mut [Problem]) {
         let newest = |of: &Problem, others: &[Problem]| {
             let is_its = |one: &&Problem| one.harm == of.harm && one.party.is_some() && one.party == of.party;
@@ -358,23 +359,23 @@ impl Problem {
         }
     }
 
-    /// Adds what shows it: in one line, as remote parties may have written parts of it.
+    /// Sets the evidence, on one line because remote parties may have written parts of it.
     pub fn shown_by(self, evidence: impl Into<String>) -> Problem {
         let line = evidence.into().replace(char::is_control, " ");
         Problem { evidence: Some(line).filter(|text| !text.is_empty()), ..self }
     }
 
-    /// Adds the fix; an empty text is none.
+    /// Sets the fix; an empty text means none.
     pub fn fixed_by(self, fix: impl Into<String>) -> Problem {
         Problem { fix: Some(fix.into()).filter(|text| !text.is_empty()), ..self }
     }
 
-    /// Adds the command that shows the trace of this call.
+    /// Sets the command that shows the trace of this call.
     pub fn traced_in(self, sid: &str) -> Problem {
         Problem { command: Some(format!("trunkgate trace {sid}")), ..self }
     }
 
-    /// Adds what would help against the failure, where that is known: of a full disk how to see it.
+    /// Sets the fix for a failure, if known: for a full disk, the command that shows its usage.
     pub fn caused_by(self, failure: &Failure) -> Problem {
         match &failure.fix {
             Some(fix) => self.fixed_by(fix),
@@ -383,20 +384,20 @@ impl Problem {
     }
 }
 
-/// Why something is not written or sent.
+/// Reason why data is not written or sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// What has failed.
+    /// Description of the failure.
     pub what: String,
-    /// What would help, where that is known.
+    /// Fix, if known.
     fix: Option<String>,
 }
 
 impl Failure {
-    /// Returns the failure of an error in a directory.
+    /// Describes an I/O error in a directory.
     pub fn of(error: &io::Error, directory: &Path) -> Failure {
         let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
-        // Who reads it stands elsewhere.
+        // The reader has another working directory.
         let directory = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned());
         let what = error.to_string();
         let shown = directory.display().to_string();
@@ -405,7 +406,7 @@ impl Failure {
         Failure { what, fix: fix_of(error.kind(), &directory) }
     }
 
-    /// Returns the failure with what would help, unless that is known already.
+    /// Sets the fix unless one is known already.
     pub fn fixed_by(self, fix: impl FnOnce() -> String) -> Failure {
         Failure { fix: self.fix.or_else(|| Some(fix())), ..self }
     }
@@ -423,7 +424,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Returns what helps where a directory takes no file; `None`: the error says it all, or nothing is known.
+/// Returns the fix for a directory that accepts no file; `None` if the error is self-explanatory or unknown.
 fn fix_of(kind: io::ErrorKind, directory: &Path) -> Option<String> {
     let shown = directory.display();
     let known = [
@@ -436,7 +437,7 @@ fn fix_of(kind: io::ErrorKind, directory: &Path) -> Option<String> {
     fix.or_else(|| (kind == io::ErrorKind::NotFound && !directory.is_dir()).then(missing))
 }
 
-/// Returns what helps where a file system is mounted read-only (EROFS): no owner and no mode does.
+/// Returns the fix for a read-only file system (EROFS), which no change of owner or mode helps.
 pub fn fix_of_read_only(directory: &Path) -> String {
     let shown = directory.display();
     format!(
@@ -445,7 +446,7 @@ pub fn fix_of_read_only(directory: &Path) -> String {
     )
 }
 
-/// Returns what helps where the user of the edge may not write (EACCES).
+/// Returns the fix for a directory that the edge's user may not write to (EACCES).
 pub fn fix_of_permission(directory: &Path) -> String {
     let shown = directory.display();
     format!(
@@ -453,7 +454,7 @@ pub fn fix_of_permission(directory: &Path) -> String {
     )
 }
 
-/// Returns what helps against a full disk: it lacks bytes, or files.
+/// Returns the fix for a full disk, which lacks bytes or inodes.
 fn fix_of_full(directory: &Path) -> String {
     let there = directory.ancestors().find(|one| one.is_dir()).unwrap_or(directory);
     match statvfs(there) {
@@ -469,7 +470,7 @@ mod tests {
     use super::kind::{AgentProblem, Consequence, RecordProblem, Silence, Tally, TrunkProblem, Unheard};
     use super::*;
 
-    /// Returns a problem of this harm and headline.
+    /// Creates a problem with this harm and headline.
     fn worded(harm: Harm, headline: &str) -> Problem {
         Problem::of(ProblemKind::Record(RecordProblem::StoreDamaged { what: headline.to_owned() })).harms(harm)
     }

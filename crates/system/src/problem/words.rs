@@ -1,4 +1,4 @@
-//! Problems in words: the only place that has sentences of them.
+//! Texts of problems, all in this file.
 
 use std::fmt;
 
@@ -9,21 +9,21 @@ use super::kind::{
 use super::{HEADLINE_CHARS, Party, Problem};
 use crate::text::number;
 
-/// Most characters of a name in a headline that would be longer otherwise.
+/// Maximum length of a name in a headline that would otherwise be too long, in characters.
 const NAME_CHARS: usize = 24;
 
-/// Beginning of the headline while calls are refused.
+/// Prefix of the headline while calls are rejected.
 const REFUSED: &str = "calls are refused: ";
 
-/// Routes that are named.
+/// Maximum number of routes named in a headline.
 const ROUTES_NAMED: usize = 3;
 
-/// Returns a number with its word.
+/// Formats a count with its noun.
 fn counted(count: u64, word: &str) -> String {
     number(usize::try_from(count).unwrap_or(usize::MAX), word)
 }
 
-/// Returns the beginning of a text with an ellipsis, `most` characters in all; a shorter one as it is.
+/// Shortens a text to `most` characters, with an ellipsis at the end.
 fn shortened(text: &str, most: usize) -> String {
     match text.char_indices().nth(most.saturating_sub(1)) {
         Some((at, _)) if text.chars().count() > most => format!("{}…", text.get(..at).unwrap_or_default()),
@@ -32,7 +32,7 @@ fn shortened(text: &str, most: usize) -> String {
 }
 
 impl Tally {
-    /// Returns ` (18 of 18 in the last 5 min)` for behind the figures of an hour, where it says more than they do.
+    /// Returns the figures of the last five minutes, ` (18 of 18 in the last 5 min)`, if they add to those of the hour.
     pub fn recent(&self) -> String {
         let Tally { calls, of, recent_calls, recent_of, .. } = *self;
         match recent_of {
@@ -46,13 +46,13 @@ impl Tally {
         format!("{} of {} calls of the last hour", self.calls, self.of)
     }
 
-    /// Returns `3 of 4 calls of the last hour` with those of the last five minutes.
+    /// Formats the figures of the last hour and of the last five minutes: `3 of 4 calls of the last hour`.
     fn hour(&self) -> String {
         format!("{}{}", self.calls(), self.recent())
     }
 }
 
-/// Returns what is said of calls without the problem since the last one with it: they were `how`.
+/// Describes the calls since the last one with the problem; `how` describes their success.
 fn latest(good_since: u64, how: &str) -> String {
     match good_since {
         0 => String::new(),
@@ -73,7 +73,7 @@ impl fmt::Display for Consequence {
     }
 }
 
-/// Returns what became of the callers of rejected calls.
+/// Describes the outcome for the callers of rejected calls.
 fn rejected_callers(calls: u64, lost: u64, consequence: Consequence) -> String {
     let whose = match lost {
         0 => return consequence.to_string(),
@@ -89,7 +89,7 @@ fn rejected_callers(calls: u64, lost: u64, consequence: Consequence) -> String {
     format!(", and {whose} {what}")
 }
 
-/// Returns what became of the callers of `calls` in which an agent failed.
+/// Describes the outcome for the callers of `calls` in which an agent failed.
 pub fn hung_up(hung_up: u64, calls: u64) -> String {
     match hung_up {
         0 => String::new(),
@@ -314,7 +314,7 @@ fn of_records(what: &RecordProblem) -> String {
     }
 }
 
-/// Returns milliseconds as seconds with one decimal.
+/// Formats milliseconds as seconds with one decimal.
 pub fn seconds(milliseconds: u64) -> String {
     format!("{}.{} s", milliseconds / 1000, milliseconds % 1000 / 100)
 }
@@ -337,7 +337,7 @@ fn of_routes(routes: &[String], lost: u64, is_since_answer: bool) -> String {
     }
 }
 
-/// The headline.
+/// Formats the headline.
 impl fmt::Display for ProblemKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let words = match self {
@@ -370,7 +370,7 @@ impl fmt::Display for ProblemKind {
     }
 }
 
-/// The name of who takes callbacks.
+/// Formats the name of a receiver of callbacks.
 impl fmt::Display for Receiver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -429,7 +429,7 @@ impl RecordProblem {
 }
 
 impl ProblemKind {
-    /// Returns what shows it, where that follows from the kind alone.
+    /// Returns the evidence if it follows from the kind alone.
     #[expect(clippy::wildcard_enum_match_arm, reason = "most kinds have none of their own")]
     pub(super) fn evidence(&self) -> Option<String> {
         Some(match self {
@@ -451,7 +451,7 @@ impl ProblemKind {
         })
     }
 
-    /// Returns what to do, where that follows from the kind alone.
+    /// Returns the fix if it follows from the kind alone.
     #[expect(clippy::wildcard_enum_match_arm, reason = "most kinds have none of their own")]
     pub(super) fn fix(&self) -> Option<String> {
         Some(match self {
@@ -475,8 +475,8 @@ impl ProblemKind {
 }
 
 impl Problem {
-    /// Makes its headline one line, and a brief one: long names are shortened, and a clause that is still too much becomes the beginning of the
-    /// evidence.
+    /// Shortens the headline to one line and sets `brief`. Long names are shortened; if the headline is still too long,
+    /// its last clause moves to the evidence.
     pub(crate) fn fit(&mut self) {
         if self.headline.chars().count() > HEADLINE_CHARS {
             self.shorten();
@@ -513,7 +513,7 @@ impl Problem {
     }
 }
 
-/// `headline: evidence; try: fix; see: command`
+/// Formats the problem as `headline: evidence; try: fix; see: command`.
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.headline)?;
