@@ -1,4 +1,5 @@
-//! OPTIONS to a peer, and what its answer tells beside "alive": how it sees us, what was rewritten on the way, its time.
+//! OPTIONS request to a peer and its response: the source address that the peer saw, header fields changed on the path,
+//! and the peer's clock.
 
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
@@ -12,48 +13,50 @@ use trunkgate_sip::{Message, OwnUris, Transport};
 
 use trunkgate_system::clock;
 
-/// Characters shown of what a far end wrote.
+/// Maximum number of characters shown of a remote party's text.
 const SHOWN_CHARS: usize = 48;
-/// A Date is a whole second: on average half of one has passed.
+/// Average rounding error of a Date header, which counts whole seconds.
 const HALF_A_SECOND_MS: i64 = 500;
 
-/// A question to a peer.
+/// OPTIONS request.
 #[derive(Debug, Clone)]
 pub(super) struct Question {
     transport: Transport,
     /// Host of the peer.
     host: String,
-    /// Our end.
+    /// Local address.
     us: SocketAddr,
-    /// From and Contact.
+    /// URIs of From and Contact.
     own: OwnUris,
-    /// A name that is not likely to come twice: branch, tag and Call-ID hold it.
+    /// Probably unique name, used in branch, tag and Call-ID.
     name: String,
 }
 
-/// What came back.
+/// Response to the OPTIONS request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Answer {
-    /// The first line.
+    /// Status line.
     pub(super) line: String,
-    /// Where our request came from, as the peer saw it (RFC 3261 §18.2.1, RFC 3581 §4); `None`: it does not say.
+    /// Source of the request as the peer saw it (RFC 3261 §18.2.1, RFC 3581 §4); `None` if the response does not
+    /// contain it.
     pub(super) seen: Option<Seen>,
-    /// What is not as we wrote it, each as `Via 10.0.0.2:5060 → 203.0.113.10:61234`; `None`: too damaged to tell.
+    /// Header fields that differ from the request, each as `Via 10.0.0.2:5060 → 203.0.113.10:61234`; `None` if the
+    /// response is too damaged.
     pub(super) rewritten: Option<Vec<String>>,
-    /// How far the peer's clock is ahead of ours, to a second; `None`: it does not say.
+    /// Offset of the peer's clock, positive if it is ahead, accurate to a second; `None` if unknown.
     pub(super) ahead_ms: Option<i64>,
 }
 
-/// Our address in a peer's eyes.
+/// Source address as the peer saw it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Seen {
     pub(super) ip: IpAddr,
-    /// `None`: it does not know `rport`.
+    /// Source port; `None` if the peer does not support `rport`.
     pub(super) port: Option<u16>,
 }
 
 impl Question {
-    /// Composes OPTIONS from `us` to a host.
+    /// Creates an OPTIONS request from `us` to a host.
     pub(super) fn new(transport: Transport, host: &str, us: SocketAddr, own: OwnUris) -> Question {
         let chance = std::process::id() ^ u32::try_from(clock::now().as_millisecond() & 0xffff_ffff).unwrap_or(0);
         let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
@@ -71,7 +74,7 @@ impl Question {
         )
     }
 
-    /// Reads what came back `trip` after the question: any answer shows that the peer lives.
+    /// Parses the response received `trip` after the request; any response shows that the peer is alive.
     pub(super) fn read(&self, bytes: &[u8], trip: Duration) -> Result<Answer, String> {
         let text = String::from_utf8_lossy(bytes);
         let line = plain(text.trim_start().lines().next().unwrap_or_default(), 80);
@@ -85,7 +88,8 @@ impl Question {
         Ok(Answer { line, seen: via.and_then(|via| self.seen(&via)), rewritten, ahead_ms })
     }
 
-    /// A server writes `received` where the sender is another than sent-by says, and always beside a filled `rport`.
+    /// Returns the observed source. A server adds `received` if the source differs from sent-by, and always with
+    /// `rport`.
     fn seen(&self, via: &Via<'_>) -> Option<Seen> {
         let port = via.rport.flatten();
         let written = std::str::from_utf8(via.received.unwrap_or_default()).unwrap_or_default();
@@ -94,11 +98,12 @@ impl Question {
         Some(Seen { ip, port })
     }
 
-    /// A server copies Via, From and Call-ID (RFC 3261 §8.2.6.2): what differs was changed on the way there or back.
+    /// Returns the header fields that were changed on the path: a server copies Via, From and Call-ID (RFC 3261
+    /// §8.2.6.2).
     fn rewritten(&self, message: &Message, via: &Via<'_>) -> Vec<String> {
         let mut all = Vec::new();
         let mut compare = |what: &str, sent: String, came: Option<Cow<'_, str>>| {
-            // What is missing was broken by whoever answers.
+            // A missing field was dropped by the server itself.
             if let Some(came) = came.filter(|came| *came != sent) {
                 all.push(format!("{what} {sent} → {}", plain(&came, SHOWN_CHARS)));
             }
@@ -124,7 +129,8 @@ fn text(bytes: Option<&[u8]>) -> Option<Cow<'_, str>> {
     bytes.map(String::from_utf8_lossy)
 }
 
-/// How far a Date (RFC 3261 §20.17) that came just now is ahead of our clock; it was written half a trip ago.
+/// Returns the offset of a Date header (RFC 3261 §20.17) just received to the local clock; it was written half a trip
+/// ago.
 fn ahead(date: &[u8], trip: Duration) -> Option<i64> {
     let date = std::str::from_utf8(date).ok()?;
     let theirs = rfc2822::DateTimeParser::new().relaxed_weekday(true).parse_timestamp(date.trim()).ok()?;
@@ -145,7 +151,7 @@ mod tests {
         Question { transport: Transport::Udp, host: "sbc.example".into(), us, own, name: "doctor7".into() }
     }
 
-    /// An answer as RFC 3261 §8.2.6.2 has it, with these in the place of what was sent.
+    /// Builds the response of RFC 3261 §8.2.6.2 with these changes to the request's fields.
     fn answer(changes: &[(&str, &str)]) -> Answer {
         let sent = question().text();
         let kept = ["Via: ", "From: ", "To: ", "Call-ID: ", "CSeq: "];

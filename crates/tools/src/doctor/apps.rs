@@ -1,4 +1,5 @@
-//! Applications: whether the servers of their URLs can be reached. No request is sent, since an application would take it for a call.
+//! Applications: connectivity to the servers of their URLs. No request is sent, since an application would treat it as
+//! a call.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -15,17 +16,17 @@ use trunkgate_runtime::own_sockets::OwnSockets;
 use trunkgate_system::interfaces;
 use trunkgate_system::reach::Reach;
 
-/// Name of these lines before the application's name.
+/// Prefix of the line names, followed by the application's name.
 pub(super) const KIND: &str = "app";
 
-/// Returns the lines of applications, of their requests to Twilio, and of what recordings are sent to.
+/// Returns the findings about applications, their requests to Twilio, and the receivers of recordings.
 pub(super) async fn all(config: &Arc<Config>, report: &Arc<Report>) -> Vec<Finding> {
     let (apps, hosts, recordings) =
         tokio::join!(apps(config, report), twilio::examine(config, report), recordings::examine(config, report));
     apps.into_iter().chain(hosts).chain(recordings).collect()
 }
 
-/// Returns one line for each application, and one for each further server that its URLs name.
+/// Returns one finding per application, and one for each further server in its URLs.
 async fn apps(config: &Arc<Config>, report: &Arc<Report>) -> Vec<Finding> {
     if !report.wants(KIND) {
         return Vec::new();
@@ -49,7 +50,7 @@ async fn of_app(app: &App, config: &Config, client: &Client, reach: &Reach) -> V
     let mut urls = Vec::new();
     match &app.document {
         AppDocument::Url { url, .. } => urls.push(("url", url)),
-        // A `play:` of a route, which the configuration has loaded.
+        // The `play:` file of a route is loaded with the configuration.
         AppDocument::Sound(_) | AppDocument::Mailbox(_) | AppDocument::Text(_) | AppDocument::Conference(_) => {}
         AppDocument::File(file) => {
             let is_loaded = config.app_settings.get(&app.name).is_some_and(|settings| settings.document.is_some());
@@ -71,7 +72,7 @@ async fn of_app(app: &App, config: &Config, client: &Client, reach: &Reach) -> V
     findings
 }
 
-/// Returns the server of a URL, where it can be reached, and the line about it.
+/// Returns the server of a URL if it is reachable, and the finding about it.
 pub(super) async fn of_url(
     (line, key): (&str, &str),
     url: &str,
@@ -113,7 +114,7 @@ mod tests {
     async fn each_server_of_an_application_is_connected_to_once_and_asked_nothing() {
         let server = TcpListener::bind("127.0.0.1:0").unwrap();
         let live = server.local_addr().unwrap();
-        // Closed at once.
+        // A port with no listener any more.
         let dead = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let keys = format!(
             "allow_private = true\nurl = 'http://{live}/voice?token=secret'\nfallback_url = 'http://{live}/other'\n\
@@ -131,7 +132,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_that_leads_nowhere_fails() {
-        // `check` judges addresses; what a name leads to is known by a look-up alone.
+        // `check` validates addresses only; the addresses of a name are found by a lookup.
         let found = found("url = 'http://ip6-localhost.invalid/voice'\n").await;
         let [(Level::Fail, what)] = found.as_slice() else { panic!("{found:?}") };
         assert!(what.starts_with("url: host name not found") && what.ends_with("(error 11210)"), "{what}");

@@ -1,5 +1,5 @@
-//! What the running edge has seen, trunk by trunk: codecs that do not fit, packets that this machine does not let out, sides
-//! that cannot reach the address that they are told, and phones.
+//! Observations of the running edge, by trunk: codec mismatches, packets that this machine did not send, parties that
+//! cannot reach the announced address, and registered phones.
 
 use std::net::IpAddr;
 
@@ -11,22 +11,22 @@ use crate::announced::TrunkAddresses;
 use crate::findings::{Finding, Level};
 use trunkgate_config::Config;
 
-/// One line for each trunk in whose calls of the last hour codecs did not fit; `trunks` is `/v1/trunks`.
+/// Returns a finding for each trunk with codec mismatches in the last hour; `trunks` is `/v1/trunks`.
 pub(super) fn codecs(trunks: &Value) -> Vec<Finding> {
     of_trunks(trunks, "codecs", "codec_mismatch", "no codec mismatches in the last hour")
 }
 
-/// One line for each trunk in whose calls of the last hour much audio was lost.
+/// Returns a finding for each trunk with much lost audio in the last hour.
 pub(super) fn loss(trunks: &Value) -> Vec<Finding> {
     of_trunks(trunks, "packet loss", "loss", "no call of the last hour lost much audio")
 }
 
-/// One line for each trunk to which packets did not leave this machine.
+/// Returns a finding for each trunk to which this machine failed to send packets.
 pub(super) fn outbound(trunks: &Value) -> Vec<Finding> {
     of_trunks(trunks, "outbound udp", "unsent", "this machine sent all packets of the last hour")
 }
 
-/// One line for each trunk that only phones make: how many are registered.
+/// Returns a finding for each trunk that consists of phones only: the number of registered ones.
 pub(super) fn phones(config: &Config, trunks: &Value) -> Vec<Finding> {
     let trunks = trunks["trunks"].as_array().into_iter().flatten();
     let of_trunk = |trunk: &Value| {
@@ -45,8 +45,8 @@ pub(super) fn phones(config: &Config, trunks: &Value) -> Vec<Finding> {
     trunks.filter_map(of_trunk).collect()
 }
 
-/// The line of an address that this file has far sides shown and that they do not reach, by the calls of the last hour; `None`: no call
-/// shows it. It is a failure while calls are silent for it.
+/// Returns a finding about an announced address of this file that remote parties cannot reach, from the calls of the
+/// last hour; `None` if no call shows that. The finding is a failure while calls are silent because of it.
 pub(super) fn by_our_address(config: &Config, announced: &[TrunkAddresses], trunks: &Value) -> Option<Finding> {
     let written = written_addresses(config);
     let shown = announced.iter().flat_map(|trunk| &trunk.announced).filter_map(|one| one.media);
@@ -81,7 +81,7 @@ fn of_trunks(trunks: &Value, name: &str, key: &str, well: &str) -> Vec<Finding> 
     if findings.is_empty() { vec![Finding::ok(name, well)] } else { findings }
 }
 
-/// Is a failure as long as it is a problem of `status`: its exit code is that of `status --check`.
+/// Returns a failure while the problem is in `status`, because the exit code equals that of `status --check`.
 fn of_trunk(trunk: &Value, name: &str, key: &str) -> Option<Finding> {
     let found = trunk.get(key)?;
     let (calls, of) = (found["calls"].as_u64()?, found["of"].as_u64()?);
@@ -107,7 +107,7 @@ mod tests {
         let config = configured("[edge]\npublic_address = '203.0.113.9'\n");
         let with = |told: &str, calls: u64| {
             let kind = json!({"kind": "our_address", "told": told, "calls": calls, "last_sid": "CA1", "fix": "`public_address` as …"});
-            // The last call failed for something else, and so did most.
+            // The last call, like most others, failed for another reason.
             let last = json!({"kind": "nothing", "calls": 5, "last_sid": "CA2", "fix": "ports"});
             let unheard = json!({"calls": 5 + calls, "of": 9, "kind": "nothing", "last_sid": "CA2", "fix": "ports",
                 "cause": "nothing came", "kinds": [kind, last]});
@@ -126,13 +126,13 @@ mod tests {
         let mut silent = with("203.0.113.9", 3);
         silent["trunks"][1]["unheard"]["still"] = json!(true);
         assert_eq!(by_our_address(&config, &[], &silent).unwrap().level, Level::Fail);
-        // Of this machine's own, which no key says.
+        // The address of an interface, not from a key.
         let to = "198.51.100.7".parse().unwrap();
         let announced = vec![Announced { to, sip: None, media: Some("10.0.0.5".parse().unwrap()) }];
         let announced = [TrunkAddresses { name: "carrier".to_owned(), announced }];
         let found = by_our_address(&configured(""), &announced, &with("10.0.0.5", 2)).unwrap();
         assert!(found.text.starts_with("10.0.0.5 is announced, but 2 parties"), "{found:?}");
-        // Another that was written before, or begins alike, says nothing of this one.
+        // An address announced before, or one with this prefix, does not count.
         assert_eq!(by_our_address(&config, &[], &with("203.0.113.99", 3)), None);
         assert_eq!(by_our_address(&config, &[], &json!({"trunks": [{"name": "pbx"}]})), None);
     }

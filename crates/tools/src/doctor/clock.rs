@@ -1,4 +1,5 @@
-//! The clock: what the program that keeps it says of it, and how far it is from the peers' own, by their answers' Date.
+//! Clock synchronization: the state of the time service, and the offset to the clocks of peers, from the Date of their
+//! responses.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -10,36 +11,37 @@ use tokio::time::timeout;
 use crate::findings::Finding;
 use trunkgate_system::clock;
 
-/// Longest wait for a program that keeps the clock.
+/// Time limit for a program of the time service.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Further off than this is told: call records of several machines no longer stand in their order.
+/// Error above which a warning is given, in seconds: call records of several machines are no longer in order.
 const WARNED_SECONDS: f64 = 0.5;
-/// A Date is a whole second, and its answer was on its way: within this nothing is known to differ.
+/// Offset within which clocks are considered equal, in milliseconds: a Date counts whole seconds, and the response was
+/// in transit.
 const SAME_MS: i64 = 1_500;
-/// systemd-timesyncd touches it whenever it has set the clock.
+/// File that systemd-timesyncd touches whenever it has set the clock.
 const TIMESYNC: &str = "/run/systemd/timesync/synchronized";
-/// timesyncd asks at least every 34 minutes; an older sign is none.
+/// Age after which the file proves nothing: timesyncd sends requests at least every 34 minutes.
 const TIMESYNC_AGE: Duration = Duration::from_secs(2 * 2_048);
 
-/// What is known of who keeps the clock.
+/// State of clock synchronization.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Kept {
-    /// Something does; off by this many seconds at most, where it says so.
+    /// The clock is synchronized, with a maximum error in seconds if known.
     Synchronised(Option<f64>),
-    /// Something should, and has not yet.
+    /// A time service runs, but has not synchronized the clock yet.
     NotYet,
-    /// Nothing in here says anything, as in a container, whose clock is its host's.
+    /// No time service is known, as in a container, which uses its host's clock.
     Unknown,
 }
 
-/// How far the clock of a trunk's peer is ahead of ours.
+/// Offset of a peer's clock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Theirs {
     pub(super) trunk: String,
     pub(super) ahead_ms: i64,
 }
 
-/// Asks chronyd, then systemd, then looks for what timesyncd leaves behind.
+/// Queries chronyd, then systemd, then the file of timesyncd.
 pub(super) async fn kept() -> Kept {
     let chrony = said("chronyc", &["-c", "tracking"]).await.and_then(|text| of_chrony(&text));
     if let Some(kept) = chrony {
@@ -54,7 +56,7 @@ pub(super) async fn kept() -> Kept {
     }
 }
 
-/// The line of the clock.
+/// Returns the finding about the clock.
 pub(super) fn judge(kept: Kept, theirs: &[Theirs]) -> Finding {
     let (text, fix) = match kept {
         Kept::Synchronised(Some(seconds)) if seconds > WARNED_SECONDS => (
@@ -97,7 +99,7 @@ fn words(ms: u64) -> String {
     }
 }
 
-/// What `chronyc -c tracking` says: the fields in their order, the bound as its manual has it.
+/// Parses the output of `chronyc -c tracking`. The maximum error is computed as in its manual.
 fn of_chrony(text: &str) -> Option<Kept> {
     let fields: Vec<&str> = text.trim().split(',').collect();
     let number = |at: usize| fields.get(at)?.parse::<f64>().ok().filter(|number| number.is_finite());
@@ -113,7 +115,7 @@ fn is_fresh(sign: &Path) -> bool {
     changed.is_ok_and(|changed| clock::wall().duration_since(changed).is_ok_and(|age| age < TIMESYNC_AGE))
 }
 
-/// What a program prints; `None` where there is none, or it fails, or takes too long.
+/// Returns the output of a program; `None` if it does not exist, fails or takes too long.
 async fn said(program: &'static str, arguments: &'static [&'static str]) -> Option<String> {
     let asked = spawn_blocking(move || {
         let mut command = Command::new(program);

@@ -1,5 +1,5 @@
-//! A container: whether it has a network of its own behind a bridge, where each media port that is published costs memory and
-//! a rule, or a process (docker-proxy), and packets their source address.
+//! Containers: detects a network namespace behind a bridge. There each published media port costs memory and a rule or
+//! a process (docker-proxy), and packets lose their source address.
 
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -7,22 +7,23 @@ use std::path::Path;
 use crate::findings::Finding;
 use trunkgate_config::Config;
 
-/// More media ports than this are not for a bridge: publishing 500 has been seen to take 600 MB.
+/// Number of media ports above which a bridge is unsuitable: publishing 500 took 600 MB.
 const BRIDGED_PORTS: u32 = 200;
 
-/// What the system says of it.
+/// Facts about the container and its network.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Facts {
-    /// A container's marks: `/.dockerenv`, `/run/.containerenv`, or its runtime's name in the control group.
+    /// Whether this is a container: `/.dockerenv`, `/run/.containerenv`, or the runtime's name in the control group
+    /// exists.
     is_container: bool,
-    /// Each interface but the loopback, and whether its other end is in another namespace, as that of a veth pair.
+    /// Interfaces except loopback, each with whether its peer is in another namespace, as for a veth pair.
     interfaces: Vec<(String, bool)>,
     /// Interface and gateway of the default route.
     route: Option<(String, Ipv4Addr)>,
 }
 
 impl Facts {
-    /// Of this machine; what cannot be read is not there.
+    /// Reads the facts about this machine; unreadable ones are left empty.
     pub(super) fn read() -> Facts {
         let text = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
         let marked = ["/.dockerenv", "/run/.containerenv"].iter().any(|path| Path::new(path).exists());
@@ -40,7 +41,7 @@ impl Facts {
         }
     }
 
-    /// The gateway of the bridge, where there is one.
+    /// Returns the gateway of the bridge, if there is one.
     fn bridge(&self) -> Option<Ipv4Addr> {
         let [(name, true)] = self.interfaces.as_slice() else { return None };
         let (by, gateway) = self.route.as_ref()?;
@@ -48,13 +49,13 @@ impl Facts {
     }
 }
 
-/// Whether the control groups of the first process are a container's (`/proc/1/cgroup`).
+/// Returns whether the control groups of the first process (`/proc/1/cgroup`) are those of a container.
 fn is_container_group(groups: &str) -> bool {
     ["docker", "containerd", "kubepods", "libpod", "/lxc/"].iter().any(|runtime| groups.contains(runtime))
 }
 
-/// Interface and gateway of the default route in the table of the kernel (`/proc/net/route`): hexadecimal, as the machine
-/// keeps them in memory.
+/// Parses interface and gateway of the default route from the kernel's table (`/proc/net/route`): hexadecimal, in host
+/// byte order.
 fn default_route(table: &str) -> Option<(String, Ipv4Addr)> {
     table.lines().skip(1).find_map(|line| {
         let mut words = line.split_whitespace();
@@ -64,7 +65,7 @@ fn default_route(table: &str) -> Option<(String, Ipv4Addr)> {
     })
 }
 
-/// A line in a container, none elsewhere.
+/// Returns a finding in a container, `None` elsewhere.
 pub(super) fn judge(config: &Config, facts: &Facts) -> Option<Finding> {
     if !facts.is_container {
         return None;
@@ -140,7 +141,7 @@ mod tests {
         }
         assert!(is_container_group("12:pids:/docker/5f\n") && is_container_group("0::/kubepods.slice/x\n"));
         assert!(!is_container_group("0::/init.scope\n"));
-        // Of whatever machine this is: something is said, or nothing.
+        // On any machine there is a finding or none.
         let _ = judge(&configured(""), &Facts::read());
     }
 }

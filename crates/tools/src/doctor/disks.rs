@@ -1,4 +1,4 @@
-//! Disks: is there room for what the edge writes.
+//! Disks: free space for the data that the edge writes.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use trunkgate_config::{Config, Unfit};
 use trunkgate_system::limits::{DISK_LEAST_BYTES, DISK_LOW_BYTES};
 use trunkgate_system::problem::{fix_of_permission, fix_of_read_only};
 
-/// A directory that is written to, by what is in it.
+/// Directory that is written to, with the name of its content.
 type Use = (&'static str, PathBuf);
 
 fn uses(config: &Config) -> Vec<Use> {
@@ -21,21 +21,21 @@ fn uses(config: &Config) -> Vec<Use> {
     let recordings = config.recording.as_ref().map(|recording| recording.directory.clone());
     let store = Some(config.data.directory.clone());
     let all = [("store", store), ("call records", records), ("recordings", recordings)];
-    // `file = "cdr.jsonl"` is in the working directory.
+    // `file = "cdr.jsonl"` is relative to the working directory.
     let named = |directory: PathBuf| if directory.as_os_str().is_empty() { PathBuf::from(".") } else { directory };
     all.into_iter().filter_map(|(what, directory)| Some((what, named(directory?)))).collect()
 }
 
-/// Returns the directory, or the nearest above it that there is.
+/// Returns the directory, or its nearest existing ancestor.
 fn existing(directory: &Path) -> PathBuf {
     let absolute = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned());
     absolute.ancestors().find(|one| one.is_dir()).unwrap_or(Path::new("/")).to_owned()
 }
 
-/// Bytes that the user of the edge may still write, and files.
+/// Returns the free space for the user of the edge, in bytes, and the number of free inodes.
 fn free(directory: &Path) -> nix::Result<(u64, u64)> {
     let there = statvfs(directory)?;
-    // Of file systems that count none there are always enough.
+    // A file system without an inode count never lacks any.
     let files = if there.files() == 0 { u64::MAX } else { there.files_available() };
     Ok((there.blocks_available().saturating_mul(there.fragment_size()), files))
 }
@@ -45,7 +45,7 @@ fn size(bytes: u64) -> String {
     if mebibytes < 10 << 10 { format!("{mebibytes} MiB") } else { format!("{} GiB", mebibytes >> 10) }
 }
 
-/// The line: directories that cannot be written first, then what is free.
+/// Returns the finding: directories that cannot be written come first, then the free space.
 pub(super) fn examine(config: &Config) -> Finding {
     let recordings = config.recording.as_ref().and_then(|recording| of_recordings(&recording.directory));
     let unfit = of_records(config).into_iter().chain(recordings);
@@ -59,13 +59,13 @@ pub(super) fn examine(config: &Config) -> Finding {
     })
 }
 
-/// Whether a directory, or where there is none the nearest above it, is on a file system that is read-only.
+/// Returns the directory, or its nearest existing ancestor, if it is on a read-only file system.
 fn read_only(directory: &Path) -> Option<PathBuf> {
     let there = existing(directory);
     (access(&there, AccessFlags::W_OK) == Err(Errno::EROFS)).then_some(there)
 }
 
-/// A directory of which nothing can be written since its file system is read-only, also for root.
+/// Returns a finding if a directory is on a read-only file system, which even root cannot write to.
 fn of_read_only(what: &str, directory: &Path) -> Option<Finding> {
     read_only(directory).map(|there| on_read_only(what, directory, &there))
 }
@@ -76,7 +76,7 @@ fn on_read_only(what: &str, directory: &Path, there: &Path) -> Finding {
     Finding::fail("disk", text, fix_of_read_only(there))
 }
 
-/// The directory of recordings.
+/// Returns a finding if the recordings directory cannot be used.
 fn of_recordings(directory: &Path) -> Option<Finding> {
     of_read_only("recordings", directory).or_else(|| {
         let unfit = Unfit::of(directory)?;
@@ -84,7 +84,8 @@ fn of_recordings(directory: &Path) -> Option<Finding> {
     })
 }
 
-/// The directories of call records and of the store, which have to be there and take files: the edge does not make the former.
+/// Returns findings about the directories of call records and of the store. They must exist and be writable; the edge
+/// does not create that of call records.
 fn of_records(config: &Config) -> Vec<Finding> {
     let lacks = |what: &str, directory: &Path, is_made: bool| {
         let directory = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned());
@@ -97,7 +98,7 @@ fn of_records(config: &Config) -> Vec<Finding> {
             let fix = format!("create it for the user of the edge: `install -d -m 750 -o USER {shown}`");
             return (!is_made).then(|| Finding::fail("disk", text, fix));
         }
-        // Who runs doctor may be another user than the edge's.
+        // `doctor` may run as another user than the edge.
         let is_denied = access(&directory, AccessFlags::W_OK | AccessFlags::X_OK) == Err(Errno::EACCES);
         let text = format!("{what} may not be written: this user may not write to {shown}");
         is_denied.then(|| Finding::warn("disk", text, fix_of_permission(&directory)))
@@ -166,7 +167,7 @@ mod tests {
         let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
         let mounts = mounts.lines().filter_map(|line| line.split(' ').nth(1));
         let is_denied = |path: &&str| Path::new(path).is_dir() && access(*path, AccessFlags::W_OK) == Err(Errno::EROFS);
-        // Where this machine has such a mount, also what would be below it is found.
+        // If this machine has such a mount, a missing directory below it is detected, too.
         if let Some(mount) = mounts.into_iter().find(is_denied) {
             let below = of_recordings(&Path::new(mount).join("not/there")).unwrap();
             assert!(below.text.contains("mounted read-only") && below.level == Level::Fail, "{below:?}");

@@ -1,4 +1,4 @@
-//! The edge that runs by this file: how many problems `status` has of it, and the worst.
+//! Running edge of this configuration file: the number of its problems in `status`, and the worst.
 
 use serde_json::Value;
 
@@ -8,24 +8,24 @@ use trunkgate_config::Config;
 use trunkgate_system::clock;
 use trunkgate_system::text::number;
 
-/// The line of the running edge.
+/// Name of the line about the running edge.
 pub(super) const LINE: &str = "running edge";
-/// Kinds of problems that lines of their own are about.
+/// Kinds of problems with lines of their own.
 const OWN_LINES: [&str; 3] = ["unsent", "codec_mismatch", "loss"];
-/// What is said without an answer of its own.
+/// Fix for a problem without a fix of its own.
 const NO_FIX: &str = "`trunkgate status` shows more";
 
-/// The edge that is asked, and where that is written.
+/// Edge to query, and the source of its address.
 pub(super) struct Asked {
-    /// `None`: its port is known only once it runs.
+    /// Address of the edge; `None` if its port is known only while it runs.
     pub(super) edge: Option<Target>,
-    /// Whether `[http]` of the file cannot be read, and no URL is given: the default is tried.
+    /// Whether the default address is used because `[http]` of the file cannot be read and no URL is given.
     pub(super) is_guessed: bool,
-    /// Whether `--url` names it.
+    /// Whether `--url` names the edge.
     pub(super) is_named: bool,
 }
 
-/// One line for the problems of the edge that runs by this file, or that none runs or answers.
+/// Returns the finding about the problems of the running edge, or about a missing or silent one.
 pub(super) async fn problems(config: &Config, asked: &Asked, presence: &Presence) -> Vec<Finding> {
     match presence {
         Presence::Edge => {}
@@ -46,7 +46,8 @@ pub(super) async fn problems(config: &Config, asked: &Asked, presence: &Presence
     }
 }
 
-/// No edge runs by this file: to be expected before the first start, and not where one has written call records.
+/// Returns the finding if no edge runs with this file: expected before the first start, but not if there are call
+/// records.
 fn none(config: &Config, asked: &Asked) -> Finding {
     let at =
         asked.edge.as_ref().map_or_else(|| format!("http://{}", config.http.address), |edge| edge.base().to_owned());
@@ -71,7 +72,7 @@ fn none(config: &Config, asked: &Asked) -> Finding {
     }
 }
 
-/// Adds to lines of agents and applications that seem well what calls of the running edge met with them.
+/// Adds the problems of the running edge to positive findings about the same agents and applications.
 pub(super) fn contradict(findings: &mut [Finding], status: &Value) {
     let problems = status["problem_details"].as_array().map(Vec::as_slice).unwrap_or_default();
     for finding in findings.iter_mut().filter(|finding| finding.level == Level::Ok) {
@@ -82,14 +83,15 @@ pub(super) fn contradict(findings: &mut [Finding], status: &Value) {
         let Some(problem) = problems.iter().find(is_its) else { continue };
         let found = of_problem(problem);
         let text = format!("{}; but in calls of the running edge: {}", finding.text, found.text);
-        // Calls are lost to it.
+        // Calls are lost because of the problem.
         let level = if matches!(problem["harm"].as_str(), Some("edge" | "calls")) { Level::Fail } else { Level::Warn };
         *finding = Finding { level, ..Finding::warn(finding.name.clone(), text, found.fix) };
     }
 }
 
-/// Without the problems that have lines of their own further down. Several are counted, and the first is shown: `status` lists them all,
-/// and what `doctor` finds by itself shall be in sight. Each is a failure, as for `status --check`; what unknown sources do is shown alone.
+/// Returns the findings about the problems in `status`, except those with lines of their own. If there are several,
+/// only their number and the first are shown, because `status` lists them all. Each is a failure, as for
+/// `status --check`, except those caused by unknown sources.
 fn of_status(status: &Value) -> Vec<Finding> {
     let all = status["problem_details"].as_array().map(Vec::as_slice).unwrap_or_default();
     let shown = all.iter().filter(|problem| !OWN_LINES.iter().any(|kind| problem["kind"] == *kind));
@@ -115,7 +117,7 @@ fn of_status(status: &Value) -> Vec<Finding> {
     findings
 }
 
-/// Returns the line of all problems: the first one, and the number of all.
+/// Returns one finding for all problems: the first one, and their number.
 fn worst(problems: Vec<Finding>, what: &str) -> Option<Finding> {
     let level = problems.iter().map(|one| one.level).max()?;
     let count = problems.len();

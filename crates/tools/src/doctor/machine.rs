@@ -1,4 +1,4 @@
-//! The machine: can everything be bound, is it given enough, which address does it go by.
+//! Machine: free ports, resource limits, and the public address.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -14,14 +14,14 @@ use trunkgate_runtime::transport;
 use trunkgate_system::interfaces;
 use trunkgate_system::limits;
 
-/// Name of the line of our address.
+/// Name of the line about the public address.
 const LINE: &str = "public address";
-/// Sockets of one call: RTP and RTCP on both sides.
+/// Sockets per call: RTP and RTCP on both sides.
 const FILES_PER_CALL: u64 = 4;
-/// Files besides those of calls: SIP connections, agents, HTTP, the log.
+/// Open files in addition to those of calls: SIP connections, agents, HTTP, the log.
 const OTHER_FILES: u64 = 8_192;
 
-/// Each line as it is there.
+/// Reports each finding as soon as it is known.
 pub(super) fn examine(config: &Config, report: &Report, presence: &Presence) -> Vec<Finding> {
     let mut all = Vec::new();
     if report.wants("ports") {
@@ -38,7 +38,7 @@ pub(super) fn examine(config: &Config, report: &Report, presence: &Presence) -> 
     all
 }
 
-/// Listeners and HTTP, unless an edge of this file runs.
+/// Checks that the sockets of listeners and HTTP can be bound, unless an edge runs with this file.
 fn sockets(config: &Config, presence: &Presence) -> Finding {
     let bound = transport::bind(&config.listen)
         .map(drop)
@@ -71,14 +71,14 @@ fn sockets(config: &Config, presence: &Presence) -> Finding {
     }
 }
 
-/// The first, a middle and the last pair, on each address.
+/// Checks the first, a middle and the last media port pair on each address.
 fn media_ports(config: &Config) -> Finding {
     let (first, last) = config.media.ports;
     let mut taken = Vec::new();
     for ip in &config.media.address {
         for port in [first, first.midpoint(last), last] {
             if let Err(error) = UdpSocket::bind((*ip, port)) {
-                // A machine without IPv6 has none for media either.
+                // A machine without IPv6 sends no IPv6 media.
                 let absent = error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(97);
                 if !(ip.is_ipv6() && ip.is_unspecified() && absent) {
                     taken.push(format!("{}: {error}", SocketAddr::new(*ip, port)));
@@ -106,7 +106,7 @@ fn ephemeral_range(config: &Config, range: Option<(u64, u64)>) -> Finding {
     }
 }
 
-/// Whether any far end is outside of the local networks; `peers`: the addresses that the peers were found to have.
+/// Returns whether any remote party is outside the local networks; `peers`: resolved addresses of the peers.
 pub(super) fn leads_out(config: &Config, peers: &[IpAddr]) -> bool {
     let is_local = |ip: IpAddr| is_local(config, ip);
     peers.iter().any(|ip| !is_local(*ip))
@@ -117,13 +117,13 @@ pub(super) fn is_local(config: &Config, ip: IpAddr) -> bool {
     config.edge.local_networks.iter().any(|network| network.contains(&ip))
 }
 
-/// Every `public_address` of the file.
+/// Returns every `public_address` of the file.
 pub(super) fn written_addresses(config: &Config) -> Vec<IpAddr> {
     config.edge.public_address.iter().chain(config.listen.iter().flat_map(|one| &one.public_address)).copied().collect()
 }
 
-/// Far ends outside must be shown an address that they can reach. `announced`: what each trunk would be shown; `own`: this machine's
-/// address towards all others.
+/// Checks that remote parties outside the local networks get a reachable address. `announced`: the address for each
+/// trunk; `own`: this machine's address towards all others.
 pub(super) fn public_address(
     config: &Config,
     leads_out: bool,
@@ -188,7 +188,7 @@ fn udp_buffers(most: Option<u64>) -> Finding {
     }
 }
 
-/// One or two numbers in a file of the kernel's.
+/// Reads one or two numbers from a file of the kernel.
 fn number_pair(path: &str) -> Option<(u64, u64)> {
     let text = std::fs::read_to_string(path).ok()?;
     let mut numbers = text.split_whitespace().map_while(|word| word.parse().ok());
@@ -259,7 +259,7 @@ mod tests {
             let announced = vec![Announced { to: to.parse().unwrap(), sip, media: sip }];
             [TrunkAddresses { name: "carrier".to_owned(), announced }]
         };
-        // By the route to the peer, whatever the default route's address is.
+        // The route to the peer decides, not the default route's address.
         let found = public_address(&config, true, inside, &announced("203.0.113.9", "198.51.100.7"));
         assert_eq!((found.level, found.text.as_str()), (Level::Ok, "203.0.113.9 to carrier, this machine's"));
         let found = public_address(&config, true, None, &announced("10.0.0.3", "198.51.100.7"));

@@ -1,6 +1,6 @@
-//! `trunkgate doctor`: what `check` says, then the world around the edge: sockets, the machine's limits, names, each
-//! peer's answer to OPTIONS and what it shows of the way there, certificates, agents, the clock. Each line is ok, warn or
-//! FAIL, with what would help.
+//! `trunkgate doctor`: the results of `check`, followed by tests of the environment: sockets, resource limits, names,
+//! the response of each peer to OPTIONS and the path to it, certificates, agents, the clock. Each finding is ok, warn
+//! or FAIL, with a fix.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -42,30 +42,30 @@ mod peers;
 mod recordings;
 mod twilio;
 
-/// Judges the calls of a running edge.
+/// Function that derives findings from `/v1/trunks` of a running edge.
 type Judgement = fn(&Value) -> Vec<Finding>;
 
-/// Keys whose files are of TLS.
+/// Keys with TLS files.
 const CERTIFICATE_KEYS: [&str; 4] = ["`certificate`", "`private_key`", "`ca`", "`client_ca`"];
 
-/// What is to be done about a file with mistakes.
+/// Fix for a configuration file with errors.
 const FIX_OF_FILE: &str = "trunkgate check; do not restart an edge that runs before it accepts the file";
 
-/// Lines that need what the running edge says of its trunks.
+/// Lines that need the trunk data of the running edge.
 const NEED_TRUNKS: [&str; 6] = ["public address", "inbound udp", "outbound udp", "codecs", "packet loss", "options"];
 
-/// How the findings are printed.
+/// Output format of the findings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
-    /// A page of 80 columns.
+    /// Page with 80 columns.
     Text,
-    /// One array, at the end.
+    /// One JSON array at the end.
     Json,
-    /// One object a line, each as soon as it is known.
+    /// One JSON object per line, printed as soon as it is known.
     JsonLines,
 }
 
-/// Where findings go as they are made.
+/// Filter and output of findings.
 #[derive(Debug)]
 struct Report {
     only: Only,
@@ -73,7 +73,7 @@ struct Report {
 }
 
 impl Report {
-    /// Those of these that are wanted, printed already where each is printed as it comes.
+    /// Returns the selected findings, and prints them at once in the format [`Form::JsonLines`].
     fn take(&self, findings: Vec<Finding>) -> Vec<Finding> {
         let wanted = findings.into_iter().filter(|finding| self.only.takes(finding));
         let wanted: Vec<Finding> = wanted.map(|found| Finding { fix: without_doctor(&found.fix), ..found }).collect();
@@ -89,13 +89,13 @@ impl Report {
     }
 }
 
-/// Looks at everything, or at the lines that are named; exit 1 where one is FAIL, 2 for a file with mistakes. What is wrong, or
-/// cannot be read, is a line, and the rest goes on.
+/// Runs all tests or the selected ones. Returns exit code 1 if a finding is FAIL, 2 if the file has errors. Faulty or
+/// unreadable parts are findings, and the tests continue.
 pub fn run(given: Option<&Path>, remote: &Remote, only: &[String], form: Form) -> ExitCode {
     let Some(looked) = run::load_to_look(given, remote.url.is_none()) else { return ExitCode::from(run::USAGE) };
     let Looked { mut config, found, is_unread } = looked;
     let has_mistakes = found.iter().any(is_mistake);
-    // Repairs the slips for which `[http]` cannot be read.
+    // Corrects errors that make `[http]` unreadable.
     let http = has_mistakes.then(|| config::load_http(&config.path, remote.token.is_some()).map(|(http, _)| http));
     let is_guessed = matches!(http, Some(Err(_))) && remote.url.is_none();
     if let Some(Ok(http)) = http {
@@ -132,7 +132,7 @@ pub fn run(given: Option<&Path>, remote: &Remote, only: &[String], form: Form) -
     ExitCode::from(code)
 }
 
-/// Asks the running edge alone, where nothing can be read of the file.
+/// Queries only the running edge, if the file is unreadable.
 async fn of_edge(config: &Config, found: &[Diagnostic], (asked, report): (&Asked, &Report)) -> Vec<Finding> {
     let text = format!("{}. A start or restart fails. Only the running edge is asked", summary(config, found));
     let help = found.iter().find(|one| one.is_error).map(|one| one.help.as_str()).unwrap_or_default();
@@ -144,7 +144,7 @@ async fn of_edge(config: &Config, found: &[Diagnostic], (asked, report): (&Asked
     all
 }
 
-/// What is where the edge would be.
+/// Determines the presence of an edge at the expected address.
 async fn presence(asked: &Asked) -> Presence {
     match &asked.edge {
         Some(edge) => edge.presence().await,
@@ -152,8 +152,8 @@ async fn presence(asked: &Asked) -> Presence {
     }
 }
 
-/// What is known at once is looked at first; the page has the peers' lines last, whatever took how long. An edge that is
-/// silent is asked once.
+/// Runs the immediate tests first. The findings about peers come last, however long they take. A silent edge is queried
+/// only once.
 async fn examine(config: &Arc<Config>, found: &[Diagnostic], asked: &Asked, report: &Arc<Report>) -> Vec<Finding> {
     let mut all = report.take(of_file(config, found));
     let presence = presence(asked).await;
@@ -177,7 +177,7 @@ async fn examine(config: &Arc<Config>, found: &[Diagnostic], asked: &Asked, repo
     );
     let told = &heard.told;
     let addresses = path::public_address(told, config.media.ports);
-    // What no answer tells, the file and this machine's own address do.
+    // If no response shows the address, the file and this machine's own address are used.
     let is_outside_known = told.iter().any(|one| one.is_outside && one.seen.is_some());
     let leads_out = machine::leads_out(config, &heard.addresses);
     let own = interfaces::read().default_v4;
@@ -191,7 +191,7 @@ async fn examine(config: &Arc<Config>, found: &[Diagnostic], asked: &Asked, repo
         Some(edge) => edge.trunks().await,
         None => None,
     };
-    // An address that no peer confirms is judged by the calls that fail for it.
+    // An address that no peer confirms is checked by the calls that fail because of it.
     let by_calls = trunks.as_ref().and_then(|trunks| calls::by_our_address(config, announced, trunks));
     let by_calls = by_calls.filter(|found| found.level == Level::Fail || own.as_ref().is_some_and(is_ok));
     let own = if by_calls.is_some() { own.filter(|own| own.level == Level::Fail) } else { own };
@@ -228,7 +228,7 @@ fn is_ok(finding: &Finding) -> bool {
     finding.level == Level::Ok
 }
 
-/// The media that the running edge has carried, where it says so.
+/// Returns media statistics of the running edge, if available.
 async fn carried(edge: Option<&Target>, trunks: Option<&Value>) -> Option<path::Carried> {
     let edge = edge?;
     let mut carried = path::Carried::read(&edge.metrics().await?)?;
@@ -237,7 +237,7 @@ async fn carried(edge: Option<&Target>, trunks: Option<&Value>) -> Option<path::
     Some(carried)
 }
 
-/// What tasks came to, in their order.
+/// Returns the results of tasks in their order.
 async fn all<T>(tasks: Vec<JoinHandle<T>>) -> Vec<T> {
     let mut results = Vec::new();
     for task in tasks {
@@ -246,12 +246,12 @@ async fn all<T>(tasks: Vec<JoinHandle<T>>) -> Vec<T> {
     results
 }
 
-/// Whether it is a mistake in the file, and not what the service alone may read.
+/// Returns whether a diagnostic is an error in the file, rather than a file that only the service can read.
 fn is_mistake(found: &Diagnostic) -> bool {
     found.is_error && !config::is_of_service(found)
 }
 
-/// One line for each trunk and agent whose table has a mistake: it is not examined.
+/// Returns a finding for each trunk and agent with an error in its table: it is not tested.
 fn not_read(config: &Config, found: &[Diagnostic]) -> Vec<Finding> {
     if !found.iter().any(is_mistake) {
         return Vec::new();
@@ -276,7 +276,7 @@ fn not_read(config: &Config, found: &[Diagnostic]) -> Vec<Finding> {
     trunks.chain(agents).map(line).collect()
 }
 
-/// Returns a fix without its references to this verb: whoever reads it runs it.
+/// Removes references to `trunkgate doctor` from a fix, because the reader is running it.
 fn without_doctor(fix: &str) -> String {
     let mut rest = fix.to_owned();
     for (begin, ends) in [(" (`trunkgate doctor", ")"), (" (trunkgate doctor", ")"), (": `trunkgate doctor`", ";")] {
@@ -289,12 +289,12 @@ fn without_doctor(fix: &str) -> String {
     rest
 }
 
-/// The file: how many trunks and routes it has, its first mistake, and what cannot be read here.
+/// Returns the finding about the file: the number of trunks and routes, the first error, and unreadable files.
 fn of_file(config: &Config, found: &[Diagnostic]) -> Vec<Finding> {
     let file = config.path.display();
     let parts = config.parts_in_words();
     let text = format!("{file}, {parts}");
-    // The mistakes first; what only the service may read counts as well, as for `check`.
+    // Errors come first; files that only the service can read count, too, as for `check`.
     let (mut errors, unread): (Vec<Diagnostic>, Vec<Diagnostic>) =
         found.iter().filter(|one| one.is_error).cloned().partition(is_mistake);
     let has_mistakes = !errors.is_empty();
@@ -315,19 +315,20 @@ fn of_file(config: &Config, found: &[Diagnostic]) -> Vec<Finding> {
     std::iter::once(first).chain(unread).collect()
 }
 
-/// The number of errors, and the first.
+/// Returns the number of errors and the first one.
 fn summary(config: &Config, errors: &[Diagnostic]) -> String {
     config::summary(&config.path, &config::text(&config.path).unwrap_or_default(), errors)
 }
 
-/// A secret, or a file, that cannot be read here. The service may: systemd gives it credentials that nobody else sees.
+/// Returns the finding about an unreadable secret or file. The service may be able to read it: systemd credentials are
+/// hidden from other users.
 fn of_unread(found: &Diagnostic) -> Finding {
     let is_tls = CERTIFICATE_KEYS.iter().any(|key| found.message.contains(key));
     let fix = format!("{}; if only the service can read it: run doctor as its user, or within its unit", found.help);
     Finding::fail(if is_tls { "tls" } else { "config" }, format!("{}: {}", found.code, found.message), fix)
 }
 
-/// Judges what speaks, as far as the configuration has texts.
+/// Tests speech synthesis, if the configuration contains texts.
 async fn of_speech(config: &Config) -> Vec<Finding> {
     let mut found = Vec::new();
     if !config.announcements.is_empty() {
@@ -342,7 +343,8 @@ async fn of_speech(config: &Config) -> Vec<Finding> {
     found
 }
 
-/// Judges what speaks the <Say> of applications: a program has to speak a word; an endpoint, which may cost money, is named.
+/// Tests the speech synthesis of <Say>: a program must speak a word; an endpoint, which may charge for requests, is
+/// only named.
 async fn of_say(speech: Option<Speech>) -> Finding {
     let Some(speech) = speech else {
         let fix = "install espeak-ng, or add [speech] with a `command` or `url`";
@@ -369,7 +371,7 @@ async fn of_say(speech: Option<Speech>) -> Finding {
     }
 }
 
-/// Judges whether every `text` of `hold` can be said.
+/// Tests that every `text` of `hold` can be synthesized.
 async fn of_announcements(config: &Config) -> Finding {
     let mut config = config.clone();
     let said = number(config.announcements.len(), "text");
@@ -380,13 +382,13 @@ async fn of_announcements(config: &Config) -> Finding {
     }
 }
 
-/// A configuration for tests.
+/// Parses a configuration for tests.
 #[cfg(test)]
 fn configured(text: &str) -> Config {
     config::parse(Path::new("t.toml"), text).unwrap().0
 }
 
-/// Prints nothing by itself and wants every line.
+/// Returns a report that selects every line and prints nothing.
 #[cfg(test)]
 fn everything() -> Arc<Report> {
     Arc::new(Report { only: Only::default(), form: Form::Text })

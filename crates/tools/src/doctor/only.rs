@@ -1,11 +1,11 @@
-//! `--only`: which lines are wanted, by their names, the first word of these, or a group's.
+//! Option `--only`: selects lines by their name, its first word, or a group.
 
 use trunkgate_route::nearest;
 
 use crate::findings::Finding;
 use trunkgate_config::Config;
 
-/// The lines; of `options TRUNK`, `codecs TRUNK`, `agent NAME` and `app NAME` the first word.
+/// Line names; for `options TRUNK`, `codecs TRUNK`, `agent NAME` and `app NAME` only the first word.
 pub(crate) const KINDS: [&str; 26] = [
     "config",
     "running edge",
@@ -35,10 +35,10 @@ pub(crate) const KINDS: [&str; 26] = [
     "clock",
 ];
 
-/// Lines of two words that each trunk may have, as `packet loss TRUNK`.
+/// Line names of two words followed by a trunk, such as `packet loss TRUNK`.
 const OF_TRUNKS: [&str; 2] = ["outbound udp", "packet loss"];
 
-/// Names for several lines.
+/// Names of groups of lines.
 const GROUPS: [(&str, &[&str]); 5] = [
     (
         "machine",
@@ -62,26 +62,27 @@ const GROUPS: [(&str, &[&str]); 5] = [
     ("apps", &["app"]),
 ];
 
-/// The lines that are wanted; none named: all.
+/// Selected lines; all if none is named.
 #[derive(Debug, Default)]
 pub(super) struct Only {
     wanted: Vec<String>,
 }
 
 impl Only {
-    /// # Errors
-    /// A name that no line has, with those that there are.
+    /// Parses the names given by the user.
+    ///
+    /// # Errors Returns the unknown name with the known ones.
     pub(super) fn new(names: &[String], config: &Config) -> Result<Only, String> {
         let mut wanted = Vec::new();
         for name in names.iter().flat_map(|names| names.split(',')).map(str::trim) {
-            // `sip-alg` for who will not quote.
+            // Accepts `sip-alg`, which needs no quotes in a shell.
             let known = [name.to_owned(), name.replacen('-', " ", 1)].into_iter().find(|name| is_line(name, config));
             wanted.push(known.ok_or_else(|| unknown(name, config))?);
         }
         Ok(Only { wanted })
     }
 
-    /// Whether this line is printed.
+    /// Returns whether a finding is selected.
     pub(super) fn takes(&self, finding: &Finding) -> bool {
         let kind = kind(&finding.name);
         self.wanted.is_empty()
@@ -91,14 +92,14 @@ impl Only {
                 .any(|wanted| *wanted == finding.name || wanted == kind || group(wanted).contains(&kind))
     }
 
-    /// Whether any line of this kind can be printed, so that it is worth while to look.
+    /// Returns whether any line of this kind is selected, so that the test is worthwhile.
     pub(super) fn wants(&self, sought: &str) -> bool {
         self.wanted.is_empty()
             || self.wanted.iter().any(|wanted| kind(wanted) == sought || group(wanted).contains(&sought))
     }
 }
 
-/// Returns what can be named instead of `name`, the nearest first.
+/// Returns the known names for an unknown one, the most similar first.
 fn unknown(name: &str, config: &Config) -> String {
     let trunks = config.trunks.iter().map(|trunk| format!("options {}", trunk.name));
     let agents = config.agents.iter().map(|agent| format!("agent {}", agent.name));
@@ -116,7 +117,7 @@ fn unknown(name: &str, config: &Config) -> String {
     )
 }
 
-/// What a line is about.
+/// Returns the kind of a line.
 fn kind(name: &str) -> &str {
     match name.split_once(' ') {
         Some((kind @ ("options" | "agent" | "app" | "codecs"), _)) => kind,
@@ -124,7 +125,7 @@ fn kind(name: &str) -> &str {
     }
 }
 
-/// The trunk of a line of this kind.
+/// Returns the trunk in the name of a line of this kind.
 fn named<'n>(line: &'n str, kind: &str) -> Option<&'n str> {
     line.strip_prefix(kind)?.strip_prefix(' ')
 }

@@ -1,4 +1,4 @@
-//! Host names that the edge shows to trunks (`contact_host`): where DNS leads with them, and whether certificates are for them.
+//! Host names that the edge shows to trunks (`contact_host`): their DNS addresses and certificates.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 
@@ -12,17 +12,17 @@ use trunkgate_config::{Config, Listen};
 use trunkgate_runtime::transport::{CertificateOwner, Settings};
 use trunkgate_system::certificates::{Pair, carries, dns_names};
 
-/// Returns the trunks that are shown a name, each with that name.
+/// Returns the trunks with a `contact_host`, each with that name.
 pub(super) fn named(config: &Config) -> impl Iterator<Item = (&Trunk, &str)> {
     config.trunks.iter().filter_map(|trunk| Some((trunk, trunk.own_hosts.contact.as_deref()?)))
 }
 
-/// Returns where a name leads, if DNS is asked for its addresses alone.
+/// Returns the destination for a DNS lookup of a name's addresses only.
 pub(super) fn destination(host: &str) -> Destination {
     Destination { host: host.to_owned(), port: Some(5061), transport: Transport::Tls, is_fixed: true }
 }
 
-/// Judges what DNS says of the name that a trunk is shown.
+/// Checks the DNS result for the name that a trunk is shown.
 pub(super) fn judge_name(config: &Config, trunk: &Trunk, host: &str, located: &Located) -> Finding {
     let whose = whose(trunk);
     if located.fault().is_some() {
@@ -32,7 +32,7 @@ pub(super) fn judge_name(config: &Config, trunk: &Trunk, host: &str, located: &L
     judge_addresses(&whose, host, &found, &public_addresses(config, trunk), |ip| UdpSocket::bind((ip, 0)).is_ok())
 }
 
-/// Judges the addresses of a name: those of `public_address`, or without one those of this machine, are the edge's.
+/// Checks that the addresses of a name are the edge's: those of `public_address`, or else those of this machine.
 fn judge_addresses(
     whose: &str,
     host: &str,
@@ -40,7 +40,7 @@ fn judge_addresses(
     public: &[IpAddr],
     is_machine: impl Fn(IpAddr) -> bool,
 ) -> Finding {
-    // A public address stands for its family alone.
+    // A public address applies only to its address family.
     let is_ours = |ip: &IpAddr| {
         let has_public = public.iter().any(|public| public.is_ipv4() == ip.is_ipv4());
         if has_public { public.contains(ip) } else { is_machine(*ip) }
@@ -76,7 +76,7 @@ fn whose(trunk: &Trunk) -> String {
     format!("contact_host of {}", trunk.name)
 }
 
-/// Returns the public addresses that a trunk is shown by the listeners that it may use; without peers, those of the edge.
+/// Returns the public addresses of the listeners that a trunk may use; without peers, those of the edge.
 fn public_addresses(config: &Config, trunk: &Trunk) -> Vec<IpAddr> {
     let families = [IpAddr::from(Ipv4Addr::UNSPECIFIED), Ipv6Addr::UNSPECIFIED.into()];
     let mut own: Vec<&[IpAddr]> = listeners(config, trunk).map(|listen| &listen.public_address[..]).collect();
@@ -90,7 +90,7 @@ fn public_addresses(config: &Config, trunk: &Trunk) -> Vec<IpAddr> {
     all
 }
 
-/// Returns the listeners by which a trunk is reached and calls.
+/// Returns the listeners used for calls from and to a trunk.
 fn listeners<'a>(config: &'a Config, trunk: &'a Trunk) -> impl Iterator<Item = &'a Listen> {
     let fits = move |listen: &&'a Listen| match trunk.listen.as_deref() {
         Some(name) => listen.name == name,
@@ -99,7 +99,7 @@ fn listeners<'a>(config: &'a Config, trunk: &'a Trunk) -> impl Iterator<Item = &
     config.listen.iter().filter(fits)
 }
 
-/// Judges for each name whether a certificate of the listeners, and the one towards the trunk, is for it.
+/// Checks for each name that a certificate of the listeners, and the one towards the trunk, is valid for it.
 pub(super) fn certificates(config: &Config, settings: &Settings) -> Vec<Finding> {
     let pairs = settings.pairs();
     let of = |kind: &str, name: &str| -> Vec<&Pair> {
@@ -129,7 +129,8 @@ pub(super) fn certificates(config: &Config, settings: &Settings) -> Vec<Finding>
     findings
 }
 
-/// Judges the certificates of one owner: `None` where it has none that can be used, which has a line of its own.
+/// Checks the certificates of one owner. Returns `None` if it has no usable one, which is reported by a line of its
+/// own.
 fn judge_pairs(whose: &str, host: &str, owner: &str, pairs: &[&Pair], fix: &str) -> Option<Finding> {
     let leaves = || pairs.iter().filter_map(|pair| Some((*pair, pair.key.cert.first()?)));
     let fitting =
@@ -192,7 +193,7 @@ mod tests {
             let (trunk, host) = named(&config).next().unwrap();
             assert_eq!((public_addresses(&config, trunk), host), (vec![ip(expected)], "sbc.example.com"));
         }
-        // A trunk that may use both is shown either.
+        // A trunk that may use both listeners may be shown either address.
         let config = configured(&text.replace("listen = 'NAME'\n", ""));
         let (trunk, _) = named(&config).next().unwrap();
         assert_eq!(public_addresses(&config, trunk), [ip("203.0.113.10"), ip("203.0.113.20")]);
@@ -213,7 +214,7 @@ mod tests {
         let rows: [(&[&str], &[&str], Level); 5] = [
             (&["203.0.113.10", "2001:db8::2"], &["203.0.113.10", "2001:db8::2"], Level::Ok),
             (&["203.0.113.10", "2001:db8::1"], &["203.0.113.10", "2001:db8::2"], Level::Fail),
-            // The machine has the IPv6 address itself: the public address is of the other family.
+            // The IPv6 address is the machine's own: the public address is of the other family.
             (&["203.0.113.10", "2001:db8::5"], &["203.0.113.10"], Level::Ok),
             (&["203.0.113.10", "2001:db8::6"], &["203.0.113.10"], Level::Fail),
             (&["10.0.0.5"], &["2001:db8::2"], Level::Ok),

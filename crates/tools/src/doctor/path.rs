@@ -1,5 +1,5 @@
-//! What lies between us and the peers, by what their answers show of our requests: the address and port that we are seen
-//! at, what was rewritten on the way; and what only the far side can tell.
+//! Network path to the peers, from their responses to OPTIONS: the source address and port they saw, and changed header
+//! fields; and faults that only calls reveal.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -10,26 +10,26 @@ use super::answer::Seen;
 use crate::findings::{Finding, Level};
 use trunkgate_system::text::number;
 
-/// An answer of one address of a peer.
+/// Response from one address of a peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Told {
     pub(super) trunk: String,
     pub(super) is_tls: bool,
-    /// Where we asked from.
+    /// Local address of the request.
     pub(super) local: SocketAddr,
-    /// The address that calls to it would show.
+    /// Local address that calls to the peer would announce.
     pub(super) shown: Option<IpAddr>,
-    /// Whether it is in none of `local_networks`.
+    /// Whether the peer is outside `local_networks`.
     pub(super) is_outside: bool,
-    /// The key that `shown` comes from; `None`: the interface's own.
+    /// Key that `shown` comes from; `None` for the interface's own address.
     pub(super) key: Option<String>,
     pub(super) seen: Option<Seen>,
-    /// `None`: the answer was too damaged to tell.
+    /// Changed header fields; `None` if the response was too damaged.
     pub(super) rewritten: Option<Vec<String>>,
     pub(super) ahead_ms: Option<i64>,
 }
 
-/// How the peers see us, against what we show them; empty: none says.
+/// Compares the source addresses that peers saw with the announced ones; empty if no response contains one.
 pub(super) fn public_address(told: &[Told], ports: (u16, u16)) -> Vec<Finding> {
     let mut said: Vec<(IpAddr, &Told, Vec<&str>)> = Vec::new();
     for one in told {
@@ -56,7 +56,8 @@ pub(super) fn public_address(told: &[Told], ports: (u16, u16)) -> Vec<Finding> {
     findings
 }
 
-/// `other`: where somebody else outside sees us. One key cannot be right for both.
+/// Compares one source address. `other`: another source address seen by peers outside; one key cannot be right for
+/// both.
 fn judge(ip: IpAddr, told: &Told, trunks: &[&str], other: Option<IpAddr>) -> Finding {
     let names = list(trunks);
     let sees = if names.contains(" and ") { "see" } else { "sees" };
@@ -95,7 +96,7 @@ fn judge(ip: IpAddr, told: &Told, trunks: &[&str], other: Option<IpAddr>) -> Fin
     }
 }
 
-/// Ports matter for datagrams: media goes to the one that we write.
+/// Returns a finding if NAT changes source ports. Only datagrams matter: media is sent to the announced port.
 fn changed_ports(told: &[Told], (first, last): (u16, u16)) -> Option<Finding> {
     let differs = |one: &&Told| one.seen.and_then(|seen| seen.port).is_some_and(|port| port != one.local.port());
     let changed: Vec<&Told> = told.iter().filter(differs).collect();
@@ -110,7 +111,7 @@ fn changed_ports(told: &[Told], (first, last): (u16, u16)) -> Option<Finding> {
     Some(Finding::warn("public address", text, fix))
 }
 
-/// What an application-level gateway of a router does to SIP; `None`: no answer shows anything.
+/// Returns findings about SIP application-level gateways; empty if no response allows a conclusion.
 pub(super) fn sip_alg(told: &[Told]) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut clean: Vec<&str> = Vec::new();
@@ -134,26 +135,26 @@ pub(super) fn sip_alg(told: &[Told]) -> Vec<Finding> {
     findings
 }
 
-/// Calls of an edge that runs by this file.
+/// Media statistics of the running edge.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Carried {
     /// Answered calls.
     answered: u64,
-    /// Sides from which audio came, of calls that have ended and of those that are up.
+    /// Number of sides with audio, in ended and live calls.
     heard: u64,
-    /// Sides that sent nothing, by their trunk; of an agent's calls the trunk's name is there as well.
+    /// Number of silent sides by trunk; those of an agent's calls are counted under the trunk, too.
     silent: Vec<(String, u64)>,
-    /// Why a trunk was not heard in the last hour, as the edge found it, and what would help.
+    /// Trunks without audio in the last hour, each with the cause found by the edge and the fix.
     causes: Vec<(String, String, String)>,
-    /// Trunks of which that was not so in the latest calls.
+    /// Trunks with audio again in the latest calls.
     mended: Vec<String>,
     /// Trunks that sent only digital silence in calls of the last hour.
     muted: Vec<Muted>,
-    /// Sides of calls that are up of which nothing else has come.
+    /// Number of sides of live calls that have sent only digital silence.
     muted_now: u64,
 }
 
-/// A trunk that sends packets without any sound.
+/// Trunk that sends packets of digital silence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Muted {
     text: String,
@@ -177,12 +178,12 @@ impl Muted {
 }
 
 impl Carried {
-    /// From the page that `/metrics` is; `None`: it is not an edge's.
+    /// Parses the page of `/metrics`; `None` if it is not an edge's.
     pub(super) fn read(metrics: &str) -> Option<Carried> {
         let value = |line: &str| Some(line.rsplit_once(' ')?.1.parse::<f64>().ok()? as u64);
         let of = |name: &str| value(metrics.lines().find(|line| line.starts_with(name))?);
         let answered = of("trunkgate_call_setup_seconds_count ")?;
-        // Each of them has an observation there.
+        // The histogram has one observation per side.
         let heard = of("trunkgate_rtp_jitter_seconds_count ")?;
         let silent = metrics.lines().filter(|line| line.starts_with("trunkgate_media_one_way_total{"));
         let silent = silent.filter_map(|line| {
@@ -201,25 +202,25 @@ impl Carried {
 }
 
 impl Carried {
-    /// Adds the sides that are heard in calls that are up; `calls` is `/v1/calls`.
+    /// Adds the sides with audio in live calls; `calls` is `/v1/calls`.
     pub(super) fn add_live(&mut self, calls: &Value) {
         let calls = calls["calls"].as_array().into_iter().flatten().filter(|call| call["state"] != "ended");
         let legs = calls.flat_map(|call| call["legs"].as_array().into_iter().flatten());
-        // One that is over has been counted at its end.
+        // An ended leg is already counted.
         for leg in legs.filter(|leg| leg["state"] != "ended" && leg["rtp"]["rx_packets"].as_u64() > Some(0)) {
             self.heard += 1;
             self.muted_now += u64::from(leg["silent"] == true);
         }
     }
 
-    /// Takes what `/v1/trunks` says of trunks that were not heard.
+    /// Adds the causes of silence from `/v1/trunks`.
     pub(super) fn explain(&mut self, trunks: &Value) {
         let trunks = trunks["trunks"].as_array().into_iter().flatten();
         self.muted = trunks.clone().filter_map(Muted::of).collect();
         let mut mended = Vec::new();
         let cause = |trunk: &Value| {
-            // A stream that stopped in mid-call is counted with those that never came, and has another cause: the one after which fewer
-            // good calls came is the later one.
+            // A stream that stopped during the call is counted with those that never started, but has another cause.
+            // The cause with fewer good calls since is the more recent one.
             let good_since =
                 |found: &Value| if found.is_object() { found["good_since"].as_u64() } else { Some(u64::MAX) };
             let [unheard, stopped] = ["unheard", "stopped"].map(|key| &trunk[key]);
@@ -238,8 +239,8 @@ impl Carried {
     }
 }
 
-/// Whether datagrams that nobody asked for come in: nothing on this machine can send one from outside, so that only
-/// calls show it.
+/// Returns the finding about unsolicited incoming datagrams: this machine cannot send one from outside, so only calls
+/// show whether they arrive.
 pub(super) fn inbound(carried: Option<&Carried>, leads_out: bool, (first, last): (u16, u16)) -> Finding {
     let name = "inbound udp";
     match carried {
@@ -256,7 +257,7 @@ pub(super) fn inbound(carried: Option<&Carried>, leads_out: bool, (first, last):
                 }
             };
             let text = format!("a party sent no media in {all} of {calls}{where_} (since the edge started)");
-            // Each side that is silent, the worst first.
+            // All silent sides, the worst first.
             let mut causes: Vec<&(String, String, String)> = causes.iter().collect();
             causes.sort_by_key(|(trunk, _, _)| {
                 std::cmp::Reverse(silent.iter().find(|(name, _)| name == trunk).map_or(0, |(_, count)| *count))
@@ -306,7 +307,7 @@ pub(super) fn inbound(carried: Option<&Carried>, leads_out: bool, (first, last):
     }
 }
 
-/// `a`, `a and b`, `a, b and c`, each once.
+/// Joins names as `a`, `a and b` or `a, b and c`, without duplicates.
 fn list(names: &[&str]) -> String {
     let mut all: Vec<&str> = Vec::new();
     for name in names {
@@ -370,7 +371,7 @@ mod tests {
             )
         );
         assert_eq!((found.level, found.fix.as_str()), (Level::Fail, "look at its hold"));
-        // Calls before, without a packet, were another fault, and are mended.
+        // Earlier calls without packets had another fault, which is fixed.
         let stopped =
             serde_json::json!({"cause": "no packets arrived for 5 s", "fix": "hold", "still": true, "good_since": 0});
         let unheard =
@@ -430,7 +431,7 @@ mod tests {
         let fix =
             "add a [[listen]] with public_address = \"198.51.100.4\", and set `listen` of [trunk.fibre] to its name";
         assert_eq!(found[1].fix, fix);
-        // An address of each family is no contradiction.
+        // One address per family is no contradiction.
         let six = told("six", "2001:db8::9", "[2001:db8::1]:40000");
         assert_eq!(public_address(&[known, six], PORTS)[1].fix, "[edge] public_address = \"2001:db8::1\"");
     }

@@ -1,4 +1,5 @@
-//! Who the edge talks to: names, an answer to OPTIONS from each address, certificates on both sides, agents' sockets.
+//! Peers of the edge: name resolution, the response to OPTIONS from each address, certificates of both sides, and the
+//! agents' WebSockets.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -37,16 +38,16 @@ use trunkgate_system::dns::{Resolver, means};
 use trunkgate_system::limits::CERTIFICATE_WARNING_DAYS;
 use trunkgate_system::tls_words;
 
-/// Longest wait for an answer to OPTIONS.
+/// Time limit for a response to OPTIONS.
 const PATIENCE: Duration = Duration::from_secs(4);
-/// Between two datagrams, doubling (RFC 3261 §17.1.2.2).
+/// Initial retransmission interval, doubling (RFC 3261 §17.1.2.2).
 const T1: Duration = Duration::from_millis(500);
-/// Bytes of an answer that are looked at.
+/// Maximum number of bytes read of a response.
 const ANSWER_BYTES: usize = 4_096;
-/// An end that is further away is told by its date.
+/// Remaining validity above which the expiry date is shown instead, in days.
 const DAYS_COUNTED: i64 = 1_000;
 
-/// The certificates that we show.
+/// Checks the local certificates.
 pub(super) fn certificates(config: &Config, settings: &Settings, faults: Vec<String>) -> Vec<Finding> {
     let system = Trust::of_system();
     let judge = |(owner, pair): (CertificateOwner, &Pair)| {
@@ -69,13 +70,14 @@ pub(super) fn certificates(config: &Config, settings: &Settings, faults: Vec<Str
     settings.pairs().into_iter().map(judge).chain(of_hosts).chain(faults).collect()
 }
 
-/// Names one of ours: those of a listener behind its first have a number.
+/// Names a local certificate; further ones of a listener get a number.
 fn whose(kind: &str, name: &str, at: usize) -> String {
     let number = if at > 0 { format!(", certificate {}", at + 1) } else { String::new() };
     format!("{kind} {name}{number}")
 }
 
-/// One of ours: its end, and whether who trusts what this machine trusts can follow its chain.
+/// Checks a local certificate: its expiry, and whether its chain is complete for parties with this machine's trusted
+/// roots.
 fn judge_own(whose: &str, pair: &Pair, system: &Trust, is_server: bool) -> Finding {
     let end = judge_end(whose, pair.expires);
     let chain = pair.key.cert.split_first();
@@ -87,7 +89,8 @@ fn judge_own(whose: &str, pair: &Pair, system: &Trust, is_server: bool) -> Findi
     if is_complete(if is_server { KeyUsage::server_auth() } else { KeyUsage::client_auth() }) {
         return Finding::ok("tls", format!("{}, chain complete", end.text));
     }
-    // Public CAs issue no other ones; some remote parties, such as Microsoft Teams, accept them.
+    // Public CAs no longer issue certificates for clients; some remote parties, such as Microsoft Teams, accept those
+    // for servers.
     if !is_server && is_complete(KeyUsage::server_auth()) {
         let text = format!("{}, chain complete, without client usage: some remote parties require it", end.text);
         return Finding::ok("tls", text);
@@ -120,7 +123,7 @@ pub(super) fn judge_end(whose: &str, expires: Timestamp) -> Finding {
     }
 }
 
-/// How long a certificate holds, in words.
+/// Formats the remaining validity of a certificate.
 fn left(expires: Timestamp) -> String {
     match expires.duration_since(clock::now()).as_hours() / 24 {
         days if days > DAYS_COUNTED => format!("until {}", expires.strftime("%Y-%m-%d")),
@@ -129,32 +132,32 @@ fn left(expires: Timestamp) -> String {
     }
 }
 
-/// All that is asked of one trunk's peers at once.
+/// State shared by the concurrent requests to peers.
 #[derive(Debug, Clone)]
 struct Asker {
     config: Arc<Config>,
     settings: Arc<Settings>,
     resolver: Resolver,
     addressing: Arc<Addressing>,
-    /// Whether the file has mistakes, so that tables of it are missing.
+    /// Whether the file has errors, so that some of its tables are missing.
     is_partial: bool,
     report: Arc<Report>,
 }
 
-/// What came of asking the peers, beside their lines.
+/// Results of the requests to peers, in addition to the findings.
 #[derive(Debug, Default)]
 pub(super) struct Heard {
-    /// Every address that was found.
+    /// All resolved addresses.
     pub(super) addresses: Vec<IpAddr>,
-    /// What the answers tell of the way there.
+    /// Observations about the path from the responses.
     pub(super) told: Vec<Told>,
-    /// What the peers' names were found to be.
+    /// Resolved names of the peers.
     found: Found,
-    /// Our addresses that the peers of each trunk would be shown.
+    /// Addresses that the edge would announce to the peers of each trunk.
     pub(super) announced: Vec<TrunkAddresses>,
 }
 
-/// One address of a peer of a trunk.
+/// Address of a trunk's peer.
 #[derive(Debug, Clone)]
 struct PeerAddress {
     trunk: String,
@@ -163,13 +166,14 @@ struct PeerAddress {
     address: SocketAddr,
 }
 
-/// What one address came to.
+/// Result for one address.
 type Asked = (Vec<Finding>, Option<Told>);
 
-/// Lines that need the peers' answers.
+/// Lines that need the peers' responses.
 const NEEDED_BY: [&str; 6] = ["dns", "options", "public address", "inbound udp", "sip alg", "clock"];
 
-/// Each peer of each trunk: its name, then each of its addresses; all at once, told in the order of the file.
+/// Resolves all peers of all trunks and sends OPTIONS to each address, concurrently; the findings are in the order of
+/// the file.
 pub(super) async fn examine(
     config: &Arc<Config>,
     settings: &Arc<Settings>,
@@ -205,7 +209,7 @@ pub(super) async fn examine(
     (findings, heard)
 }
 
-/// Registrars that are named, each with its trunk; those that are peers of it as well have lines already.
+/// Returns the registrars with a name, each with its trunk, except those that are peers as well and already have lines.
 fn registrars(config: &Config) -> impl Iterator<Item = (Arc<str>, Destination)> {
     let own = |trunk: &Trunk| {
         let at = &trunk.register.as_ref()?.registrar;
@@ -246,14 +250,14 @@ impl Asker {
         self.config.trunks.iter().find(|known| *known.name == *name)
     }
 
-    /// The name of a trunk's registrar.
+    /// Resolves the name of a trunk's registrar.
     async fn look_up(self, trunk: Arc<str>, registrar: Destination) -> Vec<Finding> {
         let located = self.resolver.locate(registrar.clone()).await;
         let whose = format!("registrar of {trunk}");
         self.report.take(vec![of_name(&whose, &format!("`register` of [trunk.{trunk}]"), &registrar.host, &located)])
     }
 
-    /// The name of the edge that a trunk is shown.
+    /// Resolves the edge's own name that a trunk is shown.
     async fn look_up_own(self, trunk: Arc<str>, host: String) -> Vec<Finding> {
         let located = self.resolver.locate(own_host::destination(&host)).await;
         let found = self.trunk(&trunk).map(|trunk| own_host::judge_name(&self.config, trunk, &host, &located));
@@ -291,7 +295,7 @@ impl Asker {
         (findings, heard)
     }
 
-    /// OPTIONS to one address.
+    /// Sends OPTIONS to one address.
     async fn ask(&self, place: &PeerAddress) -> Asked {
         let PeerAddress { trunk, transport, address, .. } = place;
         let name = format!("options {trunk}");
@@ -313,7 +317,7 @@ impl Asker {
             Ok(reply) => reply,
             Err(Unreached { what, fix }) => {
                 let fix = tls_words::fix_of_trunk(&what, trunk).unwrap_or(fix);
-                // Whoever is not asked in operation need not answer.
+                // A peer that is not checked in operation need not respond.
                 let finding = if self.trunk(trunk).is_some_and(|trunk| trunk.options_interval.is_zero()) {
                     Finding::warn(
                         name,
@@ -349,7 +353,7 @@ impl Asker {
         (vec![finding], Some(self.told(place, local, answer)))
     }
 
-    /// Why nothing is asked by TLS: no listener with a certificate that can be used is left.
+    /// Returns why TLS is not tested: no listener has a usable certificate.
     fn without_tls(&self) -> Unreached {
         let listener = self.config.listen.iter().find(|listen| listen.transport == Transport::Tls);
         let (what, fix) = match listener {
@@ -368,7 +372,7 @@ impl Asker {
         Unreached { what, fix }
     }
 
-    /// An answer beside what a call to that address would show.
+    /// Combines a response with the address that a call to the peer would announce.
     fn told(&self, place: &PeerAddress, local: SocketAddr, answer: Answer) -> Told {
         let PeerAddress { trunk, transport, address, .. } = place;
         let listen = self.trunk(trunk).and_then(|trunk| trunk.listen.as_deref());
@@ -389,15 +393,15 @@ impl Asker {
             shown,
             is_outside: !is_local(&self.config, address.ip()),
             key,
-            // A stream's own port says nothing of datagrams.
+            // The source port of a stream shows nothing about datagrams.
             seen: answer.seen.map(|seen| Seen { port: seen.port.filter(|_| *transport == Transport::Udp), ..seen }),
             rewritten: answer.rewritten,
             ahead_ms: answer.ahead_ms,
         }
     }
 
-    /// Returns OPTIONS to an address. A trunk that is shown a name sees the From and Contact of the edge; for others
-    /// they have the address of our socket, which shows what is rewritten on the path.
+    /// Returns the OPTIONS request for an address. A trunk that is shown a name gets the From and Contact of the edge;
+    /// other trunks get the address of the socket, which reveals changes on the path.
     fn question(&self, place: &PeerAddress, us: SocketAddr) -> Question {
         let PeerAddress { trunk, peer, transport, address } = place;
         let named = self.trunk(trunk).filter(|trunk| trunk.own_hosts != OwnHosts::default());
@@ -428,7 +432,7 @@ impl Asker {
                     let answer = question.read(buffer.get(..length).unwrap_or_default(), sent.elapsed())?;
                     return Ok(Reply { answer, local, expires: None });
                 }
-                // That came back from elsewhere.
+                // An ICMP error came back.
                 Ok(Err(error)) => return Err(plain(&error).into()),
                 Err(_) if left <= pause => {
                     return Err(format!("no answer to OPTIONS in {} s", PATIENCE.as_secs()).into());
@@ -438,7 +442,7 @@ impl Asker {
         }
     }
 
-    /// The answer over a connection.
+    /// Sends OPTIONS over a connection and returns the response.
     async fn by_stream(&self, place: &PeerAddress, tls: Option<Arc<ClientConfig>>) -> Result<Reply, Unreached> {
         let source = self.source(place);
         let connected = Line::connect(source, place.address).await;
@@ -451,7 +455,7 @@ impl Asker {
         let talked = timeout(PATIENCE, async {
             stream.write_all(question.text().as_bytes()).await?;
             stream.flush().await?;
-            // Until a message is whole: keep-alives may come before it.
+            // Reads until a message is complete; keep-alives may precede it.
             while whole.is_none() && buffer.len() < ANSWER_BYTES {
                 let before = buffer.len();
                 if stream.read_buf(&mut buffer).await? == 0 {
@@ -471,7 +475,7 @@ impl Asker {
         match talked.await {
             Ok(Ok(())) if buffer.is_empty() => return Err("it closed the connection".to_owned().into()),
             Ok(Err(error)) => return Err(plain(&error).into()),
-            // Half an answer is a sign of life as well.
+            // Part of a response also shows that the peer is alive.
             Err(_) if !buffer.contains(&b'\n') => {
                 return Err(format!("no answer to OPTIONS in {} s", PATIENCE.as_secs()).into());
             }
@@ -481,8 +485,8 @@ impl Asker {
         Ok(Reply { answer, local, expires: shown.iter().filter_map(|one| not_after(one)).min() })
     }
 
-    /// Returns the address that requests to a place leave from, as the edge binds them: its listener's, unless that is
-    /// bound to all addresses. A peer may know us by it.
+    /// Returns the source address of requests to a peer, as the edge binds it: its listener's, unless that is bound to
+    /// all addresses. The peer may identify the edge by it.
     fn source(&self, place: &PeerAddress) -> Option<IpAddr> {
         let listen = self.trunk(&place.trunk).and_then(|trunk| trunk.listen.as_deref());
         let listener = self.addressing.listener_for(listen, place.transport, place.address.ip())?;
@@ -490,7 +494,7 @@ impl Asker {
     }
 }
 
-/// What DNS says of a host; `place`: where it is written.
+/// Returns the finding about the DNS result for a host; `place`: the key that contains it.
 pub(super) fn of_name(whose: &str, place: &str, host: &str, located: &Located) -> Finding {
     let shown = located.servers.iter().flat_map(|server| {
         server.sockets().map(|at| format!("{} {at}", server.transport.as_str())).collect::<Vec<_>>()
@@ -512,16 +516,16 @@ pub(super) fn of_name(whose: &str, place: &str, host: &str, located: &Located) -
     }
 }
 
-/// What one address answered.
+/// Response from one address.
 struct Reply {
     pub answer: Answer,
-    /// Where we asked from.
+    /// Local address of the request.
     local: SocketAddr,
-    /// When the first of its certificates ends.
+    /// Earliest expiry date of the peer's certificates.
     expires: Option<Timestamp>,
 }
 
-/// Why one address gave no answer, and what would help.
+/// Reason why an address did not respond, with the fix.
 #[derive(Debug, PartialEq, Eq)]
 struct Unreached {
     what: String,
@@ -536,7 +540,7 @@ impl From<String> for Unreached {
 }
 
 impl Unreached {
-    /// Returns why no connection came up; a source that cannot be used is no fault of the far side.
+    /// Returns why a connection failed; an unusable source address is not the peer's fault.
     fn of_connection(error: &std::io::Error, to: SocketAddr, source: Option<IpAddr>) -> Unreached {
         match source {
             Some(source) if matches!(transport::unsent(error), Unsent::NotFromThere) => {
@@ -546,7 +550,7 @@ impl Unreached {
         }
     }
 
-    /// What this machine itself refuses is no fault of the far side, and told as for calls.
+    /// Describes an error of this machine, as for calls; it is not the peer's fault.
     fn of(error: &std::io::Error, to: SocketAddr, from: IpAddr) -> Unreached {
         match transport::unsent(error) {
             Unsent::Other => plain(error).into(),
@@ -558,7 +562,7 @@ impl Unreached {
     }
 }
 
-/// Each agent's WebSocket, opened and closed again; all at once.
+/// Opens and closes the WebSocket of each agent, concurrently.
 pub(super) async fn agents(config: &Arc<Config>, report: &Arc<Report>) -> Vec<Finding> {
     let asked = config.agents.iter().filter(|agent| report.wants("agent") && !agent.is_raw());
     let begun = asked.map(|agent| {
@@ -578,7 +582,7 @@ pub(super) async fn agents(config: &Arc<Config>, report: &Arc<Report>) -> Vec<Fi
     all(begun.collect()).await.into_iter().flatten().collect()
 }
 
-/// An agent whose WebSocket opened: in time for calls, or not.
+/// Returns the finding about an opened WebSocket: within the agent's time limit, or too late for calls.
 fn of_opened(name: String, agent: &Agent, took: Duration) -> Finding {
     let opened = format!("WebSocket opened after {} ms", took.as_millis());
     if took < agent.connect_timeout {
@@ -605,7 +609,7 @@ mod tests {
     use super::super::{configured, everything};
     use super::*;
 
-    /// A peer that answers the first request of a socket with this.
+    /// Starts a peer that responds to the first request on a socket with `answer`.
     async fn peer(answer: &'static str) -> SocketAddr {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let address = socket.local_addr().unwrap();
@@ -639,7 +643,7 @@ mod tests {
         }
     }
 
-    /// Asks the first peer of the first trunk, whose URI has an address.
+    /// Sends OPTIONS to the first peer of the first trunk, given by address.
     async fn asked_at_once(text: &str) -> Finding {
         let config = Arc::new(configured(text));
         let settings = Arc::new(Settings::read(&config, &Settings::default()).0);
@@ -651,7 +655,7 @@ mod tests {
         asker.ask(&place).await.0.remove(0)
     }
 
-    /// A peer that answers the first bytes of a connection with this; returns their source and text.
+    /// Starts a peer that responds to the first bytes of a connection with `answer`; returns their source and text.
     async fn stream_peer(answer: &'static str) -> (SocketAddr, JoinHandle<(SocketAddr, String)>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -702,7 +706,7 @@ mod tests {
             };
             asked_at_once(&of("127.0.0.2")).await;
             assert_eq!(heard.await.unwrap().0.ip(), IpAddr::from([127, 0, 0, 2]), "{transport}");
-            // An address of documentation, which no machine has.
+            // A documentation address, which no machine has.
             let found = asked_at_once(&of("192.0.2.9")).await;
             assert!(found.text.contains("the source address cannot be used"), "{found:?}");
             assert!(found.fix.contains("from 192.0.2.9` and set `[[listen]] address`"), "{found:?}");

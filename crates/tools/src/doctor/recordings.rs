@@ -1,5 +1,5 @@
-//! Services behind recordings: the mail server, the service of transcriptions, and the receivers that recordings and messages are reported to.
-//! No request is sent: a receiver would take it for a recording.
+//! Services for recordings: the mail server, the transcription service, and the receivers of reports about recordings
+//! and messages. No request is sent: a receiver would treat it as a recording.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,12 +17,12 @@ use trunkgate_runtime::own_sockets::OwnSockets;
 use trunkgate_system::interfaces;
 use trunkgate_system::limits::CONNECT_SECONDS;
 
-/// Names of the lines.
+/// Line names.
 const MAIL: &str = "mail";
 const TRANSCRIPTION: &str = "transcription";
 const NOTIFY: &str = "notify";
 
-/// Returns a line for the mail server, one for the service of transcriptions, and one for each receiver.
+/// Returns a finding for the mail server, one for the transcription service, and one for each receiver.
 pub(super) async fn examine(config: &Arc<Config>, report: &Arc<Report>) -> Vec<Finding> {
     let Some(recording) = &config.recording else { return Vec::new() };
     let mut findings = Vec::new();
@@ -75,7 +75,7 @@ mod tests {
     async fn each_service_is_connected_to_and_asked_nothing() {
         let server = TcpListener::bind("127.0.0.1:0").unwrap();
         let live = server.local_addr().unwrap();
-        // Closed at once.
+        // A port with no listener any more.
         let dead = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let config = format!(
             "[trunk.a]\npeers = ['sip:10.0.0.5']\n[[route]]\nconnect = ['voicemail:front']\n\

@@ -1,5 +1,5 @@
-//! api.twilio.com and lookups.twilio.com on this machine: whether a hosts entry or DNS alias leads programs to
-//! `[api] tls`, and whether the system trusts the CA of the edge.
+//! Hosts api.twilio.com and lookups.twilio.com on this machine: whether a hosts entry or DNS alias directs programs to
+//! `[api] tls`, and whether the system trusts the edge's CA.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use trunkgate_system::{interfaces, web};
 /// Name of the line.
 const LINE: &str = "twilio hosts";
 
-/// Returns the lines, where the API is open and clients are led to the edge or could be.
+/// Returns the finding if the API is enabled and clients are directed to the edge or could be.
 pub(super) async fn examine(config: &Config, report: &Report) -> Vec<Finding> {
     if config.api.auth_token.is_none() || !report.wants(LINE) {
         return Vec::new();
@@ -33,13 +33,13 @@ pub(super) async fn examine(config: &Config, report: &Report) -> Vec<Finding> {
     report.take(findings)
 }
 
-/// Returns the addresses of a host, as programs of this machine find them.
+/// Returns the addresses of a host, as resolved by programs on this machine.
 async fn addresses_of(host: &str) -> Vec<SocketAddr> {
     let found = timeout(Duration::from_secs(LOOKUP_SECONDS), lookup_host((host, HTTPS))).await;
     found.ok().and_then(Result::ok).map(Iterator::collect).unwrap_or_default()
 }
 
-/// Returns the line for programs that reach the API here and Lookup at Twilio.
+/// Returns the finding for programs that reach the API on this machine, but Lookup at Twilio.
 fn lookups_elsewhere() -> Finding {
     Finding::warn(
         LINE,
@@ -48,12 +48,12 @@ fn lookups_elsewhere() -> Finding {
     )
 }
 
-/// Returns the first address that is one of this machine.
+/// Returns the first address of this machine.
 fn led_here(found: Vec<SocketAddr>) -> Option<SocketAddr> {
     found.into_iter().find(|address| interfaces::has(address.ip().to_canonical()))
 }
 
-/// Why programs do not reach the edge.
+/// Reason why programs cannot reach the edge.
 enum Missed {
     Unreachable(String),
     Untrusted(String),
@@ -91,7 +91,7 @@ async fn judge(
     Some(found)
 }
 
-/// Shakes hands as a program of this machine does that trusts the system's store.
+/// Performs a TLS handshake like a program that trusts the system's store.
 async fn handshake(address: SocketAddr) -> Result<(), Missed> {
     let limit = Some(Duration::from_secs(CONNECT_SECONDS));
     let connector = Connector { connect_within: limit, handshake_within: limit, ..Connector::default() };

@@ -81,7 +81,7 @@ impl Text<'_> {
             let _ = write!(body, "{name}: {value}\r\n");
         }
         if let Some(said) = self.said {
-            // The transcription may contain anything that a caller says.
+            // The transcription may contain any words of a caller.
             let said = harmless(said).lines().collect::<Vec<_>>().join("\r\n");
             let _ = write!(body, "\r\n{said}\r\n");
         }
