@@ -497,8 +497,8 @@ mod tests {
     }
 
     proptest! {
-        /// For any division into pieces and any pauses: the same samples in order, and each mark once, in order, in the
-        /// tick that plays the last sample before it.
+        /// Plays the same samples in order for any division into pieces and any pauses, and each mark once, in order,
+        /// in the tick that plays the last sample before it.
         #[test]
         fn all_audio_leaves_and_marks_are_true(
             steps in proptest::collection::vec(step(), 0..200),

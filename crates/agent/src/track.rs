@@ -107,7 +107,7 @@ pub struct TrackCounts {
 #[derive(Debug, Clone, Copy)]
 struct Slot<S> {
     audio: [S; SAMPLES],
-    /// One bit for each sample present.
+    /// Bitmap of the samples present.
     there: [u64; 3],
     /// Arrival time of the first audio.
     first: Option<Instant>,

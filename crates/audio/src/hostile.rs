@@ -186,7 +186,7 @@ fn setup_headers_that_decoders_panic_at_are_refused() {
     }
 }
 
-/// One bit or byte changed at each position of an oggenc header: no panic.
+/// Checks that changing a bit or byte at any position of an oggenc header causes no panic.
 #[test]
 fn each_byte_of_the_headers_may_be_wrong() {
     let file = include_bytes!("../../../tests/data/tone.ogg");

@@ -238,7 +238,7 @@ fn compare(
             continue;
         }
         let (Some(before), Some(after)) = (before, after) else { continue };
-        // The digest tells values apart only if both were set in the file.
+        // The digest distinguishes values only if both were set in the file.
         let both_written = before.origin == Origin::File && after.origin == Origin::File;
         if both_written && before.raw != after.raw {
             tell(Some(key), format!("{key} changed (secret value)"));

@@ -147,7 +147,7 @@ fn blocks_of(key: &'static Key, written: Option<&Value<'_>>, config: &Config, bl
     if let Kind::Table(keys) = key.kind {
         let empty = DeTable::new();
         let table = written.and_then(|value| value.get_ref().as_table());
-        // An absent optional table is off, whatever the defaults of its keys.
+        // An absent optional table is off, even if its keys have defaults.
         if table.is_some() || matches!(key.default.is, Absent::Value(_)) {
             let known = |name: &str| computed(key.name, name, config);
             push(None, false, lines(keys, table.unwrap_or(&empty), |_| Origin::Default, known));

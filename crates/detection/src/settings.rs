@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 /// Time of the verdict on a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Mode {
-    /// As soon as the machine is detected.
+    /// Immediately when the machine is detected.
     Enable,
-    /// At the end of the machine's message.
+    /// After the machine's message has ended.
     DetectMessageEnd,
 }
 

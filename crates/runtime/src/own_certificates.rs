@@ -56,7 +56,7 @@ impl Expiring {
         self.days < 0
     }
 
-    /// Returns the kind of its problem: whose certificate ends when.
+    /// Returns the kind of its problem, with the owner and the expiry date.
     pub(crate) fn kind(&self) -> ProblemKind {
         let CertificateOwner { kind, name, .. } = &self.owner;
         ProblemKind::Edge(EdgeProblem::CertificateEnds {

@@ -14,7 +14,7 @@ pub enum Stuck {
     Gone,
     /// The signalling loop did not respond in time.
     Signalling,
-    /// This media worker has had no turn for too long.
+    /// The media worker of this number has had no turn for too long.
     Worker(usize),
 }
 

@@ -32,8 +32,8 @@ pub struct Way {
 /// A message as it was on the wire, with each octet of a secret replaced by `*`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RawMessage {
-    /// The message [as it was on the wire](../operate/traces.md#messages-as-they-were-on-the-wire), with `?raw=true` and while it
-    /// is stored.
+    /// The message [as it was on the wire](../operate/traces.md#messages-as-they-were-on-the-wire), with `?raw=true`
+    /// and while it is stored.
     #[serde(serialize_with = "as_text")]
     pub raw: Bytes,
     /// Octets missing at its end.

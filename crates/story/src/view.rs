@@ -117,8 +117,8 @@ pub struct RecordingView {
     pub channels: u16,
     /// Length of the file; null until the recording has ended.
     pub seconds: Option<f64>,
-    /// Audio that the file lacks, silence in its place ([Durability](../configure/recording.md#durability)); absent if none was
-    /// lost.
+    /// Audio that the file lacks, silence in its place ([Durability](../configure/recording.md#durability)); absent if
+    /// none was lost.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lost: Vec<RecordingLoss>,
 }

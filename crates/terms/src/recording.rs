@@ -12,7 +12,7 @@ pub struct RecordingId(pub u64);
 pub enum RecordingPause {
     /// Silence of the same length.
     Silence,
-    /// Nothing: the pause is cut out.
+    /// The pause is cut out.
     Cut,
 }
 

@@ -22,7 +22,7 @@ impl Level {
     }
 }
 
-/// One check with its result.
+/// Check with its result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Finding {
     pub(crate) level: Level,

@@ -44,19 +44,19 @@ impl Line {
         Line::over(Line::connect(None, to).await.map_err(|error| plain(&error))?, tls).await
     }
 
-    /// Connects by TCP, from an address of ours where one is given.
+    /// Connects by TCP, from `source` if it is given.
     ///
     /// # Errors
-    /// The system's, or `TimedOut`.
+    /// Returns the system's error, or `TimedOut`.
     pub(crate) async fn connect(source: Option<IpAddr>, to: SocketAddr) -> io::Result<TcpStream> {
         let connect_within = Some(Duration::from_secs(CONNECT_SECONDS));
         Connector { source, connect_within, ..Connector::default() }.tcp(to).await
     }
 
-    /// Opens one over a connection; with `tls` the far end's certificate must be for that host.
+    /// Opens a line over a connection; with `tls` the remote party's certificate must be valid for that host.
     ///
     /// # Errors
-    /// What happened, as a clause.
+    /// Returns the reason as a clause.
     pub(crate) async fn over(stream: TcpStream, tls: Option<(Arc<ClientConfig>, &str)>) -> Result<Line, String> {
         let local = stream.local_addr().map_err(|error| plain(&error))?;
         let Some((config, host)) = tls else {

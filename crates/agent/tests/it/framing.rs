@@ -178,7 +178,7 @@ fn packets_twice_are_heard_once() {
     assert_eq!(play(&sent).bytes(INBOUND)[..8000], spoken);
 }
 
-/// Without packets, frames of silence follow the wall clock, and the source returns to its place.
+/// Checks that without packets, frames of silence follow the wall clock, and the source returns to its place.
 #[test]
 fn hold_is_filled() {
     for (pause, timestamps_go_on) in [(10_u32, true), (500, true), (500, false), (30_000, true), (30_000, false)] {
@@ -395,9 +395,9 @@ fn of_a_long_stall_the_rest_is_given_up() {
 /// Behaviour of a source's timestamps after a pause.
 #[derive(Debug, Clone, Copy)]
 enum Clock {
-    /// They continue as if there had been no pause.
+    /// Timestamps continue as if there had been no pause.
     Stands,
-    /// They go back, or ahead by more than the pause.
+    /// Timestamps go back, or ahead by more than the pause.
     JumpsBy(i32),
 }
 
@@ -601,7 +601,7 @@ fn tracks_that_were_not_asked_for_are_passed_over() {
 }
 
 proptest! {
-    /// With any delays up to 40 ms and any losses, the frames are the same as without delays.
+    /// Checks that any delays up to 40 ms and any losses give the same frames as no delays.
     #[test]
     fn reordering_within_40_ms_changes_nothing(
         delays in proptest::collection::vec(0_u64..=40, 60),
@@ -628,7 +628,7 @@ proptest! {
         prop_assert_eq!(there, kept.len() * samples as usize);
     }
 
-    /// With delays up to 70 ms that keep the order, no frame is filled or lost.
+    /// Checks that no frame is filled or lost with delays up to 70 ms that keep the order.
     #[test]
     fn jitter_loses_nothing(delays in proptest::collection::vec(0_u64..=70, 100)) {
         let mut sent = source(100, 160);
@@ -644,7 +644,7 @@ proptest! {
         }
     }
 
-    /// With any packets, nothing panics, and frames follow the wall clock.
+    /// Checks that no packets cause a panic, and frames follow the wall clock.
     #[test]
     fn any_packets_at_all(
         packets in proptest::collection::vec(

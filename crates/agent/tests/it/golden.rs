@@ -80,7 +80,7 @@ fn media_format() {
     }
 }
 
-/// One sequence over all messages, a frame number for each track, time in milliseconds. Row 3 of
+/// Checks the single sequence over all messages, the frame number of each track, and the time in milliseconds. Row 3 of
 /// docs/internals/evidence/voice-agents.md.
 #[test]
 fn a_conversation_of_each_message() {

@@ -6,8 +6,9 @@
 //! a consulting agent keeps the caller until the target answers (`consult`); or an application has the caller. A call
 //! is *leaving* once no target is left and the caller hears a goodbye.
 //!
-//! Events stand in groups by the room that handles them (`legs/event.rs`), and `parts/dispatch.rs` gives each group to its room. The head of a
-//! room (`mod.rs`) has the table of its events by the state of the call. Rooms import downwards, in this order:
+//! Events are grouped by the room that handles them (`legs/event.rs`), and `parts/dispatch.rs` passes each group to its
+//! room. The head of a room (`mod.rs`) has the table of its events by the state of the call. Rooms import downwards, in
+//! this order:
 //!
 //! | room | events |
 //! | --- | --- |

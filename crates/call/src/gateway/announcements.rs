@@ -44,7 +44,7 @@ pub(super) struct Announcement {
 #[derive(Debug)]
 struct Running {
     asked: Announcement,
-    /// Its program, once it has begun.
+    /// Program of the announcement, once it has begun.
     runner: Option<ProgramRunner>,
     /// Clip that is playing.
     clip: Option<ClipId>,

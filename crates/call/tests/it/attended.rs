@@ -31,9 +31,9 @@ fn with(change: impl Fn(&mut Trunk)) -> Bench {
 struct Phone {
     /// Remote party of its first call.
     caller: Dialing,
-    /// Its own side of the first call.
+    /// Side of the phone in the first call.
     first: Dialed,
-    /// Its own side of the second call.
+    /// Side of the phone in the second call.
     second: Dialing,
     /// Remote party of its second call.
     far: Dialed,

@@ -264,7 +264,7 @@ fn another_target_with_another_codec_reaches_the_caller_by_re_invite() {
 
 static OFFER: std::sync::LazyLock<String> = std::sync::LazyLock::new(offer);
 
-/// The same codec needs no re-INVITE.
+/// Checks that the same codec needs no re-INVITE.
 #[test]
 fn another_target_with_the_same_codec_asks_nothing_of_the_caller() {
     let mut bench = Bench::new();

@@ -293,7 +293,7 @@ mod tests {
         assert!(largest_step(&all[FRAME..]) < 4500, "{}", largest_step(&all[FRAME..]));
     }
 
-    /// With a clock drift of 0.1 %, the delay stays within two frames, and all corrections are in silence.
+    /// Checks that with a clock drift of 0.1 % the delay stays within two frames, and all corrections are in silence.
     #[test]
     fn drift_is_corrected_in_silence() {
         for per_thousand in [1001_u64, 999] {

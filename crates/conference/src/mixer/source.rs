@@ -20,7 +20,7 @@ pub struct SourceId(pub(super) u64);
 pub enum Audience {
     /// All parties that hear the conference.
     All,
-    /// One party, even if it does not hear the conference.
+    /// A single party, even if it does not hear the conference.
     One(PartyId),
 }
 

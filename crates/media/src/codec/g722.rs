@@ -39,7 +39,7 @@ const SCALES: [i32; 32] = [
     2048, 2093, 2139, 2186, 2233, 2282, 2332, 2383, 2435, 2489, 2543, 2599, 2656, 2714, 2774, 2834, 2896, 2960, 3025,
     3091, 3158, 3228, 3298, 3371, 3444, 3520, 3597, 3676, 3756, 3838, 3922, 4008,
 ];
-/// One half of the symmetric quadrature mirror filter.
+/// First half of the symmetric quadrature mirror filter.
 const MIRROR: [i32; 12] = [3, -11, 12, 32, -210, 951, 3876, -805, 362, -156, 53, -11];
 
 /// Clamps to 16 bits, as in the arithmetic of the Recommendation.

@@ -6,7 +6,7 @@ use crate::codec::Coding;
 use crate::rtp::Rtp;
 use crate::spec::{EndId, TapSpec};
 
-/// One listener of an end.
+/// Listener of an end.
 #[derive(Debug, Clone)]
 pub(crate) struct Listener {
     /// The listening end.

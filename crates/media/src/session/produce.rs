@@ -16,7 +16,7 @@ use super::transmit::Transmit;
 enum Ticked {
     /// A packet to send.
     Sent(Transmit),
-    /// Nothing to send: suppressed silence, or the remote party may not receive.
+    /// No packet: silence is suppressed, or the remote party may not receive.
     Unsent,
 }
 

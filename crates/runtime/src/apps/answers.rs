@@ -133,7 +133,7 @@ fn told_of(attempts: &[Attempt]) -> String {
 }
 
 /// Returns the beginning of a body for traces. Secrets in addresses are masked first, because a truncated address could
-/// not be told from a host.
+/// be mistaken for a host.
 fn shown(body: &[u8]) -> String {
     let text = redact::addresses(String::from_utf8_lossy(body).into_owned());
     let mut chars = text.trim().chars();

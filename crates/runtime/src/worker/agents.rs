@@ -37,7 +37,7 @@ pub(super) enum Way {
     UnderWay(#[expect(dead_code, reason = "given up when dropped")] UnderWay),
     /// Connected by a socket.
     Open(Slot),
-    /// Without a socket: the agent only receives copies, or its conversation has ended.
+    /// The agent has no socket: it only receives copies, or its conversation has ended.
     Done,
 }
 

@@ -58,7 +58,7 @@ struct Final {
     code: u16,
     /// Status code and reason phrase.
     line: String,
-    /// Its Warning or Reason header (RFC 3326).
+    /// Warning or Reason header of the response (RFC 3326).
     why: Option<String>,
 }
 

@@ -94,12 +94,12 @@ pub(crate) fn brief(problem: &Value) -> &str {
     problem["brief"].as_str().or_else(|| problem["headline"].as_str()).unwrap_or("–")
 }
 
-/// The headline of a problem and the beginning of what shows it.
+/// Returns the headline of a problem and the start of its evidence.
 fn in_brief(problem: &Value) -> String {
     if let Some(cause) = problem["cause"].as_str() {
         return in_line(brief(problem), cause, "");
     }
-    // The state says it already.
+    // The state already contains it.
     let is_refused = problem["kind"] == "calls_refused";
     let headline = if is_refused { brief(problem) } else { problem["headline"].as_str().unwrap_or("–") };
     let Some(evidence) = problem["evidence"].as_str() else { return headline.to_owned() };

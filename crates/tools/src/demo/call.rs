@@ -86,8 +86,7 @@ pub(super) struct CallResult {
     pub(super) problems: Vec<String>,
     /// Longest time that the demo waited for a CPU.
     pub(super) waited_ms: u64,
-    /// Time that all its threads together, those of its edge among them, waited for a CPU; 0 where the kernel does not
-    /// say.
+    /// Total time that all threads, including those of the edge, waited for a CPU; 0 if the kernel does not report it.
     pub(super) queued_ms: u64,
 }
 

@@ -41,7 +41,7 @@ pub(super) enum Share {
     Head,
 }
 
-/// One direction of a call.
+/// Media direction of a call.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Direction {
     /// Sender.
@@ -60,7 +60,7 @@ pub(super) struct Direction {
     pub(super) duplicates: u64,
     /// Packets that came after a later one.
     pub(super) reordered: u64,
-    /// Packets whose payload differs from what was sent.
+    /// Packets with another payload than was sent.
     pub(super) damaged: u64,
     /// Whether the audio was transcoded; `damaged` then counts packets that do not contain the tone at its level.
     pub(super) converted: bool,
@@ -80,7 +80,7 @@ pub(super) struct Direction {
     pub(super) mos: Option<f64>,
 }
 
-/// One-way delays of received frames, by SSRC of the voice.
+/// Delays of received frames in one direction, by SSRC of the voice.
 pub(super) type Delays = BTreeMap<u32, Vec<Duration>>;
 
 /// Audio of one party in a call that has ended.
@@ -94,7 +94,7 @@ pub(super) struct Side {
     pub(super) verdicts: Vec<Verdict>,
     /// Analysis of received audio that was transcoded.
     pub(super) ear: Ear,
-    /// One-way delays of received frames.
+    /// Delays of received frames in one direction.
     pub(super) delays: Delays,
     /// Continuity of the received RTP stream.
     pub(super) continuity: Continuity,

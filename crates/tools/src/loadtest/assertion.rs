@@ -31,7 +31,7 @@ pub(super) enum Metric {
     Setup,
     /// Post-dial delay: time from INVITE to the first provisional response above 100.
     PostDial,
-    /// One-way delay of packets through the edge.
+    /// Delay of packets through the edge in one direction.
     Delay,
     /// Jitter of each direction of a call.
     Jitter,
@@ -111,7 +111,7 @@ enum Comparison {
     NotEqual,
 }
 
-/// One assertion.
+/// Assertion about a metric.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Assertion {
     /// Text on the command line.

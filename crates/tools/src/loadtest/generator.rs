@@ -23,7 +23,7 @@ const QUIET: Duration = Duration::from_millis(300);
 const RING: Duration = Duration::from_secs(10);
 /// Time for calls to end after the test.
 const FAREWELL: Duration = Duration::from_secs(6);
-/// One of this number of packets is dropped with [`Sabotage::Loss`].
+/// Divisor: one of this many packets is dropped with [`Sabotage::Loss`].
 const LOST: u32 = 20;
 /// Interval of progress reports.
 pub(super) const TOLD: Duration = Duration::from_secs(1);
@@ -33,7 +33,7 @@ pub(super) const TOLD: Duration = Duration::from_secs(1);
 pub(super) enum Sabotage {
     /// Callees send other audio than they report.
     Audio,
-    /// One packet of twenty is not sent.
+    /// Callees omit every twentieth packet.
     Loss,
 }
 

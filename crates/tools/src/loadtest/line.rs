@@ -34,7 +34,7 @@ pub(super) enum Due {
     Forget,
 }
 
-/// One side of a call: its phone and the state of the test for it.
+/// Side of a call: its phone and the state of the test for it.
 #[derive(Debug)]
 pub(super) struct Line {
     pub(super) phone: Phone,

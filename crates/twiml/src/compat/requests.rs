@@ -15,8 +15,8 @@ pub enum Given {
     Differs(&'static str),
     /// Accepted with these values, which request the only available behaviour; rejected by name with any other.
     Only(&'static [&'static str]),
-    /// Ignored for this reason, because it affects neither the call nor the message; rejected by name with `[api]
-    /// strict`.
+    /// Ignored for this reason, because it affects neither the call nor the message; rejected by name with
+    /// `[api] strict`.
     Ignored(&'static str),
     /// Rejected by name with code 20501, for this reason; accepted without a value, because it then changes nothing.
     Refused(&'static str),
@@ -106,7 +106,7 @@ pub struct Operation {
 pub enum Has {
     /// Always.
     Value,
-    /// In the described cases; null otherwise.
+    /// Present in the described cases, null otherwise.
     Sometimes(&'static str),
     /// Never: the field is null, for this reason.
     Null(&'static str),

@@ -13,7 +13,7 @@ use crate::secret::Secret;
 /// Number of repetitions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Loop {
-    /// This many times.
+    /// Fixed number of repetitions.
     Times(u32),
     /// Until the caller hangs up.
     Forever,

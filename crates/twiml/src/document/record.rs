@@ -14,7 +14,7 @@ const TRIM: [(&str, bool); 4] = [("trim-silence", true), ("do-not-trim", false),
 /// Default of `finishOnKey`.
 const KEYS: &str = "1234567890*#";
 
-/// Records what the caller says.
+/// Verb that records the caller's speech.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// URL requested at the end, as written; empty: URL of the document. `None`, which no document can contain: no

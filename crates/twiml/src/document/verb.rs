@@ -36,7 +36,7 @@ pub enum Kind {
     Pause(Pause),
     /// Collects digits or speech.
     Gather(Box<Gather>),
-    /// Records what the caller says.
+    /// Records the caller's speech.
     Record(Box<Record>),
     /// Calls other parties.
     Dial(Box<Dial>),

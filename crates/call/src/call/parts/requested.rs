@@ -1,8 +1,9 @@
 //! Calls that begin with a request over HTTP instead of an INVITE.
 //!
 //! Leg 0 stands for the request: it has no remote party and no media. The called party is searched for like any target,
-//! and is offered the codecs that its trunk and the edge support. Once it answers, it is the near leg of the call, and the
-//! targets of the request (an application, an agent, another party) are tried as for a caller that has been answered.
+//! and is offered the codecs that its trunk and the edge support. Once it answers, it is the near leg of the call, and
+//! the targets of the request (an application, an agent, another party) are tried as for a caller that has been
+//! answered.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

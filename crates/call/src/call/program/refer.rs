@@ -126,7 +126,8 @@ impl CallerReferral {
         Some(Input::ReferEnded { id: referral.id, result: referral.result() })
     }
 
-    /// Ends a transfer after its caller has gone. Returns the input for the program: the progress of the transfer so far.
+    /// Ends a transfer after its caller has gone. Returns the input for the program: the progress of the transfer so
+    /// far.
     pub(crate) fn abandoned(&mut self, cx: &mut Cx<'_>) -> Option<Input> {
         let referral = self.pending.take()?;
         cx.edge.index_mut().clients.remove(&referral.client);

@@ -31,7 +31,7 @@ pub(crate) struct ProgramRunner {
 /// Event that a program waits for, apart from its own timer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Waits {
-    /// Nothing.
+    /// The program waits for no event.
     Nothing,
     /// The caller's ports, or its ACK with a media address, before any step.
     Caller,

@@ -90,7 +90,7 @@ pub(crate) struct RecordingsSnapshot {
     cut_ms: Option<u64>,
 }
 
-/// One recording.
+/// Recording in progress.
 #[derive(Debug)]
 struct Recording {
     sid: String,

@@ -14,7 +14,7 @@ pub(crate) struct CallerListeners {
     ends: Option<Box<Few<EndId, CallerListener>>>,
 }
 
-/// One listener.
+/// Listener of a caller's audio.
 #[derive(Debug)]
 struct CallerListener {
     tracks: TrackSet,

@@ -122,6 +122,6 @@ pub(crate) struct AppStory {
     pub(crate) failed: Option<Box<str>>,
     /// Errors that did not end its control.
     pub(crate) flaws: Flaws,
-    /// Its errors in the log.
+    /// Errors of the control in the log.
     pub(crate) logged: Logged,
 }

@@ -314,7 +314,7 @@ struct Outcome {
     peer: Option<SocketAddr>,
     /// Reason of the failure, if it failed.
     why: Option<ReasonSlug>,
-    /// Its response, if it rejected the call.
+    /// Response of the target, if it rejected the call.
     said: Option<Said>,
     /// Caller ID sent to it, if the rejection may be about that.
     sent: Option<String>,

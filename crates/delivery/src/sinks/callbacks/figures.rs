@@ -152,7 +152,7 @@ fn failing(app: &str, counts: &Counts, Last { code, what, call, .. }: &Last) -> 
     problem.shown_by(shown).fixed_by(fix_of(app, *code, what, call)).traced_in(call)
 }
 
-/// Returns what callbacks are made for: an application, a mailbox, or all recordings.
+/// Returns the receiver of callbacks: an application, a mailbox, or the receiver of all recordings.
 fn receiver(app: &str) -> Receiver {
     match app.strip_prefix(MAILBOX) {
         Some(mailbox) => Receiver::Voicemail(mailbox.to_owned()),

@@ -51,7 +51,7 @@ impl Callbacks {
         Callbacks(Worker::new(store, Deliveries { means, client: Client::new(), figures }))
     }
 
-    /// Sends until the signalling loop has ended, then for some seconds what can be sent without a pause.
+    /// Sends until the signalling loop has ended, then for some seconds those that can be sent without a delay.
     pub async fn keep(self, incoming: Incoming) {
         self.0.keep(Intake::Handed(incoming)).await;
     }

@@ -113,8 +113,8 @@ impl Way {
         self.tls.get_or_try_init(read).await.cloned()
     }
 
-    /// Returns the URL to connect to. Unencrypted requests only go to loopback and our own networks, whatever the name
-    /// resolves to.
+    /// Returns the URL to connect to. Unencrypted requests only go to resolved addresses on loopback and in our own
+    /// networks.
     async fn reachable(&self) -> Result<Url, String> {
         let (Some(name), "http") = (self.url.domain(), self.url.scheme()) else { return Ok(self.url.clone()) };
         let port = self.url.port_or_known_default().unwrap_or(80);

@@ -11,8 +11,8 @@ use crate::sinks::store::disk;
 use trunkgate_system::files;
 use trunkgate_system::limits::{RECORDS_FILES_SEARCHED, RECORDS_SEARCHED_BYTES};
 
-/// Returns the SIDs of the last records of a file and of its rotated copies, recognised by the start of their names,
-/// whoever rotated them.
+/// Returns the SIDs of the last records of a file and of its rotated copies, recognised by the start of their names, so
+/// that any log rotation works.
 pub(super) fn last_sids(records: &Path) -> io::Result<BTreeSet<String>> {
     let mut sids = BTreeSet::new();
     for path in candidates(records)? {

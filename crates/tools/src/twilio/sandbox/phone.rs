@@ -220,7 +220,7 @@ struct Task {
     owners: CallOwners,
     /// Script of each call.
     calls: BTreeMap<CallNumber, ScriptId>,
-    /// Script of the call whose INVITE is being handled.
+    /// Script of the call with the INVITE being processed.
     arriving: Option<ScriptId>,
 }
 

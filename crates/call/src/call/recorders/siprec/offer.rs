@@ -19,7 +19,7 @@ pub(crate) struct Stream {
     pub(crate) far: Far,
     /// RTP payload type.
     pub(crate) payload: u8,
-    /// Its codec.
+    /// Codec of the payload type.
     pub(crate) coding: Coding,
 }
 

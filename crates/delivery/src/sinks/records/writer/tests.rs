@@ -1,4 +1,4 @@
-//! Tests of the writer: each record reaches its destinations once, whatever errors the disk has.
+//! Tests of the writer: each record reaches its destinations once, for all kinds of disk errors.
 
 use std::collections::BTreeMap;
 use std::path::Path;
