@@ -1,5 +1,5 @@
-//! What a held call costs of the heap: counted by the allocator itself over calls that are set up, heard and held, so that
-//! it cannot creep up. Sockets and the worker's own places of them are not in it; `cargo xtask bench sip` measures those.
+//! Heap memory per held call, measured by the allocator over calls that are set up, carry audio and are held, as a
+//! guard against growth. Sockets and the worker's slots for them are excluded; `cargo xtask bench sip` measures those.
 
 #![allow(unsafe_code, reason = "a global allocator cannot be written without; this one only counts")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
@@ -20,11 +20,11 @@ use trunkgate_route::{
 };
 use trunkgate_sip::{Flow, ListenerId, Transport};
 
-/// Calls that are held.
+/// Number of held calls.
 const CALLS: u64 = 2_000;
-/// The most that one may cost while its INVITE transactions are remembered (32 s) and its messages are not packed (1 s), in bytes.
+/// Maximum per call in bytes while its INVITE transactions (32 s) and unpacked messages (1 s) are in memory.
 const FRESH_BYTES: u64 = 19_712;
-/// The same a minute later.
+/// Maximum per call in bytes a minute later.
 const HELD_BYTES: u64 = 16_800;
 
 struct Counting;
@@ -33,7 +33,7 @@ thread_local! {
     static HEAP: Cell<u64> = const { Cell::new(0) };
 }
 
-/// What a block takes of the heap: the system's allocator has 8 bytes of its own in each and rounds to 16.
+/// Returns the heap memory of a block: glibc adds 8 bytes and rounds up to 16.
 const fn taken(size: usize) -> u64 {
     let size = (size as u64 + 8).next_multiple_of(16);
     if size < 32 { 32 } else { size }
@@ -132,7 +132,7 @@ impl Rig {
     fn receive(&mut self, from: &str, text: String) {
         let remote = from.parse().unwrap();
         let flow = Flow { transport: Transport::Udp, listener: ListenerId(0), remote, connection: None };
-        // As a datagram is taken: a copy of its own length.
+        // Like a datagram: a copy of its exact length.
         let bytes = bytes::Bytes::copy_from_slice(text.as_bytes());
         self.gateway.handle_input(self.now, Input::Received { flow, bytes });
         self.drain();
@@ -194,7 +194,7 @@ impl Rig {
         text
     }
 
-    /// A call that is answered, and heard both ways.
+    /// Sets up a call, answers it and sends audio both ways.
     fn call(&mut self, n: u64) {
         self.now += Duration::from_millis(5);
         self.receive(CARRIER, invite(n));
@@ -212,7 +212,7 @@ impl Rig {
         self.drain();
     }
 
-    /// A packet of each side.
+    /// Sends a packet from each side.
     fn speak(&mut self, at: usize, sequence: u16) {
         for (end, far) in [(0, "198.51.100.7:40000"), (1, "10.0.0.20:30000")] {
             let header = Rtp { marker: false, payload_type: 0, sequence, timestamp: 0, ssrc: end + 1, payload: 0..0 };
@@ -226,7 +226,7 @@ impl Rig {
         }
     }
 
-    /// Second by second; each side goes on to be heard.
+    /// Advances the clock second by second, with audio from each side.
     fn pass(&mut self, seconds: u32) {
         for second in 0..seconds {
             self.now += Duration::from_secs(1);
@@ -310,6 +310,6 @@ fn a_held_call_costs_no_more_than_this() {
     let held = (heap() - before) / CALLS + sessions;
     println!("{fresh} bytes a call just answered, {held} bytes a call held for a minute");
     assert!(fresh <= FRESH_BYTES && held <= HELD_BYTES, "{fresh} bytes just answered, {held} a minute later");
-    // The counter does count.
+    // The allocator does count.
     assert!(held > sessions && fresh > held);
 }

@@ -1,4 +1,5 @@
-//! `[tls] acme` against an authority on loopback: the first certificate, its renewal without a lost connection, and orders that fail.
+//! `[tls] acme` against an ACME server on loopback: first certificate, renewal without a lost connection, and failed
+//! orders.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ use crate::support::{Process, closed_address, config, until, write};
 static BOTH: [&SupportedProtocolVersion; 2] = [&TLS13, &TLS12];
 const EXPIRY: &str = "trunkgate_tls_certificate_expiry_timestamp_seconds{listener=\"s\"}";
 
-/// An authority, which peers trust, and its directory.
+/// ACME server trusted by the peers, and its directory.
 struct Rig {
     _folder: tempfile::TempDir,
     authority: Arc<Authority>,
@@ -30,7 +31,7 @@ impl Rig {
         Rig { _folder: folder, authority, server }
     }
 
-    /// A configuration with a TLS listener whose certificate is ordered; 127.0.0.1 is a trunk.
+    /// Returns a configuration with an ordered certificate for its TLS listener; 127.0.0.1 is a trunk.
     fn config(&self) -> String {
         configuration(&self.server.directory())
     }
@@ -39,7 +40,7 @@ impl Rig {
         Client { from: "127.0.0.1", trusts: &self.authority, shows: None, versions: &BOTH }
     }
 
-    /// Starts an edge that has a certificate which two thirds of the life of are over; returns that certificate as well.
+    /// Starts an edge with a certificate past two thirds of its life; also returns that certificate.
     fn start_with_old(&self) -> (Process, Vec<u8>) {
         let (directory, file) = write(&self.config());
         let old = self.authority.issue_until("old", &["localhost"], (2035, 1, 1));
@@ -68,7 +69,7 @@ fn folder_of(directory: &str) -> PathBuf {
     Path::new("acme").join(format!("{name}_{hash}"))
 }
 
-/// The first problem in one text, once there is one.
+/// Waits for a problem and returns the first one.
 fn problem(edge: &Process) -> String {
     until("the problem is reported", || {
         let status = edge.json("/v1/status");
@@ -82,7 +83,7 @@ fn the_first_certificate_is_obtained_while_the_edge_takes_calls() {
     let rig = Rig::new(Behaviour::Issues);
     let edge = Process::start(&rig.config());
     let (sip, challenges) = (edge.address("tls"), edge.address("acme"));
-    // A temporary certificate of the edge's own, which no client trusts.
+    // The edge's temporary certificate is trusted by no client.
     assert!(rig.client().connect(sip).is_err());
     until("the order is placed", || (!rig.server.orders().is_empty()).then_some(()));
     assert!(asked(challenges, "localhost", "unknown").unwrap().starts_with("HTTP/1.1 404 "));
@@ -99,7 +100,7 @@ fn the_first_certificate_is_obtained_while_the_edge_takes_calls() {
         let rights = std::fs::metadata(folder.join(name)).unwrap().permissions().mode() & 0o777;
         assert_eq!(rights, 0o600, "{name}");
     }
-    // After a restart the stored one is shown at once, and nothing is ordered.
+    // After a restart the stored certificate is used at once, without an order.
     let edge = edge.stop_and_start_again();
     assert!(rig.client().connect(edge.address("tls")).is_ok());
     assert_eq!(rig.server.orders().len(), 1);

@@ -1,4 +1,4 @@
-//! Which address each party is shown without a `public_address`: by the real binary, on addresses of loopback.
+//! Addresses shown to each party without `public_address`, by the real binary on loopback addresses.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -11,7 +11,7 @@ use crate::support::{Process, media_ports, until};
 const CALLER: &str = "127.0.0.9";
 const CALLEE: &str = "127.0.0.5";
 
-/// An edge with this listener and media address, between the two phones.
+/// Starts an edge with this listener and media address between the two phones.
 fn edge(listen: &str, media: &str, more: &str, callee: &Phone) -> Process {
     Process::start(&format!(
         "[edge]\nname = \"under-test\"\n{more}\
@@ -63,7 +63,7 @@ fn each_party_is_shown_the_listener_s_address_else_that_of_the_route() {
             assert_ne!(media(message), whom);
         }
         assert!(field(&invite, "Via").contains(of_sip), "{}", invite);
-        // Status says so of both trunks.
+        // Status reports it for both trunks.
         let trunks = edge.json("/v1/trunks");
         for (name, whom) in [("tester", CALLER), ("pbx", CALLEE)] {
             let trunk = trunks["trunks"].as_array().unwrap().iter().find(|trunk| trunk["name"] == name).unwrap();
@@ -71,7 +71,7 @@ fn each_party_is_shown_the_listener_s_address_else_that_of_the_route() {
             assert_eq!(trunk["announced"], told, "{listen} {bound}");
         }
         if more.is_empty() {
-            // Media is heard there.
+            // Media arrives there.
             callee.rtp.set_nonblocking(true).unwrap();
             let heard = until("the callee hears the caller", || {
                 caller.rtp.send_to(&packet(), (shown, port(&ok))).unwrap();
@@ -82,7 +82,7 @@ fn each_party_is_shown_the_listener_s_address_else_that_of_the_route() {
     }
 }
 
-/// Sets a call up; the INVITE that the callee got, and the caller's 200.
+/// Sets up a call; returns the callee's INVITE and the caller's 200.
 fn set_up(sip: SocketAddr, caller: &Phone, callee: &Phone) -> (String, String) {
     let offer = caller.description(1, "");
     caller.sip.send(sip, &caller.sip.request_with("INVITE", NUMBER, sip, "shown", (1, ""), &offer));

@@ -1,5 +1,5 @@
-//! What an agent can send too much of, or in pieces, or for somebody else, through the real binary: the caller hears what it
-//! should, the edge's memory stays small, and the call's trace says what came.
+//! Excessive, fragmented or misaddressed input of an agent, through the real binary: the caller hears the right audio,
+//! the edge's memory stays small, and the trace names the input.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -13,10 +13,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-/// The agent reads nothing while it sends, so that it answers no ping.
+/// The agent reads nothing while it sends, so it answers no ping.
 const UNHURRIED: &str = "ping = '1m'";
 
-/// The agent is heard as ever, and nothing else was.
+/// Checks that the agent's audio is heard, and nothing else.
 fn is_heard(talk: &mut Talk) {
     let audio = speech(1600);
     talk.say(&audio);
@@ -39,7 +39,7 @@ fn messages_of_ten_megabytes_are_named_and_not_kept() {
     talk.agent.send(Message::binary(vec![0x20; 10 << 20])).unwrap();
     talk.take_in();
     is_heard(&mut talk);
-    // The allocator gives back what was freed after a while.
+    // The allocator returns freed memory after a while.
     until("what was too large is given back", || {
         (rig.edge.memory_kib().saturating_sub(before) < 12 << 10).then_some(())
     });
@@ -48,7 +48,7 @@ fn messages_of_ten_megabytes_are_named_and_not_kept() {
     assert!(trace.contains(&format!("binary message of {} bytes", 10 << 20)), "{trace}");
 }
 
-/// As fast as it is read, which is more than that: ten minutes are held, the rest stays with the agent.
+/// The agent sends faster than the edge reads: ten minutes are buffered, the rest stays with the agent.
 #[test]
 fn audio_at_a_hundred_times_real_time_is_held_for_ten_minutes_and_then_waits_outside() {
     const SECONDS: u32 = 4000;
@@ -64,7 +64,7 @@ fn audio_at_a_hundred_times_real_time_is_held_for_ten_minutes_and_then_waits_out
             Ok(()) => sent += 1,
             Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => {
                 sent += 1;
-                // What was not taken has been kept by the library.
+                // The WebSocket library keeps unsent data.
                 while talk.agent.flush().is_err() {
                     talk.take_in();
                     if is_told() {
@@ -82,7 +82,7 @@ fn audio_at_a_hundred_times_real_time_is_held_for_ten_minutes_and_then_waits_out
         talk.take_in();
         (talk.heard.len() >= 100).then_some(())
     });
-    // Unbroken, and at the pace of a telephone.
+    // Without gaps, and in real time.
     let audio = talk.audio();
     assert!(audio.iter().all(|code| *code == 0x20) && audio.len() < 120 * 8000, "{} samples", audio.len());
     let trace = rig.trace();
@@ -94,7 +94,8 @@ fn audio_at_a_hundred_times_real_time_is_held_for_ten_minutes_and_then_waits_out
     until("its socket is closed", || (rig.edge.metric("trunkgate_agent_sessions") == 0.0).then_some(()));
 }
 
-/// A thousand come back at their time; of more than may wait the rest is read when they have, and the trace says so.
+/// A thousand marks return at their time. Beyond the limit the edge stops reading until they have, and the trace
+/// reports it.
 #[test]
 fn a_thousand_marks_and_twenty_thousand_come_back_once_each_and_in_order() {
     for (count, is_told) in [(1000, false), (20_000, true)] {
@@ -104,7 +105,7 @@ fn a_thousand_marks_and_twenty_thousand_come_back_once_each_and_in_order() {
         let began = Instant::now();
         talk.say(&audio);
         (0..count).for_each(|n| talk.mark(&n.to_string()));
-        // Its audio lasts two seconds: of what is sent more slowly, too much never waits.
+        // The audio lasts two seconds: if the sender is slower, the limit is not reached.
         let is_told = is_told && began.elapsed() < Duration::from_secs(1);
         for n in 0..count {
             assert_eq!(talk.next("mark")["mark"]["name"], n.to_string());

@@ -1,5 +1,4 @@
-//! What an agent gets of calls, through the real binary: whose, for how long, how often it is asked again, and when it is
-//! skipped.
+//! Limits of agents through the real binary: their callers, session duration, retries, and skipping.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -19,7 +18,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Message, accept, accept_hdr};
 use trunkgate_media::agent::sign;
 
-/// An edge between a caller and a PBX, with an agent before that.
+/// Starts an edge between a caller and a PBX, with an agent as first target.
 fn edge(caller: &Phone, pbx: &Phone, url: &str, keys: &str) -> Process {
     Process::start(&config(&format!(
         "{}{}[agent.bot]\nurl = \"{url}\"\n{keys}\n\
@@ -34,7 +33,7 @@ fn invite(caller: &Phone, sip: SocketAddr, id: &str) {
     caller.sip.send(sip, &caller.sip.request_with("INVITE", NUMBER, sip, id, (1, ""), &offer));
 }
 
-/// The caller has its answer, and acknowledges it.
+/// Receives the caller's 200, and acknowledges it.
 fn answered(caller: &Phone, sip: SocketAddr, id: &str) -> (String, String) {
     let (ok, _) = caller.sip.receive("SIP/2.0 200");
     assert_eq!(field(&ok, "Call-ID"), id);
@@ -43,8 +42,8 @@ fn answered(caller: &Phone, sip: SocketAddr, id: &str) -> (String, String) {
     (ok, tag)
 }
 
-/// Refuses the call at the PBX until the caller has the refusal: an INVITE whose media ports another program has bound is
-/// withdrawn, and a second one follows it.
+/// Rejects the call at the PBX until the caller gets the rejection. An INVITE whose media ports are in use by another
+/// program is canceled, and followed by a second one.
 fn refused_by(pbx: &Phone, caller: &Phone, sip: SocketAddr, id: &str) {
     let answer = until("the caller has the refusal of the PBX", || {
         for invite in pbx.sip.heard().iter().filter(|text| text.starts_with("INVITE ")) {
@@ -57,11 +56,11 @@ fn refused_by(pbx: &Phone, caller: &Phone, sip: SocketAddr, id: &str) {
     caller.sip.send(sip, &ack.replace(&format!("{id}ACK1"), &format!("{id}INVITE1")));
 }
 
-/// An agent's WebSocket server that can be stopped and started again at the same port.
+/// WebSocket server of an agent that can be stopped and restarted on the same port.
 struct Server {
     address: SocketAddr,
     is_open: Arc<AtomicBool>,
-    /// The signature of each handshake that was closed with 1000 before anything was said.
+    /// Signature of each handshake closed with 1000 before any message.
     probes: Arc<std::sync::Mutex<Vec<String>>>,
 }
 
@@ -136,7 +135,7 @@ fn probes_show_an_agent_that_is_gone_before_a_caller_meets_it() {
         assert!(log.contains(line), "{line}: {log}");
     }
 
-    // A reload without `probe`: what probes alone have said is past.
+    // After a reload without `probe`, results of probes no longer count.
     server.is_open.store(false, Ordering::Relaxed);
     until("it is skipped again", || (agent()["state"] == "skipped").then_some(()));
     let text = std::fs::read_to_string(&edge.file).unwrap();
@@ -155,7 +154,7 @@ fn max_call_ends_the_call_once_the_goodbye_has_been_heard_to_its_end() {
     let spec =
         hound::WavSpec { channels: 1, sample_rate: 8000, bits_per_sample: 16, sample_format: hound::SampleFormat::Int };
     let mut wav = hound::WavWriter::create(&path, spec).unwrap();
-    // 30 packets, each of a loudness of its own.
+    // Thirty packets, each with its own level.
     for n in 0..30 * 160_i16 {
         wav.write_sample((n / 160 + 1) * 1_000).unwrap();
     }
@@ -209,7 +208,7 @@ fn who_is_not_on_the_list_gets_486_and_nobody_hears_of_the_call() {
     }
 }
 
-/// All of them are one failure: of one call.
+/// All of them count as one failure, of one call.
 #[test]
 fn an_agent_that_closes_at_once_gets_all_new_streams_and_one_call_has_nobody_skipped() {
     let (caller, pbx) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.3"));
@@ -262,7 +261,7 @@ fn an_agent_that_keeps_failing_is_skipped_and_had_again_by_one_call() {
         refused_by(&pbx, &caller, sip, &id);
     }
     let state = || edge.json("/v1/agents")["agents"][0].clone();
-    // The pause doubles each time that a call tries in vain; one of these calls may be that one.
+    // The pause doubles after each failed call; one of these calls may be such an attempt.
     for n in 0..20 {
         let id = format!("skipped{n}");
         invite(&caller, sip, &id);

@@ -1,4 +1,4 @@
-//! Agents over real sockets: what is said and heard, and every way in which one can be lost. The call goes on in each.
+//! Agents over real sockets: audio in both directions, and each kind of loss, after which the call continues.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
@@ -22,7 +22,7 @@ use trunkgate_media::{AgentEvent, Coding, Command, EndId, Event, MediaId, Socket
 
 const ID: MediaId = MediaId(0);
 
-/// A call with its caller's side, and an agent that is being reached.
+/// Returns a call with its caller's side, and an agent being connected.
 fn with_agent(settings: Settings, socket: SocketSpec) -> (Rig, Side) {
     let mut rig = Rig::new(1);
     rig.workers.send(ID, Command::Open { idle_timeout_ms: 0, names_key: [0; 16], beside: None });
@@ -43,7 +43,7 @@ fn loss_of(server: &Server) -> Loss {
     loss(settings(), socket_spec(server.url()))
 }
 
-/// Speaks for so many frames of 20 ms; the packets that come meanwhile.
+/// Sends this many frames of 20 ms; returns the packets received meanwhile.
 fn speak(side: &Side, frames: u16) -> Vec<(Rtp, Vec<u8>)> {
     let start = Instant::now();
     let mut heard = Vec::new();
@@ -73,7 +73,7 @@ fn echo_call(socket: SocketSpec) {
         assert_eq!((two.ssrc, two.sequence), (one.ssrc, one.sequence.wrapping_add(1)));
         assert_eq!(two.timestamp, one.timestamp.wrapping_add(160));
     }
-    // What was said comes back bit by bit.
+    // The audio comes back bit for bit.
     let said: Vec<Vec<u8>> = (0..100).map(|n| rtp(7, n)[12..].to_vec()).collect();
     let mut back = heard.iter().map(|(_, payload)| payload);
     let mut same = 0;
@@ -154,7 +154,7 @@ fn what_answers_otherwise_is_told_apart() {
     }
 }
 
-/// None was offered, so what it compresses could not be read.
+/// The edge offered no extension, so it could not decompress the data.
 #[test]
 fn an_extension_that_was_not_offered_is_refused() {
     #[expect(clippy::result_large_err, reason = "the library's callback refuses by a whole response")]
@@ -176,7 +176,7 @@ fn who_is_not_there_or_may_not_be_reached_is_unreachable() {
     for url in [
         format!("ws://{free}/"),
         "ws://agent.invalid/".into(),
-        // Without TLS to an address that is not near.
+        // Without TLS, to an address outside of the local networks.
         "ws://203.0.113.1:9/".into(),
         "http://127.0.0.1/".into(),
     ] {
@@ -200,14 +200,14 @@ fn an_agent_without_a_session_is_lost() {
     rig.workers.stop();
 }
 
-/// An open agent that ends as `deed` says.
+/// Returns the end of an open agent that closes its socket by `deed`.
 fn end_of(deed: impl FnOnce(WebSocket<TcpStream>) + Send + 'static) -> Event {
     let server = Server::open(|socket, _| deed(socket));
     let (mut rig, side) = with_agent(settings(), socket_spec(server.url()));
     assert_eq!(rig.told(), Event::Agent { end: AGENT, event: AgentEvent::Open });
     rig.wire_agent(ID);
     let event = rig.told();
-    // The caller's stream is still there.
+    // The caller's stream continues.
     received(&side.rtp);
     received(&side.rtp);
     server.join();
@@ -237,7 +237,7 @@ fn each_end_is_told_as_what_it_is() {
     };
     assert_eq!(end_of(reset), lost(Loss::Reset));
     let rude = |mut socket: WebSocket<TcpStream>| {
-        // Reserved bits.
+        // Reserved bits set.
         std::io::Write::write_all(socket.get_mut(), &[0xf1, 0]).unwrap();
         while socket.read().is_ok() {}
     };
@@ -290,7 +290,7 @@ fn a_removed_agent_gets_stop_and_a_close_with_1000() {
 fn an_agent_that_is_told_goodbye_and_stays_is_left() {
     let (left, heard) = channel();
     let server = Server::open(move |mut socket, _| {
-        // It answers nothing, and goes on talking.
+        // The agent answers no ping, and continues to send.
         let (mut stream, mut bytes) = (socket.get_mut().try_clone().unwrap(), [0; 4096]);
         stream.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
         let ended = Instant::now() + PATIENCE;
@@ -327,7 +327,7 @@ fn an_agent_that_sends_too_much_is_read_no_further() {
     let written = Arc::new(AtomicUsize::new(0));
     let count = written.clone();
     let server = Server::open(move |mut socket, _| {
-        // 10 s each.
+        // Ten seconds each.
         let text = format!(r#"{{"event":"media","media":{{"payload":"{}"}}}}"#, "A".repeat(80_000 / 3 * 4));
         while count.load(Ordering::Relaxed) < TOTAL && socket.send(Message::text(text.clone())).is_ok() {
             count.fetch_add(1, Ordering::Relaxed);
@@ -338,7 +338,7 @@ fn an_agent_that_sends_too_much_is_read_no_further() {
     rig.wire_agent(ID);
     let is_full = |event: &Event| matches!(event, Event::Agent { event: AgentEvent::Note { text, .. }, .. } if text.starts_with("sends more than is heard"));
     while !is_full(&rig.event().1) {}
-    // The worker has turns enough to read all of it, if it did.
+    // The worker runs often enough to read all of it, if it tried.
     rig.settle(ID);
     rig.settle(ID);
     rig.workers.send(ID, Command::RemoveEnd { end: AGENT });
@@ -348,7 +348,7 @@ fn an_agent_that_sends_too_much_is_read_no_further() {
     rig.workers.stop();
 }
 
-/// The answers would wait in memory.
+/// Unread pongs would accumulate in memory.
 #[test]
 fn an_agent_that_pings_and_does_not_read_is_read_no_further() {
     const TOTAL: usize = 40_000;
@@ -397,7 +397,7 @@ fn a_listener_that_does_not_read_changes_nothing_for_the_call() {
         pace.wait();
     }
     assert_eq!(rig.gauge(|counters| counters.agent_frames_dropped.get()), counters.frames_dropped.get());
-    // It is lost in the end, and the call is not.
+    // The agent is lost in the end, the call is not.
     let lost = rig.told();
     assert!(matches!(lost, Event::Agent { end: AGENT, event: AgentEvent::Lost(_) }), "{lost:?}");
     pass(&a, &b, sequence);
@@ -406,7 +406,7 @@ fn a_listener_that_does_not_read_changes_nothing_for_the_call() {
     rig.workers.stop();
 }
 
-/// One packet from one side to the other, as it is.
+/// Sends a packet from one side to the other, unchanged.
 fn pass(from: &Side, to: &Side, sequence: u16) {
     let bytes = rtp(u32::from(from.edge.port()), sequence);
     from.rtp.send_to(&bytes, from.edge).unwrap();
@@ -454,7 +454,7 @@ fn ringback_is_paced_by_the_clock() {
         assert_eq!((next.ssrc, next.sequence), (first.ssrc, first.sequence.wrapping_add(n)));
         assert_eq!(next.timestamp, first.timestamp.wrapping_add(160 * u32::from(n)));
     }
-    // Never ahead of time; how late is the machine's affair.
+    // Never early; lateness depends on the machine.
     assert!(start.elapsed() >= Duration::from_millis(1900));
     rig.workers.stop();
 }

@@ -1,4 +1,4 @@
-//! The stream as an agent gets it through the real binary, from the first message to the close: fields, order and numbers.
+//! Messages of an agent's stream through the real binary, from the first to the close: fields, order and numbers.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 use trunkgate_media::rtp::Rtp;
 
-/// A press of 5 by RFC 4733: its beginning, then its end three times.
+/// Returns the RTP events of key 5 (RFC 4733): its start, then its end three times.
 fn press() -> Vec<Vec<u8>> {
     let event = |sequence: u16, end: u8, duration: u16| {
         let header =
@@ -70,18 +70,18 @@ fn every_message_of_a_call_has_its_number_its_stream_and_its_place() {
     assert_eq!((of("stop").len(), of("connected").len(), of("start").len()), (1, 0, 0));
 }
 
-/// The audio of the next 20 ms that the agent gets.
+/// Returns the audio of the agent's next 20 ms.
 fn next_audio(talk: &mut Talk) -> Vec<u8> {
     STANDARD.decode(talk.next("media")["media"]["payload"].as_str().unwrap()).unwrap()
 }
 
-/// A softphone that sends nothing in a pause, and whose timestamps and sequence numbers go on as if there had been none.
+/// The softphone sends nothing in a pause, and continues its timestamps and sequence numbers as if there were none.
 #[test]
 fn words_behind_a_pause_are_heard_from_their_first_packet_on() {
     let rig = Rig::new("");
     let mut talk = rig.call("pauses", "0");
     let mut sequence = 0_u16;
-    // Frames of silence that the agent gets in each pause, so long is it: 0.4 s, 0.7 s, 1.2 s.
+    // Frames of silence for the agent in each pause: 0.4 s, 0.7 s, 1.2 s.
     for pause in [20, 35, 60] {
         for _ in 0..3 {
             let header = Rtp {

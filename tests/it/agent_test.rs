@@ -1,4 +1,4 @@
-//! `trunkgate agent test` through the real binary: an agent as it should be, an echo, and what is wrong with others.
+//! `trunkgate agent test` through the real binary: a conforming agent, an echo, and faulty ones.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::{Message, WebSocket, accept_hdr};
 use trunkgate_media::agent::{SIGNATURE_HEADER, sign};
 use trunkgate_media::codec::g711::decode_ulaw;
 
-/// A second of something that is not silence.
+/// One second of audio that is not silent.
 const VOICE: [u8; 8_000] = [0x20; 8_000];
 
 struct Agent {
@@ -24,7 +24,7 @@ struct Agent {
 }
 
 impl Agent {
-    /// The next message; `None` when the edge's side is gone.
+    /// Returns the next message; `None` after the edge has disconnected.
     fn next(&mut self) -> Option<Value> {
         loop {
             if let Message::Text(text) = self.socket.read().ok()? {
@@ -42,7 +42,7 @@ impl Agent {
         self.send(json!({ "event": "media", "media": { "payload": BASE64.encode(audio) } }));
     }
 
-    /// Whether the caller spoke in this message, in μ-law or linear.
+    /// Returns whether the caller speaks in this message, in μ-law or linear PCM.
     fn is_voice(message: &Value) -> bool {
         let payload = message["media"]["payload"].as_str();
         payload
@@ -65,7 +65,7 @@ impl Agent {
         }
     }
 
-    /// Reads until the edge's side is gone; each of its messages.
+    /// Reads until the edge disconnects, and calls `each` with each message.
     fn rest(&mut self, mut each: impl FnMut(&mut Agent, &Value)) {
         while let Some(message) = self.next() {
             each(self, &message);
@@ -73,7 +73,7 @@ impl Agent {
     }
 }
 
-/// Serves each connection in this way; its URL.
+/// Serves each connection in this way; returns the URL.
 fn agent(serve: impl Fn(&mut Agent) + Clone + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("ws://{}/media", listener.local_addr().unwrap());
@@ -104,7 +104,7 @@ fn agent(serve: impl Fn(&mut Agent) + Clone + Send + 'static) -> String {
     url
 }
 
-/// What is said of an agent, and the exit code.
+/// Report about an agent, and the exit code.
 struct Told {
     all: Value,
     code: Option<i32>,
@@ -120,7 +120,7 @@ impl Told {
         Told { all, code: output.status.code() }
     }
 
-    /// Level and text of a line.
+    /// Returns the level and text of a line.
     fn line(&self, name: &str) -> (&str, &str) {
         let lines = self.all["checks"].as_array().unwrap();
         let line = lines.iter().find(|line| line["name"] == name).unwrap_or_else(|| panic!("no {name}: {lines:#?}"));
@@ -128,7 +128,7 @@ impl Told {
     }
 }
 
-/// Four seconds at once with a mark behind each 400 ms, and silent as soon as the caller speaks.
+/// Sends four seconds at once with a mark every 400 ms, and stops when the caller speaks.
 fn answers_in_a_burst(agent: &mut Agent) {
     agent.listen();
     for n in 0..10 {
@@ -160,9 +160,9 @@ fn an_agent_as_it_should_be_holds() {
     assert_eq!(told.line("interruption").0, "ok");
     assert!(told.all["interruption"]["cleared_ms"].is_u64(), "{:#}", told.all);
     assert_eq!((told.all["audio_ms"].as_u64(), told.all["first_audio_ms"].as_array().unwrap().len()), (Some(4_000), 2));
-    // Of four seconds a part was heard, the rest thrown away by the clear.
+    // A part of four seconds was heard; the rest was cleared.
     assert!((1..4_000).contains(&told.all["voice_ms"].as_u64().unwrap()), "{:#}", told.all);
-    // As long as the conversation, and with as much of the voice as was heard.
+    // The recording is as long as the conversation, with the heard part of the voice.
     let mut heard = hound::WavReader::open(&out).unwrap();
     assert_eq!((heard.spec().sample_rate, heard.spec().channels), (8_000, 1));
     let samples: Vec<i16> = heard.samples().map(Result::unwrap).collect();
@@ -216,7 +216,7 @@ fn an_echo_holds_and_the_page_shows_who_spoke() {
     let page = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{page}");
     assert!(page.contains("\n  caller    ") && page.contains("\n  agent     "), "{page}");
-    // How far apart the seconds stand depends on how long it took.
+    // The spacing of the times depends on the duration.
     let (steps, picture) = page.split_once("the call ends\n").unwrap();
     assert!(
         steps.starts_with(&format!("testing {url}, up to 57 s\n")) && steps.contains("\n  connected after "),
@@ -229,7 +229,7 @@ fn an_echo_holds_and_the_page_shows_who_spoke() {
 #[test]
 fn an_agent_that_is_not_there_or_refuses_fails() {
     let closed = closed_address();
-    // What was recorded before stays where there is nothing new.
+    // An existing recording is kept if there is no new one.
     let folder = tempfile::tempdir().unwrap();
     let before = folder.path().join("before.wav");
     std::fs::write(&before, "a recording").unwrap();
@@ -309,7 +309,7 @@ fn what_is_wrong_with_an_agent_is_named() {
     let dies = agent(|agent| {
         agent.listen();
         agent.say(&VOICE[..160]);
-        // What it said is heard by then.
+        // The caller has heard it by then.
         (0..5).for_each(|_| drop(agent.next()));
         let _ =
             agent.socket.close(Some(CloseFrame { code: 1011.into(), reason: "model of +14155550100 failed".into() }));
@@ -334,7 +334,7 @@ fn what_is_wrong_with_an_agent_is_named() {
     assert!(level == "warn" && text.contains("no `clear` was received") && told.code == Some(0), "{:#}", told.all);
 }
 
-/// What the file says of an agent is what its test goes by: a bot with a private format, a secret and parameters.
+/// The test uses the agent's settings from the file: here a private format, a secret and parameters.
 #[test]
 fn an_agent_of_the_file_is_tested_as_the_file_has_it() {
     let (tell, told_start) = std::sync::mpsc::channel();
@@ -391,7 +391,7 @@ fn an_agent_of_the_file_is_tested_as_the_file_has_it() {
     assert!(query.contains("the query string is not sent") && query.contains("--parameter"), "{query}");
 }
 
-/// A server that hangs up instead of an answer, as one that wants TLS does.
+/// The server disconnects without a response, like one that expects TLS.
 #[test]
 fn who_hangs_up_during_the_handshake_is_told_so_and_what_to_look_at() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

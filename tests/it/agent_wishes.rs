@@ -1,4 +1,4 @@
-//! What an agent wishes of its call, by a message on its socket and over HTTP, through the real binary.
+//! Actions requested by an agent, by a message on its socket and over HTTP, through the real binary.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -13,10 +13,10 @@ use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 use trunkgate_media::rtp::Rtp;
 
-/// Whom an agent consults with.
+/// Target of the consultation.
 const CONSULTED: &str = "trunk:pbx/+14155550199";
 
-/// The agent's stream ends as the protocol wants it.
+/// Checks that the agent's stream ends by the protocol.
 fn ends_well(talk: &mut Talk) {
     talk.next("stop");
     let closed = loop {
@@ -27,7 +27,7 @@ fn ends_well(talk: &mut Talk) {
     assert_eq!(closed, Some(1000));
 }
 
-/// Waits until one phone hears what the other says, bit for bit.
+/// Waits until one phone receives the other's audio bit for bit.
 fn hears(listener: &Phone, speaker: &Phone, at: SocketAddr) {
     let (mut packet, said) = ([0; 2048], rtp(9, 77));
     listener.rtp.set_nonblocking(true).unwrap();
@@ -66,7 +66,7 @@ fn an_agent_transfers_its_caller_by_its_socket_and_over_http() {
     }
 }
 
-/// Asks for a transfer with `consult`, up to when the target rings: its INVITE, and where that came from.
+/// Requests a transfer with `consult` and waits until the target rings; returns its INVITE and source address.
 fn consulting(rig: &Rig, talk: &mut Talk, over_http: bool) -> (String, SocketAddr) {
     let wish = json!({ "target": CONSULTED, "consult": true });
     if over_http {
@@ -87,7 +87,7 @@ fn call(rig: &Rig) -> Value {
     rig.edge.json(&format!("/v1/calls/{}", rig.edge.sid()))
 }
 
-/// The agent hears the caller, and the caller what the agent says now, in one stream with all before.
+/// Checks that the agent hears the caller, and the caller hears the agent, in the same stream as before.
 fn they_talk(rig: &Rig, talk: &mut Talk, say: &[u8]) {
     let before = talk.audio();
     talk.say(say);
@@ -151,7 +151,7 @@ fn an_agent_whose_target_is_busy_is_told_so_and_talks_on() {
     }
 }
 
-/// Without a word: the target rings on, the caller hears a tone, and is connected.
+/// Without any message: the target continues to ring, the caller hears ringback, and is connected.
 #[test]
 fn an_agent_that_is_killed_while_its_target_rings_does_not_take_the_caller_with_it() {
     let rig = Rig::new("");
@@ -216,7 +216,7 @@ fn keys_that_an_agent_presses_reach_the_caller_by_its_socket_and_over_http() {
         } else {
             talk.send(r#"{"event":"dtmf","digits":"12#"}"#);
         }
-        // Each key's event and time, and how often its end came.
+        // Event and time of each key, and the number of its end packets.
         let (mut keys, mut last): (Vec<(u8, u32, u32)>, Option<Rtp>) = (Vec::new(), None);
         while keys.iter().filter(|key| key.2 == 3).count() < 3 {
             let (bytes, _) = received(&talk.rtp);

@@ -1,4 +1,5 @@
-//! Applications that decide about calls, through the real binary: documents over HTTP and from files, with SIP and RTP on bare sockets.
+//! Applications in control of calls, through the real binary: TwiML over HTTP and from files, with SIP and RTP on plain
+//! sockets.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -18,14 +19,14 @@ use trunkgate_media::codec::g711::decode_ulaw;
 use trunkgate_media::rtp::Rtp;
 
 pub(crate) const TOKEN: &str = "0123456789abcdef0123456789abcdef";
-/// The account that applications and programs know.
+/// Account SID of the edge.
 pub(crate) const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
-/// Number that documents dial.
+/// Number dialled by the documents.
 const DESK: &str = "+14155550199";
 /// Level of the recorded prompt.
 pub(crate) const LEVEL: i16 = 8000;
 
-/// WAV of one level, 8 kHz.
+/// Returns a WAV file of constant level, 8 kHz.
 pub(crate) fn wav(milliseconds: usize) -> Vec<u8> {
     let mut bytes = std::io::Cursor::new(Vec::new());
     let spec =
@@ -36,7 +37,8 @@ pub(crate) fn wav(milliseconds: usize) -> Vec<u8> {
     bytes.into_inner()
 }
 
-/// A web application: documents by their path; `/menu.wav` is a prompt of 200 ms, and what has no document fails with 500.
+/// Starts a web application with documents by path; `/menu.wav` is a prompt of 200 ms, and any other path fails with
+/// 500.
 pub(crate) fn application(documents: &'static [(&'static str, &'static str)]) -> Endpoint {
     Endpoint::reading(TcpListener::bind("127.0.0.1:0").unwrap(), move |_, post, stream| {
         let found = documents.iter().find(|(known, _)| *known == path(post));
@@ -64,7 +66,7 @@ pub(crate) fn parameter(post: &Post, name: &str) -> String {
     form(post).into_iter().find(|(known, _)| known == name).unwrap_or_else(|| panic!("no {name} in {post:?}")).1
 }
 
-/// An edge between a carrier and a PBX, and a call of the carrier's.
+/// Edge between a carrier and a PBX, with a call from the carrier.
 pub(crate) struct Rig {
     pub(crate) edge: Process,
     pub(crate) caller: Phone,
@@ -72,12 +74,13 @@ pub(crate) struct Rig {
 }
 
 impl Rig {
-    /// With these tables and targets of the one route; `files` are in the folder of the configuration.
+    /// Starts an edge with these tables and the targets of its only route; `files` are placed in the folder of the
+    /// configuration.
     pub(crate) fn new(tables: &str, connect: &str, files: &[(&str, &[u8])]) -> Rig {
         Rig::with(("", ""), tables, connect, files, &[])
     }
 
-    /// The same with keys of `[http]` and `[api]`, and variables of the environment.
+    /// Starts an edge also with keys of `[http]` and `[api]`, and environment variables.
     pub(crate) fn with(
         (http, api_keys): (&str, &str),
         tables: &str,
@@ -96,13 +99,13 @@ impl Rig {
         Rig { edge, caller, pbx }
     }
 
-    /// With a web application that is asked first.
+    /// Starts an edge that requests its first document from a web application.
     fn asking(application: &Endpoint, keys: &str, connect: &str) -> Rig {
         let url = format!("http://{}/voice", application.address);
         Rig::new(&format!("[app.ivr]\nurl = \"{url}\"\nallow_private = true\n{keys}"), connect, &[])
     }
 
-    /// The caller's INVITE with PCMU and telephone-events.
+    /// Sends the caller's INVITE with PCMU and telephone-events.
     pub(crate) fn invite(&self) {
         let (sip, port) = (self.edge.address("udp"), self.caller.rtp_address().port());
         let media = format!("m=audio {port} RTP/AVP 0 101\r\na=rtpmap:101 telephone-event/8000\r\n");
@@ -110,7 +113,7 @@ impl Rig {
         self.caller.sip.send(sip, &self.caller.sip.request_with("INVITE", NUMBER, sip, "app", (1, ""), &offer));
     }
 
-    /// The caller is answered, and acknowledges that: the 200.
+    /// Receives the caller's 200, acknowledges and returns it.
     pub(crate) fn answered(&self) -> String {
         let sip = self.edge.address("udp");
         let (ok, _) = self.caller.sip.receive("SIP/2.0 200");
@@ -118,7 +121,7 @@ impl Rig {
         ok
     }
 
-    /// The caller hears the prompt.
+    /// Waits until the caller hears the prompt.
     pub(crate) fn hears_the_prompt(&self) {
         let is_prompt = |packet: &[u8]| {
             let rtp = Rtp::parse(packet).unwrap();
@@ -128,7 +131,7 @@ impl Rig {
         until("the prompt is heard", || is_prompt(&received(&self.caller.rtp).0).then_some(()));
     }
 
-    /// The caller presses a key; its packets are numbered from `first`.
+    /// Sends a DTMF digit of the caller; its packets are numbered from `first`.
     pub(crate) fn press(&self, ok: &str, key: u8, first: u16) {
         for (n, flags, length) in [(0, 0x0a, 160_u16), (1, 0x8a, 800), (2, 0x8a, 800), (3, 0x8a, 800)] {
             let (sequence, timestamp) = (first + n, u32::from(first) * 160);
@@ -140,7 +143,7 @@ impl Rig {
         }
     }
 
-    /// The PBX answers the call that comes to it.
+    /// Answers the call at the PBX.
     pub(crate) fn pbx_answers(&self) -> (String, std::net::SocketAddr) {
         let (invite, from) = self.pbx.sip.receive("INVITE ");
         let answer = self.pbx.description(1, "");
@@ -161,13 +164,13 @@ impl Rig {
         self.pbx.sip.receive("SIP/2.0 200");
     }
 
-    /// The edge hangs up.
+    /// Receives the edge's BYE.
     pub(crate) fn hung_up(&self) {
         let (bye, from) = self.caller.sip.receive("BYE ");
         self.caller.sip.send(from, &self.caller.sip.answer_with(&bye, "200 OK", ""));
     }
 
-    /// Updates the call by the Twilio-compatible API: the status, and the code of an error or the call's status.
+    /// Updates the call by the Twilio-compatible API; returns the HTTP status, and the error code or the call's status.
     fn update(&self, parameters: &[(&str, &str)]) -> (u16, String) {
         let path = format!("Calls/{}.json", self.edge.sid());
         let (status, answer) = twilio_api::ask(&self.edge, "POST", &path, &twilio_messages::form(parameters));
@@ -176,7 +179,7 @@ impl Rig {
         (status, shown)
     }
 
-    /// The verdict of the call, in the trace and over HTTP.
+    /// Returns the verdict of the call, equal in the trace and over HTTP.
     pub(crate) fn verdict(&self) -> String {
         let trace = self.edge.get(&format!("/v1/calls/{}/trace", self.edge.sid())).1;
         let trace: serde_json::Value = serde_json::from_str(&trace).unwrap();
@@ -229,7 +232,7 @@ fn a_web_application_plays_a_menu_takes_a_digit_and_dials() {
     until("all are counted", || counted().then_some(()));
 }
 
-/// What Twilio's libraries call `client.calls(sid).update(url=…)` and `update(twiml=…)`.
+/// As Twilio's libraries do by `client.calls(sid).update(url=…)` and `update(twiml=…)`.
 #[test]
 fn a_program_gives_the_call_another_document_and_then_ends_it() {
     let application = application(&[
@@ -300,7 +303,7 @@ fn the_action_of_a_dialled_sip_party_has_what_its_final_answer_says() {
 fn a_document_in_a_file_speaks_and_leads_to_another_file() {
     let menu = r#"<Response><Say language="de-DE">Guten &amp; Tag</Say><Redirect>later.xml</Redirect></Response>"#;
     let later = "<Response><Play>menu.wav</Play></Response>";
-    // The words and the voice that the program is given end in a file.
+    // The text and the voice passed to the program end up in a file.
     let speech = "[speech]\ncommand = [\"sh\", \"-c\", \"echo $0 $1 >> FOLDER/said; cat FOLDER/menu.wav\", \"{voice}\", \"{ssml}\"]\n\
                   [app.menu]\nfile = \"menu.xml\"\n";
     let files: [(&str, &[u8]); 3] =
@@ -316,7 +319,8 @@ fn a_document_in_a_file_speaks_and_leads_to_another_file() {
     assert!(trace.contains("later.xml: ") && trace.contains("play menu.wav"), "{trace}");
 }
 
-/// A program named espeak-ng that is installed speaks where the file has no `[speech]`, and none of that name is missed in `check`.
+/// An installed program named espeak-ng speaks if the file has no `[speech]`; `check` does not warn of a missing voice
+/// then.
 #[test]
 fn an_installed_voice_speaks_and_a_missing_one_is_warned_of() {
     let programs = tempfile::tempdir().unwrap();
@@ -350,7 +354,7 @@ fn an_installed_voice_speaks_and_a_missing_one_is_warned_of() {
     assert!(doctor.contains("espeak-ng") && doctor.contains("a word in"), "{doctor}");
 }
 
-/// Applications that requests name may speak too; `installed = false` is a choice, of which neither verb warns.
+/// Applications defined by requests may need speech too; `installed = false` is a choice without a warning.
 #[test]
 fn an_edge_whose_applications_come_by_requests_is_warned_that_nothing_can_speak() {
     let folder = tempfile::tempdir().unwrap();
@@ -485,7 +489,7 @@ fn a_sound_is_a_target_and_the_next_one_follows() {
     rig.pbx_answers();
 }
 
-/// A media stream that a document names: `true` where it was accepted.
+/// Tests a media stream named by a document; it is accepted if `allow_private`.
 fn stream(allow_private: bool) {
     let door = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("ws://{}/media", door.local_addr().unwrap());
@@ -583,7 +587,7 @@ fn digits_of_a_pin_that_stand_in_the_name_of_a_file_are_shown_nowhere() {
     rig.press(&ok, 9, 21);
     rig.press(&ok, 4, 31);
     until("the other one leads nowhere", || rig.trace().contains("none-{{Digits}}.xml: no such file").then_some(()));
-    // A warning of the start names the file.
+    // A warning at the start names the file.
     let log: String = rig.edge.whole_log().lines().filter(|line| !line.contains("\"[TG0155]: ")).collect();
     for shown in [rig.trace(), rig.verdict(), log] {
         assert!(!shown.contains("pin-73") && !shown.contains("none-94"), "{shown}");

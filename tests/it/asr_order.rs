@@ -1,4 +1,4 @@
-//! `order = "asr"` through the real binary: two upstreams, of which the first fails; what `status`, `why` and the trace say, and a
+//! `order = "asr"` through the real binary: two upstreams, the first of which fails; `status`, `why`, the trace and a
 //! reload.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
@@ -21,7 +21,7 @@ impl Rig {
         self.caller.sip.send(sip, &self.caller.sip.request_with("INVITE", number, sip, id, (1, ""), &offer));
     }
 
-    /// The targets in the order in which they would be tried now, and why.
+    /// Returns the targets in their current order, and the reason for it.
     fn why(&self) -> (Vec<String>, Value) {
         let answer = self.edge.json(&format!("/v1/why?from=carrier&called={}", NUMBER.replace('+', "%2B")));
         let names = answer["targets"].as_array().unwrap().iter().map(|name| name.as_str().unwrap().to_owned());
@@ -70,13 +70,13 @@ fn the_trunk_that_fails_is_asked_last_and_whoever_asks_is_told_why() {
     assert!(page.contains("  order asr: two (answered 100 % of 2, grade 9"), "{page}");
     let status = String::from_utf8(finish(&["status", "--url", &url]).stdout).unwrap();
     assert!(status.contains("answered 0 of 2   "), "a grade of so few calls would mislead: {status}");
-    // The same over a reload.
+    // The order survives a reload.
     let loaded = |rig: &Rig| rig.edge.json("/v1/status")["config"]["loaded_at"].clone();
     let before = loaded(&rig);
     rig.edge.signal(nix::sys::signal::Signal::SIGHUP);
     until("the file is read again", || (loaded(&rig) != before).then_some(()));
     expect(&rig);
-    // A call that nothing is found out by: the second is asked first, and its word is the caller's.
+    // This call does not probe: the second target is tried first, and its response goes to the caller.
     rig.dial("help", "911");
     let invite = rig.two.sip.receive("INVITE ");
     let sid = rig.edge.sid();
@@ -119,7 +119,7 @@ fn what_decides_nothing_is_warned_of_and_groups_have_an_order_of_their_own() {
     let table = trunkgate_route::Table::new(config.unwrap().definition(&Default::default()));
     let plan = table.plan(&trunkgate_route::CallInfo::default(), &mut |_| 0).unwrap();
     assert_eq!(plan.by_ratio.first(), Some(&(1..3)));
-    // In a line of a file as well.
+    // Also in a line of a routes file.
     let folder = tempfile::tempdir().unwrap();
     let csv = folder.path().join("n.csv");
     std::fs::write(&csv, "to,connect\n+14155551234,trunk:a group:g\n").unwrap();

@@ -1,4 +1,4 @@
-//! Credentials between two real edges: one asks, the other shows; and what nobody may read of it.
+//! Digest authentication between two real edges: one challenges, the other responds; secrets do not leak.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -6,7 +6,7 @@ use crate::support::sip::{Party, to_tag};
 use crate::support::{Process, config, finish, until};
 use serde_json::json;
 
-/// An edge that challenges what comes from 127.0.0.1 and calls `callee`.
+/// Starts an edge that challenges requests from 127.0.0.1 and calls `callee`.
 fn asking(callee: &Party) -> Process {
     let rest = format!(
         "[trunk.customer]\naccept_from = [\"127.0.0.1/32\"]\n\
@@ -17,12 +17,12 @@ fn asking(callee: &Party) -> Process {
     Process::start_with(&config(&rest), &[("THEIR_PASSWORD", "a-right-one")])
 }
 
-/// An edge that calls the other one with this password.
+/// Starts an edge that calls the other one with this password.
 fn showing(caller: &Party, other: &Process, password: &str) -> Process {
     showing_as(caller, other, ("acme", password))
 }
 
-/// The same with this user.
+/// Starts an edge that calls the other one with this user and password.
 fn showing_as(caller: &Party, other: &Process, (user, password): (&str, &str)) -> Process {
     Process::start(&config(&format!(
         "[trunk.pbx]\npeers = [\"sip:{}\"]\noptions_interval = \"0s\"\n[trunk.carrier]\npeers = [\"sip:{}\"]\noptions_interval = \"0s\"\n\
@@ -125,7 +125,7 @@ fn a_trunk_whose_credentials_are_always_wrong_is_a_problem_until_they_are_right(
     assert_eq!(metric("unknown_user"), 1.0);
     let help = String::from_utf8(finish(&["help", "wrong_credentials"]).stdout).unwrap();
     assert!(help.contains("trunkgate status") && !help.contains("trunkgate calls"), "{help}");
-    // Right ones end it.
+    // Correct credentials end the problem.
     let right = showing(&caller, &carrier, "a-right-one");
     let sip = right.address("udp");
     caller.send(sip, &caller.request("INVITE", "+14155550123", sip, "r1", 1, ""));

@@ -1,4 +1,4 @@
-//! `trunkgate call` through the real binary: a call that is answered, what it says and hears, and every way to fail.
+//! `trunkgate call` through the real binary: an answered call with its audio, and each kind of failure.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -26,7 +26,7 @@ fn json(output: &Output) -> Value {
         .unwrap_or_else(|_| panic!("{} {}", text(&output.stdout), text(&output.stderr)))
 }
 
-/// An edge that takes calls from loopback, with these keys of the caller's trunk, and calls `callee`.
+/// Starts an edge that accepts calls from loopback, with these keys of the caller's trunk, and calls `callee`.
 fn edge(callee: &Phone, listen: &str, keys: &str) -> Process {
     Process::start(&config(&format!(
         "{listen}[trunk.tester]\naccept_from = [\"127.0.0.1/32\"]\n{keys}{}\
@@ -35,7 +35,7 @@ fn edge(callee: &Phone, listen: &str, keys: &str) -> Process {
     )))
 }
 
-/// Answers one call, sends all audio back that comes, and takes the BYE.
+/// Answers one call, echoes all audio, and answers the BYE.
 fn echo(callee: Phone) -> JoinHandle<String> {
     std::thread::spawn(move || {
         let rtp = callee.rtp.try_clone().unwrap();
@@ -55,7 +55,7 @@ fn echo(callee: Phone) -> JoinHandle<String> {
     })
 }
 
-/// A WAV file of so many samples, a saw.
+/// Writes a WAV file with this many samples of a sawtooth.
 fn wav(path: &Path, samples: u32) {
     let spec =
         hound::WavSpec { channels: 1, sample_rate: 8000, bits_per_sample: 16, sample_format: hound::SampleFormat::Int };
@@ -78,7 +78,7 @@ fn a_call_plays_records_and_tells_how_it_sounded() {
     let output = finish(&arguments);
     assert_eq!(output.status.code(), Some(0), "{} {}", text(&output.stdout), text(&output.stderr));
     let invite = far.join().unwrap();
-    // What it offers comes first, then what the edge would convert into it.
+    // The offered codecs come first, then those that the edge can transcode.
     assert!(invite.contains("<sip:+14155550199@") && invite.contains("RTP/AVP 0 8 107 101"), "{invite}");
     let told = json(&output);
     assert_eq!([&told["codec"], &told["transport"], &told["ended"]], ["PCMU", "udp", "hung up here"]);
@@ -90,7 +90,7 @@ fn a_call_plays_records_and_tells_how_it_sounded() {
     for what in ["INVITE", "180 Ringing", "200 OK", "ACK", "BYE"] {
         assert!(messages.contains(&what), "{messages:?}");
     }
-    // What was played came back: half a second of the saw stands in a row somewhere.
+    // The played audio came back: half a second of the sawtooth is contiguous.
     let mut reader = hound::WavReader::open(&recorded).unwrap();
     let samples: Vec<i16> = reader.samples::<i16>().map(Result::unwrap).collect();
     let is_saw = |window: &[i16]| {
@@ -105,7 +105,7 @@ fn a_call_plays_records_and_tells_how_it_sounded() {
     assert!(samples.windows(4000).step_by(80).any(is_saw), "{} samples", samples.len());
 }
 
-/// Answers, and presses 1, 2 and 3: five packets of each key in the place of echoed audio.
+/// Answers, and sends digits 1, 2 and 3: five packets each in place of echoed audio.
 fn presses(callee: Phone) -> JoinHandle<()> {
     std::thread::spawn(move || {
         let rtp = callee.rtp.try_clone().unwrap();
@@ -147,7 +147,7 @@ fn keys_of_the_far_side_are_shown_and_are_no_loss() {
     assert!(page.contains("\nkeys   123\n") && page.contains(" 0 lost "), "{page} {}", text(&output.stderr));
 }
 
-/// Answers one call, sends all audio back that comes, and hangs up half a second after the key A has gone back.
+/// Answers one call, echoes all audio, and hangs up half a second after returning the digit A.
 fn echo_until_a(callee: Phone) -> JoinHandle<()> {
     std::thread::spawn(move || {
         let (invite, from) = callee.sip.receive("INVITE ");
@@ -159,7 +159,7 @@ fn echo_until_a(callee: Phone) -> JoinHandle<()> {
         while left != Some(0) {
             let (length, from) = callee.rtp.recv_from(&mut packet).unwrap();
             callee.rtp.send_to(&packet[..length], from).unwrap();
-            // RFC 4733: the event, and the bit of its end.
+            // RFC 4733: event code and end bit.
             let is_end_of_a = length == 16 && packet[1] & 0x7f == 101 && packet[12] == 12 && packet[13] & 0x80 != 0;
             left = left.map(|left: u32| left - 1).or(is_end_of_a.then_some(25));
         }
@@ -174,7 +174,7 @@ fn echo_until_a(callee: Phone) -> JoinHandle<()> {
     })
 }
 
-/// Another codec than the callee's, and keys, there and back.
+/// A codec other than the callee's, and DTMF, in both directions.
 #[test]
 fn other_codecs_are_spoken_and_keys_are_pressed() {
     for (asked, name) in [("opus", "opus"), ("g722", "G722"), ("pcmu", "PCMU")] {
@@ -193,7 +193,7 @@ fn other_codecs_are_spoken_and_keys_are_pressed() {
         assert_eq!(rtp["mos"].is_null(), name != "PCMU", "{told}");
         let level = rtp["level_dbfs"].as_f64().unwrap();
         assert!((-16.0..-9.0).contains(&level), "{name}: {level}");
-        // A part of the call: what was late is missing.
+        // Part of the call: late audio is missing.
         let samples = f64::from(hound::WavReader::open(&recorded).unwrap().len());
         let whole = told["duration_ms"].as_f64().unwrap() * 8.0;
         assert!(8000.0 < samples && samples < whole + 8000.0, "{name}: {samples} of {whole}");
@@ -273,7 +273,7 @@ fn tls_and_srtp_as_the_trunk_wants_them() {
     assert_eq!((&told["rtp"]["echo"], &told["rtp"]["srtp_failures"]), (&Value::from(true), &Value::from(0)));
 }
 
-/// A TLS listener that requires client certificates: each call without the right one names the flags.
+/// The TLS listener requires client certificates: each call without the right one names the flags.
 #[test]
 fn a_server_that_requires_a_client_certificate_is_told_from_one_that_is_down() {
     let folder = tempfile::tempdir().unwrap();
@@ -395,7 +395,7 @@ fn nobody_there_and_nobody_who_answers_are_told_apart() {
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stdout).contains("no response to the INVITE in 8 s"), "{}", text(&output.stdout));
     let rings = std::thread::spawn(move || {
-        // Repetitions of the call before this one may still wait.
+        // Retransmissions of the previous call may still be queued.
         let (invite, from) = loop {
             let (invite, from) = silent.receive("INVITE ");
             if invite.starts_with("INVITE sip:b@") {

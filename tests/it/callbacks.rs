@@ -1,5 +1,5 @@
-//! Callbacks of applications through the real binary: each arrives, in order and with the same token, whatever its receiver does and
-//! whenever the edge is killed.
+//! Callbacks of applications through the real binary: each is delivered, in order and with the same token, despite
+//! failures of the receiver and kills of the edge.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -15,11 +15,11 @@ use crate::support::sip::to_tag;
 use crate::support::{Process, closed_address, config, until};
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
-/// Each of its calls is busy: reported as initiated, ringing and busy.
+/// Document that makes each call busy: reported as initiated, ringing and busy.
 const BUSY: &[u8] = b"<Response><Reject reason=\"busy\"/></Response>";
 const STATUSES: [&str; 3] = ["initiated", "ringing", "busy"];
 
-/// An application whose calls are reported to an address.
+/// Returns the tables of an application with this callback receiver.
 fn app(name: &str, receiver: SocketAddr) -> String {
     format!(
         "[app.{name}]\nfile = \"busy.xml\"\nallow_private = true\nstatus_callback = \"http://{receiver}/status?app={name}\"\n\
@@ -27,7 +27,7 @@ fn app(name: &str, receiver: SocketAddr) -> String {
     )
 }
 
-/// An edge with an application for each phone.
+/// Starts an edge with an application for each phone.
 fn start(apps: &[(&str, &Phone, SocketAddr)]) -> Process {
     let mut tables = format!("[api]\nauth_token = \"{TOKEN}\"\n");
     for (name, phone, receiver) in apps {
@@ -40,7 +40,7 @@ fn start(apps: &[(&str, &Phone, SocketAddr)]) -> Process {
     Process::start_with_documents(&config(&tables), &[("busy.xml", BUSY)])
 }
 
-/// A call that is busy.
+/// Makes a call that is busy.
 fn call(edge: &Process, phone: &Phone, id: &str) {
     let sip = edge.address("udp");
     phone.sip.send(sip, &phone.sip.request_with("INVITE", NUMBER, sip, id, (1, ""), &phone.description(1, "")));
@@ -68,14 +68,14 @@ fn counted(edge: &Process, app: &str, result: &str) -> f64 {
     edge.metric(&format!("trunkgate_callbacks_total{{app=\"{app}\",result=\"{result}\"}}"))
 }
 
-/// Waits until all callbacks of one call wait and were tried more than once since.
+/// Waits until all callbacks of one call are queued and were retried.
 fn all_wait(edge: &Process) {
     until("three wait", || edge.get("/metrics").1.contains("callbacks_waiting{app=\"ivr\"} 3").then_some(()));
     let before = counted(edge, "ivr", "retried");
     until("they are retried", || (counted(edge, "ivr", "retried") >= before + 2.0).then_some(()));
 }
 
-/// The callbacks of one call, in the order in which they came, each once.
+/// Checks the callbacks of one call: in order of arrival, each once.
 fn delivered(edge: &Process, posts: &[Post]) {
     let statuses: Vec<String> = posts.iter().map(|post| parameter(post, "CallStatus")).collect();
     assert_eq!(statuses, STATUSES);
@@ -100,7 +100,7 @@ fn a_receiver_that_comes_back_gets_them_in_order_with_the_same_token_and_time() 
         Some(edge.json("/v1/status")["problems"].to_string()).filter(|text| text.contains("app ivr"))
     });
     assert!(problems.contains("app ivr: callbacks are not delivered: error 11205"), "{problems}");
-    // It is there again, and fails twice.
+    // The receiver is back, and fails twice.
     let receiver = Endpoint::on(TcpListener::bind(address).unwrap(), |number, stream| match number {
         0 | 1 => say(stream, "500 Internal Server Error", ""),
         _ => ok(stream),
@@ -140,7 +140,7 @@ fn what_a_killed_edge_had_not_delivered_is_delivered_by_the_next() {
     let (before, last) = posts.split_at(posts.len() - 2);
     assert!(before.len() >= 3 && before.iter().all(|post| token(post) == token(&posts[0])), "{posts:?}");
     delivered(&edge, &[&before[before.len() - 1..], last].concat());
-    // Nothing of it is left for another start.
+    // Nothing is left for another start.
     let edge = edge.stop_and_start_again();
     until("the applications are known", || {
         edge.get("/metrics").1.contains("trunkgate_calls_unstored_total").then_some(())
@@ -152,7 +152,7 @@ fn what_a_killed_edge_had_not_delivered_is_delivered_by_the_next() {
 #[test]
 fn a_receiver_that_never_answers_keeps_no_other_waiting() {
     let (silent, phone) = (Phone::new("127.0.0.2"), Phone::new("127.0.0.3"));
-    // The system takes connections, and nothing reads them.
+    // The kernel accepts connections, but nothing reads them.
     let dead = TcpListener::bind("127.0.0.1:0").unwrap();
     let receiver = Endpoint::taking();
     let edge = start(&[("dead", &silent, dead.local_addr().unwrap()), ("ivr", &phone, receiver.address)]);

@@ -1,4 +1,4 @@
-//! Call records of the real binary: one a call, whatever is done to the process, its file and its disk.
+//! Call records of the real binary: exactly one per call, despite kills of the process and faults of its file and disk.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,7 +10,8 @@ use crate::support::{Process, config, finish, until, whole_lines};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-/// Two phones with a trunk each; calls to [`NUMBER`] go from one to the other, all else has no route.
+/// Returns a configuration of two phones with a trunk each; calls to [`NUMBER`] are routed from one to the other, all
+/// others have no route.
 fn between(caller: &Phone, callee: &Phone, cdr: &str) -> String {
     let (carrier, pbx) = (caller.trunk("carrier"), callee.trunk("pbx"));
     config(&format!(
@@ -22,7 +23,7 @@ fn phones() -> (Phone, Phone) {
     (Phone::new("127.0.0.1"), Phone::new("127.0.0.1"))
 }
 
-/// A call that has no route.
+/// Makes a call without a route.
 fn refused(edge: &Process, caller: &Phone, id: &str) {
     let sip = edge.address("udp");
     caller.sip.send(sip, &caller.sip.request("INVITE", "+12125550199", sip, id, 1, ""));
@@ -30,7 +31,7 @@ fn refused(edge: &Process, caller: &Phone, id: &str) {
     caller.sip.send(sip, &caller.sip.request("ACK", "+12125550199", sip, id, 1, to_tag(&answer)));
 }
 
-/// The records in all files of a folder whose names begin so.
+/// Returns the records in all files of a folder with this prefix.
 fn records(folder: &Path, beginning: &str) -> Vec<Value> {
     let mut records = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -84,7 +85,7 @@ fn a_record_has_every_field_that_its_document_names() {
     assert!(missing.is_empty(), "not in docs/reference/call-records.md: {missing:?}");
 }
 
-/// SIGKILL again and again, with a file that is full after seventy records.
+/// Repeated SIGKILL, with a file that is full after seventy records.
 #[test]
 fn no_call_has_two_records_and_none_that_was_up_has_none_after_sigkill_over_rotation() {
     let (caller, callee) = phones();
@@ -104,7 +105,7 @@ fn no_call_has_two_records_and_none_that_was_up_has_none_after_sigkill_over_rota
         }
         up.insert(sid);
         drop(edge);
-        // The callee's copies of what the dead edge sent are of no interest.
+        // Discard retransmissions of the killed edge.
         while !crate::support::calls::is_silent(&callee.rtp) {}
     }
     drop(Process::start(&configuration));
@@ -143,7 +144,7 @@ fn a_call_that_was_up_after_a_failover_is_recorded_with_the_leg_that_carried_it(
         std::fs::read_to_string(&journal).ok()?.contains("{\"answered\":").then_some(())
     });
     drop(edge);
-    // As if its last word had come just before it died.
+    // As if the last write came just before the kill.
     let died = std::time::SystemTime::now();
     std::fs::File::options().append(true).open(&journal).unwrap().set_modified(died).unwrap();
     let edge = Process::start(&configuration);
@@ -213,7 +214,7 @@ fn records_that_wait_at_the_end_are_counted_in_the_log_and_written_by_the_next_s
     std::fs::create_dir(&file).unwrap();
     refused(&edge, &caller, "first");
     until("it waits", || (edge.metric("trunkgate_cdr_waiting{sink=\"file\"}") == 1.0).then_some(()));
-    // The journal has it: a restart loses nothing, and nothing says so.
+    // The journal has the record: a restart loses nothing, and no problem is reported.
     let problems = edge.json("/v1/status")["problems"].to_string();
     assert!(problems.contains("1 wait") && !problems.contains("do not restart"), "{problems}");
     edge.signal(Signal::SIGTERM);
@@ -249,7 +250,7 @@ fn csv_is_one_line_a_call_and_no_text_of_a_caller_is_a_formula() {
     let document = include_str!("../../docs/reference/call-records.md");
     let columns = names.iter().collect::<Vec<_>>().join(", ");
     assert!(document.replace('\n', " ").contains(&columns), "{columns}");
-    // The list has the same columns; of these, what only the record knows is empty.
+    // The list has the same columns; those known only to the record are empty.
     let output = finish(&["calls", "--csv", "--url", &edge.url()]);
     let mut listed = csv::Reader::from_reader(output.stdout.as_slice());
     assert_eq!(listed.headers().unwrap(), &names, "{output:?}");

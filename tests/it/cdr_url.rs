@@ -1,4 +1,4 @@
-//! Call records to a URL: each arrives, signed, whatever the endpoint does and whenever the process is killed.
+//! Call records sent to a URL: each is delivered and signed, despite failures of the endpoint and kills of the process.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::BTreeSet;
@@ -24,7 +24,7 @@ fn phones() -> (Phone, Phone) {
     (Phone::new("127.0.0.1"), Phone::new("127.0.0.1"))
 }
 
-/// Calls of the one trunk to [`NUMBER`] go to the other, all else has no route.
+/// Returns a configuration that routes calls of one trunk to [`NUMBER`] to the other; all others have no route.
 fn sending(caller: &Phone, callee: &Phone, cdr: &str) -> String {
     let (carrier, pbx) = (caller.trunk("carrier"), callee.trunk("pbx"));
     config(&format!(
@@ -33,7 +33,7 @@ fn sending(caller: &Phone, callee: &Phone, cdr: &str) -> String {
     ))
 }
 
-/// A call that has no route.
+/// Makes a call without a route.
 fn refused(edge: &Process, caller: &Phone, id: &str) {
     let sip = edge.address("udp");
     caller.sip.send(sip, &caller.sip.request("INVITE", "+12125550199", sip, id, 1, ""));
@@ -90,7 +90,7 @@ fn each_record_is_posted_signed_as_it_stands_in_the_file() {
     assert_eq!(left, 0, "nothing is left in the store");
 }
 
-/// A redirection, an end without an answer, then it is taken: once, and nobody else hears of it.
+/// A redirect, a response cut off, then success: delivered once, and to no other host.
 #[test]
 fn what_is_not_taken_is_sent_again_and_redirections_lead_nowhere() {
     let (caller, callee) = phones();
@@ -114,7 +114,7 @@ fn what_is_not_taken_is_sent_again_and_redirections_lead_nowhere() {
     let posts = endpoint.posts();
     assert!(posts.iter().all(|post| post.headers["webhook-id"] == posts[0].headers["webhook-id"]));
     assert!(elsewhere.posts().is_empty());
-    // A connection that was kept may end: that alone is no failure.
+    // A kept-alive connection may close, which is no failure.
     let failures = edge.metric("trunkgate_cdr_failures_total{sink=\"url\"}");
     assert!((1.0..=2.0).contains(&failures), "{failures}");
     until("status is content", || (edge.json("/v1/status")["problems"] == Value::Array(vec![])).then_some(()));
@@ -128,7 +128,7 @@ fn what_waits_survives_sigkill_and_is_sent_once_the_endpoint_is_there() {
     survives_sigkill(true);
 }
 
-/// The journal is beside the store then.
+/// The journal is stored next to the database then.
 #[test]
 fn what_waits_survives_sigkill_also_without_a_file() {
     survives_sigkill(false);

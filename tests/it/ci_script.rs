@@ -1,4 +1,4 @@
-//! The script of CI jobs (`deploy/ci/trunkgate-ci.sh`) with the real binary: exit codes, and results that it keeps.
+//! CI script (`deploy/ci/trunkgate-ci.sh`) with the real binary: exit codes and stored results.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
@@ -13,16 +13,16 @@ use regex::Regex;
 
 use crate::apps::application;
 
-/// First bytes of a pcapng file.
+/// Magic bytes of a pcapng file.
 const PCAPNG: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
-/// Prints its arguments and ends with a code of its own.
+/// Program that prints its arguments and exits with its own code.
 const FAKE: &str = "#!/bin/sh\necho \"fake $*\"\ncase $1 in --version) exit 0 ;; esac\nexit 7\n";
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// A job: its folder, with the results of the last run below it.
+/// CI job: its folder, with the results of the last run.
 struct Job(tempfile::TempDir);
 
 impl Job {
@@ -34,7 +34,7 @@ impl Job {
         self.0.path().join(name)
     }
 
-    /// The script with these arguments and variables, and none of the environment's.
+    /// Returns the script with these arguments and variables, without the inherited environment.
     fn command(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Command {
         let mut command = Command::new("sh");
         command.arg(root().join("deploy/ci/trunkgate-ci.sh")).args(arguments).current_dir(self.0.path());
@@ -47,7 +47,7 @@ impl Job {
         command
     }
 
-    /// Runs it to its end: exit code, stdout and stderr.
+    /// Runs the script; returns exit code, stdout and stderr.
     fn run(&self, arguments: &[&str], variables: &[(&str, &str)]) -> (i32, String, String) {
         let Output { status, stdout, stderr } = self.command(arguments, variables).output().unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
@@ -59,7 +59,7 @@ impl Job {
         std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
     }
 
-    /// The calls that are kept, each with its ladder as text and as a picture, and its messages.
+    /// Returns the stored calls, each with its ladder diagram as text and SVG, and its messages.
     fn kept(&self) -> Vec<String> {
         let calls = self.path("trunkgate-results/calls");
         let entries = std::fs::read_dir(&calls).into_iter().flatten().map(|entry| entry.unwrap().path());
@@ -76,7 +76,7 @@ impl Job {
         sids
     }
 
-    /// Writes a program.
+    /// Writes an executable script.
     fn program(&self, name: &str, text: &str) {
         let path = self.path(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -85,7 +85,7 @@ impl Job {
     }
 }
 
-/// An address of loopback that no other process of the tests has: `first` distinguishes those of one process.
+/// Returns a loopback address that no other test process uses; `first` distinguishes addresses within a process.
 fn own_address(first: u8) -> String {
     let [.., third, fourth] = std::process::id().to_be_bytes();
     format!("127.{first}.{third}.{fourth}")
@@ -96,7 +96,7 @@ fn a_load_test_keeps_junit_the_report_and_each_call() {
     let job = Job::new();
     let flags = ["loadtest", "--calls", "2", "--cps", "2", "--duration", "2s", "--assert", "answered=100%"];
     let (code, report, errors) = job.run(&flags, &[("TRUNKGATE_TRACES", "1")]);
-    // On a machine that is too busy for it, the load test says so.
+    // On a busy machine the load test reports itself as not valid.
     assert_eq!(code, i32::from(report.contains("  not valid: ")), "{report}{errors}");
     assert!(report.contains("  ok    answered=100%"), "{report}");
     assert_eq!(job.result("report.txt"), report);
@@ -112,7 +112,7 @@ fn a_load_test_keeps_junit_the_report_and_each_call() {
 fn a_load_test_through_a_configuration_keeps_its_failed_calls_first() {
     let job = Job::new();
     let [edge, callers, callees] = [111, 112, 113].map(own_address);
-    // The second call at a time is refused.
+    // A second concurrent call is refused.
     let config = format!(
         "[[listen]]\naddress = \"{edge}:5060\"\n[media]\naddress = [\"{edge}\"]\n[limits]\ncalls = 1\n\
          [http]\naddress = \"{edge}:8080\"\n[trunk.callers]\naccept_from = [\"{callers}/32\"]\n\
@@ -130,7 +130,7 @@ fn a_load_test_through_a_configuration_keeps_its_failed_calls_first() {
     let kept = job.kept();
     let ladder = job.result(&format!("calls/{}.txt", kept[0]));
     assert!(kept.len() == 1 && ladder.contains("503"), "{ladder}");
-    // Without an address to call, such an edge would get no calls.
+    // Without a target address such an edge would get no calls.
     let (code, _, errors) = job.run(&["loadtest"], &variables);
     assert!(code == 2 && errors.contains("error: TRUNKGATE_CONFIG: name what is called by --to"), "{errors}");
     std::fs::write(job.path("edge.toml"), "[trunk.x]\nrang_timeout = \"3s\"\n").unwrap();
@@ -173,7 +173,7 @@ fn a_test_of_an_application_has_its_exit_code_and_keeps_its_calls() {
 fn a_binary_comes_by_path_url_archive_or_image_and_its_checksum_is_compared() {
     let job = Job::new();
     job.program("release/usr/bin/trunkgate", FAKE);
-    // A file of the same name that is no program.
+    // A directory of the same name is not a program.
     std::fs::create_dir_all(job.path("release/completions")).unwrap();
     std::fs::write(job.path("release/completions/trunkgate"), "complete").unwrap();
     let done = Command::new("tar").args(["-czf", "trunkgate.tar.gz", "release"]).current_dir(job.0.path()).status();
@@ -244,12 +244,13 @@ fn the_action_passes_each_variable_of_the_script() {
     assert_eq!(named(r"(?m)^ +(TRUNKGATE_\w+): \$\{\{ inputs\.[\w-]+ \}\}$", &action), documented);
     let declared = named(r"(?m)^  ([a-z][a-z0-9-]*):$", action.split_once("\noutputs:").unwrap().0);
     assert_eq!(named(r"inputs\.([\w-]+)", &action), declared, "each input is used");
-    // An input in the text of a shell would be run by it.
+    // The shell would execute an input in its text.
     let mut runs = action.lines().filter(|line| line.contains("run:") || line.contains("trunkgate-ci.sh"));
     assert!(runs.all(|line| !line.contains("${{")), "{action}");
 }
 
-/// GitLab gives the variables of a project to its jobs: a job in the container image must not be asked to copy the binary out of it.
+/// GitLab passes the variables of a project to its jobs: a job in the container image must not try to copy the binary
+/// out of it.
 #[test]
 fn the_job_of_gitlab_in_the_image_has_no_variable_of_the_script() {
     let guide = std::fs::read_to_string(root().join("docs/operate/ci.md")).unwrap();

@@ -1,4 +1,4 @@
-//! The real binary: verbs, exit codes, signals, the ready line, errors of configuration and of sockets.
+//! Commands of the real binary: exit codes, signals, ready line, and errors of configuration and sockets.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -9,7 +9,7 @@ use crate::support::{Process, closed_address, config, finish, trunkgate, until, 
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-/// A configuration whose calls from 127.0.0.1 go to a callee.
+/// Returns a configuration that routes calls from 127.0.0.1 to a callee.
 fn to_callee(callee: &Party, caller: &Party, more: &str) -> String {
     config(&format!(
         "{more}\n[trunk.carrier]\npeers = [\"sip:{}\"]\n[trunk.pbx]\npeers = [\"sip:{}\"]\n\
@@ -107,7 +107,7 @@ fn call_records_that_cannot_be_written_stop_the_start_where_data_is_required() {
     assert!(errors.contains("error[TG0202]") && errors.contains("/nonexistent/cdr.jsonl"), "{errors}");
 }
 
-/// No reader or writer is at the other end of the FIFO: who waits for one waits for ever.
+/// The FIFO has no other end: opening it would block forever.
 #[test]
 fn a_fifo_in_the_place_of_a_file_is_refused_at_the_start() {
     let trunk = "[trunk.a]\npeers = [\"sip:127.0.0.1:9\"]\n[[route]]\nconnect = [\"trunk:a\"]\n";
@@ -182,7 +182,7 @@ fn sighup_swaps_a_good_file_and_leaves_everything_for_a_bad_one() {
     until("the log says why", || (edge.log().contains("TG0104") && edge.log().contains("pears")).then_some(()));
     assert_eq!(edge.get("/readyz").0, 200);
 
-    // What a file looks like while it is being written.
+    // Intermediate states of a file being written.
     for empty in ["", " \n\t\r\n", "# nothing but a comment\n"] {
         std::fs::write(&edge.file, empty).unwrap();
         let (status, answer) = crate::support::http("POST", &format!("{}/v1/reload", edge.url()), &[], "");
@@ -201,7 +201,7 @@ fn sighup_swaps_a_good_file_and_leaves_everything_for_a_bad_one() {
     assert_eq!(trunks(&edge), 2);
 }
 
-/// INVITE from the caller, 200 from the callee, ACK: gives the caller's 200 and the callee's INVITE.
+/// Sends INVITE, answers 200 and acknowledges; returns the caller's 200 and the callee's INVITE.
 fn call(edge: &Process, caller: &Party, callee: &Party, call_id: &str) -> (String, String) {
     let sip = edge.address("udp");
     caller.send(sip, &caller.request("INVITE", "+14155550123", sip, call_id, 1, ""));
@@ -216,7 +216,7 @@ fn call(edge: &Process, caller: &Party, callee: &Party, call_id: &str) -> (Strin
     (ok, invite)
 }
 
-/// A call that a crash cut short gets its one record at the next start.
+/// A call cut short by a crash gets its record at the next start.
 #[test]
 fn a_crash_leaves_no_call_without_record() {
     let (caller, callee) = (Party::new("127.0.0.1"), Party::new("127.0.0.1"));
@@ -289,7 +289,7 @@ fn sigterm_drains_a_second_one_ends_the_calls_with_bye_and_the_record_is_written
     assert_eq!(answered[0]["sid"], calls["calls"][0]["sid"]);
 }
 
-/// `trace --raw` prints the messages of a call, and `--url` needs no scheme.
+/// Checks that `trace --raw` prints the messages of a call, and `--url` needs no scheme.
 fn messages_of(sid: &str, url: &str) {
     let place = url.trim_start_matches("http://");
     let wire = text(&finish(&["trace", sid, "--raw", "--url", place]).stdout);
@@ -334,7 +334,7 @@ fn status_calls_reload_drain_and_hangup_talk_to_a_running_edge() {
     let secrets = finish(&["trace", &sid, "--secrets", "--url", &url]);
     assert_eq!(secrets.status.code(), Some(2));
     assert!(text(&secrets.stderr).contains("error[TG0190]: `trunkgate trace --secrets`"));
-    // Not the beginning of the one call's.
+    // Not a prefix of the call's SID.
     let other = if sid.starts_with("CA0") { "CA1" } else { "CA0" };
     let unknown = finish(&["trace", other, "--url", &url]);
     assert_eq!(unknown.status.code(), Some(1));
@@ -391,7 +391,7 @@ fn a_file_that_is_no_toml_is_told_once_and_how_the_edge_is_asked_all_the_same() 
     let told = text(&refused.stderr);
     assert!(refused.status.code() == Some(1) && told.starts_with("error[TG"), "{told}");
     assert_eq!(told.matches("error").count() - told.matches("1 error").count(), 1, "{told}");
-    // Without the file the default address is asked, and nothing is changed at an edge that may be another one.
+    // Without the file the default address is used, and nothing is changed at an edge that may be another one.
     let missing = ["--config", "/nonexistent/trunkgate.toml"];
     let asked = finish(&[&missing[..], &["status"]].concat());
     let shown = text(&asked.stderr);
@@ -404,7 +404,7 @@ fn a_file_that_is_no_toml_is_told_once_and_how_the_edge_is_asked_all_the_same() 
     }
 }
 
-/// A peer known by name, and one whose port is closed: the next target is asked at once, by the ICMP error.
+/// A peer known by name, and one with a closed port: the ICMP error causes failover at once.
 #[test]
 fn names_are_looked_up_and_a_closed_port_goes_on_to_the_next_target() {
     let (caller, callee) = (Party::new("127.0.0.1"), Party::new("127.0.0.1"));
@@ -435,7 +435,7 @@ fn an_edge_that_is_not_there_is_told() {
     assert_eq!(output.status.code(), Some(1));
     let told = text(&output.stderr);
     assert!(told.contains(&format!("no edge at http://{closed} (of --url): ")), "{told}");
-    // Where the address comes from, and how another one is given.
+    // The message names the source of the address, and the flag for another one.
     let (_directory, file) = write(&format!("[http]\naddress = \"{closed}\"\n"));
     let file = file.to_str().unwrap();
     let output = finish(&["--config", file, "status"]);
@@ -470,7 +470,7 @@ fn why_names_the_first_condition_that_failed() {
     assert_eq!(ask("127.0.0.2")["route"], Value::from("b-only"));
     let edge = Process::start(&std::fs::read_to_string(path).unwrap());
     let asked = finish(&["why", "--url", &edge.url(), "--from", "a", "--called", "4155550123", "--json"]);
-    // Only a running edge knows states.
+    // Only a running edge has states.
     let bare = |mut answer: Value| {
         answer["edge"].take();
         for attempt in answer["attempts"].as_array_mut().unwrap() {
@@ -513,7 +513,7 @@ fn a_rejected_reload_prints_errors_before_warnings_and_status_counts_the_errors(
     assert!(told.contains("2 errors: ") && told.contains("(and 1 more: trunkgate check)"), "{told}");
 }
 
-/// The running edge is asked and drained while its file is being changed: only `[http]` has to hold.
+/// The commands work while the file is being edited: only `[http]` must be valid.
 #[test]
 fn a_running_edge_is_asked_whatever_else_is_wrong_with_the_file() {
     let edge = Process::start(&config(""));
@@ -545,7 +545,7 @@ fn a_running_edge_is_asked_whatever_else_is_wrong_with_the_file() {
         let (code, _, told) = ask(rest, &["status"]);
         assert!(code == Some(0) && told.starts_with(wrong) && told.lines().count() == 1, "{rest} {told}");
     }
-    // Whose own lines are in doubt leads nowhere: another edge may be where nothing is written.
+    // With an invalid `[http]` table the commands fail: the default address may be that of another edge.
     for rest in ["token = \"\"\n", "token = { env = \"TRUNKGATE_TEST_NOT_SET\" }\n"] {
         let (code, out, told) = ask(rest, &["status"]);
         assert!(code == Some(2) && out.is_empty() && told.starts_with("error[TG01"), "{rest} {told}");
@@ -562,7 +562,7 @@ fn what_belongs_to_a_list_of_calls_is_refused_elsewhere() {
     assert!(text(&output.stderr).contains("calls ls"), "{}", text(&output.stderr));
 }
 
-/// Whoever answers too late may have begun.
+/// The late edge may have begun to drain.
 #[test]
 fn a_drain_that_is_not_answered_in_time_says_how_to_take_it_back() {
     let late = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -599,7 +599,7 @@ fn help_of_verbs_without_a_file_offers_none() {
     }
 }
 
-/// A program reads the log line by line.
+/// The log is read line by line by programs.
 #[test]
 fn warnings_of_the_file_are_lines_of_the_log() {
     let text = config(

@@ -1,4 +1,4 @@
-//! Agents that stay as the coach of the party to which they have transferred their caller.
+//! Agents that remain as coach of the party to which they transferred their caller.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -15,16 +15,16 @@ use crate::support::codecs::Codec;
 use crate::support::listener::{Listener, Stream};
 use crate::support::{Process, until};
 
-/// Tones of the caller, the party and the agent, in Hz.
+/// Tones of the caller and the party; `AGENT`: of the agent, in Hz.
 const TONES: [f64; 2] = [700.0, 1_100.0];
 const AGENT: f64 = 1_900.0;
-/// What the agent does with its next message: says its tone, and asks for the transfer, hangs up, or is gone.
+/// Action of the agent at its next message: send its tone, request the transfer, hang up, or disconnect.
 const TALKS: u8 = 0;
 const TRANSFERS: u8 = 1;
 const HANGS_UP: u8 = 2;
 const DIES: u8 = 3;
 
-/// A caller, the party to which its agent transfers it, and the agent.
+/// Caller, party to which its agent transfers it, and agent.
 struct Rig {
     parties: Vec<Party>,
     edge: Process,
@@ -34,7 +34,7 @@ struct Rig {
 }
 
 impl Rig {
-    /// The party has taken the caller, and the agent coaches it.
+    /// Starts a call that the party has taken over, with the agent as coach.
     fn new(codecs: [Codec; 2]) -> Rig {
         let next = Arc::<AtomicU8>::default();
         let does = Arc::clone(&next);
@@ -66,7 +66,7 @@ impl Rig {
         self.agent.streams().pop().unwrap_or_default()
     }
 
-    /// All is as with a coach.
+    /// Checks that the agent coaches.
     fn coaches(&mut self) {
         let agent = &self.agent;
         speak(&mut self.parties, "the agent coaches the party", |parties| {
@@ -76,7 +76,7 @@ impl Rig {
         });
     }
 
-    /// Caller and party hear each other, and the agent is gone.
+    /// Checks that caller and party hear each other, without the agent.
     fn talk_alone(&mut self) {
         speak(&mut self.parties, "the two talk alone", |parties| {
             hear(parties, |at, other| at != other) && parties.iter().all(|party| !party.hears(AGENT))
@@ -88,7 +88,7 @@ impl Rig {
         self.edge.json(&format!("/v1/calls/{}", self.sid))
     }
 
-    /// The reason by which the agent's leg has ended.
+    /// Returns the end reason of the agent's leg.
     fn reason(&self) -> Value {
         let legs = self.call()["legs"].as_array().unwrap().clone();
         legs.iter()
@@ -106,7 +106,7 @@ fn the_party_alone_hears_the_agent_that_coaches_it() {
         let told = rig.stream().told.into_iter().find(|told| told["event"] == "transferAccepted").unwrap();
         assert_eq!(told["transferAccepted"], json!({ "target": format!("trunk:phone1/{NUMBER}"), "role": "coach" }));
         assert_eq!(rig.call()["state"], "answered");
-        // A hold, and its end.
+        // Hold and resume.
         let ask = |rig: &Rig, what: &str| {
             rig.edge.post(&format!("/v1/calls/{}/{what}", rig.sid), &json!({ "party": "both" })).0
         };
@@ -116,7 +116,7 @@ fn the_party_alone_hears_the_agent_that_coaches_it() {
         });
         assert_eq!(ask(&rig, "resume"), 200);
         rig.coaches();
-        // It leaves by itself: the others stay.
+        // The agent hangs up: the others stay.
         rig.next.store(HANGS_UP, Ordering::Relaxed);
         rig.talk_alone();
         assert_eq!((&rig.call()["state"], rig.reason()), (&json!("answered"), json!("agent_hung_up")));

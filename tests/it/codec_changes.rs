@@ -1,4 +1,4 @@
-//! A side that changes its codec in mid-call, through the real binary: the other side hears one tone that goes on, in one
+//! Codec change of one side in mid-call, through the real binary: the other side hears one continuous tone in one
 //! stream, without a click.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
@@ -11,19 +11,19 @@ use crate::support::codecs::{Codec, Hearer, Speaker, tone};
 use crate::support::{Process, config};
 use trunkgate_media::rtp::Rtp;
 
-/// A change that takes longer is a pause in what is said: where the tone goes on after it, it jumps.
+/// Longest change without a gap: a longer one makes the tone jump.
 const PAUSE: Duration = Duration::from_millis(60);
-/// Packets that are said in each codec.
+/// Packets sent in each codec.
 const PACKETS: usize = 25;
 
-/// The largest jump in a tone of 500 Hz against its amplitude: what a filter leaves of it that takes it away.
+/// Returns the largest jump in a tone of 500 Hz relative to its amplitude, measured by a notch filter.
 fn click(samples: &[i16], rate_hz: u32) -> f64 {
     let by = 2.0 * (TAU * 500.0 / f64::from(rate_hz)).cos();
     let left = samples.windows(3).map(|w| (f64::from(w[0]) + f64::from(w[2]) - by * f64::from(w[1])).abs() / 8000.0);
     left.fold(0.0, f64::max)
 }
 
-/// What comes for one packet of the other side.
+/// Returns the packet received for one packet of the other side.
 fn heard(phone: &Phone, number: u8) -> (Rtp, Vec<u8>) {
     let (bytes, _) = received(&phone.rtp);
     let rtp = Rtp::parse(&bytes).unwrap();
@@ -66,8 +66,8 @@ fn a_codec_that_changes_in_mid_call_is_heard_as_one_tone() {
                 }
                 samples.extend(hearer.hear(&payload));
             }
-            // What is said in Opus comes later than what is said in another one; the time that a change takes here decides
-            // whether the one goes over into the other.
+            // Opus audio arrives later than that of other codecs; the duration of a change decides whether the two join
+            // without a gap.
             if (near, turn) == (Codec::Pcma, 1) && took < PAUSE {
                 let rate = far.rate_hz() as usize;
                 let change = &samples[turn * PACKETS * rate / 50 - rate / 50..][..rate / 10];

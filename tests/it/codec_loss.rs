@@ -1,5 +1,5 @@
-//! A converted call that loses a tenth of its packets, through the real binary: Opus' redundancy brings back what was lost,
-//! where it is agreed on, and what is left is concealed.
+//! Transcoded call that loses a tenth of its packets, through the real binary: Opus FEC recovers lost audio if
+//! negotiated, and the rest is concealed.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -10,12 +10,12 @@ use crate::support::codecs::{Codec, Hearer, Speaker};
 use crate::support::{Process, config};
 use trunkgate_media::rtp::Rtp;
 
-/// Packets of 20 ms that are said.
+/// Packets of 20 ms sent.
 const PACKETS: usize = 200;
-/// Samples of one.
+/// Samples per packet.
 const FRAME: usize = 160;
 
-/// Something like a voice: harmonics of a pitch that moves, louder and softer.
+/// Returns voice-like audio: harmonics of a moving pitch with changing loudness.
 fn voice() -> Vec<i16> {
     let mut phase = 0.0;
     let sample = |n: usize| {
@@ -28,7 +28,7 @@ fn voice() -> Vec<i16> {
     (0..PACKETS * FRAME).map(sample).collect()
 }
 
-/// A tenth of the packets, by chance, none of the first and last, from a seed.
+/// Selects a tenth of the packets by a seeded generator, but none of the first and last.
 fn lost() -> Vec<bool> {
     let mut state = 7_u32;
     let mut lost: Vec<bool> = (0..PACKETS)
@@ -42,8 +42,8 @@ fn lost() -> Vec<bool> {
     lost
 }
 
-/// A call between phones of two codecs: what the callee is sent while the caller says all but what is lost, by packet.
-/// `fec`: whether whoever has Opus wants its redundancy, and makes it.
+/// Calls between phones of two codecs; returns the packets sent to the callee while the caller sends all but the lost
+/// ones. `fec`: whether the Opus side requests and sends FEC.
 fn talk([near, far]: [Codec; 2], fec: bool, lost: &[bool]) -> Vec<Vec<u8>> {
     let (caller, callee) = (Phone::new("127.0.0.2"), Phone::new("127.0.0.5"));
     let trunk =
@@ -76,7 +76,7 @@ fn talk([near, far]: [Codec; 2], fec: bool, lost: &[bool]) -> Vec<Vec<u8>> {
     heard
 }
 
-/// How near what stands in the place of lost packets is to what stands there without a loss, in dB; silence is at 0.
+/// Returns the similarity of the audio in place of lost packets to the lossless audio, in dB; silence is at 0.
 fn nearness(whole: &[i16], lossy: &[i16], lost: &[bool]) -> f64 {
     assert_eq!((whole.len(), lossy.len()), (lost.len() * FRAME, lost.len() * FRAME));
     let (mut said, mut wrong) = (0.0, 0.0);
@@ -105,7 +105,7 @@ fn what_a_tenth_of_loss_took_is_brought_back_by_redundancy_or_concealed() {
     assert!(with > 6.0 && with > without + 6.0, "{with} dB with redundancy, {without} dB without");
     let law = to_edge(Codec::Pcma, false);
     assert!(law > 1.5, "{law} dB");
-    // Lost on the way from it.
+    // Lost on the way from the edge.
     let from_edge = |fec: bool| {
         let sent = talk([Codec::Pcmu, Codec::Opus], fec, &none);
         let (mut hearer, mut heard, mut gap) = (Hearer::new(Codec::Opus), Vec::new(), 0);

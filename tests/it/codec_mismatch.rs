@@ -1,5 +1,5 @@
-//! Calls whose codecs do not fit, each made with real sockets: trace, `calls`, `status`, `doctor` and the list of calls name the
-//! codecs, the trunk and the key that helps.
+//! Calls without a common codec, each with real sockets: trace, `calls`, `status`, `doctor` and the list of calls name
+//! the codecs, the trunk and the configuration key to change.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -16,7 +16,7 @@ fn phones() -> (Phone, Phone) {
     (Phone::new("127.0.0.1"), Phone::new("127.0.0.1"))
 }
 
-/// An edge that `doctor` finds by its file; `more` stands in the callers' trunk, then in the callees'.
+/// Starts an edge that `doctor` finds by its file; `more`: keys of the callers' trunk, then of the callees'.
 fn edge(caller: &Phone, callee: &Phone, more: [&str; 2]) -> Process {
     let http = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let [of_caller, of_callee] = more;
@@ -25,7 +25,7 @@ fn edge(caller: &Phone, callee: &Phone, more: [&str; 2]) -> Process {
     Process::start(&text.replace("[http]\naddress = \"127.0.0.1:0\"", &format!("[http]\naddress = \"{http}\"")))
 }
 
-/// The phone's description with one codec.
+/// Returns the phone's description with one codec.
 fn with(phone: &Phone, number: u8, codec: &str) -> String {
     let port = phone.rtp_address().port();
     phone.described(1, &format!("m=audio {port} RTP/AVP {number}\r\na=rtpmap:{number} {codec}/8000\r\n"))
@@ -36,7 +36,7 @@ fn invite(edge: &Process, caller: &Phone, offer: &str) {
     caller.sip.send(sip, &caller.sip.request_with("INVITE", NUMBER, sip, "codecs", (1, ""), offer));
 }
 
-/// The caller is refused with 488, and acknowledges.
+/// Receives 488 at the caller, and acknowledges it.
 fn refused(edge: &Process, caller: &Phone) {
     let (answer, _) = caller.sip.receive("SIP/2.0 488");
     let (sip, tag) = (edge.address("udp"), to_tag(&answer));
@@ -44,7 +44,7 @@ fn refused(edge: &Process, caller: &Phone) {
     until("the call has ended", || (listed(edge)["state"] == "ended").then_some(()));
 }
 
-/// The newest call with the flag; `null` where none has it.
+/// Returns the newest call with the flag; `null` if there is none.
 fn listed(edge: &Process) -> Value {
     edge.json(&format!("/v1/calls?flag={FLAG}"))["calls"][0].clone()
 }
@@ -54,7 +54,7 @@ fn told(edge: &Process, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Everything that a person may look at has the cause; all that has room for it the fix.
+/// Checks that every view has the cause, and the fix where it has room.
 fn is_told(edge: &Process, trunk: &str, (level, count): (&str, &str), cause: &str, fix: &str) {
     let trace = told(edge, &["trace", "last"]);
     let cause_begins = cause.split_at(1).1;
@@ -75,7 +75,7 @@ fn is_told(edge: &Process, trunk: &str, (level, count): (&str, &str), cause: &st
     assert!(line["text"].as_str().unwrap().contains(&format!("in {count} of the last hour: {cause}")), "{line}");
     assert!(line["fix"].as_str().unwrap().starts_with(fix), "{line}");
     assert_eq!(output.status.code(), Some(i32::from(level == "fail")));
-    // With its own fix; and with nobody left it has not gone on.
+    // With its own fix; and without another target the call has not continued.
     let kind = if level == "fail" { "failed" } else { FLAG };
     let troubles = until("it is among what went wrong", || {
         let troubles = edge.json("/v1/history")["troubles"].as_array().unwrap().clone();

@@ -1,4 +1,5 @@
-//! Agents as parties of conferences: they hear the others and not themselves, are heard by them, and leave as any party.
+//! Agents as conference participants: they hear the others but not themselves, are heard, and leave like any
+//! participant.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -21,13 +22,13 @@ use crate::support::{Process, until};
 use crate::twilio_api::{SID, TOKEN, ask, fetched, posted, refused};
 use crate::twilio_messages::form;
 
-/// Tones of the two phones and of the agent, in Hz: whole turns in 20 ms, so that frames follow each other without a step.
+/// Tones of the two phones; `AGENT`: of the agent, in Hz. Whole periods in 20 ms, so that frames join without a step.
 const PHONES: [f64; 2] = [700.0, 1_100.0];
 const AGENT: f64 = 1_900.0;
-/// The participants of the conference, which is named.
+/// Participants of the conference, addressed by name.
 const LIST: &str = "Conferences/weekly/Participants.json";
 
-/// Two phones in a conference, and an agent that says its tone for as long as it is to stay.
+/// Two phones in a conference, and an agent that sends its tone while it stays.
 struct Rig {
     parties: Vec<Party>,
     edge: Process,
@@ -55,7 +56,7 @@ impl Rig {
         Rig { parties, edge, agent, leaves }
     }
 
-    /// The agent is called for the conference and is there; the SID of its call.
+    /// Calls the agent into the conference and waits for it; returns the SID of its call.
     fn calls_agent(&self, fields: &[(&str, &str)]) -> String {
         let fields = [&[("To", "agent:bot"), ("Label", "assistant")], fields].concat();
         let added = posted(&self.edge, LIST, &form(&fields));
@@ -84,14 +85,14 @@ impl Rig {
     }
 }
 
-/// A message with 20 ms of a tone.
+/// Returns a media message with 20 ms of a tone.
 pub(crate) fn tone(sid: &str, hz: f64) -> Value {
     let sample = |n: u8| (5_000.0 * (TAU * hz * f64::from(n) / 8_000.0).sin()) as i16;
     let codes: Vec<u8> = (0..160).map(|n| encode_ulaw(sample(n))).collect();
     json!({ "event": "media", "streamSid": sid, "media": { "payload": STANDARD.encode(codes) } })
 }
 
-/// The level of a tone in the last 400 ms that the agent has heard, in dB below full scale.
+/// Returns the level of a tone in the agent's last 400 ms, in dBFS.
 pub(crate) fn level(stream: &Stream, hz: f64) -> f64 {
     let samples: Vec<i16> = stream
         .inbound
@@ -126,7 +127,7 @@ fn an_agent_hears_the_mix_without_itself_and_speaks_into_it() {
     assert_eq!(start["start"]["callSid"], json!(sid));
     let call = rig.edge.json(&format!("/v1/calls/{sid}"));
     assert_eq!((&call["state"], &call["conference"]["name"]), (&json!("answered"), &json!("weekly")));
-    // Muted, it is heard by neither; on hold it hears neither as well.
+    // Muted, the agent is heard by neither; on hold it also hears neither.
     let conference = rig.conference().unwrap()["sid"].as_str().unwrap().to_owned();
     let path = format!("Conferences/{conference}/Participants/assistant.json");
     posted(&rig.edge, &path, "Muted=true");
@@ -139,7 +140,7 @@ fn an_agent_hears_the_mix_without_itself_and_speaks_into_it() {
     });
     posted(&rig.edge, &path, "Hold=false");
     speak(&mut rig.parties, "it is back", |parties| parties.iter().all(|party| party.hears(AGENT)));
-    // Taken out, its session ends, and the others stay.
+    // The session of a removed agent ends; the others stay.
     assert_eq!(ask(&rig.edge, "DELETE", &path, "").0, 204);
     assert_eq!(rig.record(&sid)["outcome"], json!("answered"));
     until("its stream is closed", || rig.agent.streams().pop().and_then(|stream| stream.closed));
@@ -159,7 +160,7 @@ fn an_agent_that_dies_leaves_the_others_and_a_moderator_ends_the_conference() {
         hear(parties, |at, other| at != other) && parties.iter().all(|party| !party.hears(AGENT))
     });
     assert_eq!(rig.count(), 2);
-    // A moderator whose leaving ends the conference ends it in this way too.
+    // A moderator whose exit ends the conference also ends it so.
     rig.leaves.store(false, Ordering::Relaxed);
     let sid = rig.calls_agent(&[("EndConferenceOnExit", "true")]);
     rig.leaves.store(true, Ordering::Relaxed);

@@ -1,4 +1,5 @@
-//! Conferences through the real binary: parties on bare sockets, each with a tone of its own, hear all the others and not themselves.
+//! Conferences through the real binary: parties on plain sockets, each with its own tone, hear all others but not
+//! themselves.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -17,16 +18,16 @@ use crate::support::sip::{field, to_tag};
 use crate::support::{PATIENCE, Process, config, until};
 use trunkgate_media::agent::sign_form;
 
-/// Samples of a tone at its top.
+/// Amplitude of a tone.
 const LEVEL: f64 = 5000.0;
 
-/// A phone that says one tone, and what it has heard.
+/// Phone that sends one tone, and the audio that it receives.
 pub(crate) struct Party {
     pub(crate) phone: Phone,
     codec: Codec,
     hz: f64,
     number: String,
-    /// The edge's INVITE.
+    /// INVITE from the edge.
     invite: String,
     id: String,
     tag: String,
@@ -59,12 +60,12 @@ impl Party {
         }
     }
 
-    /// One that calls another number.
+    /// Sets the called number.
     pub(crate) fn calling(self, number: &str) -> Party {
         Party { number: number.to_owned(), ..self }
     }
 
-    /// Calls the edge, and is answered.
+    /// Calls the edge, and waits for the answer.
     pub(crate) fn joins(&mut self, edge: &Process) {
         self.edge = edge.address("udp");
         let offer = self.codec.sdp(&self.phone);
@@ -83,7 +84,7 @@ impl Party {
         self.at = None;
     }
 
-    /// Answers a call of the edge's.
+    /// Answers a call from the edge.
     pub(crate) fn answers(&mut self) {
         let (invite, from) = self.phone.sip.receive("INVITE ");
         self.phone.sip.send(from, &self.phone.sip.answer_with(&invite, "200 OK", &self.codec.sdp(&self.phone)));
@@ -92,7 +93,7 @@ impl Party {
         self.invite = invite;
     }
 
-    /// Hangs up on a call of the edge's that it has answered.
+    /// Hangs up an answered call from the edge.
     pub(crate) fn hangs_up(&mut self) {
         let (sip, invite) = (&self.phone.sip, &self.invite);
         let (from, to, id) = (field(invite, "To"), field(invite, "From"), field(invite, "Call-ID"));
@@ -107,41 +108,41 @@ impl Party {
         self.at = None;
     }
 
-    /// The edge hangs up.
+    /// Receives the edge's BYE.
     pub(crate) fn is_hung_up_on(&mut self) {
         let (bye, from) = self.phone.sip.receive("BYE ");
         self.phone.sip.send(from, &self.phone.sip.answer_with(&bye, "200 OK", ""));
         self.at = None;
     }
 
-    /// Whether it hears a tone.
+    /// Returns whether the party hears a tone.
     pub(crate) fn hears(&self, hz: f64) -> bool {
         self.level(hz) > -35.0
     }
 
-    /// The level at which it hears its own tone, in dB below full scale.
+    /// Returns the level of its own tone in the received audio, in dBFS.
     pub(crate) fn own_level(&self) -> f64 {
         self.level(self.hz)
     }
 
-    /// Sends no more audio.
+    /// Stops sending audio.
     pub(crate) fn falls_silent(&mut self) {
         self.at = None;
     }
 
-    /// Whether the last 400 ms that it has heard are silent.
+    /// Returns whether its last 400 ms of received audio are silent.
     pub(crate) fn hears_nothing(&self) -> bool {
         let count = self.codec.rate_hz() as usize * 2 / 5;
         let last = self.heard.len().checked_sub(count).map(|from| &self.heard[from..]);
         last.is_some_and(|last| last.iter().all(|sample| sample.unsigned_abs() < 100))
     }
 
-    /// The number of frames that it has heard.
+    /// Returns the number of frames received.
     pub(crate) fn frames(&self) -> usize {
         self.heard.len() / (self.codec.rate_hz() as usize / 50)
     }
 
-    /// Says its next 20 ms, and takes what has come.
+    /// Sends its next 20 ms, and reads received packets.
     fn turn(&mut self, n: usize) {
         let frame = self.codec.rate_hz() as usize / 50;
         let angle = |at: usize| TAU * self.hz * at as f64 / f64::from(self.codec.rate_hz());
@@ -160,7 +161,7 @@ impl Party {
         }
     }
 
-    /// The level of a tone in the last 400 ms that it has heard, in dB below full scale.
+    /// Returns the level of a tone in the last 400 ms received, in dBFS.
     fn level(&self, hz: f64) -> f64 {
         let rate = f64::from(self.codec.rate_hz());
         let count = (rate * 0.4) as usize;
@@ -176,7 +177,7 @@ impl Party {
     }
 }
 
-/// Lets all of them speak until something holds.
+/// Runs all parties until a condition holds.
 pub(crate) fn speak(parties: &mut [Party], what: &str, holds: impl Fn(&[Party]) -> bool) {
     let (began, mut pace) = (Instant::now(), Pace::new());
     let first = parties.iter().map(|party| party.heard.len()).max().unwrap_or_default();
@@ -190,7 +191,7 @@ pub(crate) fn speak(parties: &mut [Party], what: &str, holds: impl Fn(&[Party]) 
             parties.iter().map(|party| tones.iter().map(|hz| party.level(*hz).round()).collect()).collect()
         };
         if began.elapsed() > PATIENCE {
-            // Parties without a CPU for a tenth of the time say and hear no whole tone: that is not judged.
+            // Parties without CPU time for a tenth of the duration send and receive broken tones: no judgement then.
             assert!(pace.fell_behind() > PATIENCE / 10, "waited too long until {what}: {:?}", levels());
             return;
         }
@@ -198,7 +199,7 @@ pub(crate) fn speak(parties: &mut [Party], what: &str, holds: impl Fn(&[Party]) 
     }
 }
 
-/// Whether each of them hears those that it is to hear, 20 dB above all others.
+/// Returns whether each party hears exactly the expected ones, 20 dB above all others.
 pub(crate) fn hear(parties: &[Party], hears: impl Fn(usize, usize) -> bool) -> bool {
     parties.iter().enumerate().filter(|(_, party)| party.at.is_some()).all(|(at, party)| {
         let level = |other: usize| party.level(parties[other].hz);
@@ -209,7 +210,7 @@ pub(crate) fn hear(parties: &[Party], hears: impl Fn(usize, usize) -> bool) -> b
     })
 }
 
-/// An edge with these parties, each a trunk, whose route leads there.
+/// Starts an edge with a trunk per party, whose route has these targets.
 pub(crate) fn edge(parties: &[Party], tables: &str, connect: &str) -> Process {
     let trunk = |(at, party): (usize, &Party)| {
         format!("{}codecs = [\"{}\"]\n", party.phone.trunk(&format!("phone{at}")), party.codec.name())
@@ -229,10 +230,10 @@ fn parties_of_all_codecs_hear_all_others_and_not_themselves() {
     speak(&mut parties, "all hear all others", |parties| hear(parties, |at, other| at != other));
     let call = edge.json(&format!("/v1/calls/{}", edge.sid()));
     assert_eq!((&call["conference"]["name"], &call["state"]), (&json!("weekly"), &json!("answered")));
-    // One leaves: the others go on without it.
+    // One leaves: the others continue without it.
     parties[1].leaves();
     speak(&mut parties, "it is heard no longer", |parties| hear(parties, |at, other| at != other && other != 1));
-    // And comes back: a new seat.
+    // And returns as a new participant.
     parties[1].id = "again".to_owned();
     parties[1].joins(&edge);
     speak(&mut parties, "it is heard again", |parties| hear(parties, |at, other| at != other));

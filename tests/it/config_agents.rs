@@ -1,4 +1,4 @@
-//! `[agent.NAME]`, `[api]` and `fork`: what is read, and where each mistake is.
+//! `[agent.NAME]`, `[api]` and `fork`: accepted values, and the place of each mistake.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::path::Path;
@@ -23,7 +23,7 @@ fn accepted(text: &str) -> Config {
     config
 }
 
-/// The one error of an agent with this line, with the text that it is about.
+/// Checks the only error of an agent with this line, and the text that it marks.
 #[track_caller]
 fn refused(line: &str, code: &str, about: &str) {
     let url = if line.starts_with("url") { "" } else { "url = 'wss://127.0.0.1:9/'\n" };
@@ -260,7 +260,7 @@ fn hold_audio_is_decoded_and_shared() {
     );
 }
 
-/// A trunk's music: heard where a hold ends here.
+/// Hold music of a trunk is used only if the edge terminates its holds.
 #[test]
 fn hold_music_of_a_trunk_is_decoded_and_warned_of_where_no_hold_ends_here() {
     let folder = tempfile::tempdir().unwrap();
@@ -439,7 +439,7 @@ fn a_part_of_a_key_is_known_again() {
     assert_eq!(parse(&text).unwrap_err()[0].help, "did you mean `connect_timeout` or `first_audio_timeout`?");
 }
 
-/// Of an agent with these lines: each finding, and what it says to write instead.
+/// Returns each finding for an agent with these lines, and its suggestion.
 fn told(folder: &Path, lines: &str) -> Vec<(String, String)> {
     let text = format!(
         "[media]\nports = '16384-24001'\n{TRUNK}[[route]]\nconnect = ['agent:a', 'trunk:carrier']\n\
@@ -579,7 +579,7 @@ fn a_queue_that_nobody_waits_in_or_hears_is_warned_of() {
     }
 }
 
-/// A bot on 8080, where the edge's own HTTP is by default; and one where SIP comes.
+/// A bot on 8080, the default port of the edge's own HTTP, and one on a SIP port.
 #[test]
 fn a_url_that_leads_back_into_the_edge_is_an_error() {
     let with = |url: &str, more: &str| {

@@ -1,4 +1,4 @@
-//! `[app.NAME]`, `[[number]]`, `[api]`, `play:FILE` and `voices`: what is read, and where each mistake is.
+//! `[app.NAME]`, `[[number]]`, `[api]`, `play:FILE` and `voices`: accepted values, and the place of each mistake.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::HashMap;
@@ -15,12 +15,12 @@ const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 const TRUNKS: &str = "[trunk.carrier]\npeers = ['sip:198.51.100.7']\n[trunk.pbx]\npeers = ['sip:10.0.0.5']\n";
 const ROUTE: &str = "[[route]]\nname = 'all'\nconnect = ['app:ivr', 'trunk:pbx']\n";
 
-/// Two trunks, a token, and more.
+/// Returns a file with two trunks, a token, and more.
 fn file(more: &str) -> String {
     format!("{TRUNKS}[api]\nauth_token = '{TOKEN}'\n{more}")
 }
 
-/// An app of these lines behind a route to it.
+/// Returns a file with an application of these lines, and a route to it.
 fn app(lines: &str) -> String {
     file(&format!("{ROUTE}[app.ivr]\n{lines}\n"))
 }
@@ -36,7 +36,7 @@ fn accepted(text: &str) -> Config {
     config
 }
 
-/// What is found: code, with a `w` before those of warnings, and the text that it is about.
+/// Checks the findings: code (with a `w` before those of warnings) and marked text.
 #[track_caller]
 fn check(text: &str, expected: &[(&str, &str)]) {
     let (Ok((_, found)) | Err(found)) = parse(text);
@@ -53,7 +53,7 @@ fn check(text: &str, expected: &[(&str, &str)]) {
     assert_eq!(shown, expected, "\n{text}\n{found:#?}");
 }
 
-/// A folder with a configuration and more files.
+/// Folder with a configuration and further files.
 struct Folder(tempfile::TempDir);
 
 impl Folder {
@@ -71,7 +71,7 @@ impl Folder {
         self.0.path().join("t.toml")
     }
 
-    /// `code file:line:column message: help` of all that is found.
+    /// Returns `code file:line:column message: help` of each finding.
     fn found(&self) -> Vec<String> {
         let (Ok((_, found)) | Err(found)) = config::load(&self.toml());
         let json = config::to_json(&self.toml(), &std::fs::read_to_string(self.toml()).unwrap(), &found);
@@ -232,7 +232,7 @@ fn a_url_that_can_never_be_reached_is_refused() {
     let (Ok((_, found)) | Err(found)) = parse(&app("url = 'http://127.0.0.1:9/'"));
     let help = "set `allow_private = true` in [app.ivr] if your own application is there, or use its public address";
     assert!(found.iter().any(|one| one.help == help), "{found:#?}");
-    // The edge itself, whatever the app may do.
+    // The edge itself is rejected for any setting of the application.
     let own = "'http://127.0.0.1:8080/v'";
     check(&app(&format!("url = {own}\nallow_private = true")), &[("TG0154", own)]);
     check(&app("url = 'http://8.8.8.8/'\nfallback_url = 'https://app.internal/'"), &[]);
@@ -246,7 +246,7 @@ fn an_app_with_a_url_needs_a_token_and_a_long_one() {
     check(&short, &[("wTG0156", &format!("'{}'", &TOKEN[1..]))]);
     let unset = app("url = 'https://a.example/'").replace(&format!("'{TOKEN}'"), "{ env = 'TRUNKGATE_NO_SUCH' }");
     check(&unset, &[("TG0110", "'TRUNKGATE_NO_SUCH'")]);
-    // A document without webhooks is signed by nothing.
+    // A document without webhooks needs no signature.
     let folder =
         Folder::new(&format!("{TRUNKS}{ROUTE}[app.ivr]\nfile = 'menu.xml'\n"), &[("menu.xml", b"<Response/>")]);
     assert_eq!(folder.found(), [""; 0]);
@@ -420,7 +420,7 @@ fn a_number_with_an_app_comes_before_the_routes() {
         (&first.from[..], &config.numbers[1].from[..]),
         (&["carrier".to_owned(), "pbx".into()][..], &["phone".to_owned()][..])
     );
-    // The route's conditions are those of the entry, so nothing follows from how many trunks there are.
+    // The route has the conditions of the entry, so the number of trunks does not matter.
     let plain = accepted(&file(&format!("{}{app}{routes}", numbers.replace("from = ['phone']\n", ""))));
     assert!(plain.routes[0].from.is_empty() && plain.places.route(0) == Some(8), "{:?}", plain.routes[0]);
 }
@@ -451,7 +451,7 @@ fn each_mistake_of_a_number_is_at_its_place() {
         check(&with(&numbers), expected);
     }
     check("[number]\nnumber = '+14155550100'\n", &[("TG0103", "[number]"), ("wTG0130", "")]);
-    // Nothing else may be meant than that a route for the number has become useless.
+    // The route for the number has become unreachable.
     let hidden = format!("{one}app = 'ivr'\n[[route]]\nname = 'old'\nto = '+14155550100'\nconnect = 'trunk:pbx'\n");
     check(&with(&hidden), &[("wTG0122", "'old'")]);
     let phones = "[trunk.phone]\naccept_register = true\nrequire_auth = { username = 'a', password = 'a-long-one' }\n";
@@ -475,7 +475,7 @@ fn voices_are_names_for_names() {
     check(&speech("command = ['cat', '{text}']\nvoices = { a = 'b' }"), &[("wTG0105", "{ a = 'b' }")]);
     let without = file(&format!("[[route]]\nconnect = 'trunk:pbx'\n[speech]\n{url}voices = {{ a = 'b' }}\n"));
     check(&without, &[("wTG0139", "[speech]"), ("wTG0105", "{ a = 'b' }")]);
-    // Requests may name applications, which speak.
+    // Requests may define applications, which may need speech.
     check(&format!("{without}[[number]]\nnumber = '+14155550100'\n"), &[]);
 }
 

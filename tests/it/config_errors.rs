@@ -1,4 +1,4 @@
-//! Bad files: every error at once, each with its code and place.
+//! Invalid files: all errors at once, each with its code and place.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::path::Path;
@@ -8,14 +8,14 @@ use trunkgate_config::{self as config, Diagnostic};
 
 use crate::support::depends_on_machine;
 
-/// What is found in a text, but for an overlap with this machine's ephemeral ports.
+/// Returns the findings in a text, without the overlap with this machine's ephemeral ports.
 pub(crate) fn found(text: &str) -> Vec<Diagnostic> {
     let (Ok((_, mut found)) | Err(mut found)) = config::parse(Path::new("trunkgate.toml"), text);
     found.retain(|diagnostic| !depends_on_machine(diagnostic.code));
     found
 }
 
-/// Code, line and column of each; warnings with a `w` before them. Line 0 where there is no place.
+/// Returns code, line and column of each finding; warnings have a `w` prefix, findings without a place line 0.
 pub(crate) fn places(text: &str) -> Vec<(String, u64, u64)> {
     let found = found(text);
     let json = config::to_json(Path::new("trunkgate.toml"), text, &found);
@@ -33,7 +33,7 @@ fn check(text: &str, expected: &[(&str, u64, u64)]) {
     assert_eq!(places, expected, "\n{text}\n{}", config::render(Path::new("trunkgate.toml"), text, &found(text)));
 }
 
-/// A file without faults that further lines are put behind.
+/// Valid file to which further lines are appended.
 pub(crate) const GOOD: &str = "\
 [trunk.carrier]
 peers = ['sip:198.51.100.7']
@@ -43,18 +43,18 @@ peers = ['sip:10.0.0.5']
 connect = ['trunk:pbx']
 ";
 
-/// Lines behind [`GOOD`]: the first is line 7.
+/// Checks lines appended to [`GOOD`]; the first is line 7.
 fn check_behind(lines: &str, expected: &[(&str, u64, u64)]) {
     check(&format!("{GOOD}{lines}"), expected);
 }
 
-/// One line in a table, without anything else wrong: line 7 is the header, line 8 the one in question.
+/// Checks one line of a table in an otherwise valid file: line 7 is the header, line 8 the tested one.
 fn check_line(header: &str, line: &str, expected: &[(&str, u64)]) {
     let expected: Vec<_> = expected.iter().map(|(code, column)| (*code, 8, *column)).collect();
     check_behind(&format!("{header}\n{line}\n"), &expected);
 }
 
-/// Message and help of every error that is found behind [`GOOD`].
+/// Returns message and help of each error in lines appended to [`GOOD`].
 fn words(lines: &str) -> Vec<(String, String)> {
     let all = found(&format!("{GOOD}{lines}")).into_iter();
     all.filter(|found| found.is_error).map(|found| (found.message, found.help)).collect()
@@ -472,12 +472,12 @@ fn what_can_never_be_used_is_warned_of() {
     let shadow = "[trunk.x]\npeers='sip:10.0.0.5'\naccept_from=['0.0.0.0/0', '10.0.0.0/8']\n\
                   [trunk.y]\npeers='sip:192.0.2.1'\naccept_from='10.0.0.0/8'\n";
     check_behind(shadow, &[("wTG0131", 8, 7), ("wTG0132", 9, 14), ("wTG0131", 12, 13)]);
-    // Trunks that are only called may share their peers; of one that calls come from, the warning is one.
+    // Trunks that are only called may share peers; a trunk that also places calls gets one warning.
     let two = "[trunk.x]\npeers=['sip:10.0.0.5', 'sip:10.0.0.6']\n[trunk.y]\npeers=['sip:10.0.0.5', 'sip:10.0.0.6']\n";
     check_behind(two, &[]);
     let origin = format!("{two}[[route]]\nname='y'\nfrom=['y']\nto=['100']\nconnect='trunk:x'\n");
     check_behind(&origin, &[("wTG0131", 10, 8), ("wTG0131", 10, 24), ("wTG0122", 12, 6)]);
-    // Every trunk is taken for local, also one outside.
+    // Every trunk counts as local, including one outside.
     let moot = |networks: &str, more: &str| {
         format!("{GOOD}{more}[edge]\npublic_address = '203.0.113.9'\nlocal_networks = [{networks}]\n")
     };
@@ -537,7 +537,7 @@ fn secrets_are_read_from_where_they_say() {
         &[],
     );
     check_line("[http]", "address = '[::1]:8080'", &[]);
-    // A reverse proxy on this machine makes every client a local one.
+    // A reverse proxy on this machine makes every client look local.
     for address in ["", "address = '127.0.0.1:8080'\n", "address = '[::1]:8080'\n"] {
         let url = "public_url = 'https://edge.example.com'\n";
         let line = 8 + address.lines().count() as u64;
@@ -582,16 +582,16 @@ fn an_empty_file_is_an_error() {
         assert_eq!((found.len(), found[0].code, found[0].span.clone()), (1, "TG0101", None), "{text:?} {found:?}");
         assert_eq!(found, look);
         assert!(found[0].message.contains("it is empty, or has only comments"), "{}", found[0].message);
-        // A running edge is found all the same.
+        // A running edge is found nevertheless.
         assert!(config::load_http(&path, false).is_ok());
     }
-    // Also where the slip is in its own table.
+    // Also if the mistake is in its own table.
     std::fs::write(&path, "[http]\naddress = \"127.0.0.1:9123\n[edge]\nname = \"a\"\n").unwrap();
     let (http, found) = config::load_http(&path, false).unwrap();
     assert_eq!((http.address.port(), found[0].code), (9123, "TG0102"), "{found:?}");
     std::fs::write(&path, "[http]\naddress = 127.0.0.1:9123\n").unwrap();
     assert!(config::load_http(&path, false).is_err(), "it is not guessed");
-    // A file that has none: the slip is elsewhere, and the edge has the default.
+    // Without that table: the mistake is elsewhere, and the edge has the default.
     std::fs::write(&path, "[edge]\nname = \"a\"\n[[route]]\nconnect = [ \"trunk:x\n").unwrap();
     let (http, found) = config::load_http(&path, false).unwrap();
     assert_eq!((http.address.port(), found[0].code), (8080, "TG0102"), "{found:?}");
@@ -663,7 +663,7 @@ fn defaults_are_those_of_the_contract() {
 }
 
 proptest! {
-    /// Whatever the file holds, it is judged and shown without a panic, and errors are inside of it.
+    /// Any text is validated and displayed without a panic, with error places inside of it.
     #[test]
     fn any_text_is_judged(
         cut in 0..4_000_usize,
@@ -738,7 +738,7 @@ fn a_place_for_records_that_no_start_can_open_is_an_error_with_its_place() {
         (path("nowhere/cdr.jsonl"), &[("wTG0202", 8)]),
         (path("new"), &[]),
         (path("file"), &[]),
-        // What the descriptor is in the edge depends on how it is started.
+        // The meaning of the descriptor depends on how the edge is started.
         ("/dev/stdout".to_owned(), &[]),
     ] {
         check_line("[cdr]", &format!("file = '{file}'"), expected);
@@ -786,7 +786,7 @@ fn a_peer_elsewhere_is_not_reached_from_loopback() {
     for (listen, peer) in [("127.0.0.1:5060", "127.0.0.2:5070"), ("0.0.0.0:5060", "198.51.100.7")] {
         check(&text(listen, peer), &[]);
     }
-    // What init writes for a try says which lines to edit beside the peers.
+    // The file written by `init` for a trial names the lines to edit next to the peers.
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("trunkgate.toml");
     let output = crate::support::finish(&["--config", file.to_str().unwrap(), "init", "--yes"]);
@@ -846,7 +846,7 @@ fn recording_servers_that_are_not_there_are_told() {
     check_behind("[siprec.vault]\nrequired = true\n", &[("TG0106", 7, 1)]);
     check_line("[siprec.vault]", "peers = ['sip:0.0.0.0']", &[("TG0108", 10)]);
     check_behind("[siprec]\nservers = ['sip:192.0.2.9']\n", &[("TG0103", 8, 11)]);
-    // A target is a trunk, never a recording server.
+    // A recording server cannot be a target.
     let targets = GOOD.replace("trunk:pbx'", "trunk:pbx', 'trunk:siprec:vault'");
     check(&format!("{targets}{server}"), &[("TG0120", 6, 25)]);
 }

@@ -1,4 +1,4 @@
-//! Every configuration that the repository shows is accepted, and says what it seems to say.
+//! Configuration examples of the repository: each is accepted and has the documented meaning.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::HashMap;
@@ -11,7 +11,7 @@ use trunkgate_route::{CallInfo, Server, Table, Target};
 use crate::support::depends_on_machine;
 use crate::support::tls::Authority;
 
-/// Loads a file; nothing may be found but an overlap with this machine's ephemeral ports.
+/// Loads a file that has no findings, apart from the overlap with this machine's ephemeral ports.
 fn accepted(path: &Path) -> Config {
     match config::load(path) {
         Ok((config, warnings)) => {
@@ -26,7 +26,7 @@ fn accepted(path: &Path) -> Config {
     }
 }
 
-/// Loads an example; one that names a certificate from a folder with that certificate.
+/// Loads an example; if it names a certificate, from a folder with that certificate.
 fn accepted_example(path: &Path) -> Config {
     let text = std::fs::read_to_string(path).unwrap();
     if !text.contains("certificate = \"edge.pem\"") {
@@ -43,7 +43,7 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("config")
 }
 
-/// What the Debian package and the image begin with takes nothing from anybody.
+/// The initial configuration of the Debian package and the image accepts nothing from other machines.
 #[test]
 fn a_fresh_installation_is_bound_to_loopback_and_has_no_trunk() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/trunkgate.toml");
@@ -82,7 +82,7 @@ fn the_whole_file_is_accepted_and_bound_to_loopback() {
     assert_eq!(table.trunk_of("127.0.0.1:49999".parse().unwrap()).unwrap().name.as_ref(), "carrier");
 }
 
-/// What is written as a default is the default.
+/// Values documented as defaults are the defaults.
 #[test]
 fn the_whole_file_shows_the_defaults() {
     let shown = accepted(&folder().join("trunkgate.toml"));
@@ -126,7 +126,7 @@ fn every_example_is_accepted() {
     let mut seen = 0;
     for entry in std::fs::read_dir(folder().join("examples")).unwrap() {
         let path = entry.unwrap().path();
-        // What some of them name.
+        // Data files named by some examples.
         if ["numbers.csv", "on-call.xml"].iter().any(|name| path.ends_with(name)) {
             continue;
         }
@@ -181,7 +181,7 @@ fn table(file: &str) -> Table {
     accepted_example(&folder().join("examples").join(file)).table(&HashMap::new())
 }
 
-/// The route and the targets of a call.
+/// Returns the route and the targets of a call.
 fn way(table: &Table, from: &str, called: &str, at: &str, draw: u32) -> (String, String) {
     let at = at.parse().unwrap();
     let call = CallInfo { from, called, caller: "+14155550000", at, headers: &[], draw: Some(draw) };
@@ -260,7 +260,7 @@ fn the_examples_send_their_calls_where_they_say() {
     assert!((10..60).contains(&canary.count()));
 }
 
-/// Some platforms are called by the number, others by a user that is the project, assistant, agent or room.
+/// Some platforms are called by number, others by a user that names the project, assistant, agent or room.
 #[test]
 fn the_examples_of_agent_platforms_try_the_platform_first() {
     let at = "2026-11-20T11:00:00Z";

@@ -1,4 +1,4 @@
-//! A trunk's `headers`, `identity`, `deny` and limits: what they mean, and what cannot be meant.
+//! `headers`, `identity`, `deny` and limits of a trunk: meaning, and invalid values.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::path::Path;
@@ -20,7 +20,7 @@ fn trunk(lines: &str) -> Trunk {
     }
 }
 
-/// Code, line, column and help of what is wrong with a trunk's lines; its first line is 2.
+/// Returns code, line, column and help of each finding for a trunk's lines; the first is line 2.
 fn wrong(lines: &str) -> Vec<(String, u64, u64, String)> {
     let text = format!("[trunk.x]\n{lines}\n{REST}");
     let (Ok((_, mut found)) | Err(mut found)) = config::parse(Path::new("t.toml"), &text);
@@ -34,7 +34,7 @@ fn wrong(lines: &str) -> Vec<(String, u64, u64, String)> {
     json.as_array().unwrap().iter().map(one).collect()
 }
 
-/// Whether a trunk does not get calls to a number.
+/// Returns whether a trunk may not call a number.
 fn denies(trunk: &Trunk, number: &str) -> bool {
     let numbers = Numbers::default();
     trunk.denied(&numbers, &numbers.normalise_caller(number, None)).is_some()
@@ -136,7 +136,7 @@ fn words_of_other_programs_lead_to_ours() {
     assert!(found.iter().any(|found| found.help == "did you mean `address`?"), "{found:?}");
 }
 
-/// Code and line of what is wrong with a whole file.
+/// Returns code and line of each finding for a whole file.
 fn whole(text: &str) -> Vec<(&'static str, usize)> {
     let (Ok((_, found)) | Err(found)) = config::parse(Path::new("t.toml"), text);
     let line = |diagnostic: &config::Diagnostic| {

@@ -1,4 +1,4 @@
-//! Presets: what they give a trunk, that its own keys win, and whose line a mistake is on.
+//! Presets: the settings of a trunk with a preset, precedence of its own keys, and the places of mistakes.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::HashMap;
@@ -32,7 +32,7 @@ fn uris(trunk: &Trunk) -> Vec<&str> {
     trunk.peers.iter().map(|peer| peer.uri.as_str()).collect()
 }
 
-/// What is found in a trunk's lines, as code, line and message.
+/// Returns code, line and message of each finding for a trunk's lines.
 fn wrong(lines: &str) -> Vec<(String, u64, String)> {
     let text = format!("[trunk.x]\n{lines}\n[[route]]\nconnect = ['trunk:x']\n");
     let (Ok((_, found)) | Err(found)) = parsed(&text);
@@ -113,7 +113,7 @@ fn any_key_of_the_trunk_wins() {
     assert_eq!(trunk.codecs, ["PCMA"]);
 }
 
-/// Keys of a trunk with the preset: the shortest, and with each setting that selects other values.
+/// Returns keys of a trunk with the preset: the minimum, and one variant for each setting that selects other values.
 fn settings(preset: &preset::Preset) -> Vec<String> {
     let own = match &preset.domain {
         Some(domain) => format!("domain = 'acme{}'\n", domain.forms[0].ends),
@@ -143,7 +143,7 @@ fn every_value_has_a_source_and_is_a_key_of_this_version() {
         }
         for own in settings(preset) {
             let found = wrong(&format!("preset = '{}'\n{own}", preset.name));
-            // Of a TLS listener, and of media networks that no public page has.
+            // Warnings about a TLS listener, and about media networks without public documentation.
             let has_media = preset.left_out.iter().all(|one| one.key != "media_from");
             let expected = |code: &str| code == "TG0135" || (code == "TG0151" && !has_media);
             assert!(found.iter().all(|(code, ..)| expected(code)), "{} {own}: {found:?}", preset.name);
@@ -157,7 +157,7 @@ fn every_value_has_a_source_and_is_a_key_of_this_version() {
                 one.key
             );
         }
-        // A value that is not looked at would not be missed.
+        // A nonsense value shows that the key is read.
         for value in &preset.values {
             let lines = format!("preset = '{}'\n{} = {}", preset.name, value.key, "{ nonsense = 1 }");
             let peers = if value.key == "peers" { "" } else { "\npeers = ['sip:10.0.0.5']" };
@@ -169,7 +169,7 @@ fn every_value_has_a_source_and_is_a_key_of_this_version() {
 
 #[test]
 fn a_mistake_is_on_a_line_of_the_users_and_names_the_preset() {
-    // No listener for TLS is written, which the preset asks for.
+    // The preset needs a TLS listener, which is missing.
     let text = format!("[[listen]]\naddress = '127.0.0.1:5060'\n{SHORTEST}");
     let found = parsed(&text).unwrap_err();
     let shown = config::render(Path::new("trunkgate.toml"), &text, &found);
@@ -208,7 +208,7 @@ fn a_region_selects_the_addresses() {
     assert_eq!((uris(&own), networks(&own)[0].as_str()), (vec!["sip:127.0.0.1:5070"], "185.246.41.140"));
 }
 
-/// The example of a preset's guide: its first peer, the number of networks of its calls and of its audio, and its codecs.
+/// Example of a preset's guide: its first peer, the number of networks of its calls and of its audio, and its codecs.
 #[test]
 fn guides_of_carriers_and_pbxs_are_short_and_their_examples_are_accepted() {
     for (name, peer, accept_from, media_from, codecs) in [
@@ -305,7 +305,7 @@ fn what_cannot_be_used_is_said() {
         let found = wrong(lines);
         let hit = found.iter().find(|(found, at, message)| found == code && *at == line && message.contains(part));
         assert!(hit.is_some(), "{lines}: {found:?}");
-        // Nothing follows from it.
+        // No further finding follows from it.
         assert!(
             found.iter().all(|(code, ..)| !["TG0127", "TG0128"].contains(&code.as_str()) || part.contains("neither"))
         );
@@ -372,12 +372,12 @@ fn limits_and_transfers_of_trunks_are_not_those_of_sip_domains() {
     assert_eq!(of("domain = 'acme.sip.twilio.com'"), of_domain);
     assert_eq!(of("domain = 'acme.sip.dublin.twilio.com'"), of_domain);
     assert_eq!(of("domain = 'acme.sip.twilio.com'\ncalls_per_second = { out = 5 }").0, 5);
-    // `domain` has no effect beside `peers`.
+    // `domain` has no effect together with `peers`.
     let beside = "domain = 'acme.sip.twilio.com'\nsecure = false\npeers = ['sip:127.0.0.1:5070']";
     assert_eq!(of(beside), of_trunk);
 }
 
-/// Presets of agent platforms, each with its first peer, where that is the same for all customers.
+/// Presets of agent platforms, each with its first peer if all customers share it.
 const PLATFORMS: [(&str, &str); 9] = [
     ("openai", "sip:sip.api.openai.com;transport=tls"),
     ("retell", "sip:sip.retellai.com;transport=tcp"),
@@ -419,7 +419,7 @@ fn whatsapp_is_sent_no_re_invite() {
     assert_eq!(trunk.codecs, ["opus"]);
 }
 
-/// Most words of a guide, its commands and lines of configuration included.
+/// Maximum number of words of a guide, including commands and configuration.
 const MAX_GUIDE_WORDS: usize = 300;
 
 #[test]
@@ -455,7 +455,7 @@ fn teams_is_called_at_its_three_hubs_in_order_by_the_name_of_the_edge() {
     assert_eq!(teams.codecs, ["PCMU", "PCMA", "G722"]);
     assert_eq!(teams.accept_from, teams.media_from);
     assert_eq!(teams.own_hosts.from_host(), Some("sbc.example.com"));
-    // Without the name Teams answers nothing: the preset says which key is missing, and why.
+    // Teams does not answer without the host name: the preset names the missing key and the reason.
     let found = wrong("preset = 'microsoft-teams'");
     let missing = found.iter().find(|(code, ..)| code == "TG0106").unwrap();
     assert_eq!(missing.1, 2, "{found:?}");
@@ -466,7 +466,7 @@ fn teams_is_called_at_its_three_hubs_in_order_by_the_name_of_the_edge() {
     assert!(missing.2.contains("(https://learn.microsoft.com/en-us/microsoftteams/direct-routing-protocols-sip)"));
 }
 
-/// The names stand in one place; the table of the documentation and the guides are held against it.
+/// The names are defined once; the table of the documentation and the guides are checked against them.
 #[test]
 fn the_documentation_has_the_names_of_all_presets() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

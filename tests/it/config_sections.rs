@@ -1,4 +1,4 @@
-//! Every section of the configuration beside every other one: no two that stand in one file make it refused.
+//! All pairs of configuration sections: no two of them in one file make it invalid.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::{BTreeSet, HashMap};
@@ -7,13 +7,13 @@ use std::path::Path;
 use trunkgate_config::{self as config, Config, Diagnostic};
 use trunkgate_route::{CallInfo, Target};
 
-/// A section of docs/reference/keys.md as a file begins with it.
+/// Section of docs/reference/keys.md in its minimal form.
 struct Section {
-    /// Its title there.
+    /// Title in the documentation.
     title: &'static str,
-    /// Titles of sections that it needs.
+    /// Titles of required sections.
     needs: &'static [&'static str],
-    /// It in a file.
+    /// Lines of the section in a file.
     text: &'static str,
 }
 
@@ -24,7 +24,7 @@ const fn section(title: &'static str, needs: &'static [&'static str], text: &'st
 const TRUNK: &str = "[trunk.NAME]";
 const APP: &str = "[app.NAME]";
 
-/// Each section in its least form, some in a second one.
+/// All sections in a minimal form, some in a second one.
 const SECTIONS: [Section; 31] = [
     section("[edge]", &[], "[edge]\nname = 'edge-1'\n"),
     section("[[listen]]", &[], "[[listen]]\ntransport = 'udp'\naddress = '127.0.0.1:5060'\n"),
@@ -75,7 +75,7 @@ const SECTIONS: [Section; 31] = [
     section("[otel]", &[], "[otel]\nendpoint = 'http://127.0.0.1:4318'\n"),
 ];
 
-/// Returns a file with these sections and those that they need, each once, in the order of the list.
+/// Returns a file with these sections and their required ones, each once, in the order of the list.
 fn file(wanted: &[usize]) -> String {
     let mut all: BTreeSet<usize> = wanted.iter().copied().collect();
     let mut pending = wanted.to_vec();
@@ -119,7 +119,7 @@ fn all_sections_may_stand_in_one_file() {
     let all: Vec<usize> = (0..SECTIONS.len()).collect();
     let text = file(&all);
     let (config, _) = parse(&text).unwrap_or_else(|found| panic!("{text}\n{found:#?}"));
-    // The default of `from`: all trunks that calls come from, without those of phones.
+    // Default of `from`: all trunks that place calls, except those of phones.
     for number in &config.numbers {
         assert_eq!(number.from, ["carrier"], "{}", number.number);
     }

@@ -1,9 +1,9 @@
-//! Slips in a file: each is answered with what was meant.
+//! Common mistakes in a file: each gets a suggestion.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use crate::config_errors::{GOOD, found, places};
 
-/// The help of the only error.
+/// Returns the help of the only error.
 fn help_of(text: &str) -> String {
     match found(text).as_slice() {
         [one] => one.help.clone(),
@@ -33,7 +33,7 @@ fn common_slips_are_answered_with_what_was_meant() {
     }
 }
 
-/// What is said beside the one finding.
+/// Returns the help of the only finding.
 fn help(text: &str) -> String {
     let mut found = found(text);
     assert_eq!(found.len(), 1, "{text}\n{found:#?}");

@@ -1,4 +1,4 @@
-//! What `check` says of TLS: files that are missing, are something else, do not fit together or end; keys without effect.
+//! TLS findings of `check`: missing, wrong, mismatched or expiring files; keys without effect.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -8,7 +8,7 @@ use crate::support::depends_on_machine;
 use crate::support::tls::{Authority, Pair};
 use trunkgate_config as config;
 
-/// Code, line and column of each finding; warnings with a `w` before them.
+/// Returns code, line, column and message of each finding; codes of warnings have a `w` prefix.
 fn found(folder: &Path, text: &str) -> Vec<(String, u64, u64, String)> {
     let path = folder.join("trunkgate.toml");
     let (Ok((_, mut found)) | Err(mut found)) = config::parse(&path, text);
@@ -23,7 +23,7 @@ fn found(folder: &Path, text: &str) -> Vec<(String, u64, u64, String)> {
     found.iter().zip(json.as_array().unwrap()).map(one).collect()
 }
 
-/// The one finding, or none.
+/// Returns the only finding, if any.
 fn only(folder: &Path, text: &str) -> Option<(String, u64, u64, String)> {
     let mut all = found(folder, text);
     assert!(all.len() <= 1, "{text}\n{all:#?}");
@@ -130,7 +130,8 @@ fn keys_belong_together() {
             &[("TG0105", 8, 59)],
         ),
         (format!("{good}{peer}tls = {{ nmaes = ['x.example'] }}\n"), &[("TG0104", 8, 9)]),
-        // No peer over TLS and no names: without effect; and no listener for UDP, as only TLS is written.
+        // Without a TLS peer and without names the keys have no effect; and a UDP listener is missing, as only TLS is
+        // configured.
         (
             format!("{good}[trunk.x]\npeers = 'sip:127.0.0.1'\ntls = {{ ca = 'authority.pem' }}\n"),
             &[("TG0121", 7, 9), ("wTG0105", 8, 7)],
@@ -175,16 +176,16 @@ fn a_ca_that_no_listener_lets_in_is_reported() {
     let warned = Some("`client_ca` of listener tls:127.0.0.1:0 accepts no certificate that its `ca` verifies");
     let open = listener("good.pem", "good.key", "").replace("127.0.0.1:0", "127.0.0.1:5071");
     for (text, expected) in [
-        // The listener's CA verifies the client, or the trunk's own among those of the listener.
+        // The client is verified by the listener's CA, or by the trunk's own if the listener also trusts it.
         (demanding("authority.pem") + &trunk("", any), None),
         (demanding("authority.pem") + &trunk("ca = 'authority.pem', ", any), None),
         (demanding("both.pem") + &trunk("ca = 'other.pem', ", any), None),
         (demanding("authority.pem") + &trunk("ca = 'other.pem', ", any), warned),
         (demanding("authority.pem") + &trunk("ca = 'other.pem', ", ""), warned),
         (demanding("authority.pem") + &trunk("ca = 'other.pem', ", any) + peer, warned),
-        // The names are for connections of the edge alone.
+        // The names apply to outgoing connections only.
         (demanding("authority.pem") + &trunk("ca = 'other.pem', ", "") + peer, None),
-        // Of a certificate that is no root it is not known.
+        // A certificate other than a root cannot be judged.
         (demanding("authority.pem") + &trunk("ca = 'else.pem', ", any), None),
         (demanding("authority.pem") + &open + &trunk("ca = 'other.pem', ", any), None),
     ] {

@@ -1,4 +1,4 @@
-//! `transfer_to` of an agent: what may stand there, and what is said of the rest.
+//! `transfer_to` of an agent: accepted values, and findings for others.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
 

@@ -20,7 +20,7 @@ fn between(caller: &Phone, callee: &Phone) -> String {
     config(&(caller.trunk("carrier") + &callee.trunk("pbx") + route))
 }
 
-/// Fetches every file that the page links to.
+/// Fetches all files linked from the page.
 fn files(edge: &Process) -> BTreeMap<String, String> {
     let link = Regex::new(r#"(?:src|href)="(/[^"]*)"|from '\./([a-z]+\.js)'"#).unwrap();
     let mut files = BTreeMap::new();
@@ -98,7 +98,7 @@ fn without_a_token_nothing_that_a_proxy_passed_on_is_answered() {
         |method: &str, path: &str, extra: &[(&str, &str)]| http(method, &format!("{}{path}", edge.url()), extra, "");
     let basic = authorization(SID, TOKEN);
     for header in ["X-Forwarded-For", "X-Forwarded-Host", "Forwarded", "Via", "X-Real-IP"] {
-        // As nginx sends it: the Host of its upstream.
+        // As sent by nginx: Host of its upstream.
         let passed_on = [("host", host.as_str()), (header, "192.0.2.7")];
         for path in ["/", "/console/app.js", "/v1/status", "/v1/calls", "/v1/events", "/v1/twilio/ca", "/metrics"] {
             let (status, text) = ask("GET", path, &passed_on);
@@ -117,7 +117,7 @@ fn without_a_token_nothing_that_a_proxy_passed_on_is_answered() {
     assert_eq!(ask("GET", "/v1/calls", &[]).0, 200);
 }
 
-/// A client of `/v1/events`.
+/// Client of `/v1/events`.
 pub(crate) struct Follower {
     lines: BufReader<TcpStream>,
 }
@@ -134,7 +134,7 @@ impl Follower {
         Follower::ask_with(edge, "")
     }
 
-    /// Connects with another header line.
+    /// Connects with an additional header line.
     fn ask_with(edge: &Process, line: &str) -> Follower {
         let mut stream = TcpStream::connect(edge.address("http")).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -145,7 +145,7 @@ impl Follower {
 
     /// Returns the rest of the next line with this prefix.
     fn line(&mut self, front: &str) -> String {
-        // Comments arrive while nothing happens.
+        // Comments arrive while there are no events.
         let began = Instant::now();
         loop {
             assert!(began.elapsed() < PATIENCE, "waited too long for {front:?}");
@@ -219,7 +219,7 @@ fn events_of_a_call_arrive_in_order_with_the_fields_of_the_list() {
 fn trunk_up_trunk_down_and_failover_are_events() {
     let (caller, callee) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.1"));
     let dead = closed_address();
-    // No OPTIONS to the one that is dead, which it would be before the follower comes: changes come from calls.
+    // No OPTIONS to the dead trunk, whose failure could precede the follower: the events come from calls.
     let trunks = caller.trunk("carrier")
         + &format!("[trunk.dead]\npeers = [\"sip:{dead}\"]\noptions_interval = \"0s\"\n")
         + &callee.trunk("pbx").replace("\"0s\"", "\"1h\"");
@@ -357,7 +357,7 @@ fn calls_are_found_by_every_filter() {
     }
 }
 
-/// Places a call that the callee rejects; returns its final response's code as the caller got it.
+/// Places a call that the callee rejects; returns the final response received by the caller.
 fn rejected(edge: &Process, id: &str, caller: &Phone, callee: &Phone) -> String {
     let udp = edge.address("udp");
     let invite = caller.sip.request_with("INVITE", NUMBER, udp, id, (1, ""), &caller.description(1, ""));
@@ -388,7 +388,7 @@ fn totals_are_of_all_calls_that_match() {
     assert_eq!((&durations[0]["from"], &durations[0]["to"], &durations[0]["calls"]), (&0.into(), &5.into(), &1.into()));
     assert_eq!(all["summary"]["codes"]["403"], 2);
     assert_eq!(all["summary"]["reasons"]["operator"], 1);
-    // A filter leaves the counts of its own choices as they are.
+    // A filter does not affect the counts of its own choices.
     let found = summary("code=403")["summary"].clone();
     assert_eq!(
         (&found["total"], &found["codes"]["200"], &found["reasons"]["operator"]),

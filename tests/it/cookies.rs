@@ -1,4 +1,4 @@
-//! Cookies of applications through the real binary: each call and each conversation has a jar of its own, and values are shown nowhere.
+//! Cookies of applications through the real binary: one jar per call or conversation, and values shown nowhere.
 
 use std::io::Write as _;
 use std::net::TcpListener;
@@ -12,7 +12,7 @@ use crate::twilio_api::Rig;
 use crate::twilio_inbound::set;
 use crate::twilio_messages::{NUMBER, OURS, THEIRS, from_twilio};
 
-/// An application with a session, as web frameworks have it: each answer counts it up, and sets a secret beside.
+/// Application with a session cookie, as in web frameworks: each response increments it, and sets a secret cookie too.
 fn counting(document: impl Fn(&str, u32) -> String + Send + Sync + 'static) -> Endpoint {
     Endpoint::reading(TcpListener::bind("127.0.0.1:0").unwrap(), move |_, post, stream| {
         let step = step_of(post) + 1;
@@ -26,7 +26,7 @@ fn counting(document: impl Fn(&str, u32) -> String + Send + Sync + 'static) -> E
     })
 }
 
-/// Value of the application's own cookie; 0 without one.
+/// Returns the value of the application's own cookie; 0 if absent.
 fn step_of(post: &Post) -> u32 {
     let cookies = post.headers.get("cookie").map_or("", String::as_str);
     cookies.split("; ").find_map(|pair| pair.strip_prefix("step=")).map_or(0, |step| step.parse().unwrap())
@@ -69,7 +69,7 @@ fn messages_of_one_sender_to_one_number_share_a_session_and_others_do_not() {
     let noted = || rig.edge.json("/v1/api")["message_webhooks"].as_array().map(Vec::len);
     until("the answers are read", || (noted() == Some(3)).then_some(()));
     assert!(!rig.edge.whole_log().contains("S3CRET") && !rig.edge.get("/v1/api").1.contains("S3CRET"));
-    // The sessions outlive the process, in a file that its owner alone reads.
+    // Sessions survive the process in a file readable only by its owner.
     let rig = Rig { edge: rig.edge.stop_and_start_again(), ..rig };
     comes(&rig, ("SM4", THEIRS), &[0, 1, 0, 2]);
     comes(&rig, ("SM5", "+14155550177"), &[0, 1, 0, 2, 1]);

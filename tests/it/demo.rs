@@ -1,4 +1,4 @@
-//! `trunkgate demo`, the real binary: exits 0 when all audio arrives intact, and notices when it does not.
+//! `trunkgate demo`, the real binary: exits 0 if all audio arrives intact, and detects if not.
 
 #![allow(clippy::expect_used)]
 
@@ -19,10 +19,10 @@ fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// Runs of a demo on a busy machine before it is judged by what does not depend on the clock.
+/// Attempts of a demo on a busy machine before only timing-independent results are checked.
 const LATE_RUNS: usize = 3;
 
-/// Runs the demo until it is not late: it measures how long it waits for a CPU, and says so where that cost audio.
+/// Repeats the demo until it is in time: it measures its scheduling delays and reports if they cost audio.
 fn demo_in_time(folder: &Path) -> (Option<i32>, String) {
     let mut runs = 0;
     loop {
@@ -96,7 +96,7 @@ fn the_edge_can_be_kept_up() {
         .stderr(Stdio::piped())
         .spawn()
         .expect("the binary runs");
-    // The reading end stays open to the end: what the edge says last must have somewhere to go.
+    // The pipe is read to the end, so that the edge can write its last messages.
     let mut stderr = BufReader::new(child.stderr.take().expect("stderr")).lines();
     let up = stderr.by_ref().map_while(Result::ok).find(|line| line.contains("the edge keeps running"));
     let up = up.expect("it says where it stays");
@@ -112,7 +112,7 @@ fn the_edge_can_be_kept_up() {
     assert!(ladder.contains("echo") && ladder.contains("verdict"), "{ladder}");
     let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).expect("a pid"));
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).expect("it still runs");
-    // 1: one of its calls had a problem, as on a machine that is too busy for audio.
+    // Exit code 1: a call had a problem, as on a machine too busy for audio.
     assert!(matches!(child.wait().expect("it ends").code(), Some(0 | 1)));
 }
 

@@ -1,4 +1,4 @@
-//! Answering-machine detection through the real binary: calls with `MachineDetection`, and parties of a Dial.
+//! Answering machine detection through the real binary: calls with `MachineDetection`, and parties of a Dial.
 
 use std::net::SocketAddr;
 
@@ -14,10 +14,10 @@ use crate::support::endpoint::{Endpoint, Post};
 use crate::support::pace::Watch;
 use crate::support::until;
 
-/// Samples of a millisecond.
+/// Samples per millisecond.
 const MS: usize = 8;
 
-/// What a party says.
+/// Audio of a party.
 #[derive(Default, Clone)]
 struct Says(Vec<i16>);
 
@@ -33,7 +33,7 @@ impl Says {
         self
     }
 
-    /// A voice whose pitch glides, with its harmonics.
+    /// Appends voice-like audio with a gliding pitch and its harmonics.
     fn speech(mut self, ms: usize) -> Says {
         let mut phase = 0.0;
         self.0.extend((0..ms * MS).map(|n| {
@@ -45,7 +45,7 @@ impl Says {
         self
     }
 
-    /// Its packets one after the other, and silence behind.
+    /// Returns its consecutive packets, followed by silence.
     fn packets(self) -> impl Fn(u16) -> Vec<u8> + Send + 'static {
         move |n| {
             let begin = usize::from(n) * 160;
@@ -60,7 +60,7 @@ impl Says {
     }
 }
 
-/// The party answers, and says this.
+/// Answers the call of the party, and sends this audio.
 fn answers(rig: &Rig, says: Says) -> ((String, SocketAddr), Speaking) {
     let dialog = rig.pbx_answers();
     let far = media_of(&dialog.0);
@@ -68,7 +68,7 @@ fn answers(rig: &Rig, says: Says) -> ((String, SocketAddr), Speaking) {
     (dialog, Speaking::new(&rig.pbx.rtp, far, says.packets()))
 }
 
-/// An application with a document that goes on for a while.
+/// Starts an application with a long document.
 fn app() -> Endpoint {
     application(&[("/voice", "<Pause length=\"60\"/>"), ("/status", ""), ("/amd", "")])
 }
@@ -90,8 +90,8 @@ fn shown(rig: &Rig, sid: &str) -> Value {
     ask(rig, "GET", &format!("Calls/{sid}.json"), &[]).1
 }
 
-/// Has a call judged, three times at most: what is said is torn where this machine is late, and another call is judged then.
-/// `judged` says whether the verdict is as expected.
+/// Retries a call up to three times: the audio has gaps if this machine is late. `judged`: whether the verdict is as
+/// expected.
 fn in_time(mut judged: impl FnMut() -> bool) {
     for _ in 0..3 {
         let watch = Watch::new();
@@ -102,7 +102,7 @@ fn in_time(mut judged: impl FnMut() -> bool) {
     }
 }
 
-/// The request of this path, once it has come.
+/// Waits for the request with this path.
 fn request(app: &Endpoint, wanted: &str) -> Post {
     until(wanted, || app.posts().into_iter().find(|post| path(post) == wanted))
 }
@@ -211,7 +211,7 @@ fn a_party_of_a_dial_is_judged_once_it_is_connected() {
         let rig = Rig::new(&format!("[app.ivr]\nurl = \"{url}\"\nallow_private = true\n"), r#""app:ivr""#, &[]);
         rig.invite();
         rig.answered();
-        // Twice: on a busy machine the beginning of one may be torn.
+        // Two tones: on a busy machine the beginning of one may be lost.
         let says =
             Says::default().silence(300).speech(3_000).silence(400).tone(440.0, 800).silence(400).tone(440.0, 800);
         let (dialog, _speaking) = answers(&rig, says);
@@ -230,7 +230,7 @@ fn a_party_of_a_dial_is_judged_once_it_is_connected() {
     });
 }
 
-/// A machine is known while it hears the document of the party, as at Twilio: it is not connected with the caller.
+/// The result arrives while the party hears its document, as at Twilio: a machine is not connected with the caller.
 #[test]
 fn a_party_that_hears_a_document_is_judged_from_its_answer_on() {
     in_time(|| {
@@ -262,7 +262,7 @@ fn a_party_that_hears_a_document_is_judged_from_its_answer_on() {
     });
 }
 
-/// A party may press keys for its document also where its caller has none.
+/// A party may press keys for its document even if its caller cannot send DTMF.
 #[test]
 fn keys_of_a_party_reach_its_document_where_the_caller_has_none() {
     let app = application(&[
@@ -295,7 +295,7 @@ fn keys_of_a_party_reach_its_document_where_the_caller_has_none() {
     };
     let mut pressed = 0;
     until("the key is known", || {
-        // Each is another key: what comes before the question is none of its digits.
+        // Each is another digit: digits before the prompt are not collected.
         rig.pbx.rtp.send_to(&key(pressed), far).unwrap();
         pressed += 1;
         app.posts()
@@ -303,7 +303,7 @@ fn keys_of_a_party_reach_its_document_where_the_caller_has_none() {
             .find(|post| path(post) == "/chosen")
             .map(|post| assert_eq!(parameter(&post, "Digits"), "5"))
     });
-    // They are connected: of the party's keys the caller hears nothing, and its audio is as it was.
+    // After the connection the caller does not hear the party's digits, and its audio is unchanged.
     for n in [9_000, 9_001] {
         until("the caller hears the party", || {
             rig.pbx.rtp.send_to(&rtp(9, n), far).unwrap();
@@ -317,7 +317,7 @@ fn keys_of_a_party_reach_its_document_where_the_caller_has_none() {
     }
 }
 
-/// A party that is called for a conference joins without delay, and the verdict is posted.
+/// The party joins without delay, and the verdict is posted.
 #[test]
 fn a_participant_of_a_conference_is_judged_while_it_is_there() {
     let app = app();

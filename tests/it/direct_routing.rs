@@ -1,4 +1,5 @@
-//! What Microsoft Teams Direct Routing and services like it ask of an edge: its host name instead of its address, and what it allows.
+//! Requirements of Microsoft Teams Direct Routing and similar services: the edge's host name in place of its address,
+//! and its Allow header.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -16,7 +17,7 @@ use trunkgate_media::rtp::Rtp;
 const HOST: &str = "sbc.example.com";
 static VERSIONS: [&SupportedProtocolVersion; 2] = [&TLS13, &TLS12];
 
-/// An edge between a carrier and a trunk that is shown names; both route to each other.
+/// Starts an edge between a carrier and a trunk that sees host names; both route to each other.
 fn edge(carrier: &Phone, teams: &Phone, hosts: &str) -> Process {
     let teams = teams.trunk("teams").replace("\"0s\"", "\"10m\"");
     let text = format!(
@@ -27,7 +28,7 @@ fn edge(carrier: &Phone, teams: &Phone, hosts: &str) -> Process {
     Process::start(&config(&text))
 }
 
-/// Asserts that a message leads back to the edge by its name.
+/// Asserts that the Contact of a message has the edge's host name.
 fn assert_named(edge: &Process, message: &str) {
     let (contact, port) = (field(message, "Contact"), edge.address("udp").port());
     assert!(contact.ends_with(&format!("@{HOST}:{port}>")), "{message}");
@@ -40,12 +41,12 @@ fn answer_options(teams: &Phone) -> String {
     options
 }
 
-/// Returns the methods that a message allows.
+/// Returns the methods in the Allow header of a message.
 fn allowed(message: &str) -> Vec<&str> {
     field(message, "Allow").split(", ").collect()
 }
 
-/// Without REFER and NOTIFY in these messages Teams executes a transfer itself.
+/// Without REFER and NOTIFY in Allow, Teams executes a transfer itself.
 #[test]
 fn options_and_answers_say_whether_transfers_may_come() {
     for (refer, is_allowed) in [("local", true), ("return", true), ("refuse", false)] {
@@ -61,7 +62,7 @@ fn options_and_answers_say_whether_transfers_may_come() {
         says(&teams.sip.receive("SIP/2.0 200").0);
         let call = Call::set_up(&edge, "in", &teams, &carrier);
         says(&call.ok);
-        // Each trunk by itself.
+        // Allow depends on the trunk.
         assert!(allowed(&call.invite.0).contains(&"REFER"), "{}", call.invite.0);
         call.hang_up(2, &teams, &carrier);
     }
@@ -83,7 +84,7 @@ fn requests_to_a_trunk_have_the_name_of_the_edge() {
     assert_named(&edge, invite);
     assert!(field(invite, "From").starts_with("<sip:+14155550100@calls.example.com>;tag="), "{invite}");
     assert!(!invite.contains(&format!("127.0.0.1:{port}>")), "{invite}");
-    // The other side sees the address, as before.
+    // The other side still sees the address.
     assert!(field(&call.ok, "Contact").ends_with(&format!("@127.0.0.1:{port}>")), "{}", call.ok);
 
     let hold = carrier.description(2, "a=sendonly\r\n");
@@ -122,7 +123,7 @@ fn answers_and_notifications_to_a_trunk_have_the_name_of_the_edge() {
     let (notify, from) = teams.sip.receive("NOTIFY ");
     assert_named(&edge, &notify);
     teams.sip.send(from, &teams.sip.answer_with(&notify, "200 OK", ""));
-    // The number that it names is called as a call from this trunk is.
+    // The number in Refer-To is routed like a call from this trunk.
     let (invite, from) = carrier.sip.receive("INVITE ");
     assert!(invite.starts_with("INVITE sip:+12125550100@"), "{invite}");
     carrier.sip.send(from, &carrier.sip.answer_with(&invite, "486 Busy Here", ""));
@@ -160,7 +161,8 @@ fn a_host_name_of_the_edge_has_no_scheme_port_or_address() {
     }
 }
 
-/// A user in Refer-To has no number: the INVITE goes to a peer of the same trunk, with Refer-To and Referred-By as they came.
+/// A user in Refer-To is not a number: the INVITE goes to a peer of the same trunk, with Refer-To and Referred-By
+/// unchanged.
 #[test]
 fn a_refer_to_a_user_of_the_trunk_is_called_at_the_trunk() {
     let [carrier, teams, second] = ["127.0.0.1", "127.0.0.5", "127.0.0.6"].map(Phone::new);
@@ -196,7 +198,7 @@ fn a_refer_to_a_user_of_the_trunk_is_called_at_the_trunk() {
     assert_named(&edge, &invite);
     second.sip.send(from, &second.sip.answer_with(&invite, "200 OK", &second.description(1, "")));
     second.sip.receive("ACK ");
-    // What the user says reaches the carrier, and the one who transferred hears of it.
+    // The user's audio reaches the carrier, and the transferor gets a NOTIFY.
     until("the carrier hears the user", || {
         second.rtp.send_to(&rtp(11, 11), media_of(&invite)).unwrap();
         let (packet, _) = received(&carrier.rtp);
@@ -212,7 +214,7 @@ fn a_refer_to_a_user_of_the_trunk_is_called_at_the_trunk() {
     call.hang_up(2, &carrier, &second);
 }
 
-/// Teams writes `|2^31|1:1` behind its keys and names them in each packet; silence is comfort noise (payload type 13).
+/// Teams adds `|2^31|1:1` to its keys and puts the MKI into each packet; silence is comfort noise (payload type 13).
 #[test]
 fn keys_with_lifetime_and_mki_are_taken_and_comfort_noise_is_relayed() {
     let (carrier, teams) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.1"));
@@ -239,7 +241,8 @@ fn keys_with_lifetime_and_mki_are_taken_and_comfort_noise_is_relayed() {
     call.hang_up(2, &teams, &carrier);
 }
 
-/// A hub as Microsoft's: it asks the edge for a certificate, presents one for servers alone, and exchanges OPTIONS in both directions.
+/// Hub like Microsoft's: it requires a client certificate, presents a server-only certificate, and exchanges OPTIONS in
+/// both directions.
 #[test]
 fn a_hub_with_the_preset_for_teams_finds_what_it_checks() {
     let folder = tempfile::tempdir().unwrap();

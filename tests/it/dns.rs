@@ -1,4 +1,4 @@
-//! Peers found by DNS (RFC 3263), through the real binary and a name server of our own.
+//! Peers resolved by DNS (RFC 3263), through the real binary and a name server of the tests.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -9,7 +9,7 @@ use crate::support::sip::Party;
 use crate::support::{Process, config, finish, until};
 use serde_json::json;
 
-/// The caller's trunk, and a trunk by name, which is asked by calls alone: OPTIONS that nobody answers would have it down.
+/// Returns the caller's trunk, and a trunk by name without OPTIONS, which would mark it down.
 fn two_trunks(caller: &Party, peers: &str) -> String {
     config(&format!(
         "[trunk.caller]\npeers = [\"sip:{}\"]\n[trunk.pbx]\npeers = [{peers}]\nno_response_timeout = \"20s\"\noptions_interval = \"0s\"\n\
@@ -23,7 +23,7 @@ fn start(names: &NameServer, config: &str) -> Process {
     Process::start_with(config, &[(name, &value)])
 }
 
-/// A call; the callee refuses it for good so that nothing is left of it.
+/// Makes a call, which the callee finally rejects.
 fn call(edge: &Process, caller: &Party, id: &str) {
     let sip = edge.address("udp");
     caller.send(sip, &caller.request("INVITE", "+14155550123", sip, id, 1, ""));
@@ -36,11 +36,11 @@ fn refuse(callee: &Party, status: &str) -> String {
     invite
 }
 
-/// The final answer, acknowledged.
+/// Receives and acknowledges the final response.
 fn refused(caller: &Party, edge: SocketAddr, id: &str, code: &str) {
     let (answer, _) = caller.receive(&format!("SIP/2.0 {code}"));
     let tag = crate::support::sip::to_tag(&answer).to_owned();
-    // The ACK of a refusal has its INVITE's branch.
+    // The ACK of a rejection has the branch of its INVITE.
     let ack = caller.request("ACK", "+14155550123", edge, id, 1, &tag);
     caller.send(edge, &ack.replace(&format!("{id}ACK1"), &format!("{id}INVITE1")));
 }
@@ -75,7 +75,7 @@ fn rfc3263_a_call_finds_its_peer_by_naptr_srv_and_address_and_fails_over() {
         ["A closed.pbx.test", "A one.pbx.test", "A two.pbx.test", "NAPTR pbx.test", "SRV _sip._udp.pbx.test"];
     assert_eq!(asked, expected, "no TLS and no IPv6: no listener could reach those");
 
-    // A closed port first, then a 503, then the one that answers; the name in the Request-URI is the trunk's.
+    // A closed port first, then a 503, then an answer; the Request-URI has the trunk's host name.
     call(&edge, &caller, "one");
     let invite = refuse(&first, "503 Service Unavailable");
     assert!(invite.starts_with("INVITE sip:+14155550123@pbx.test SIP/2.0"), "{invite}");
@@ -83,7 +83,7 @@ fn rfc3263_a_call_finds_its_peer_by_naptr_srv_and_address_and_fails_over() {
     refused(&caller, edge.address("udp"), "one", "404");
     assert_eq!(names.asked(), Vec::<String>::new(), "known from the start: no call waits for DNS");
 
-    // Whoever the name resolves to is the trunk, from any port; nobody else is.
+    // All addresses of the name belong to the trunk, from any port; no other address does.
     let (known, stranger) = (Party::new("127.0.0.3"), Party::new("127.0.0.9"));
     for party in [&stranger, &known] {
         party.send(edge.address("udp"), &party.request("OPTIONS", "x", edge.address("udp"), "o", 1, ""));
@@ -111,7 +111,7 @@ fn rfc3263_4_2_a_written_port_turns_srv_off_and_a_written_transport_naptr() {
     refused(&caller, edge.address("udp"), "one", "404");
 }
 
-/// Whether calls to a peer go to this address: the log has the answer of DNS before they do.
+/// Returns whether calls to a peer go to this address; the log has the DNS answer earlier.
 fn shows_address(edge: &Process, uri: &str, address: SocketAddr) -> bool {
     let trunks = edge.json("/v1/trunks")["trunks"].clone();
     let mut peers = trunks.as_array().unwrap().iter().flat_map(|trunk| trunk["peers"].as_array().unwrap().iter());
@@ -145,7 +145,7 @@ fn a_name_is_looked_up_again_when_its_time_is_over_and_kept_when_dns_fails() {
     refuse(&new, "404 Not Found");
     refused(&caller, edge.address("udp"), "three", "404");
 
-    // Asked less and less, and taken again once it answers.
+    // Probed at growing intervals, and used again once it answers.
     names.set_mood(Mood::Answers);
     server("127.0.0.2", &old);
     until("DNS is back", || (edge.log().matches(&format!("udp:{}", old.address)).count() == 2).then_some(()));
@@ -163,7 +163,7 @@ fn a_name_server_that_is_silent_or_lies_keeps_nobody_from_calling() {
     );
     let edge = start(&names, &two_trunks(&caller, &peers));
     names.set_mood(Mood::Lies);
-    // The name is not found, the second peer has an address.
+    // The name is not found; the second peer has an address.
     call(&edge, &caller, "one");
     let invite = refuse(&callee, "404 Not Found");
     assert!(invite.contains("@127.0.0.2:"), "{invite}");
@@ -179,7 +179,7 @@ fn a_name_server_that_is_silent_or_lies_keeps_nobody_from_calling() {
     refused(&caller, edge.address("udp"), "two", "404");
 }
 
-/// Media ports lie outside of the system's ephemeral range: a query in that of the edge takes a port from a call.
+/// Media ports are outside of the ephemeral range: a query from the media range would take a port from a call.
 #[test]
 fn queries_leave_from_ephemeral_ports() {
     let names = NameServer::start();
@@ -262,7 +262,7 @@ fn a_name_that_dns_loses_while_the_edge_runs_is_a_problem_of_the_next_restart() 
     let why = finish(&["why", "--url", &edge.url(), "--from", "caller", "--called", "+14155550123"]).stdout;
     assert!(String::from_utf8(why).unwrap().contains(what));
     until("the log has it", || edge.log().contains(&format!("problem: {what}")).then_some(()));
-    // Calls go on, and the problem goes with its cause.
+    // Calls continue, and the problem clears with its cause.
     call(&edge, &caller, "still");
     refuse(&callee, "404 Not Found");
     refused(&caller, edge.address("udp"), "still", "404");

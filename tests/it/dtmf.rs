@@ -1,4 +1,4 @@
-//! Phones that press keys in different ways, and agents, through the real binary: one presses, the other is told.
+//! DTMF of phones in different formats, and of agents, through the real binary.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -21,7 +21,7 @@ use trunkgate_media::rtp::Rtp;
 const EVENTS: &str = "a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\n";
 const OPUS: &str = "a=rtpmap:107 opus/48000/2\r\na=fmtp:107 useinbandfec=1\r\n";
 const OPUS_EVENTS: &str = "a=rtpmap:101 telephone-event/48000\r\na=fmtp:101 0-15\r\n";
-/// Codecs by their payload number, of which a trunk may use one.
+/// Codecs by payload type, one of which a trunk may use.
 const CODECS: [(u8, &str); 3] = [(0, "PCMU"), (9, "G722"), (107, "opus")];
 
 fn may_use(codec: u8) -> String {
@@ -29,12 +29,12 @@ fn may_use(codec: u8) -> String {
     format!("codecs = [\"{name}\"]\n")
 }
 
-/// An edge between two trunks with these `dtmf`.
+/// Starts an edge between two trunks with these `dtmf` settings.
 fn edge(caller: (&Phone, &str), callee: (&Phone, &str)) -> Process {
     edge_between((caller.0, caller.1, 0), (callee.0, callee.1, 0))
 }
 
-/// The same, and each its own codec.
+/// Starts an edge between two trunks with these `dtmf` settings and codecs.
 fn edge_between(caller: (&Phone, &str, u8), callee: (&Phone, &str, u8)) -> Process {
     let trunk = |(phone, dtmf, codec): (&Phone, &str, u8), name: &str| {
         format!("{}dtmf = \"{dtmf}\"\n{}", phone.trunk(name), may_use(codec))
@@ -60,7 +60,7 @@ fn packet(sequence: u16, payload_type: u8, timestamp: u32, payload: &[u8]) -> Ve
     bytes
 }
 
-/// The telephone-events of one press that a phone gets: event, whether it has ended, and how long it is so far.
+/// Returns the telephone-events of one digit received by a phone: event code, end bit and duration so far.
 fn press_heard(phone: &Phone) -> Vec<(u8, bool, u16)> {
     let mut heard = Vec::new();
     loop {
@@ -89,7 +89,7 @@ fn keys_reach_a_side_that_presses_them_in_another_way() {
     let info = caller.sip.request_with("INFO", NUMBER, sip, "dtmf-1", (2, &call.tag), key);
     caller.sip.send(sip, &info.replace("application/sdp", "application/dtmf-relay"));
     caller.sip.receive("SIP/2.0 200");
-    // Before either side has said a word.
+    // Before either side has sent audio.
     let heard = press_heard(&callee);
     assert_eq!(heard.first(), Some(&(5, false, 160)));
     assert_eq!(heard.last(), Some(&(5, true, 1280)));
@@ -101,14 +101,14 @@ fn keys_reach_a_side_that_presses_them_in_another_way() {
     assert_eq!(field(&told, "Content-Type"), "application/dtmf-relay");
     assert!(told.ends_with("\r\n\r\nSignal=#\r\nDuration=100\r\n"), "{told}");
     caller.sip.send(from, &caller.sip.answer_with(&told, "200 OK", ""));
-    // None of it stands anywhere.
+    // The digits appear nowhere.
     let sid = edge.json("/v1/calls")["calls"][0]["sid"].as_str().unwrap().to_owned();
     let trace = edge.json(&format!("/v1/calls/{sid}/trace")).to_string();
     assert!(trace.contains("INFO") && !trace.contains("Signal"), "{trace}");
     call.hang_up(3, &caller, &callee);
 }
 
-/// What a phone says and hears in a codec, packet by packet.
+/// Encoder and decoder of a phone in one codec.
 struct Voice {
     codec: u8,
     sequence: u16,
@@ -127,7 +127,7 @@ impl Voice {
         if self.codec == 0 { 8000.0 } else { 16_000.0 }
     }
 
-    /// Its description of the audio.
+    /// Returns the session description of its audio.
     fn described(&self, phone: &Phone, events: bool) -> String {
         let (codec, port) = (self.codec, phone.rtp_address().port());
         let map = if codec == 107 { OPUS } else { "" };
@@ -139,7 +139,7 @@ impl Voice {
         phone.described(1, &format!("m=audio {port} RTP/AVP {codec}{number}\r\n{map}{events}"))
     }
 
-    /// 200 ms of the tone of 5 and 200 ms of silence, sent there.
+    /// Sends 200 ms of the tone of digit 5 and 200 ms of silence.
     fn press_five(&mut self, phone: &Phone, to: SocketAddr) {
         let rate = self.rate();
         let value = |hz: f64, n: usize| (std::f64::consts::TAU * hz * n as f64 / rate).sin();
@@ -165,7 +165,7 @@ impl Voice {
         }
     }
 
-    /// How much of the next packet is the tone of 5.
+    /// Returns the share of the tone of digit 5 in the next packet.
     fn hears_five(&mut self, phone: &Phone) -> f64 {
         let (bytes, _) = received(&phone.rtp);
         let rtp = Rtp::parse(&bytes).unwrap();
@@ -185,7 +185,7 @@ impl Voice {
     }
 }
 
-/// How much of some audio is key 5's tone.
+/// Returns the share of the tone of digit 5 in audio.
 fn share_of_five(samples: &[i16], rate: f64) -> f64 {
     let samples: Vec<f64> = samples.iter().map(|sample| f64::from(*sample)).collect();
     let all: f64 = samples.iter().map(|sample| sample * sample).sum();
@@ -209,9 +209,9 @@ fn tones_become_telephone_events_and_telephone_events_tones() {
         let (mut voice, other) = (Voice::new(near), Voice::new(far));
         let (offer, answer) = (voice.described(&caller, false), other.described(&callee, true));
         let call = Call::agree(sip, "dtmf-2", (&caller, &offer), (&callee, &answer));
-        // RFC 4733 §2.1: on the clock of the audio.
+        // RFC 4733 §2.1: the clock of the audio.
         let ticks = if far == 107 { 6 } else { 1 };
-        // The caller's tone, 200 ms, of which the callee hears nothing.
+        // The caller's tone, 200 ms, which the callee does not hear.
         voice.press_five(&caller, call.near);
         let heard = press_heard(&callee);
         let (event, _, lasts) = heard[heard.len() - 1];
@@ -226,7 +226,7 @@ fn tones_become_telephone_events_and_telephone_events_tones() {
     }
 }
 
-/// An edge whose carrier presses keys in this way, and a call of it to an agent, us.
+/// Starts an edge with a carrier that sends DTMF in this format, and a call of it to the test's agent.
 fn with_agent(dtmf: &str, codec: u8, variables: &[(&str, &str)]) -> (Process, Phone, Talk) {
     let caller = Phone::new("127.0.0.1");
     let door = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -275,7 +275,7 @@ fn an_agent_is_told_of_tones_in_any_codec_and_its_keys_are_heard_as_tones() {
             }
         }
         assert_eq!(keys, ["5", "5"], "codec {codec}");
-        // Nothing of it is heard besides, but for what comes before it is known.
+        // The tone is suppressed, apart from its beginning before the detection.
         assert!(heard.iter().filter(|is_tone| **is_tone).count() <= 2, "codec {codec}: {heard:?}");
         talk.send(r#"{"event":"dtmf","digits":"5"}"#);
         let mut tones = 0;
@@ -321,7 +321,7 @@ fn keys_by_info_that_would_wait_for_long_are_refused_and_the_call_goes_on() {
 
 #[test]
 fn no_key_stands_in_a_log_or_a_trace() {
-    // All that any part of the edge has to say.
+    // At the most verbose log level.
     let (edge, caller, mut talk) = with_agent("info", 0, &[("TRUNKGATE_LOG", "trace,trunkgate=trace")]);
     let sip = edge.address("udp");
     let key = "Signal=#\r\nDuration=4321\r\n";
@@ -342,13 +342,13 @@ fn no_key_stands_in_a_log_or_a_trace() {
     judge(&edge);
 }
 
-/// Looks for keys in all that an edge has written of its call.
+/// Searches for the digits in all output about the call.
 fn judge(edge: &Process) {
     let sid = edge.sid();
     let log = edge.whole_log();
     let told = edge.get(&format!("/v1/calls/{sid}/trace")).1 + &edge.get(&format!("/v1/calls/{sid}/trace.txt")).1;
     assert!(log.contains(&sid) && told.contains(" DTMF digits"), "{log}{told}");
-    // A time of day or a port may have these digits among others.
+    // A time of day or a port may contain these digits.
     let is_there = |text: &str| text.split(|c: char| !c.is_alphanumeric()).any(|word| word == "4321");
     assert!(!is_there(&log) && !is_there(&told), "the duration is there: {log}{told}");
     for sign in ["Signal", "5D#", "'#'", "'5'", "\"#\"", "\\\"#", "Duration", "\"digit", "digits:"] {

@@ -1,4 +1,4 @@
-//! The edge on real sockets of loopback: who gets an answer, what is closed, and the HTTP face.
+//! Edge on real loopback sockets: admission of sources, closed connections, and the HTTP interface.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -10,10 +10,10 @@ use crate::support::sip::Party;
 use crate::support::{PATIENCE, Process, config, http, http_with_headers, until};
 use socket2::{Domain, Socket, Type};
 
-/// 127.0.0.1 is a trunk, all else is nobody.
+/// 127.0.0.1 is a trunk, all other addresses are unknown.
 const ONE_TRUNK: &str = "[trunk.carrier]\npeers = [\"sip:127.0.0.1:5070\"]\n[[route]]\nconnect = [\"trunk:carrier\"]\n";
 
-/// A connection from one address of loopback.
+/// Connects from a loopback address.
 fn connect(from: &str, to: SocketAddr) -> TcpStream {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.bind(&SocketAddr::new(from.parse().unwrap(), 0).into()).unwrap();
@@ -23,7 +23,7 @@ fn connect(from: &str, to: SocketAddr) -> TcpStream {
     stream
 }
 
-/// All that comes until the connection is closed.
+/// Reads until the connection is closed.
 fn until_closed(stream: &mut TcpStream) -> Vec<u8> {
     let mut all = Vec::new();
     let mut buffer = [0; 4096];
@@ -54,7 +54,7 @@ fn a_stranger_gets_no_byte_by_udp() {
         stranger.send(sip, &stranger.request("INVITE", "+14155550123", sip, "x", 1, ""));
         stranger.send(sip, "garbage\r\n\r\n");
     }
-    // One socket is read in order: once this is answered, all before it has been dealt with.
+    // A socket is read in order: once this is answered, earlier messages have been processed.
     carrier.send(sip, &options(carrier.address, "UDP"));
     carrier.receive("SIP/2.0 200");
     assert!(stranger.heard_nothing());
@@ -94,7 +94,7 @@ fn a_trunk_s_tcp_is_answered_in_pieces_pinged_and_closed_after_garbage() {
     carrier.write_all(b"\x00\x01 this is not SIP at all\r\n\r\n").unwrap();
     assert_eq!(until_closed(&mut carrier), b"");
 
-    // What can be answered is answered before the end.
+    // Complete requests are answered before the end.
     let mut carrier = connect("127.0.0.1", edge.address("tcp"));
     let without_length =
         options(carrier.local_addr().unwrap(), "TCP").replace("Content-Length: 0", "Content-Length: x");
@@ -110,7 +110,7 @@ fn the_oldest_idle_connection_of_a_full_address_makes_room_for_a_new_one() {
     let edge = Process::start(&config(&ONE_TRUNK.replace("127.0.0.1:5070", &callee.address.to_string())));
     let limit = trunkgate_system::limits::CONNECTIONS_PER_SOURCE;
     let tcp = edge.address("tcp");
-    // The oldest has a call, which rings.
+    // The oldest connection has a ringing call.
     let mut caller = connect("127.0.0.1", tcp);
     let from = caller.local_addr().unwrap();
     let invite = format!(
@@ -128,7 +128,7 @@ fn the_oldest_idle_connection_of_a_full_address_makes_room_for_a_new_one() {
         let len = stream.read(&mut [0; 2048]).unwrap_or(0);
         len > 0
     };
-    // What has sent a message and is idle counts as what has sent none.
+    // A connection idle since its last message counts like one without any.
     let mut idle: Vec<TcpStream> = (1..limit).map(|_| connect("127.0.0.1", tcp)).collect();
     assert!(idle.iter_mut().take(limit / 2).all(is_answered));
     let mut new: Vec<TcpStream> = Vec::new();
@@ -154,7 +154,7 @@ fn the_oldest_idle_connection_of_a_full_address_makes_room_for_a_new_one() {
     assert!(log.contains("the oldest one without a call or a registration was closed for it"), "{log}");
 }
 
-/// The metrics over a connection that is open already.
+/// Requests the metrics over an open connection.
 fn ask(http: &mut TcpStream) -> String {
     http.write_all(b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").unwrap();
     let mut all = Vec::new();
@@ -291,7 +291,7 @@ fn with_a_token_only_the_token_opens() {
     assert_eq!((verb("open sesame"), verb("wrong")), (Some(0), Some(1)));
 }
 
-/// The families that users' dashboards rely on, without their prefix.
+/// Metric families that dashboards of users rely on, without their prefix.
 const PROMISED: [&str; 36] = [
     "sip_requests_total",
     "sip_responses_total",
@@ -332,7 +332,7 @@ const PROMISED: [&str; 36] = [
 ];
 const PROCESS: [&str; 3] = ["process_open_fds", "process_resident_memory_bytes", "process_cpu_seconds_total"];
 
-/// The rules of `promtool check metrics`, and those of the format.
+/// Checks the rules of `promtool check metrics`, and those of the format.
 #[test]
 fn metrics_are_well_formed() {
     let edge = Process::start(&config(ONE_TRUNK));

@@ -1,4 +1,4 @@
-//! Emergency numbers: what a file may say, what `check` warns of, and a call through the binary that nothing refuses.
+//! Emergency numbers: configuration, warnings of `check`, and a call through the binary that no limit refuses.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -8,7 +8,7 @@ use crate::support::sip::{Party, to_tag};
 use crate::support::{Process, config, depends_on_machine, finish};
 use trunkgate_config as file;
 
-/// Code and message of what is found.
+/// Returns code and message of each finding.
 fn found(text: &str) -> Vec<(&'static str, String)> {
     let (Ok((_, found)) | Err(found)) = file::parse(Path::new("t.toml"), text);
     let found = found.into_iter().filter(|diagnostic| !depends_on_machine(diagnostic.code));
@@ -56,7 +56,7 @@ fn nothing_refuses_a_call_for_help() {
         pbx.address, far.address
     )));
     let sip = edge.address("udp");
-    // Three that ring at once, where one is the limit.
+    // Three ring at once, although the limit is one.
     for id in ["a", "b", "c"] {
         pbx.send(sip, &pbx.request("INVITE", "911", sip, id, 1, ""));
         let (got, from) = far.receive("INVITE ");
@@ -70,7 +70,7 @@ fn nothing_refuses_a_call_for_help() {
         let ack = pbx.request("ACK", number, sip, id, 1, to_tag(&answer));
         pbx.send(sip, &ack.replace(&format!("{id}ACK1"), &format!("{id}INVITE1")));
     }
-    // On a slow machine an INVITE may have come again.
+    // On a slow machine an INVITE may be a retransmission.
     assert!(far.heard().iter().all(|got| got.starts_with("INVITE sip:911@")), "only calls for help went on");
     let why = finish(&["why", "--url", &edge.url(), "--from", "pbx", "--called", "911"]);
     let why = String::from_utf8(why.stdout).unwrap();

@@ -1,5 +1,5 @@
-//! Targets that fail, each in its own way, through the real binary: the call ends where its route says, once, with one
-//! record, and its trace tells of each attempt.
+//! Failing targets through the real binary: the call ends where its route leads, with one record, and its trace has
+//! each attempt.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -13,21 +13,21 @@ use crate::support::sip::{field, to_tag};
 use crate::support::{PATIENCE, Process, closed_address, config, finish, until, whole_lines};
 use serde_json::Value;
 
-/// A caller, an edge that calls `primary` and then `backup`, and who is behind these.
+/// Caller, edge that calls `primary` and then `backup`, and these two phones.
 struct Rig {
     caller: Phone,
     primary: Phone,
     backup: Phone,
     edge: Process,
-    /// Call-IDs of the edge's INVITEs.
+    /// Call-IDs of the INVITEs from the edge.
     seen: RefCell<BTreeSet<String>>,
 }
 
-/// Nobody is given up because a machine is slow.
+/// Slow machines cause no failover.
 const SILENT: &str = "no_response_timeout = \"30s\"\n";
 
 impl Rig {
-    /// `primary`: its peer's URI where that is not the phone, and the times that it has; silence ends nothing else.
+    /// Starts the edge. `primary`: URI of its peer, if not the phone; `times`: its timeouts.
     fn new(primary: Option<String>, times: &str) -> Rig {
         let [caller, phone, backup] = [(); 3].map(|()| Phone::new("127.0.0.1"));
         let uri = primary.unwrap_or_else(|| format!("sip:{}", phone.sip.address));
@@ -46,12 +46,12 @@ impl Rig {
         self.caller.sip.send(sip, &self.caller.sip.request_with("INVITE", NUMBER, sip, id, (1, ""), &offer));
     }
 
-    /// The INVITE that the first target gets.
+    /// Receives the INVITE at the first target.
     fn rings(&self) -> (String, SocketAddr) {
         self.called(&self.primary)
     }
 
-    /// A new INVITE, not the repetition of one.
+    /// Receives a new INVITE, skipping retransmissions.
     fn called(&self, phone: &Phone) -> (String, SocketAddr) {
         loop {
             let invite = phone.sip.receive("INVITE ");
@@ -65,14 +65,14 @@ impl Rig {
         self.primary.sip.send(invite.1, &self.primary.sip.answer_with(&invite.0, status, ""));
     }
 
-    /// The backup answers, and nobody else has the call.
+    /// Answers at the backup, which alone has the call.
     fn backup_answers(&self, id: &str) -> Call {
         let invite = self.called(&self.backup);
         let answer = self.backup.description(1, "");
         Call::answered(self.edge.address("udp"), id, &self.caller, invite, (&self.backup, &answer))
     }
 
-    /// The caller hangs up; the record of this call, the only one, has these legs, and its trace these words in order.
+    /// Hangs up at the caller; the only record of the call has these legs, and its trace these words in order.
     fn ends_at_the_backup(&self, call: &Call, words: &[&str]) {
         let sid = self.edge.sid();
         call.hang_up(2, &self.caller, &self.backup);
@@ -82,7 +82,7 @@ impl Rig {
         self.told(&sid, words);
     }
 
-    /// The one record of a call.
+    /// Returns the only record of a call.
     fn record(&self, sid: &str) -> Value {
         let path = self.edge.file.with_file_name("cdr.jsonl");
         let of_call = || -> Option<Vec<Value>> {
@@ -95,7 +95,7 @@ impl Rig {
         records[0].clone()
     }
 
-    /// The trace of a call has these words in this order, each with its time.
+    /// Checks that the trace of a call has these words in order, each with its time.
     fn told(&self, sid: &str, words: &[&str]) {
         let trace = self.edge.json(&format!("/v1/calls/{sid}/trace"));
         let mut left = trace["entries"].as_array().unwrap().iter();
@@ -139,7 +139,7 @@ fn the_status_of_an_edge_without_problems_passes_the_check() {
     until("it takes no calls", || (check() == Some(1)).then_some(()));
 }
 
-/// Those on which Twilio, too, tries no other address of ours: it sees them, and nothing else of ours is asked.
+/// Twilio tries no other address on these codes either: it receives them, and no other target is tried.
 #[test]
 fn codes_of_the_stop_list_end_the_search_and_go_back_as_they_are() {
     let rig = Rig::new(None, SILENT);
@@ -159,7 +159,7 @@ fn codes_of_the_stop_list_end_the_search_and_go_back_as_they_are() {
     assert!(rig.backup.sip.heard_nothing(), "nobody is called after a final refusal");
     let status = rig.edge.json("/v1/status");
     let problem = &status["problem_details"][0];
-    // One number that it does not take is no fault of the trunk, and a 606 is one of codecs.
+    // A single rejected number is not a fault of the trunk, and a 606 concerns codecs.
     let headline = "trunk primary rejected 11 of 14 calls in the last hour, and their callers got no other target";
     assert_eq!((&problem["harm"], &problem["headline"]), (&"calls".into(), &headline.into()), "{status}");
     let fix = problem["fix"].as_str().unwrap();
@@ -173,7 +173,7 @@ fn codes_of_the_stop_list_end_the_search_and_go_back_as_they_are() {
     assert!(logged && rig.edge.metric("trunkgate_problems{harm=\"calls\"}") >= 1.0);
 }
 
-/// What Twilio's origination, and any carrier, takes as a word to try its next address.
+/// Twilio's origination, like any carrier, tries its next address on this code.
 #[test]
 fn where_nobody_is_reached_the_caller_s_network_may_try_elsewhere() {
     let closed = closed_address();
@@ -198,7 +198,7 @@ fn who_refuses_the_connection_is_left_at_once() {
     rig.ends_at_the_backup(&call, &["target primary", "could not be sent", "target backup"]);
 }
 
-/// Both answer: the silent one after it was given up, while the other one is rung.
+/// Both answer: the silent target after failover, while the other one rings.
 #[test]
 fn who_is_silent_and_answers_late_is_hung_up_on() {
     let rig = Rig::new(None, "no_response_timeout = \"500ms\"");
@@ -215,7 +215,7 @@ fn who_is_silent_and_answers_late_is_hung_up_on() {
     rig.ends_at_the_backup(&call, &["target primary", "no response from the target", "target backup"]);
 }
 
-/// It rings and then nothing more comes of it; what it answers to the CANCEL is a 200 that crossed it.
+/// The target rings without an answer; its 200 crosses the CANCEL.
 #[test]
 fn who_rings_for_ever_is_withdrawn_and_its_crossing_answer_hung_up_on() {
     let rig = Rig::new(None, &format!("{SILENT}ring_timeout = \"10s\""));
@@ -251,7 +251,7 @@ fn who_loses_its_connection_while_it_rings_is_left_at_once() {
     rig.ends_at_the_backup(&call, &["target primary", "180 Ringing", "could not be sent", "target backup"]);
 }
 
-/// One request with its body off a stream.
+/// Reads a request with its body from a stream.
 fn request(stream: &mut TcpStream) -> String {
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let (mut text, mut bytes) = (String::new(), [0; 4096]);
@@ -267,7 +267,7 @@ fn request(stream: &mut TcpStream) -> String {
     }
 }
 
-/// It rings, and more of them would: when the time for all of them is over the last one gets the call.
+/// The first target rings, and the next would too: when the total time is over, the last one gets the call.
 #[test]
 fn when_the_time_of_the_search_is_over_the_last_target_is_next() {
     let [caller, one, two, last] = [(); 4].map(|()| Phone::new("127.0.0.1"));
@@ -300,7 +300,7 @@ fn when_the_time_of_the_search_is_over_the_last_target_is_next() {
     assert!(two.sip.heard_nothing(), "there was no time for it");
 }
 
-/// Two edges whose routes lead to each other: the one that sees the call again ends it, and all of it.
+/// Two edges whose routes lead to each other: the one that receives the call a second time ends the loop.
 #[test]
 fn a_call_that_goes_round_between_two_edges_ends_where_it_comes_by_again() {
     let caller = Phone::new("127.0.0.1");
@@ -320,7 +320,7 @@ fn a_call_that_goes_round_between_two_edges_ends_where_it_comes_by_again() {
     caller.sip.send(first, &caller.sip.request_with("INVITE", NUMBER, first, "round", (1, ""), &offer));
     let (refused, _) = caller.sip.receive("SIP/2.0 4");
     assert!(refused.starts_with("SIP/2.0 482"), "{refused}");
-    // From the caller to the first, to the second, to the first, and to the second, which knows it.
+    // From the caller to the first, the second, the first and the second, which recognises the call.
     for (edge, reasons) in [(&one, ["target_rejected", "target_rejected"]), (&two, ["loop", "target_rejected"])] {
         let calls = edge.json("/v1/calls");
         let mut told: Vec<_> = calls["calls"].as_array().unwrap().iter().map(|call| call["reason"].as_str()).collect();

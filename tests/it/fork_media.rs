@@ -1,5 +1,5 @@
-//! What a fork hears, and that the call does not notice: on plain legs and SRTP ones, through hold, changes of address,
-//! codec and keys, and an agent that is lost.
+//! Audio of a fork, which does not affect the call: on plain and SRTP legs, through hold, changes of address, codec and
+//! key, and the loss of an agent.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -18,15 +18,15 @@ use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 use trunkgate_media::codec::g711::alaw_to_ulaw;
 
-/// Keys of the phones' own, by seed.
+/// SRTP keys of the phones, by seed.
 const NEAR_KEY: u8 = 3;
 const FAR_KEY: u8 = 90;
 
 /// Packets of one stream in the test of equality.
 const PACKETS: u16 = 120;
 
-/// A packet with what a relay might be tempted to change: marks, other payloads and lengths, sources and extensions, gaps,
-/// a jump of the clock, another source.
+/// Returns a packet with fields that a relay might change: marker, other payload types and lengths, CSRC and
+/// extensions, gaps, a clock jump, another SSRC.
 fn odd(ssrc: u32, n: u16) -> Vec<u8> {
     let (is_event, is_csrc, is_extended, is_padded) = (n % 40 == 7, n % 30 == 11, n % 30 == 17, n % 30 == 23);
     let mut first = 0x80;
@@ -58,7 +58,7 @@ fn odd(ssrc: u32, n: u16) -> Vec<u8> {
     packet
 }
 
-/// An edge between two phones of which each speaks SRTP or does not; `rest` of its configuration.
+/// Starts an edge between two phones with or without SRTP; `rest`: further configuration.
 fn edge(caller: (&Phone, bool), callee: (&Phone, bool), rest: &str) -> Process {
     let trunk = |(phone, secure): (&Phone, bool), name: &str| {
         phone.trunk(name) + if secure { "srtp = \"required\"\n" } else { "" }
@@ -68,7 +68,7 @@ fn edge(caller: (&Phone, bool), callee: (&Phone, bool), rest: &str) -> Process {
 
 const TO_PBX: &str = "[[route]]\nfrom = [\"carrier\"]\nconnect = [\"trunk:pbx\"]\n";
 
-/// A call whose sides speak these formats, SRTP where said so.
+/// Sets up a call with these formats, and SRTP if a key is given.
 fn agree(edge: &Process, id: &str, (caller, near_key): (&Phone, Option<u8>), callee: (&Phone, Option<u8>)) -> Call {
     let sip = edge.address("udp");
     let offer = described(caller, 1, "0 8", near_key.map(|seed| (1, seed)), "sendrecv");
@@ -78,13 +78,13 @@ fn agree(edge: &Process, id: &str, (caller, near_key): (&Phone, Option<u8>), cal
     Call::answered(sip, id, caller, invite, (callee.0, &answer))
 }
 
-/// A phone's answer to an offer of the edge's.
+/// Returns a phone's answer to an offer of the edge.
 fn answer_to(invite: &str, (phone, key): (&Phone, Option<u8>), version: u32, formats: &str, direction: &str) -> String {
     let key = key.map(|seed| (offered(invite).unwrap_or_else(|| panic!("no key in {invite}")).0, seed));
     described(phone, version, formats, key, direction)
 }
 
-/// The path of the newest call's forks.
+/// Returns the path of the newest call's forks.
 fn forks_of(edge: &Process) -> String {
     format!("/v1/calls/{}/forks", edge.sid())
 }
@@ -102,7 +102,7 @@ fn begin(edge: &Process, body: &Value) -> Value {
     fork
 }
 
-/// All that each side hears of a call, decrypted: near, far. With forks that come and go meanwhile, or without.
+/// Returns all packets received by each side, decrypted: near, far; with forks that come and go meanwhile, or without.
 fn relayed(secure: (bool, bool), forked: bool) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
     let (caller, callee) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.3"));
     let edge = edge((&caller, secure.0), (&callee, secure.1), TO_PBX);
@@ -136,7 +136,7 @@ fn relayed(secure: (bool, bool), forked: bool) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
     (heard_near, heard_far)
 }
 
-/// The raw fork's copies: payload, its number and the mark as on the wire, whatever the legs encrypt.
+/// Checks the raw fork's copies: payload, payload type and marker as on the wire, with any encryption of the legs.
 fn copies_are_what_was_relayed(recorder: &UdpSocket, sources: &Value, said: &[Vec<u8>], heard: &[Vec<u8>]) {
     let (mut inbound, mut outbound) = (Vec::new(), Vec::new());
     for _ in 0..said.len() + heard.len() {
@@ -174,16 +174,16 @@ fn forks_that_come_and_go_change_no_relayed_packet_between_two_srtp_legs() {
     relayed_alike((true, true));
 }
 
-/// One side of a call that talks in real time: the same moment has the same number on both sides.
+/// Side of a call with audio in real time: the same moment has the same number on both sides.
 struct Talker<'a> {
     media: Media<'a>,
     ssrc: u32,
-    /// PCMA instead of PCMU.
+    /// Whether to use PCMA instead of PCMU.
     alaw: bool,
     heard: usize,
 }
 
-/// What stands in the frame of this moment: told apart from its neighbours, silence and each other in both laws.
+/// Returns the sample of a moment's frame, distinct from its neighbours and from silence in both laws.
 fn tone(moment: u32) -> u8 {
     0x80 + u8::try_from(moment % 100).unwrap()
 }
@@ -199,7 +199,7 @@ impl Talker<'_> {
     }
 }
 
-/// Two sides that talk in turn of 20 ms, and the longest time between what both say of one moment.
+/// Two sides with frames of 20 ms, and the longest time between their packets of one moment.
 struct Talk {
     pace: Pace,
     moment: u32,
@@ -211,7 +211,7 @@ impl Talk {
         Talk { pace: Pace::new(), moment: 0, apart: Duration::ZERO }
     }
 
-    /// So many moments; who says nothing is on hold.
+    /// Runs this many moments; a side that sends nothing is on hold.
     fn go_on(&mut self, moments: u32, mut sides: Vec<&mut Talker<'_>>) {
         for _ in 0..moments {
             self.pace.wait();
@@ -227,15 +227,15 @@ impl Talk {
         }
     }
 
-    /// How far apart the tracks may be, in ms: 20, and as much as the two sides were themselves, and late for their clock.
+    /// Returns the tolerance between the tracks in ms: 20, plus the skew of the two sides, plus their lateness.
     fn tolerance(&self) -> u64 {
         let ms = self.apart.as_millis() + self.pace.latest().as_millis();
         20 + u64::try_from(ms).unwrap().div_ceil(20) * 20
     }
 }
 
-/// When each moment was heard on a track, in ms of media time; only whole frames count. `alaw`: whether a moment was said
-/// in PCMA. A tone returns after 2 s: each is looked for within 60 moments of the one before.
+/// Returns the media time of each moment on a track, in ms; only whole frames count. `alaw`: whether a moment was sent
+/// in PCMA. A tone returns after 2 s, so each is searched within 60 moments of the previous one.
 fn moments(frames: &[Frame], alaw: &dyn Fn(u32) -> bool, range: std::ops::Range<u32>) -> BTreeMap<u32, u64> {
     let mut found = BTreeMap::new();
     let mut next = range.start;
@@ -252,7 +252,7 @@ fn moments(frames: &[Frame], alaw: &dyn Fn(u32) -> bool, range: std::ops::Range<
     found
 }
 
-/// That both tracks have most of these moments, at the same time.
+/// Checks that both tracks have most of these moments, at the same time.
 fn aligned(what: &str, tracks: [&BTreeMap<u32, u64>; 2], range: std::ops::Range<u32>, tolerance: u64) {
     let [inbound, outbound] = tracks.map(|track| track.range(range.clone()).collect::<BTreeMap<_, _>>());
     let both: Vec<_> = inbound.iter().filter_map(|(n, at)| Some((**n, **at, **outbound.get(n)?))).collect();
@@ -262,8 +262,8 @@ fn aligned(what: &str, tracks: [&BTreeMap<u32, u64>; 2], range: std::ops::Range<
     }
 }
 
-/// All that may happen to a two-party call while a fork listens: hold and its end, another address, another codec, SRTP with
-/// other keys.
+/// Events of a two-party call while a fork listens: hold and resume, another address, another codec, SRTP with other
+/// keys.
 #[test]
 fn both_tracks_stay_aligned_across_hold_and_every_re_negotiation() {
     let (caller, callee, moved) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.3"), Phone::new("127.0.0.3"));
@@ -277,7 +277,7 @@ fn both_tracks_stay_aligned_across_hold_and_every_re_negotiation() {
     let mut talk = Talk::new();
     talk.go_on(40, vec![&mut near, &mut far]);
 
-    // The caller puts the callee on hold: nobody says anything, and comes back.
+    // The caller holds the callee: both are silent, and resume.
     let change = |cseq: u32, formats: &str, direction: &str, media: (&Phone, u8)| {
         let offer = described(&caller, cseq, formats, None, direction);
         let request = caller.sip.request_with("INVITE", NUMBER, call.sip, &call.id, (cseq, &call.tag), &offer);
@@ -302,7 +302,7 @@ fn both_tracks_stay_aligned_across_hold_and_every_re_negotiation() {
     change(3, "0", "sendrecv", (&callee, FAR_KEY));
     talk.go_on(40, vec![&mut near, &mut far]);
 
-    // The callee answers from another port under another key, in PCMA.
+    // The callee answers from another port with another key, in PCMA.
     let invite = change(4, "8", "sendrecv", (&moved, FAR_KEY + 1));
     assert!(far.heard > 40, "{}", far.heard);
     far = Talker { media: Media::new(&moved, call.far, Some(FAR_KEY + 1), &invite), ssrc: 11, alaw: true, heard: 0 };
@@ -324,14 +324,14 @@ fn both_tracks_stay_aligned_across_hold_and_every_re_negotiation() {
     }
 }
 
-/// An agent that talks and is lost, with a fork begun in mid-call: one stream hears the caller, the agent, the ringback
-/// tone and the callee.
+/// An agent that is lost, with a fork started in mid-call: one stream has the caller, the agent, the ringback tone and
+/// the callee.
 #[test]
 fn a_fork_hears_on_when_the_agent_is_lost_and_a_trunk_takes_the_call() {
     let (caller, callee) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.3"));
     let (lose, lost) = std::sync::mpsc::channel::<()>();
     let lost = std::sync::Mutex::new(lost);
-    // Answers each frame with its own voice, until it is told to go.
+    // Answers each frame with its own audio, until it leaves.
     let desk = Listener::doing(move |socket, stream| {
         let payload = base64::engine::general_purpose::STANDARD.encode([0x55; 160]);
         let said = json!({"event": "media", "streamSid": stream.start["streamSid"], "media": {"payload": payload}});

@@ -1,5 +1,5 @@
-//! Limits and fraud through the real binary: what a file may say, numbers that are refused, days that are counted over a
-//! reload, alarms, and what `why` tells of all that.
+//! Limits and fraud protection through the real binary: configuration, refused numbers, daily counts across a reload,
+//! alarms, and `why`.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use trunkgate_config as file;
 
-/// Code and message of what is found wrong with a trunk's line.
+/// Returns code and message of each finding for a trunk's line.
 fn wrong(line: &str) -> Vec<(&'static str, String)> {
     let text = format!("[trunk.far]\npeers = ['sip:10.0.0.5']\n{line}\n[[route]]\nconnect = ['trunk:far']\n");
     let (Ok((_, found)) | Err(found)) = file::parse(Path::new("t.toml"), &text);
@@ -72,11 +72,11 @@ fn trunks_with_phones_get_what_is_theirs() {
     }
 }
 
-/// One call of the PBX that is refused with this code.
+/// Makes a call of the PBX that is refused with this code.
 fn refused(pbx: &Party, edge: &Process, id: &str, number: &str, code: &str) -> String {
     let sip = edge.address("udp");
     pbx.send(sip, &pbx.request("INVITE", number, sip, id, 1, ""));
-    // The answer to a call before comes again where its ACK was late.
+    // The response to an earlier call is retransmitted if its ACK was late.
     let mut answers = std::iter::repeat_with(|| pbx.receive(&format!("SIP/2.0 {code}")).0);
     let answer = answers.find(|answer| field(answer, "Call-ID") == id).unwrap();
     let ack = pbx.request("ACK", number, sip, id, 1, to_tag(&answer));
@@ -84,7 +84,7 @@ fn refused(pbx: &Party, edge: &Process, id: &str, number: &str, code: &str) -> S
     answer
 }
 
-/// One call of the PBX that gets as far as the other side.
+/// Makes a call of the PBX that reaches the other side.
 fn through(pbx: &Party, far: &Party, edge: &Process, id: &str) {
     let sip = edge.address("udp");
     pbx.send(sip, &pbx.request("INVITE", "+14155550123", sip, id, 1, ""));
@@ -141,7 +141,7 @@ fn dear_numbers_are_refused_and_days_are_counted_over_a_reload() {
 #[test]
 fn a_day_that_is_used_up_stays_so_over_sigkill() {
     let (pbx, far) = (Party::new("127.0.0.4"), Party::new("127.0.0.5"));
-    // No midnight comes while it runs.
+    // A time zone without midnight during the test.
     let zone = if Timestamp::now().to_zoned(TimeZone::UTC).hour().abs_diff(12) < 10 { "UTC" } else { "Asia/Tokyo" };
     let text = config(&format!(
         "[trunk.pbx]\npeers = [\"sip:{}\"]\noptions_interval = \"0s\"\n\
@@ -152,7 +152,7 @@ fn a_day_that_is_used_up_stays_so_over_sigkill() {
     let text = text.replace("[edge]\n", &format!("[edge]\ntime_zone = \"{zone}\"\n"));
     let edge = Process::start(&text);
     let counts = edge.directory.path().join("trunkgate.db");
-    // Nobody else reads it meanwhile: the log of its changes has the limit, and was written after that time.
+    // The log of the store's changes contains the count once it was written after that time.
     let kept = |since: SystemTime| {
         until("the count is kept", || {
             let log = counts.with_file_name("trunkgate.db-wal");
@@ -172,7 +172,7 @@ fn a_day_that_is_used_up_stays_so_over_sigkill() {
     let edge = edge.kill_and_start_again();
     let answer = refused(&pbx, &edge, "c", "+14155550123", "503");
     assert!(answer.contains("limit_day"), "{answer}");
-    // Where the file cannot be kept, it is told and calls go on.
+    // If the file cannot be written, a problem is reported and calls continue.
     std::fs::write(edge.directory.path().join("trunkgate.toml"), text.replace("per_day = 2", "per_day = 4")).unwrap();
     std::fs::remove_file(&counts).unwrap();
     std::fs::create_dir(&counts).unwrap();

@@ -1,4 +1,4 @@
-//! Wrong credentials over HTTP, through the real binary: they are slowed down, and lock no right ones out.
+//! Failed authentications over HTTP, through the real binary: they are slowed down, and lock out no valid client.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -10,12 +10,12 @@ use crate::twilio_api::{SID, TOKEN, authorization};
 const LONG: &str = "of-the-operator-of-this-edge";
 const SHORT: &str = "open sesame";
 
-/// An edge with a token of the HTTP API and further keys of `[http]`.
+/// Starts an edge with a token of the HTTP API and further keys of `[http]`.
 fn edge(token: &str, http: &str, rest: &str) -> Process {
     Process::start(&config(rest).replace("[http]\n", &format!("[http]\ntoken = \"{token}\"\n{http}")))
 }
 
-/// Asks with a token, as the client of a proxy on this machine.
+/// Sends a request with a token, as a client of a proxy on this machine.
 fn status(edge: &Process, token: &str, client: Option<&str>) -> u16 {
     let bearer = format!("Bearer {token}");
     let mut headers = vec![("authorization", bearer.as_str())];
@@ -27,7 +27,7 @@ fn guess(edge: &Process, times: usize, client: Option<&str>) -> Vec<u16> {
     (0..times).map(|_| status(edge, "wrong", client)).collect()
 }
 
-/// Sources with wrong credentials, as a client with the token is shown them.
+/// Returns the sources of failed authentications, as shown to a client with the token.
 fn sources(edge: &Process, token: &str) -> Vec<IpAddr> {
     let bearer = format!("Bearer {token}");
     let headers = [("authorization", bearer.as_str()), ("x-forwarded-for", "198.51.100.200")];
@@ -72,7 +72,7 @@ fn a_token_that_could_be_found_by_trying_waits_with_the_wrong_ones() {
 #[test]
 fn behind_a_trusted_proxy_each_client_is_counted_by_itself() {
     let edge = edge(SHORT, "trusted_proxies = [\"127.0.0.1\"]\n", "");
-    // What a client writes itself stands before what the proxy adds.
+    // Addresses written by the client precede those added by the proxy.
     assert_eq!(guess(&edge, 11, Some("198.51.100.1, 192.0.2.7")), [[401; 10].as_slice(), &[429]].concat());
     assert_eq!(status(&edge, SHORT, Some("192.0.2.7")), 429);
     assert_eq!(status(&edge, SHORT, Some("192.0.2.8")), 200, "another client of the proxy");

@@ -1,4 +1,4 @@
-//! The peers' health through the real binary: OPTIONS on the wire, what `status` and `/metrics` say of it.
+//! Health of peers through the real binary: OPTIONS on the wire, `status` and `/metrics`.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -59,7 +59,7 @@ fn a_peer_is_asked_goes_down_is_skipped_and_comes_back() {
     assert!(line.contains("down") && line.contains(" ago"), "{shown}");
     stop_second();
 
-    // A call goes to the second at once: the first is not even tried.
+    // A call goes to the second target at once: the first is not tried.
     let sip = edge.address("udp");
     caller.send(sip, &caller.request("INVITE", "+14155550123", sip, "one", 1, ""));
     let (invite, from) = second.receive("INVITE ");

@@ -1,4 +1,4 @@
-//! `[hep]`: what a capture server gets, read by a decoder of its own.
+//! `[hep]`: packets of a capture server, read by an independent decoder.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -9,10 +9,10 @@ use crate::support::calls::{Call, Phone};
 use crate::support::{PATIENCE, Process, config, finish, until, write};
 use serde_json::Value;
 
-/// A capture server.
+/// Capture server.
 struct Server(UdpSocket);
 
-/// A packet: its chunks by type.
+/// Packet with its chunks by type.
 struct Packet(BTreeMap<u16, Vec<u8>>);
 
 impl Server {
@@ -42,7 +42,7 @@ impl Server {
         Packet(chunks)
     }
 
-    /// Packets up to the first that is wanted, which is the last of them.
+    /// Returns packets up to and including the first wanted one.
     fn until(&self, wanted: impl Fn(&Packet) -> bool) -> Vec<Packet> {
         let mut all = Vec::new();
         loop {
@@ -81,7 +81,7 @@ fn with_hep(caller: &Phone, callee: &Phone, hep: &str) -> String {
     config(&format!("{trunks}[[route]]\nfrom = [\"carrier\"]\nconnect = [\"trunk:pbx\"]\n{hep}"))
 }
 
-/// Whether `/metrics` has this line.
+/// Returns whether `/metrics` has this line.
 fn has(edge: &Process, line: &str) -> bool {
     edge.get("/metrics").1.lines().any(|other| other == line)
 }
@@ -93,7 +93,7 @@ fn both_legs_and_the_reports_on_their_media_come_under_one_id() {
     let edge = Process::start(&with_hep(&caller, &callee, &hep));
     let call = Call::set_up(&edge, "hep", &caller, &callee);
     let (sid, sip) = (edge.sid(), edge.address("udp"));
-    // Heard, so that there is something to report.
+    // Audio, so that there is quality to report.
     for n in 0..50_u16 {
         caller.rtp.send_to(&crate::support::calls::rtp(7, n), call.near).unwrap();
     }
@@ -107,7 +107,7 @@ fn both_legs_and_the_reports_on_their_media_come_under_one_id() {
         assert!(packet.number(0x09) > 1_700_000_000 && packet.number(0x0a) < 1_000_000);
     }
     let (report, messages) = packets.split_last().unwrap();
-    // The same bytes as in the trace, between the same ends.
+    // The same bytes as in the trace, between the same addresses.
     let trace = edge.json(&format!("/v1/calls/{sid}/trace?raw=true"));
     let traced = trace["entries"].as_array().unwrap().iter().filter(|entry| entry["kind"] == "message");
     for (packet, entry) in messages.iter().zip(traced) {

@@ -1,4 +1,4 @@
-//! What a caller hears while its agent connects and after it is lost, through the real binary: recorded packet by packet.
+//! Audio of a caller while its agent connects and after its loss, through the real binary: recorded packet by packet.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -19,7 +19,7 @@ use trunkgate_media::rtp::Rtp;
 /// Samples of the music.
 const MUSIC: usize = 3600;
 
-/// 400 Hz, whole periods: 9 to 180 samples, never to a packet.
+/// Returns a tone of 400 Hz with whole periods of 9 to 180 samples, not aligned to packets.
 fn music() -> Vec<i16> {
     (0..MUSIC)
         .map(|n| (8000.0 * (std::f64::consts::TAU * 400.0 * n as f64 / 8000.0).sin()) as i16 + (n / 40) as i16)
@@ -34,7 +34,7 @@ fn write_wav(path: &Path, samples: &[i16]) {
     wav.finalize().unwrap();
 }
 
-/// An edge whose one target is an agent that takes connections when the test does.
+/// Edge with an agent as its only target, which accepts connections when the test does.
 struct Rig {
     edge: Process,
     caller: Phone,
@@ -47,12 +47,13 @@ impl Rig {
         Rig::saying(answer, strategy, "audio = \"FILES/wait.wav\"", "")
     }
 
-    /// With this `first` part of `hold`, and these further tables; FILES is where the files are.
+    /// Starts an edge with this `first` part of `hold`, and these further tables; FILES stands for the folder of the
+    /// files.
     fn saying(answer: &str, strategy: &str, first: &str, tables: &str) -> Rig {
         Rig::with_trunk("", answer, strategy, first, tables)
     }
 
-    /// With these keys of the caller's trunk, too.
+    /// Starts an edge also with these keys of the caller's trunk.
     fn with_trunk(trunk: &str, answer: &str, strategy: &str, first: &str, tables: &str) -> Rig {
         let folder = tempfile::tempdir().unwrap();
         write_wav(&folder.path().join("music.wav"), &music());
@@ -83,7 +84,7 @@ impl Rig {
         self.caller.sip.send(sip, &self.caller.sip.request_with("INVITE", NUMBER, sip, "hold", (1, ""), offer));
     }
 
-    /// The caller's 200, acknowledged.
+    /// Receives the caller's 200, and acknowledges it.
     fn answered(&self) -> (String, String) {
         let sip = self.edge.address("udp");
         let (ok, _) = self.caller.sip.receive("SIP/2.0 200");
@@ -98,13 +99,13 @@ impl Rig {
         self.caller.sip.receive("SIP/2.0 200");
     }
 
-    /// The agent takes the socket.
+    /// Accepts the agent's connection.
     fn connected(&self) -> WebSocket<TcpStream> {
         accept(self.agent.accept().unwrap().0).unwrap()
     }
 }
 
-/// What the caller has heard: one unbroken stream.
+/// Audio heard by the caller: one continuous stream.
 #[derive(Default)]
 struct Heard {
     last: Option<Rtp>,
@@ -119,7 +120,7 @@ impl Heard {
         let rtp = Rtp::parse(packet).unwrap();
         if let Some(last) = &self.last {
             assert_eq!((rtp.ssrc, rtp.sequence), (last.ssrc, last.sequence.wrapping_add(1)));
-            // A tick that the machine was asleep for is a jump in time.
+            // A gap in the test machine's schedule is a jump in time.
             let step = rtp.timestamp.wrapping_sub(last.timestamp);
             assert!(step >= 160 && step.is_multiple_of(160), "{step}");
         }
@@ -133,7 +134,7 @@ impl Heard {
     }
 }
 
-/// The music as it is heard from its beginning on, again and again.
+/// Repeats the music from its beginning.
 fn again() -> impl Iterator<Item = u8> {
     music().into_iter().map(encode_ulaw).collect::<Vec<_>>().into_iter().cycle()
 }
@@ -145,7 +146,7 @@ fn a_caller_that_is_answered_at_once_hears_music_again_and_again_until_the_agent
     let (ok, tag) = rig.answered();
     assert_ne!(media_of(&ok).port(), 0);
     let mut heard = Heard::default();
-    // The first packet is faded in; the rest is the music, sample by sample, also over its end.
+    // The first packet is faded in; the rest is the music, sample by sample, repeated at its end.
     let mut expected = again();
     for n in 0..50 {
         let audio = heard.audio(&rig.caller);
@@ -186,7 +187,7 @@ fn a_caller_hears_hold_audio_in_its_early_dialog_and_is_answered_when_the_agent_
     rig.hang_up(&tag);
 }
 
-/// Keys that the caller is told with its 183 or 200 hold from the first packet of the music to the agent's.
+/// The SRTP keys of the 183 or 200 apply from the first packet of music to the agent's audio.
 #[test]
 fn a_caller_that_speaks_srtp_hears_hold_audio_and_then_its_agent_under_the_keys_that_it_was_told() {
     for answer in ["early", "at_once"] {
@@ -215,7 +216,7 @@ fn a_caller_that_speaks_srtp_hears_hold_audio_and_then_its_agent_under_the_keys_
             tag
         });
         until("the music ends", || heard.read(&media.receive()).1.iter().all(|code| *code == 0xff).then_some(()));
-        // What the caller says, encrypted, the agent hears.
+        // The agent hears the caller's encrypted audio.
         let mut sequence = 0_u16;
         let heard = until("the agent hears the caller", || {
             sequence += 1;
@@ -233,7 +234,7 @@ fn a_caller_that_speaks_srtp_hears_hold_audio_and_then_its_agent_under_the_keys_
     }
 }
 
-/// A file that cannot be used leaves a running edge as it is.
+/// An unusable file does not affect a running edge.
 #[test]
 fn a_reload_with_a_damaged_file_changes_nothing() {
     let rig = Rig::new("at_once", "music");
@@ -282,7 +283,7 @@ fn where_the_program_fails_the_caller_hears_the_ringback_tone_and_the_log_says_w
     assert!(log.contains("callers hear the ringback tone instead") && log.contains("no such voice"), "{log}");
 }
 
-/// 176 bytes whose comments would take 200 GB: `check` says what is wrong, and is content with 1 GiB of addresses.
+/// 176 bytes whose comments would take 200 GB: `check` reports it, within 1 GiB of address space.
 #[test]
 fn a_file_that_lies_about_its_sizes_is_refused_without_its_memory() {
     let folder = tempfile::tempdir().unwrap();
@@ -302,7 +303,7 @@ fn a_file_that_lies_about_its_sizes_is_refused_without_its_memory() {
     assert!(said.contains("TG0114") && said.contains("a codebook is missing"), "{said}");
 }
 
-/// Answers every request with this, and tells what it was asked.
+/// Answers every request with this, and passes on the requests.
 fn endpoint(head: &str, body: Vec<u8>) -> (SocketAddr, Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -311,7 +312,7 @@ fn endpoint(head: &str, body: Vec<u8>) -> (SocketAddr, Receiver<String>) {
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let (mut stream, mut request) = (stream.unwrap(), Vec::new());
-            // Its body ends with the brace that it begins with.
+            // The body begins and ends with braces.
             while !request.ends_with(b"}") {
                 let mut piece = [0; 1024];
                 let length = stream.read(&mut piece).unwrap();
@@ -347,7 +348,7 @@ fn a_text_is_said_by_an_endpoint_like_openai_s() {
     rig.caller.sip.receive("SIP/2.0 183");
     let mut heard = Heard::default();
     heard.audio(&rig.caller);
-    // 100 ms in all; the middle of it is level.
+    // 100 ms in total, constant in the middle.
     assert_eq!(heard.audio(&rig.caller), [encode_ulaw(2000); 160]);
     assert!(requests.try_recv().is_err() && !rig.edge.whole_log().contains("sk-very"));
 }

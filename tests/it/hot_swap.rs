@@ -1,5 +1,5 @@
-//! Hold audio and an agent take turns in one stream of a caller, through the real binary: no packet is missing, nothing
-//! clicks, and the music may be of any kind of file that is taken.
+//! Hold audio and an agent alternate in one stream, through the real binary: no packet is missing, no click is heard,
+//! and all music formats work.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -10,12 +10,12 @@ use crate::support::talk::{Rig, Talk};
 use crate::support::until;
 use trunkgate_media::codec::g711::{decode_ulaw, encode_ulaw};
 
-/// The sharpest bend of a wave: a tone has a small one, a cut in it a large one.
+/// Returns the largest second difference: small for a tone, large at a cut.
 fn sharpest(samples: &[i32]) -> i32 {
     samples.windows(3).map(|w| (w[0] - 2 * w[1] + w[2]).abs()).max().unwrap()
 }
 
-/// Stretches of audio between pauses of three packets and more: what begins after one begins as the agent sent it.
+/// Returns the stretches of audio between pauses of three or more packets; each begins as sent by the agent.
 fn after_pauses(samples: &[i32]) -> Vec<&[i32]> {
     let (mut stretches, mut begin, mut silent) = (Vec::new(), 0, 0);
     for (at, sample) in samples.iter().enumerate() {
@@ -34,7 +34,8 @@ fn samples(codes: &[u8]) -> Vec<i32> {
     codes.iter().map(|code| i32::from(decode_ulaw(*code))).collect()
 }
 
-/// A call that is answered at once, and the first packets of its hold audio; nobody has taken the agent's socket.
+/// Sets up a call answered at once, with the first packets of its hold audio; the agent's connection is not accepted
+/// yet.
 fn held(hold: &str, packets: usize) -> (Rig, (SocketAddr, String), Vec<u8>) {
     let rig = Rig::new(&format!("answer = 'at_once'\nretry = 3\nhold = {{ {hold} }}"));
     rig.invite("swap", "0");
@@ -43,7 +44,7 @@ fn held(hold: &str, packets: usize) -> (Rig, (SocketAddr, String), Vec<u8>) {
     (rig, answered, heard)
 }
 
-/// Listens for so many packets more.
+/// Listens for this many further packets.
 fn listen(talk: &mut Talk, packets: usize) {
     let wanted = talk.heard.len() + packets;
     until("the caller has heard that much", || {
@@ -52,7 +53,7 @@ fn listen(talk: &mut Talk, packets: usize) {
     });
 }
 
-/// A WAV file of these samples.
+/// Writes a WAV file of these samples.
 fn written(folder: &tempfile::TempDir, samples: impl Iterator<Item = i16>) -> String {
     let path = folder.path().join("hold.wav");
     let spec =
@@ -71,20 +72,20 @@ fn an_agent_takes_over_from_the_music_and_gives_back_without_a_click() {
     let (rig, (near, tag), music) = held(&format!("strategy = 'music', music = '{path}'"), 40);
     let usual = sharpest(&samples(&music[320..]));
     let mut talk = rig.talk(rig.connected(), near, tag);
-    // The same tone, at another place of its wave.
+    // The same tone at another phase.
     let said: Vec<u8> = (7..8007).map(|n| encode_ulaw(wave(n))).collect();
     talk.say(&said);
     talk.mark("said");
     talk.say(&said);
     talk.next("mark");
     listen(&mut talk, 10);
-    // Lost in the middle of a word.
+    // Lost in the middle of speech.
     talk.agent.get_ref().shutdown(Shutdown::Both).unwrap();
     listen(&mut talk, 50);
     let heard = talk.audio();
     let is_heard = heard.windows(4000).any(|part| part == &said[2000..6000]);
     assert!(is_heard || !talk.watch.is_in_time(), "the agent was heard");
-    // A packet or two of silence lie between: what ends has faded out, what begins fades in.
+    // A packet or two of silence lie between: the end is faded out, the beginning faded in.
     let whole = samples(&heard[..heard.len() - 160]);
     let most = after_pauses(&whole).into_iter().map(sharpest).max().unwrap();
     assert!(most < 2 * usual || !talk.watch.is_in_time(), "{most}, and {usual} without a swap");
@@ -93,7 +94,7 @@ fn an_agent_takes_over_from_the_music_and_gives_back_without_a_click() {
     assert!(sharpest(&cut) > 2 * usual, "{}, and {usual}", sharpest(&cut));
 }
 
-/// 440 Hz for half a second in each of them.
+/// Each file has 440 Hz for half a second.
 #[test]
 fn hold_music_of_each_compressed_kind_is_heard() {
     for file in ["tone.mp3", "tone.ogg", "tone.opus"] {

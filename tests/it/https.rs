@@ -1,5 +1,5 @@
-//! The HTTP face over TLS, through the real binary: verbs find it by their file, strangers' certificates are refused, and a
-//! new certificate is shown to new connections.
+//! HTTP interface over TLS, through the real binary: commands find it by their file, unknown certificates are rejected,
+//! and a new certificate is used for new connections.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -39,7 +39,7 @@ fn status_over_tls_and_a_certificate_that_is_replaced() {
     let plain = status(&["--url", &format!("http://{address}")]);
     assert!(!plain.status.success(), "nothing is told without TLS: {plain:?}");
 
-    // By the file: this very certificate, though it is for another name than the address that is asked.
+    // By the file: exactly this certificate, although its name is not the requested address.
     let by_file = edge.file.with_file_name("by_file.toml");
     let text = std::fs::read_to_string(&edge.file).unwrap();
     std::fs::write(
@@ -56,11 +56,11 @@ fn status_over_tls_and_a_certificate_that_is_replaced() {
     until("the new certificate is shown", || (client.connect(address).unwrap().shown != before).then_some(()));
 }
 
-/// Connections that each send the same bytes and no more: half of a request.
+/// Opens connections that each send the same incomplete request.
 fn half_requests(to: SocketAddr, bytes: &[u8]) -> Vec<TcpStream> {
     let half = |_| {
         let mut stream = TcpStream::connect(to).unwrap();
-        // An older one may have been closed already.
+        // An older connection may have been closed already.
         let _ = stream.write_all(bytes);
         stream
     };
@@ -98,7 +98,7 @@ fn half_done_handshakes_give_their_places_to_probes() {
     let edge = Process::start(&config("").replace("[http]\naddress = \"127.0.0.1:0\"\n", &tls));
     let address = edge.address("http");
     let (url, ca) = (format!("https://localhost:{}", address.port()), authority.file.display().to_string());
-    // The beginning of a ClientHello: a record of 512 bytes of which none follows.
+    // Beginning of a ClientHello: header of a record of 512 bytes without its content.
     let flood = half_requests(address, &[22, 3, 1, 2, 0]);
     let asked = status(&["--url", &url, "--ca", &ca]);
     assert!(asked.status.success(), "{}", String::from_utf8_lossy(&asked.stderr));

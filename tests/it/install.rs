@@ -1,4 +1,4 @@
-//! The installer of a release (`deploy/install.sh`), with a release made by the test and a binary that says its version.
+//! Installer of a release (`deploy/install.sh`), with a release made by the test and a binary that prints its version.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -7,13 +7,13 @@ use sha2::{Digest as _, Sha256};
 
 const ARCHIVE: &str = "trunkgate-9.9.9-x86_64-linux";
 
-/// Makes a release in this folder; `program` is the text of its binary.
+/// Writes a release into this folder; `program` is the text of its binary.
 fn release(folder: &Path, program: &str) {
     let sums = add_archive(folder, ARCHIVE, program);
     std::fs::write(folder.join("SHA256SUMS"), sums).unwrap();
 }
 
-/// Writes the archive of this name, and returns its line of SHA256SUMS.
+/// Writes the archive with this name, and returns its line of SHA256SUMS.
 fn add_archive(folder: &Path, name: &str, program: &str) -> String {
     let inside = folder.join(name);
     std::fs::create_dir_all(inside.join("man")).unwrap();
@@ -32,7 +32,7 @@ fn succeed(command: &mut Command) {
     assert!(command.status().unwrap().success(), "{command:?}");
 }
 
-/// Installs from `url` to `prefix`, on a machine of this name.
+/// Installs from `url` to `prefix`, on a machine with this name.
 fn install(url: &str, prefix: &Path, machine: &str) -> Output {
     let programs = tempfile::tempdir().unwrap();
     let uname = programs.path().join("uname");
@@ -47,7 +47,7 @@ fn install(url: &str, prefix: &Path, machine: &str) -> Output {
         .unwrap()
 }
 
-/// Returns what the installer says as it refuses.
+/// Returns the message of a failed installation.
 fn refused(url: &str, prefix: &Path, machine: &str) -> String {
     let output = install(url, prefix, machine);
     assert_eq!(output.status.code(), Some(1));
@@ -142,7 +142,7 @@ fn a_folder_that_is_no_release_is_named() {
     let url = from.path().to_str().unwrap();
     let sums = from.path().join("SHA256SUMS");
     let zeros = "0".repeat(64);
-    // A page of a proxy, and a name that leads out of the folder.
+    // Login page of a proxy, and a name that points outside of the folder.
     for text in ["<html>Sign in</html>\n", format!("{zeros}  trunkgate-9/../../x-x86_64-linux.tar.gz\n").as_str()] {
         std::fs::write(&sums, text).unwrap();
         let error = refused(url, to.path(), "x86_64");
