@@ -299,8 +299,8 @@ impl Config {
         number.app.as_deref().map(Arc::from)
     }
 
-    /// Describes the overrides of each number, for reports: `VoiceUrl set through the API overrides [[number]] app
-    /// "ivr"`.
+    /// Describes the overrides of each number, for reports:
+    /// `VoiceUrl set through the API overrides [[number]] app "ivr"`.
     pub fn told_overrides(&self, overrides: &NumberOverrides) -> Vec<ToldOverride> {
         let told = |number: &super::PhoneNumber| {
             let set = overrides.get(&number.sid()).filter(|set| !set.is_empty())?;

@@ -1,7 +1,8 @@
 //! Schedules of routes: days of the week, times of day, dates and holidays, in a time zone.
 //!
-//! Examples: `mon-fri 09:00-17:00`, `sat,sun`, `22:00-06:00 Europe/Berlin`, `12-24..12-26`, `mon-fri 09:00-17:00 not
-//! holidays`. All words of a schedule must apply. A time span across midnight belongs to the day on which it begins.
+//! Examples: `mon-fri 09:00-17:00`, `sat,sun`, `22:00-06:00 Europe/Berlin`, `12-24..12-26`,
+//! `mon-fri 09:00-17:00 not holidays`. All words of a schedule must apply. A time span across midnight belongs to the
+//! day on which it begins.
 
 use std::fmt;
 use std::sync::Arc;

@@ -252,8 +252,8 @@ pub(crate) const LOG_PAUSE_MILLISECONDS: u64 = 20;
 pub const HTTP_CONNECTIONS: usize = 256;
 /// Additional HTTP connections while all others are serving requests, for loopback and for health probes.
 pub const HTTP_CONNECTIONS_RESERVED: usize = 16;
-/// HTTP connections per address (per /64 in IPv6); a further one replaces the oldest idle one of that address.
-/// Loopback, possibly a reverse proxy, is not limited.
+/// HTTP connections per address (per /64 in IPv6); a further one replaces the oldest one of that address without a
+/// complete request. Loopback, possibly a reverse proxy, is not limited.
 pub const HTTP_CONNECTIONS_OF_ONE: usize = 64;
 /// Time after which a connection without a request is closed, in seconds.
 pub const HTTP_FIRST_BYTE_SECONDS: u64 = 5;
@@ -280,7 +280,7 @@ pub const HTTP_UNREAD_BYTES: usize = 32 << 20;
 pub const HTTP_PART_BYTES: usize = 16 << 10;
 /// Bytes that an HTTP connection buffers for a slow client, or of an incomplete request.
 pub const HTTP_CONNECTION_BYTES: usize = 64 << 10;
-/// Concurrent HTTP requests that read files or the store.
+/// Concurrent GET and HEAD requests.
 pub const HTTP_READING: usize = 8;
 /// Parameters of an HTTP form or query.
 pub const HTTP_PARAMETERS: usize = 256;
@@ -441,7 +441,7 @@ pub const AGENT_BYTES_PER_SECOND: i64 = 4 << 20;
 pub const AGENT_FRAME_COST_BYTES: i64 = 256;
 /// Longest time limit for a probe of an agent.
 pub const AGENT_PROBE_WAIT: Duration = Duration::from_secs(10);
-/// Interval at which an unresponsive agent is probed again if `probe` is longer.
+/// Interval after a first failed probe of an agent until it is repeated, if `probe` is longer.
 pub const AGENT_PROBE_AGAIN: Duration = Duration::from_secs(5);
 /// Pause in reading from an agent that exceeds its rate.
 pub const AGENT_PAUSE: Duration = Duration::from_millis(20);
@@ -629,7 +629,7 @@ pub const OUTBOX_BATCH: usize = 64;
 /// Rows of one type waiting for delivery, in the store and in memory; beyond the limit, the newest rows of the largest
 /// share are dropped and counted.
 pub const OUTBOX_WAITING: usize = 100_000;
-/// Longest interval of checks for rows written by other processes, in seconds.
+/// Longest interval of checks for rows that others write in their own transactions, in seconds.
 pub const OUTBOX_LOOK_SECONDS: u64 = 60;
 /// Bytes charged to a share per row in addition to its size.
 pub const OUTBOX_COST_BYTES: usize = 1024;

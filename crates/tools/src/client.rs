@@ -339,8 +339,7 @@ pub(crate) fn why(
     ask(config, remote, Method::GET, &path, None, show)
 }
 
-/// Prints to stdout; a closed stdout (`
-/// head`) is no error.
+/// Prints to stdout; a closed stdout (`| head`) is no error.
 pub(crate) fn say(text: &str) {
     say_bytes(text.as_bytes());
 }

@@ -1,5 +1,4 @@
-//! `trunkgate config show
-//! schema`: prints the effective configuration, or all keys that may be set.
+//! `trunkgate config show | schema`: prints the effective configuration, or all keys that may be set.
 
 use std::path::Path;
 use std::process::ExitCode;

@@ -1,6 +1,5 @@
-//! `trunkgate preset list
-//! show
-//! diff`: lists presets, shows the values of one with their sources, and shows how trunks of the configuration differ.
+//! `trunkgate preset list | show | diff`: lists presets, shows the values of one with their sources, and shows how
+//! trunks of the configuration differ.
 
 use std::path::Path;
 use std::process::ExitCode;

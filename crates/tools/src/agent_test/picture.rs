@@ -12,8 +12,7 @@ const STEPS_SECONDS: [usize; 6] = [1, 2, 5, 10, 20, 30];
 /// Minimum width of a label with its gap, in characters.
 const ROOM: usize = 6;
 
-/// Returns the rows of the timeline: `#` speech, `-` audio without voice, `
-/// ` a returned mark, `x` a clear.
+/// Returns the rows of the timeline: `#` speech, `-` audio without voice, `|` a returned mark, `x` a clear.
 pub(super) fn rows(record: &Record) -> Vec<(&'static str, String)> {
     let per = record.ticks.len().div_ceil(COLUMNS).max(1);
     let row = |of: &dyn Fn(&[Tick]) -> char| record.ticks.chunks(per).map(of).collect::<String>();

@@ -71,7 +71,8 @@ pub(super) struct Only {
 impl Only {
     /// Parses the names given by the user.
     ///
-    /// # Errors Returns the unknown name with the known ones.
+    /// # Errors
+    /// Returns the unknown name with the known ones.
     pub(super) fn new(names: &[String], config: &Config) -> Result<Only, String> {
         let mut wanted = Vec::new();
         for name in names.iter().flat_map(|names| names.split(',')).map(str::trim) {

@@ -141,7 +141,8 @@ impl Negotiation {
 
     /// Returns the leg on the other side of a leg that is to be replaced.
     ///
-    /// # Errors 491 while the call is not answered or is being changed, 403 if an application or an agent has it, 603
+    /// # Errors
+    /// 491 while the call is not answered or is being changed, 403 if an application or an agent has it, 603
     /// without another side.
     pub(crate) fn far_side_of(&self, call: &Shared, leg: LegId) -> Result<LegId, Box<FinalAnswer>> {
         if call.state != State::Answered || self.is_unsettled() {

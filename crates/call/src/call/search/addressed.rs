@@ -107,7 +107,8 @@ impl Attempt {
 
     /// Checks that the target may be shown the caller, and logs a replaced caller ID.
     ///
-    /// # Errors 403 if the trunk's `caller_id` refuses the caller.
+    /// # Errors
+    /// 403 if the trunk's `caller_id` refuses the caller.
     pub(crate) fn may_introduce(&self, cx: &mut Cx<'_>) -> Result<(), Failure> {
         let Addressed { trunk, number, .. } = self.addressed(cx.call, cx.edge);
         // Emergency calls are exempt from caller ID rules: the caller may have to be called back.
