@@ -343,7 +343,7 @@ async fn of_speech(config: &Config) -> Vec<Finding> {
     found
 }
 
-/// Tests the speech synthesis of <Say>: a program must speak a word; an endpoint, which may charge for requests, is
+/// Tests the speech synthesis of `<Say>`: a program must speak a word; an endpoint, which may charge for requests, is
 /// only named.
 async fn of_say(speech: Option<Speech>) -> Finding {
     let Some(speech) = speech else {
