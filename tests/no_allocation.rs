@@ -1,4 +1,4 @@
-//! The packet path allocates nothing: counted by the allocator itself, over 100,000 packets. And what a listener holds.
+//! No allocations on the packet path, counted by the allocator over 100,000 packets; and the memory of a listener.
 
 #![allow(unsafe_code, reason = "a global allocator cannot be written without; this one only counts")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
@@ -123,7 +123,7 @@ fn converting_between_g711_and_g722_allocates_nothing() {
         let before = allocations();
         for n in 0..2000u32 {
             let now = start + Duration::from_millis(20) * n;
-            // Speech, losses short and long, silence, keys, comfort noise.
+            // Speech, short and long losses, silence, DTMF, comfort noise.
             header.sequence = (n + n / 50 + n / 500 * 20) as u16;
             header.timestamp = (n + n / 50 + n / 300 * 5) * 160;
             header.payload_type = match n % 100 {
@@ -160,7 +160,7 @@ fn a_hundred_thousand_packets_allocate_nothing() {
     for n in 0..100_000u32 {
         let now = start + Duration::from_millis(10) * n;
         let end = (n % 2) as u16;
-        // Every way a packet can go: good, renumbered, of a new source, RTCP, from a stranger, garbage.
+        // All kinds of packets: valid, renumbered, of a new SSRC, RTCP, from an unknown source, garbage.
         let (rtcp, source) = match n % 100 {
             97 => (true, far_side(end)),
             98 => (false, stranger),
@@ -190,7 +190,7 @@ fn a_hundred_thousand_packets_allocate_nothing() {
     assert!(allocations() > after);
 }
 
-/// Encrypted on both sides, by each suite, with forgeries, repetitions and new sources among the packets.
+/// SRTP on both sides with each suite, with forgeries, replays and new SSRCs among the packets.
 #[test]
 fn a_hundred_thousand_encrypted_packets_allocate_nothing() {
     for suite in Suite::ALL {
@@ -239,7 +239,7 @@ fn a_hundred_thousand_encrypted_packets_allocate_nothing() {
     }
 }
 
-/// RTCP on the port of RTP, a far side that may move, and fax: whichever way a datagram goes.
+/// RTCP multiplexed with RTP, a remote party that may move, and fax.
 #[test]
 fn other_ways_through_a_session_allocate_nothing_either() {
     let start = Instant::now();
@@ -270,8 +270,8 @@ fn other_ways_through_a_session_allocate_nothing_either() {
         while session.poll_output().is_some() {}
         let (before, mut relayed) = (allocations(), 0);
         for n in 0..50_000u32 {
-            // Now and then another port of the far side takes over after a silence: with its tenth packet. Reports of a
-            // source that has not won yet are no part of that.
+            // At times another port of the remote party takes over after a silence: with its tenth packet. Reports of a
+            // source before that do not count.
             let (now, end) =
                 (start + Duration::from_millis(10) * n + Duration::from_secs(4) * (n / 5000), (n % 2) as u16);
             let source = SocketAddr::new(far_side(end).ip(), 4000 + (n / 5000) as u16);
@@ -286,12 +286,12 @@ fn other_ways_through_a_session_allocate_nothing_either() {
     }
 }
 
-/// Two frames a packet are heard by a listener that reads, and one a tick is made for a third end.
+/// A listener gets two frames per packet, and a third end one per tick.
 #[test]
 fn a_call_with_a_listener_and_a_player_allocates_only_messages() {
     let start = Instant::now();
     let mut session = set_up(start);
-    // The end that is heard and the one that the player feeds are encrypted.
+    // The end being listened to and the one with the player use SRTP.
     let key = |seed| SrtpKey::new(Suite::AesCm128HmacSha1_80, &[seed; 30], None).unwrap();
     for n in [0, 2] {
         let srtp = Some(SrtpSpec { send: key(n), receive: key(n + 10), rolled: 0 });
@@ -307,7 +307,7 @@ fn a_call_with_a_listener_and_a_player_allocates_only_messages() {
     session.handle_input(start, Command::AddAgent { end: listener, spec: spec.clone() });
     session.handle_agent(start, listener, AgentInput::Opened);
     session.handle_input(start, Command::Tap { of: EndId(0), listener, audio: TapSpec::both(0, Coding::Pcmu) });
-    // Another one gets copies as plain RTP.
+    // Another listener gets copies as plain RTP.
     let raw = AgentSpec { raw: Some(RawSpec { inbound: 1, outbound: 2 }), ..AgentSpec::clone(&spec) };
     session.handle_input(start, Command::AddAgent { end: EndId(7), spec: Arc::new(raw) });
     session.handle_agent(start, EndId(7), AgentInput::Found(far_side(7)));
@@ -324,7 +324,7 @@ fn a_call_with_a_listener_and_a_player_allocates_only_messages() {
     let (mut before, mut relayed, mut made, mut written) = (0, 0, 0, 0);
     for n in 0..20_000u32 {
         if n == 1000 {
-            // Its buffers have their size.
+            // Its buffers have reached their size.
             (before, relayed, made, written) = (allocations(), 0, 0, 0);
             copied = 0;
         }
@@ -353,11 +353,11 @@ fn a_call_with_a_listener_and_a_player_allocates_only_messages() {
     assert_eq!((relayed, made, copied), (38_000, 19_000, 38_000));
     // Frames of both tracks, and the pings.
     assert!((38_000..38_300).contains(&written), "{written}");
-    // The text of a message, which the socket's task takes over.
+    // Text of a message, which is passed to the socket's task.
     assert!(allocations() - before <= written, "{}", allocations() - before);
 }
 
-/// Bytes of a session for a listener of both sides, besides those of its socket.
+/// Maximum size of a session for a listener of both sides in bytes, without its socket.
 const LISTENER_BYTES: usize = 6_500;
 
 #[test]
@@ -368,7 +368,7 @@ fn a_listener_holds_little_while_packets_come_in_order() {
     let mut packet = PacketBuf::new();
     let mut header = Rtp { marker: false, payload_type: 0, sequence: 0, timestamp: 0, ssrc: 7, payload: 0..0 };
     let mut image = Vec::new();
-    // 60 ms a packet.
+    // Packets of 60 ms.
     header.build(&[0x55; 480], &mut image);
     let (mut before, mut written) = (0, 0);
     for n in 0..300u32 {
@@ -402,8 +402,8 @@ fn a_listener_holds_little_while_packets_come_in_order() {
     assert!((1000..LISTENER_BYTES).contains(&held), "{held}");
 }
 
-/// Whatever the format and the caller's codec: a call that an agent has, which says for minutes what it sent at once, and
-/// hears the caller, whose packets change places now and then.
+/// For each format and codec: a call with an agent that sends minutes of audio at once, and receives the caller's
+/// packets, some of them reordered.
 #[test]
 fn a_call_with_a_talking_agent_allocates_only_messages() {
     let of_g711 = Format::ALL.into_iter().map(|format| (format, Coding::Pcma));
@@ -466,7 +466,7 @@ fn a_call_with_a_talking_agent_allocates_only_messages() {
     }
 }
 
-/// Speech, silence, loss, parts that change, clips: once all have joined, a tick allocates nothing, nor does a ring.
+/// Speech, silence, loss, changing members, clips: once all have joined, neither a tick nor a ring allocates.
 #[test]
 fn mixing_a_conference_allocates_nothing() {
     let mut mixer = Mixer::new();

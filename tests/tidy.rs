@@ -1,5 +1,5 @@
-//! The rules of the source tree, as ordinary tests: which crate may use which, what a core may not call, how long a
-//! file may be, what must be named in a test or a document. Each names the places that break it.
+//! Rules of the source tree as ordinary tests: dependencies between crates, forbidden calls of cores, file lengths, and
+//! names required in a test or a document. Each lists its violations.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -30,7 +30,7 @@ use functions::functions;
 use regex::Regex;
 use tree::{Source, report, rust, sources};
 
-/// The arrows between cores: which may depend on which. Tests may use more.
+/// Permitted dependencies between cores. Tests may use more.
 const ARROWS: [(&str, &[&str]); 18] = [
     ("trunkgate-terms", &[]),
     ("trunkgate-cookies", &[]),
@@ -78,15 +78,15 @@ const ARROWS: [(&str, &[&str]); 18] = [
         "trunkgate-sim",
         &["trunkgate-sip", "trunkgate-sdp", "trunkgate-route", "trunkgate-media", "trunkgate-call", "trunkgate-phone"],
     ),
-    // Its bench encrypts as a far side would, and it parses folders of TwiML; the peers of interop share no line with the
-    // edge.
+    // The benchmark encrypts like a remote party, and xtask parses folders of TwiML; the peers of interop share no code
+    // with the edge.
     ("xtask", &["trunkgate-detection", "trunkgate-media", "trunkgate-twiml"]),
 ];
 
-/// What talks to the system, and so belongs to the shell alone.
+/// Crates that access the system, for the shell only.
 const SYSTEM_CRATES: [&str; 8] = ["tokio", "socket2", "nix", "reqwest", "axum", "tracing-subscriber", "mio", "libc"];
 
-/// Licences that code in the binary may have.
+/// Licences permitted for code in the binary.
 const LICENCES: [&str; 11] = [
     "MIT",
     "Apache-2.0",
@@ -98,11 +98,11 @@ const LICENCES: [&str; 11] = [
     "Unlicense",
     "Unicode-3.0",
     "CC0-1.0",
-    // Binds the files that are under it, not what is linked with them (docs/internals/dependencies.md).
+    // Applies to its own files only, not to linked code (docs/internals/dependencies.md).
     "MPL-2.0",
 ];
 
-/// Packages that are built in several versions, with the reason.
+/// Packages built in several versions, with the reason.
 const DUPLICATES: [(&str, &str); 17] = [
     ("base64", "instant-acme is a release behind"),
     ("bit-vec", "rcgen (tests only) writes certificates with a release before proptest's"),
@@ -123,7 +123,7 @@ const DUPLICATES: [(&str, &str); 17] = [
     ("untrusted", "rcgen (tests only) turns on what aws-lc-rs has of ring; webpki is ahead of it"),
 ];
 
-/// What a core may not say: it takes `now` and bytes, and returns bytes and deadlines.
+/// Calls forbidden in a core, which takes `now` and bytes, and returns bytes and deadlines.
 const SYSTEM_CALLS: [&str; 13] = [
     "Instant::now",
     "SystemTime::now",
@@ -146,7 +146,7 @@ const FUNCTION_LINES: usize = 70;
 #[test]
 fn crates_depend_only_along_the_arrows() {
     let mut broken = Vec::new();
-    // Which cores a crate of the shell uses is its own matter.
+    // Crates of the shell may use any core.
     let is_apart = |name: &str| {
         let short = name.strip_prefix("trunkgate-").unwrap_or_default();
         name == "trunkgate" || short == "testing" || tree::SHELL.contains(&short)
@@ -303,7 +303,7 @@ fn no_test_is_switched_off() {
 
 #[test]
 fn no_test_sleeps() {
-    // `until`, which looks for an event, and the clock of senders of audio.
+    // `until`, which waits for an event, and the clock of audio senders.
     let may = ["tests/it/support/mod.rs", "tests/it/support/pace.rs", "tests/it/worker/rig.rs", "tests/tidy.rs"];
     let is_test = |path: &str| path.starts_with("tests/") || path.contains("/tests/");
     let tests: Vec<Source> =
@@ -369,7 +369,7 @@ fn every_limit_is_kept_somewhere() {
         for line in limits.lines() {
             let Some(found) = name.captures(line.text) else { continue };
             let used = Regex::new(&format!(r"\b{}\b", &found[1])).unwrap();
-            // Reading line by line takes its time: only where the name stands at all.
+            // Searching by line is slow: only in files that contain the name.
             let named = files.iter().filter(|source| source.text.contains(&found[1]));
             let mut others = named.filter(|s| !s.is_test() && s.path != limits.path);
             let kept = others.any(|source| source.product_lines().any(|line| used.is_match(line.code())));
@@ -399,14 +399,14 @@ fn no_file_names_a_place_on_somebodys_machine() {
     report("no path of one machine", places(&sources(), |line| place.is_match(line)));
 }
 
-/// The lines that `wrong` is true of.
+/// Returns the lines for which `wrong` holds.
 fn places(files: &[Source], wrong: impl Fn(&str) -> bool) -> Vec<String> {
     let all = files.iter().flat_map(|source| source.lines().map(move |line| (source, line)));
     let broken = all.filter(|(_, line)| wrong(line.text));
     broken.map(|(source, line)| format!("{}:{}: {}", source.path, line.number, line.text.trim())).collect()
 }
 
-/// The variants of an enum without fields or with, with their lines.
+/// Returns the variants of an enum, with or without fields, with their lines.
 fn variants(source: &Source, head: &str) -> Vec<(usize, String)> {
     let body = source.lines().skip_while(|line| line.text.trim() != head).skip(1);
     let body = body.take_while(|line| line.text.trim() != "}");

@@ -1,5 +1,4 @@
-//! As many calls as the ports allow at once, and many more one after the other: what one of them takes, and that nothing
-//! of it stays.
+//! Maximum number of concurrent calls, and many more in sequence: memory per call, and no leaks.
 
 #![allow(unsafe_code, reason = "a global allocator cannot be written without; this one only counts")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm, reason = "a test may panic")]
@@ -47,12 +46,12 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// An address of loopback that no other test binds media to, so that the whole range is ours.
+/// Loopback address reserved for this test's media, so that the whole range is free.
 const EDGE: [u8; 4] = [127, 0, 5, 1];
-/// The default range: 4096 calls.
+/// Default range: 4096 calls.
 const FIRST_PORT: u16 = 16_384;
 const PAIRS: u16 = 8192;
-/// What the media part of a held call may take, in bytes.
+/// Maximum memory of a held call's media, in bytes.
 const CALL_BYTES: usize = 12 << 10;
 
 fn open_descriptors() -> usize {
@@ -64,12 +63,12 @@ fn resident_bytes() -> usize {
     pages * 4096
 }
 
-/// The n-th pair of the range, again from the first after the last.
+/// Returns the n-th pair of the range, cyclically.
 fn pair(n: u64) -> SocketAddr {
     SocketAddr::new(EDGE.into(), FIRST_PORT + (n % u64::from(PAIRS)) as u16 * 2)
 }
 
-/// A call's session with both ends bound.
+/// Opens the session of a call with both ends bound.
 fn open(rig: &Rig, id: MediaId) {
     rig.workers.send(id, Command::Open { idle_timeout_ms: 60_000, names_key: [0; 16], beside: None });
     for (end, n) in [(A, 0), (B, 1)] {
@@ -78,7 +77,7 @@ fn open(rig: &Rig, id: MediaId) {
     }
 }
 
-/// Tells both ends where their far sides are, and wires them.
+/// Sets the remote addresses of both ends, and wires them.
 fn connect(rig: &Rig, id: MediaId, [a, b]: [SocketAddr; 2]) {
     for (end, rtp) in [(A, a), (B, b)] {
         let remote = RemoteSpec {
@@ -100,7 +99,7 @@ fn connect(rig: &Rig, id: MediaId, [a, b]: [SocketAddr; 2]) {
     }
 }
 
-/// Takes events until so many have come; how many of each kind.
+/// Receives this many events; returns their number by kind.
 fn take(rig: &mut Rig, count: usize) -> HashMap<&'static str, usize> {
     let mut kinds = HashMap::new();
     for _ in 0..count {
@@ -116,7 +115,7 @@ fn take(rig: &mut Rig, count: usize) -> HashMap<&'static str, usize> {
     kinds
 }
 
-/// One after the other, since both want all ports and count the whole process.
+/// In sequence, since both need all ports and count the whole process.
 #[test]
 fn four_thousand_calls_at_once_and_ten_thousand_in_sequence() {
     let mut rig = Rig::new(2);
@@ -141,7 +140,7 @@ fn at_once(rig: &mut Rig, calls: u64) {
     for id in 0..calls {
         connect(rig, MediaId(id), addresses);
     }
-    // Each call speaks both ways: all latches locked, all sockets tied.
+    // Each call has audio both ways: all latches locked, all sockets connected.
     for id in 0..calls {
         for (n, side) in far.iter().enumerate() {
             side.send_to(&rtp(id as u32 + 1, 1), pair(id * 2 + n as u64)).unwrap();
@@ -172,7 +171,7 @@ fn in_sequence(rig: &mut Rig, calls: u64) {
         let kinds = take(rig, 5);
         assert_eq!((kinds["bound"], kinds["end closed"], kinds["closed"]), (2, 2, 1));
     };
-    // What grows once with the first calls has its size.
+    // One-time growth with the first calls.
     for id in 0..100 {
         one(rig, id);
     }
@@ -182,6 +181,6 @@ fn in_sequence(rig: &mut Rig, calls: u64) {
     }
     assert_eq!(open_descriptors(), descriptors);
     let grown = HELD.load(Ordering::Relaxed).saturating_sub(held);
-    // Times that sessions of the last second had asked for may still stand in a queue; less than any part of a call.
+    // Timers requested by sessions of the last second may still be queued; they are smaller than any part of a call.
     assert!(grown < calls as usize * 100, "{grown} bytes stay");
 }

@@ -1,4 +1,4 @@
-//! What a worker takes it gives back. A process of its own, because it counts the process's descriptors.
+//! Workers release all resources. A process of its own, because the test counts file descriptors.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 #[path = "it/worker/rig.rs"]

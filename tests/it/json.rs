@@ -1,5 +1,5 @@
-//! What `--json` and `/v1/…` of the real binary answer, held against docs/reference/json.md: each field that is there stands in the
-//! page, `null` only where the page says so; and so do the page's own examples.
+//! Output of `--json` and responses of `/v1/…`, compared with docs/reference/json.md: each field is documented, `null`
+//! appears only where documented, and the examples of the page conform.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -12,18 +12,18 @@ use crate::support::{Process, closed_address, config, finish, until, write};
 use regex::Regex;
 use serde_json::Value;
 
-/// What a section says of a field.
+/// Documentation of a field.
 #[derive(Debug, Clone)]
 struct Field {
-    /// The cell of its type.
+    /// Content of its type cell.
     kind: String,
-    /// The section that has its own fields.
+    /// Section with its own fields.
     of: Option<String>,
 }
 
 type Section = BTreeMap<String, Field>;
 
-/// The page, and what has been seen of it.
+/// Documentation page, and the fields seen so far.
 struct Page {
     sections: BTreeMap<String, Section>,
     wrong: BTreeSet<String>,
@@ -34,7 +34,7 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
 }
 
-/// The rows of a text's tables of fields.
+/// Returns the rows of the field tables in a text.
 fn rows(text: &str) -> Section {
     let row = Regex::new(r"(?m)^\| (`[^|]+`) \| ([^|]+) \|").unwrap();
     let (name, link) = (Regex::new(r"`([\w.]+)`").unwrap(), Regex::new(r"\]\(#([\w-]+)\)").unwrap());
@@ -55,7 +55,7 @@ impl Page {
         let parts = text.split("\n## ").skip(1).map(|part| part.split_once('\n').unwrap());
         let mut sections: BTreeMap<String, Section> =
             parts.map(|(title, part)| (title.to_lowercase(), rows(part))).collect();
-        // Calls and their legs are described with call records.
+        // Calls and their legs are documented with call records.
         let records = read("docs/reference/call-records.md");
         let fields = records.split_once("\n## Fields\n").unwrap().1.split("\n## ").next().unwrap();
         let (call, leg) = fields.split_once("\nOf each leg:\n").unwrap();
@@ -68,7 +68,7 @@ impl Page {
         Page { sections, wrong: BTreeSet::new(), seen: BTreeSet::new() }
     }
 
-    /// Looks at an answer that this section is about.
+    /// Checks an answer against its section.
     fn hold(&mut self, section: &str, answer: &Value) {
         assert!(answer.is_object() || answer.is_array(), "{section}: {answer}");
         assert!(answer.get("error").is_none(), "{section}: {answer}");
@@ -100,14 +100,14 @@ impl Page {
         }
     }
 
-    /// Fails with all that is wrong, or where less was looked at than there is.
+    /// Fails with all mismatches, or if fewer than `least` fields were checked.
     fn end(&self, least: usize) {
         assert!(self.wrong.is_empty(), "docs/reference/json.md: {:#?}", self.wrong);
         assert!(self.seen.len() >= least, "only {} fields were seen: {:#?}", self.seen.len(), self.seen);
     }
 }
 
-/// Holds what an edge shows of its parties and problems against the page: for tests in which they have some.
+/// Checks the edge's trunks, agents and problems against the page, for tests that have some.
 pub(crate) fn assert_documented(edge: &Process) {
     let mut page = Page::new();
     page.hold("status", &edge.json("/v1/status"));
@@ -117,21 +117,21 @@ pub(crate) fn assert_documented(edge: &Process) {
     page.end(0);
 }
 
-/// Holds an answer against a section of the page: for tests that make their own.
+/// Checks an answer against a section of the page, for tests with their own answers.
 pub(crate) fn assert_section_documented(section: &str, answer: &Value) {
     let mut page = Page::new();
     page.hold(section, answer);
     page.end(0);
 }
 
-/// What a verb prints, whatever its exit code.
+/// Returns the output of a command, for any exit code.
 fn printed(arguments: &[&str]) -> Value {
     let output = finish(arguments);
     serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|_| panic!("{arguments:?}: {}", String::from_utf8_lossy(&output.stderr)))
 }
 
-/// The callee's part of a call that its caller ends.
+/// Answers a call as the callee, until the caller hangs up.
 fn answers(callee: Phone) -> JoinHandle<Phone> {
     std::thread::spawn(move || {
         let (invite, from) = callee.sip.receive("INVITE ");
@@ -173,7 +173,7 @@ fn what_a_running_edge_answers_is_in_the_page() {
     )));
     let url = edge.url();
     let call = Call::set_up(&edge, "one", &caller, &callee);
-    // Limited, and of nobody.
+    // Refused by a limit, and from an unknown source.
     let refused =
         caller.sip.request_with("INVITE", "+14155550124", call.sip, "two", (1, ""), &caller.description(1, ""));
     caller.sip.send(call.sip, &refused);

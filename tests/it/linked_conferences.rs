@@ -1,5 +1,5 @@
-//! Edges whose conferences are parties of each other: nothing howls, no chain of calls goes on for ever, and what one of them ends is over at the
-//! other.
+//! Conferences of several edges linked by calls: no feedback, no endless chain of calls, and a link ended at one edge
+//! ends at the other.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -17,18 +17,18 @@ use crate::twilio_messages::form;
 
 /// Addresses of the edges.
 const EDGES: [&str; 3] = ["127.0.0.31", "127.0.0.32", "127.0.0.33"];
-/// Number of the conference of each edge, and one that each gives to a document which dials it at the other edge.
+/// Conference number of each edge; `ROUND`: number of a document that dials the conference of the other edge.
 const NUMBERS: [&str; 3] = ["+14155550131", "+14155550132", "+14155550133"];
 const ROUND: &str = "+14155550134";
-/// Frames in which nothing may come back: 4 s.
+/// Frames without an echo: 4 s.
 const STEADY: usize = 200;
-/// Level of a tone that has gone round, in dB below full scale: a ring repeats it at -16 dB and louder; a gap in the other tone, which a busy
-/// machine makes, is far below.
+/// Level of an echoed tone, in dBFS: a loop repeats it at -16 dB or louder; artefacts of a busy machine are far below.
 const ROUND_AGAIN: f64 = -25.0;
-/// Level at which a phone says its tone, in dB below full scale.
+/// Level of a phone's tone, in dBFS.
 const SAID: f64 = -16.0;
 
-/// An edge with a person's phone, a conference, and trunks to the other edges; calls of requests leave by that to the next one.
+/// Returns the configuration of an edge with a person's phone, a conference, and trunks to the other edges; outgoing
+/// API calls go to the next edge.
 fn configured(at: usize, phone: &Phone, edges: &[SocketAddr]) -> String {
     let (own, next) = (NUMBERS[at], (at + 1) % edges.len());
     let listening = config("").replace("127.0.0.1:0", &format!("{}:0", EDGES[at]));
@@ -51,7 +51,7 @@ fn configured(at: usize, phone: &Phone, edges: &[SocketAddr]) -> String {
     listening + &unhurried(&rest)
 }
 
-/// Edges that know each other, and the person of each.
+/// Starts edges that know each other, each with a person.
 fn edges<const N: usize>() -> ([Process; N], Vec<Party>) {
     let tones = [700.0, 1_100.0, 1_700.0];
     let parties: Vec<Party> =
@@ -69,7 +69,7 @@ fn edges<const N: usize>() -> ([Process; N], Vec<Party>) {
     (edges, parties)
 }
 
-/// Has the conference of an edge dial that of another one; the SID of that call.
+/// Dials the conference of another edge into that of an edge; returns the SID of the call.
 fn dials(edges: &[Process], at: usize, other: usize) -> String {
     let to = format!("sip:{}@{}", NUMBERS[other], edges[other].address("udp"));
     let fields = [("To", &*to), ("From", NUMBERS[at]), ("Beep", "false")];
@@ -77,7 +77,7 @@ fn dials(edges: &[Process], at: usize, other: usize) -> String {
     call["call_sid"].as_str().unwrap().to_owned()
 }
 
-/// Waits until the conferences have so many parties, all of which have joined.
+/// Waits until the conferences have this many joined participants.
 fn have(edges: &[Process], counts: &[usize]) {
     until("the lines are there", || {
         let are_joined = edges.iter().zip(counts).all(|(edge, count)| parties_of(edge) == *count);
@@ -85,7 +85,7 @@ fn have(edges: &[Process], counts: &[usize]) {
     });
 }
 
-/// The parties of an edge's conference that have joined.
+/// Returns the number of joined participants of an edge's conference.
 fn parties_of(edge: &Process) -> usize {
     let conferences = fetched(edge, "Conferences.json");
     let mut all = conferences["conferences"].as_array().unwrap().iter();
@@ -94,19 +94,19 @@ fn parties_of(edge: &Process) -> usize {
     list["participants"].as_array().unwrap().iter().filter(|party| party["status"] == "connected").count()
 }
 
-/// Waits until no call is left.
+/// Waits until all calls have ended.
 fn are_over(edges: &[Process]) {
     until("all calls are over", || edges.iter().all(|edge| edge.json("/v1/status")["calls"] == 0).then_some(()));
 }
 
-/// A line that would close a ring comes to its end.
+/// Checks that a link closing a loop is ended.
 fn is_refused(edges: &[Process], at: usize, other: usize) {
     let sid = dials(edges, at, other);
     let over = || edges[at].json(&format!("/v1/calls/{sid}"))["state"] == "ended";
     until("the line is over", || over().then_some(()));
 }
 
-/// The tone of none comes back to it for a while.
+/// Checks for a while that no tone returns to its sender.
 fn nothing_comes_back(parties: &mut [Party]) {
     let at = parties[0].frames();
     speak(parties, "nothing comes back for a while", |parties| {
@@ -127,13 +127,13 @@ fn conferences_that_dial_each_other_do_not_howl_and_end_together() {
     dials(&edges, 0, 1);
     have(&edges, &[2, 2]);
     speak(&mut parties, "the two hear each other", |parties| hear(parties, |at, other| at != other));
-    // A second line would be a loop, whichever side dials it.
+    // A second link would be a loop, in either direction.
     is_refused(&edges, 1, 0);
     is_refused(&edges, 0, 1);
     speak(&mut parties, "all is as before", |parties| hear(parties, |at, other| at != other));
     nothing_comes_back(&mut parties);
     speak(&mut parties, "the two hear each other still", |parties| hear(parties, |at, other| at != other));
-    // A phone and a line at each edge.
+    // A phone and a link at each edge.
     for edge in &edges {
         assert_eq!((parties_of(edge), edge.json("/v1/status")["calls"].clone()), (2, json!(2)));
     }
@@ -151,19 +151,19 @@ fn conferences_that_dial_each_other_do_not_howl_and_end_together() {
 #[test]
 fn conferences_that_only_a_line_is_left_in_end() {
     let (edges, mut parties) = edges::<2>();
-    // A line that comes first waits for a person, and sends no music to the other conference.
+    // A link that joins first waits for a person, and sends no music to the other conference.
     parties[0].joins(&edges[0]);
     dials(&edges, 0, 1);
     have(&edges, &[2, 1]);
     speak(&mut parties, "the line is silent", |parties| parties[0].hears_nothing());
     parties[1].joins(&edges[1]);
     speak(&mut parties, "the two hear each other", |parties| hear(parties, |at, other| at != other));
-    // The person of the edge that was called leaves: the line does not keep its conference.
+    // The person of the called edge leaves: the link alone does not keep its conference open.
     parties[1].leaves();
     have(&edges, &[1, 0]);
     dials(&edges, 0, 1);
     have(&edges, &[2, 1]);
-    // The last person leaves, at the edge that has called.
+    // The last person leaves, at the calling edge.
     parties[0].leaves();
     are_over(&edges);
 }
@@ -172,7 +172,7 @@ fn conferences_that_only_a_line_is_left_in_end() {
 fn lines_over_three_edges_make_no_ring() {
     let (edges, mut parties) = edges::<3>();
     parties.iter_mut().zip(&edges).for_each(|(party, edge)| party.joins(edge));
-    // Neither of the two that call knows of the other one but by the answer of the third.
+    // The two calling edges know of each other only by the third one's answer.
     dials(&edges, 0, 1);
     have(&edges, &[2, 2, 1]);
     dials(&edges, 2, 1);
@@ -193,7 +193,7 @@ fn a_ring_of_three_edges_that_is_not_seen_does_not_howl() {
     have(&edges, &[2, 2, 1]);
     dials(&edges, 1, 2);
     have(&edges, &[2, 3, 2]);
-    // The call of a document says nothing of its conference.
+    // A call of a document does not carry its conference's identity.
     let document = "<Response><Dial><Conference beep=\"false\">room</Conference></Dial></Response>";
     posted(&edges[2], "Calls.json", &form(&[("To", NUMBERS[0]), ("From", NUMBERS[2]), ("Twiml", document)]));
     have(&edges, &[3, 3, 3]);

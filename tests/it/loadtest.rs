@@ -1,4 +1,4 @@
-//! `trunkgate loadtest`, the real binary, against an edge of its own and real ones: what holds, and what must not.
+//! `trunkgate loadtest`, the real binary, against its private edge and real ones: passing and failing assertions.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -12,7 +12,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-/// Where the calls come from, and where they come out.
+/// Addresses of the callers and of the callees.
 const CALLERS: &str = "127.0.0.2";
 const CALLEES: &str = "127.0.0.3";
 
@@ -22,12 +22,12 @@ fn json(output: &Output) -> Value {
         .unwrap_or_else(|_| panic!("{} {}", text(&output.stdout), text(&output.stderr)))
 }
 
-/// A port that nobody has.
+/// Returns an unused address.
 fn free() -> SocketAddr {
     UdpSocket::bind((CALLEES, 0)).unwrap().local_addr().unwrap()
 }
 
-/// An edge with a trunk of callers and one of callees, each with these keys.
+/// Starts an edge with a trunk of callers and one of callees, each with these keys.
 fn edge(callees: SocketAddr, limits: &str, near: &str, far: &str) -> Process {
     Process::start(&config(&format!(
         "{limits}[trunk.callers]\naccept_from = [\"{CALLERS}/32\"]\n{near}\
@@ -36,7 +36,7 @@ fn edge(callees: SocketAddr, limits: &str, near: &str, far: &str) -> Process {
     )))
 }
 
-/// The flags that lead through an edge.
+/// Returns the flags for a test through an edge.
 fn through(edge: &Process, callees: SocketAddr) -> Vec<String> {
     let to = format!("sip:{NUMBER}@{}", edge.address("udp"));
     let bind = format!("{CALLERS}:0");
@@ -48,7 +48,7 @@ fn run(mut flags: Vec<String>, more: &[&str]) -> Output {
     finish(&flags.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
-/// Whether each assertion holds, by its text.
+/// Returns whether an assertion holds, by its text.
 fn holds(answer: &Value, text: &str) -> bool {
     let all = answer["assertions"].as_array().unwrap();
     all.iter().find(|one| one["assertion"] == text).unwrap()["holds"].as_bool().unwrap()
@@ -65,7 +65,7 @@ fn an_edge_of_its_own_carries_every_bit() {
     for text in asserted.split(',') {
         assert!(holds(&answer, text), "{text}: {answer:#}");
     }
-    // On a machine that is too busy for it, it says so.
+    // On a busy machine the report is not valid.
     assert_eq!(output.status.code(), Some(i32::from(answer["valid"] != true)), "{answer:#}");
     assert_eq!(answer["calls"]["failed"], 0);
     for side in ["callers", "callees"] {
@@ -77,8 +77,8 @@ fn an_edge_of_its_own_carries_every_bit() {
     assert!(xml.contains("tests=\"8\" failures=\"0\"") && !xml.contains("<failure"), "{xml}");
 }
 
-/// Runs a load test until it was in time, three times at most; `None`: it says each time that the machine is too busy for it,
-/// so that its figures say nothing of the audio.
+/// Repeats a load test up to three times until it was in time; `None` if the machine is too busy each time, so that its
+/// audio figures mean nothing.
 fn valid(mut run: impl FnMut() -> Output) -> Option<(Output, Value)> {
     let runs = std::iter::repeat_with(|| {
         let output = run();
@@ -100,7 +100,7 @@ fn what_an_edge_refuses_fails_the_assertion_and_junit_says_which() {
         let output = run(through(&edge, callees), &[&load[..], &asserted].concat());
         (String::from_utf8_lossy(&output.stdout).into_owned(), output)
     });
-    // Too busy for the calls, it says so.
+    // On a machine too busy for the calls it reports that.
     let is_valid = |text: &str| !text.contains("  not valid: the generator cannot keep its pace: ");
     let Some((text, output)) = runs.take(3).find(|(text, _)| is_valid(text)) else { return };
     assert_eq!(output.status.code(), Some(1), "{text} {}", String::from_utf8_lossy(&output.stderr));
@@ -187,7 +187,7 @@ fn strangers_are_not_answered() {
     let answered = || edge.json("/v1/calls?state=answered")["calls"].as_array().unwrap().len();
     until("its calls are up", || (answered() == 2).then_some(()));
     stranger.send_to(invite.as_bytes(), callees).unwrap();
-    // Answered after it, where it was read: what belongs to no call is, but no call.
+    // Answered after it was read: requests outside of calls are answered, but create no call.
     let options = invite.replace("INVITE", "OPTIONS").replace("z9hG4bK1", "z9hG4bK2").replace("strange", "asked");
     stranger.send_to(options.as_bytes(), callees).unwrap();
     let mut answer = [0; 2048];

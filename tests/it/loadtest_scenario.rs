@@ -1,5 +1,5 @@
-//! `trunkgate loadtest --scenario`, the real binary, with a double of SIPp: a script of that name which writes the files that
-//! SIPp writes, and whose call is placed by `trunkgate call`. SIPp itself stands in the interop suite (`sipp-scenario`).
+//! `trunkgate loadtest --scenario`, the real binary, with a test double of SIPp: a script of that name which writes
+//! SIPp's files, and places its call by `trunkgate call`. The interop suite runs SIPp itself (`sipp-scenario`).
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -15,15 +15,15 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-/// Where the edge's calls come out.
+/// Address of the callees.
 const CALLEES: &str = "127.0.0.3";
-/// A scenario that places calls and sends audio.
+/// Scenario that places calls and sends audio.
 const SCENARIO: &str = "<?xml version=\"1.0\"?>\n<scenario name=\"x\"><send><![CDATA[INVITE sip:[service]@[remote_ip]]]></send>\
                         <nop><action><exec rtp_stream=\"tone.ul\"/></action></nop></scenario>\n";
 /// Columns of SIPp's statistics.
 const NAMES: &str = "StartTime;TotalCallCreated;CurrentCall;SuccessfulCall(C);FailedCall(C);FailedMaxUDPRetrans(C);\
                      FailedUnexpectedMessage(C);Retransmissions(C);ResponseTime1(C);";
-/// Reads the arguments as SIPp does: `$remote`, `$number`, `$statistics` and `$errors`; all of them are kept beside the script.
+/// Parses SIPp's arguments to `$remote`, `$number`, `$statistics` and `$errors`; stores all of them beside the script.
 const HEAD: &str = r#"#!/bin/sh
 remote=$1
 printf '%s\n' "$@" > "$0.arguments"
@@ -37,7 +37,7 @@ while [ $# -gt 0 ]; do
 done
 "#;
 
-/// A folder with a scenario and a program `sipp` that does this.
+/// Folder with a scenario and a program `sipp`.
 struct Double {
     folder: tempfile::TempDir,
 }
@@ -53,7 +53,7 @@ impl Double {
         double
     }
 
-    /// One that writes these statistics, this file of errors and this to stderr, and exits with this code.
+    /// Returns a double that writes these statistics, this error file and this to stderr, and exits with this code.
     fn writing(statistics: &str, errors: &str, stderr: &str, code: i32) -> Double {
         let double = Double::new(&format!(
             "[ -e \"$0.csv\" ] && cp \"$0.csv\" \"$statistics\"\n[ -e \"$0.err\" ] && cp \"$0.err\" \"$errors\"\ncat \"$0.stderr\" >&2\nexit {code}"
@@ -76,7 +76,7 @@ impl Double {
         self.path("scenario.xml")
     }
 
-    /// The load test with the double before every other program.
+    /// Returns the load test with the double first in PATH.
     fn command(&self, flags: &[&str]) -> Command {
         let scenario = self.scenario();
         let mut command = trunkgate(&["loadtest", "--scenario", scenario.to_str().unwrap()]);
@@ -90,7 +90,7 @@ impl Double {
         self.command(flags).output().unwrap()
     }
 
-    /// The arguments that the double was given, once it runs.
+    /// Returns the arguments passed to the double, once it runs.
     fn arguments(&self) -> Option<Vec<String>> {
         let text = std::fs::read_to_string(self.path("sipp.arguments")).ok()?;
         text.ends_with('\n').then(|| text.lines().map(str::to_owned).collect())
@@ -106,7 +106,7 @@ fn json(output: &Output) -> Value {
         .unwrap_or_else(|_| panic!("{} {}", text(&output.stdout), text(&output.stderr)))
 }
 
-/// What follows a flag.
+/// Returns the argument after a flag.
 fn value<'a>(arguments: &'a [String], flag: &str) -> &'a str {
     let at = arguments.iter().position(|one| one == flag).unwrap_or_else(|| panic!("no {flag}: {arguments:?}"));
     &arguments[at + 1]
@@ -127,7 +127,7 @@ fn every_exit_code_of_sipp_has_its_own() {
         (none, "", 99, 1, "  FAIL  sipp placed no call (exit code 99)\nNOT VALID: "),
         (good, "", 253, 1, "  FAIL  sipp's own check of RTP failed (exit code 253)"),
         (good, "no memory\n", 255, 1, "  FAIL  sipp failed (exit code 255): no memory"),
-        // What SIPp cannot read or use is in its own words, with the exit code of a wrong command.
+        // Errors of SIPp itself are quoted, with the exit code of a wrong command.
         (
             "",
             unknown,
@@ -228,7 +228,7 @@ fn audio_that_arrives_at_the_callees_is_judged() {
     let run = || double.command(&flags).env("TRUNKGATE_BINARY", env!("CARGO_BIN_EXE_trunkgate")).output().unwrap();
     let output = run();
     let answer = json(&output);
-    // The scenario sends audio, so that it is asserted without a flag.
+    // The scenario sends audio, which is therefore asserted without a flag.
     let asserted = answer["assertions"].as_array().unwrap();
     assert_eq!(asserted.iter().map(|one| &one["assertion"]).collect::<Vec<_>>(), ["failed=0", "audible=100%"]);
     assert_eq!((output.status.code(), &answer["ok"]), (Some(0), &true.into()), "{answer:#}");
@@ -268,7 +268,7 @@ fn a_sipp_that_hangs_is_ended() {
 
 #[test]
 fn a_test_that_is_stopped_has_sipp_finish_its_calls_and_reports() {
-    // SIPp finishes the calls that are up on SIGUSR1.
+    // SIPp finishes active calls on SIGUSR1.
     let double = Double::new(&format!(
         "trap 'exit 0' USR1\nprintf '{NAMES}\\nx;2;0;2;0;0;0;0;;\\n' > \"$statistics\"\n: > \"$0.ready\"\nwhile :; do sleep 0.05; done"
     ));

@@ -1,4 +1,5 @@
-//! Integration tests of the product, one binary: a file each subject. What needs an allocator of its own stands beside it.
+//! Integration tests of the product in one binary, one file per subject. Tests that need their own allocator or process
+//! are separate binaries.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panic")]
 

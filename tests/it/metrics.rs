@@ -1,5 +1,5 @@
-//! `/metrics` of the real binary, held against what is said of it: the table of docs/operate/metrics.md, alerts with their tests and
-//! their sections of docs/operate/runbook.md, dashboards.
+//! `/metrics` of the real binary, compared with its documentation: the table of docs/operate/metrics.md, alerts with
+//! their tests and their sections of docs/operate/runbook.md, dashboards.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -12,7 +12,7 @@ use crate::support::{Process, closed_address, config, until};
 use regex::Regex;
 use serde_json::Value;
 
-/// A family: its type and the labels that its samples may have.
+/// Metric families by name: type, and permitted labels of the samples.
 type Families = BTreeMap<String, (String, BTreeSet<String>)>;
 
 fn read(path: &str) -> String {
@@ -24,7 +24,7 @@ fn regex(text: &str) -> Regex {
     Regex::new(text).unwrap()
 }
 
-/// The tables of docs/operate/metrics.md.
+/// Returns the families in the tables of docs/operate/metrics.md.
 fn documented() -> Families {
     let row = regex(r"(?m)^\| `(\w+)` \| (counter|gauge|histogram) \|([^|]*)\| [^|]+ \|$");
     let label = regex(r"`(\w+)`");
@@ -40,7 +40,7 @@ fn documented() -> Families {
     families
 }
 
-/// What an edge says after a call that an agent could not take and a PBX has answered.
+/// Returns the metrics of an edge after a call that an agent failed to take and a PBX answered.
 fn exposed() -> String {
     let closed = closed_address();
     let (caller, callee) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.2"));
@@ -62,7 +62,7 @@ fn exposed() -> String {
     })
 }
 
-/// Families of Prometheus text, with the labels of the samples that are there.
+/// Returns the families of Prometheus text, with the labels of their samples.
 fn families(text: &str) -> Families {
     let mut all = Families::new();
     let (sample, label) = (regex(r"^(\w+)(?:\{(.*)\})? \S+$"), regex(r#"(\w+)="[^"]*""#));
@@ -95,14 +95,14 @@ fn the_table_of_metrics_is_what_the_edge_says() {
     for (name, (_, labels)) in &said {
         let (_, documented) = &written[name];
         assert!(labels.is_subset(documented), "{name} has {labels:?}, documented are {documented:?}");
-        // Of one without a sample nothing is seen; one whose labels exclude each other has some of them.
+        // A family without samples has no labels; one with mutually exclusive labels has some of them.
         assert!(labels.is_empty() || labels == documented, "{name} has {labels:?}, documented are {documented:?}");
         with_samples += usize::from(!labels.is_empty());
     }
     assert!(with_samples >= 20, "{with_samples}");
 }
 
-/// Metrics of an expression and the labels that it asks for.
+/// Returns the metrics and labels used in an expression.
 fn used(expression: &str) -> Vec<(String, Vec<String>)> {
     static METRIC: LazyLock<Regex> = LazyLock::new(|| regex(r"\b((?:trunkgate|process)_\w+)(?:\{([^}]*)\})?"));
     static LABEL: LazyLock<Regex> = LazyLock::new(|| regex(r"(\w+)\s*(?:=~|!~|!=|=)"));
@@ -111,7 +111,7 @@ fn used(expression: &str) -> Vec<(String, Vec<String>)> {
     found.map(|found| (found[1].to_owned(), labels(found.get(2).map_or("", |labels| labels.as_str())))).collect()
 }
 
-/// Fails unless the program has what an expression asks for.
+/// Fails if an expression uses an unknown metric or label.
 fn assert_known(families: &Families, expression: &str, place: &str) {
     for (metric, labels) in used(expression) {
         let of = |suffix: &str| metric.strip_suffix(suffix).and_then(|name| families.get(name));
@@ -158,7 +158,7 @@ fn what_is_recorded_asks_for_metrics_that_are_there_and_each_has_an_example() {
     let (families, rules, tests) =
         (documented(), read("deploy/prometheus/recording.yml"), read("deploy/prometheus/recording_test.yml"));
     let record = regex(r"(?s)- record: (\S+)\n\s+expr: (.*?)(?:\n\s+- |\z)");
-    // What ends one rule begins the next.
+    // The end of one rule begins the next.
     let rules: Vec<String> = rules.split("      - record: ").skip(1).map(|rule| format!("- record: {rule}")).collect();
     assert!(rules.len() > 20);
     for rule in &rules {

@@ -1,4 +1,4 @@
-//! An edge that has more to do than it can: stopped for a while, so that what came meanwhile waits in its sockets.
+//! Overloaded edge: the process is stopped for a while, so that messages wait in its sockets.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -10,7 +10,7 @@ use crate::support::sip::{Party, field};
 use crate::support::{Process, config, until};
 use nix::sys::signal::Signal;
 
-/// More than a hiccup leaves.
+/// More callers than a short stall would delay.
 const CALLERS: usize = 100;
 
 fn edge(caller: &Phone, callee: &Phone) -> Process {
@@ -22,13 +22,13 @@ fn invite(caller: &Party, edge: &Process, name: &str) -> String {
     caller.request("INVITE", NUMBER, edge.address("udp"), name, 1, "")
 }
 
-/// Lets time pass: how late what waits is served is what these tests are about.
+/// Lets time pass: these tests are about the delay of waiting messages.
 fn pass(time: Duration) {
     let begin = Instant::now();
     until("the time has passed", || (begin.elapsed() >= time).then_some(()));
 }
 
-/// Stops the process for as long as `meanwhile` and a moment more.
+/// Stops the process during `meanwhile` and a moment longer.
 fn stopped(edge: &Process, meanwhile: impl FnOnce()) {
     edge.signal(Signal::SIGSTOP);
     until("it stands still", || edge.is_stopped().then_some(()));
@@ -59,22 +59,22 @@ fn calls_that_are_up_come_first_new_ones_that_waited_get_503_and_options_nothing
     let mut refused = BTreeSet::new();
     while refused.len() < CALLERS - trunkgate_call::limits::INVITES_ALWAYS_SERVED {
         let (answer, _) = me.receive("SIP/2.0 ");
-        // Those that wait longest are refused; the last few are served.
+        // The longest waiting calls are refused; the last few are served.
         assert_eq!(answer.lines().next().unwrap(), "SIP/2.0 503 Service Unavailable");
         assert!((1..=4).contains(&field(&answer, "Retry-After").parse::<u32>().unwrap()));
         assert_eq!(field(&answer, "Reason"), "Q.850;cause=42;text=\"overloaded\"");
         refused.insert(field(&answer, "Call-ID").to_owned());
     }
     let dropped = |reason: &str| edge.metric(&format!("trunkgate_sip_dropped_total{{reason=\"{reason}\"}}"));
-    // The OPTIONS, which is the oldest; where the overload was over before, it has its answer.
+    // The OPTIONS is the oldest; if the overload has ended before, it is answered.
     let is_answered = || me.heard().iter().any(|answer| field(answer, "CSeq").ends_with(" OPTIONS"));
     until("the rest is dropped", || (dropped("overloaded") == 1.0 || is_answered()).then_some(()));
     assert_eq!((dropped("repeated"), dropped("queue_full"), dropped("udp_unread")), (1.0, 0.0, 0.0));
 
-    // When that is over, calls are taken again; the repetition of one that was refused is not.
+    // After the overload calls are accepted again, but not the retransmission of a refused one.
     until("the overload is over", || (edge.metric("trunkgate_overloaded") == 0.0).then_some(()));
     me.send(sip, &invite(me, &edge, "new1"));
-    // It may read as the first one did.
+    // It may be worded like the first one.
     while field(&me.receive_any("SIP/2.0 503").0, "Call-ID") != "new1" {}
     me.send(sip, &invite(me, &edge, "later"));
     while field(&me.receive("SIP/2.0 100").0, "Call-ID") != "later" {}
@@ -93,13 +93,13 @@ fn a_few_calls_that_came_during_a_pause_are_served() {
         for name in ["a", "b", "c"] {
             me.send(edge.address("udp"), &invite(me, &edge, name));
         }
-        // Whoever gives up meanwhile has not called in vain: the call begins, and ends.
+        // A canceled call is not lost: it begins and ends.
         let bare = me.request_with("INVITE", NUMBER, edge.address("udp"), "c", (1, ""), "");
         let cancel = bare.replacen("INVITE", "CANCEL", 1).replace("1 INVITE", "1 CANCEL");
         me.send(edge.address("udp"), &cancel);
     });
     let mut calls = BTreeSet::new();
-    // One that is not answered comes again.
+    // An unanswered INVITE is retransmitted.
     while calls.len() < 3 {
         calls.insert(field(&callee.sip.receive("INVITE ").0, "Call-ID").to_owned());
     }
@@ -117,7 +117,7 @@ fn a_process_that_stood_still_keeps_its_calls() {
     let _caller = Speaking::new(&from_caller, call.near, |n| rtp(7, n));
     let _callee = Speaking::new(&from_callee, call.far, |n| rtp(8, n));
     stopped(&edge, || pass(Duration::from_secs(6)));
-    // Twice as long as a silence may be, and the call goes on.
+    // Twice the limit of silence, and the call goes on.
     let received = || edge.json(&format!("/v1/calls/{}", edge.sid()))["legs"][0]["rtp"]["rx_packets"].as_u64().unwrap();
     let before = received();
     until("four seconds of audio have come", || (received() >= before + 200).then_some(()));

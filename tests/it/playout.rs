@@ -1,5 +1,5 @@
-//! What a caller hears of an agent, and what the agent is told of it, through the real program: marks, `clear`, pieces of any
-//! length, linear formats, and the two metrics that time a conversation.
+//! Playout of an agent's audio through the real binary, and its reports to the agent: marks, `clear`, chunks of any
+//! length, linear formats, and the two metrics of conversation timing.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -14,8 +14,8 @@ use tokio_tungstenite::tungstenite::Message;
 use trunkgate_media::codec::g711::{decode_alaw, decode_ulaw, encode_alaw};
 use trunkgate_media::rtp::Rtp;
 
-/// Each mark comes back once, in order, never before the last sample ahead of it has left and a packet later at most; the
-/// audio is what was sent, byte for byte: no mark costs a packet.
+/// Each mark returns once, in order, after the last sample before it and at most one packet later; the audio is
+/// unchanged byte for byte: no mark costs a packet.
 #[test]
 fn marks_are_true_to_what_the_caller_heard() {
     let rig = Rig::new("");
@@ -30,7 +30,7 @@ fn marks_are_true_to_what_the_caller_heard() {
         talk.mark(&format!("m{n}"));
         places.push(at);
     }
-    // The caller's frames come by the clock that the caller's packets leave by.
+    // The caller's frames follow the clock of its packets.
     let (mut frames, mut late) = (0, Vec::new());
     for (n, place) in places.iter().enumerate() {
         let mark = loop {
@@ -54,13 +54,13 @@ fn marks_are_true_to_what_the_caller_heard() {
     assert_eq!(talk.next("mark")["mark"]["name"], "last", "no other came twice");
 }
 
-/// What was heard is what `cleared` says to the sample, the waiting marks come back in order, and once.
+/// `cleared` reports the audio heard to the sample; the waiting marks return once and in order.
 #[test]
 fn a_clear_says_how_much_was_heard() {
     for keys in ["", "clear_fade = '10ms'"] {
         let rig = Rig::new(keys);
         let mut talk = rig.call("clear", "0");
-        // Two minutes in one burst, and marks all over it.
+        // Two minutes in one burst, with marks throughout.
         for n in 0..120 {
             talk.say(&[0x20; 8000]);
             talk.mark(&n.to_string());
@@ -83,7 +83,7 @@ fn a_clear_says_how_much_was_heard() {
         assert_eq!(returned, 120);
         talk.until_silence();
         let heard = talk.audio();
-        // Where it fades out, its very last samples are silence already.
+        // With a fade the very last samples are silent already.
         assert!((played * 8 - heard.len()) <= if keys.is_empty() { 0 } else { 4 }, "{played} ms, {}", heard.len());
         let faded = heard.iter().filter(|code| **code != 0x20).count();
         assert_eq!(faded > 70, !keys.is_empty(), "{faded}");
@@ -98,7 +98,7 @@ fn decode(payload: u8, code: u8) -> f64 {
     f64::from(if payload == 8 { decode_alaw(code) } else { decode_ulaw(code) })
 }
 
-/// How far what is no tone of 1 kHz is below it in the best fifth of a second, in dB.
+/// Returns the level of anything but a tone of 1 kHz below that tone in the best fifth of a second, in dB.
 fn purity(samples: &[f64]) -> f64 {
     let of = |window: &[f64]| {
         let (mut re, mut im, mut power) = (0.0, 0.0, 0.0);
@@ -112,7 +112,7 @@ fn purity(samples: &[f64]) -> f64 {
     samples.chunks_exact(1600).map(of).fold(f64::NEG_INFINITY, f64::max)
 }
 
-/// A tone of a caller by PCMA, to an agent that hears linear audio and says it back.
+/// A caller's tone in PCMA, to an agent that receives linear audio and echoes it.
 #[test]
 fn a_tone_goes_through_a_linear_agent_and_back() {
     for (format, rate, bytes) in [("l16/8000", 8000, 320), ("l16/16000", 16_000, 640), ("l16/24000", 24_000, 960)] {
@@ -167,7 +167,7 @@ fn a_tone_goes_through_a_linear_agent_and_back() {
     }
 }
 
-/// A reload is for streams that begin after it: one that runs keeps what its `start` said.
+/// A reload applies to later streams: a running one keeps the format of its `start`.
 #[test]
 fn a_format_changed_by_a_reload_is_that_of_the_next_stream() {
     let rig = Rig::new("");
@@ -183,7 +183,7 @@ fn a_format_changed_by_a_reload_is_that_of_the_next_stream() {
     let mut second = rig.call("second", "0");
     assert_eq!(second.start["start"]["mediaFormat"]["sampleRate"], 16_000);
     assert_eq!(frame(&mut second), 640);
-    // Whatever had been sent before the reload is passed over.
+    // Skips frames sent before the reload.
     for _ in 0..200 {
         assert_eq!(frame(&mut first), 160);
     }
@@ -201,7 +201,7 @@ fn an_answer_is_timed() {
     talk.mark("greeting");
     talk.next("mark");
     assert_eq!(count(), 0.0, "nobody had asked");
-    // Loud and silent frames in turn have no meaning here: half a second of speech, then nothing.
+    // Alternating loud and silent frames would mean nothing: half a second of speech, then silence.
     let mut pace = Pace::new();
     for n in 0..60_u16 {
         let code = if (10..40).contains(&n) { 0x10 } else { 0xff };
@@ -219,7 +219,7 @@ fn an_answer_is_timed() {
     assert_eq!(count(), 1.0);
     let seconds = rig.edge.metric("trunkgate_agent_turn_seconds_sum");
     assert!(seconds > 0.3, "{seconds}");
-    // A call that is live counts for its agent.
+    // A live call counts for its agent.
     let label = "{agent=\"bot\"}";
     assert_eq!(rig.edge.metric(&format!("trunkgate_agent_response_seconds_count{label}")), 1.0);
     assert_eq!(rig.edge.metric(&format!("trunkgate_agent_response_seconds_sum{label}")), seconds);
@@ -235,7 +235,7 @@ fn an_answer_is_timed() {
     let turns = &call["legs"][1]["turn_ms"];
     let [p50, _] = is_that_turn(turns);
     assert!((p50 - seconds * 1000.0).abs() < 2.0, "{turns:#}");
-    // A ping is sent after two seconds: whether it has been answered by then is not for this test.
+    // A ping is sent after two seconds; its answer is outside of this test.
     let edge = turns["hops"]["edge"].as_f64().unwrap();
     assert!((0.0..=p50).contains(&edge), "{turns:#}");
     assert!(rig.trace().contains("  bot: 1 turn, p50 "), "{}", rig.trace());
@@ -249,7 +249,7 @@ fn an_answer_is_timed() {
     assert_eq!(record["legs"][1]["turn_ms"], *turns);
 }
 
-/// The hops of a turn add up to it once the agent has answered a ping.
+/// The hops of a turn add up to its duration once the agent has answered a ping.
 #[test]
 fn a_turn_divides_into_hops() {
     let rig = Rig::new("ping = '500ms'");

@@ -1,4 +1,4 @@
-//! What a trunk lets through and gets, through the real binary: headers, identity, limits, denied numbers, long requests.
+//! Policies of trunks through the real binary: headers, identity, limits, denied numbers, long requests.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -12,7 +12,7 @@ use serde_json::Value;
 
 const NUMBER: &str = "+14155550123";
 
-/// A caller's trunk and a PBX's with these keys, and routes for the numbers.
+/// Starts an edge with a caller's trunk and a PBX's trunk with these keys, and routes for the numbers.
 fn edge(caller: &Party, callee: &Party, near: &str, far: &str, rest: &str) -> Process {
     Process::start(&config(&format!(
         "[trunk.caller]\npeers = [\"sip:{}\"]\noptions_interval = \"0s\"\n{near}\n\
@@ -22,13 +22,13 @@ fn edge(caller: &Party, callee: &Party, near: &str, far: &str, rest: &str) -> Pr
     )))
 }
 
-/// An INVITE with these headers.
+/// Returns an INVITE with these headers.
 fn invite(caller: &Party, number: &str, sip: SocketAddr, id: &str, headers: &str) -> String {
     let plain = caller.request("INVITE", number, sip, id, 1, "");
     plain.replace("Max-Forwards: 70\r\n", &format!("Max-Forwards: 70\r\n{headers}"))
 }
 
-/// The INVITE as the callee gets it; it refuses for good.
+/// Returns the INVITE as received by the callee, which finally rejects it.
 fn sent_on(edge: &Process, caller: &Party, callee: &Party, id: &str, headers: &str) -> String {
     let sip = edge.address("udp");
     caller.send(sip, &invite(caller, NUMBER, sip, id, headers));
@@ -39,7 +39,7 @@ fn sent_on(edge: &Process, caller: &Party, callee: &Party, id: &str, headers: &s
     got
 }
 
-/// The refusal, acknowledged.
+/// Receives and acknowledges the rejection.
 fn end(caller: &Party, sip: SocketAddr, number: &str, id: &str, code: &str) -> String {
     let (answer, _) = caller.receive(&format!("SIP/2.0 {code}"));
     let ack = caller.request("ACK", number, sip, id, 1, to_tag(&answer));
@@ -77,7 +77,7 @@ fn nothing_is_smuggled_past_the_rules() {
         end(&caller, sip, NUMBER, &id, "400");
     }
     assert!(callee.heard_nothing());
-    // What may pass does.
+    // Permitted headers are passed on.
     let got = sent_on(&edge, &caller, &callee, "good", "X-A: 1\r\nX-B: 2\r\n");
     assert_eq!((field(&got, "X-A"), has(&got, "X-B")), ("1", false));
 }
@@ -122,7 +122,8 @@ fn who_calls_is_told_to_trusted_sides_alone() {
     }
 }
 
-/// Two calls at once to a trunk that takes one; where the second goes once the first is over.
+/// Makes two concurrent calls to a trunk with a limit of one; returns the target of the second after the first has
+/// ended.
 fn second_of_two(pace: &str) -> &'static str {
     let (caller, callee, spare) = (Party::new("127.0.0.4"), Party::new("127.0.0.5"), Party::new("127.0.0.6"));
     let text = config(&format!(
@@ -186,7 +187,7 @@ fn a_denied_number_is_refused_and_why_says_so() {
         assert_eq!(told["targets"], serde_json::json!(["trunk:pbx"]));
         assert!(why(NUMBER, more)["attempts"][0]["denied"].is_null());
     }
-    // Too many digits for a number, and the far end would read the denied one of them.
+    // Too many digits for a number: the remote party would use those of a denied one.
     let long = "8816123456789999";
     caller.send(sip, &caller.request("INVITE", long, sip, "long", 1, ""));
     end(&caller, sip, long, "long", "403");
@@ -199,7 +200,7 @@ fn a_denied_number_is_refused_and_why_says_so() {
     sent_on(&edge, &caller, &callee, "allowed", "");
 }
 
-/// An INVITE of more than 576 bytes goes by TCP: what comes over the connection, if it is taken.
+/// An INVITE of more than 576 bytes is sent over TCP: returns the bytes received on the connection.
 fn by_tcp(listener: &TcpListener) -> String {
     let (mut stream, _) = listener.accept().unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -215,12 +216,12 @@ fn by_tcp(listener: &TcpListener) -> String {
         refusal.push_str(&format!("{name}: {}{tag}\r\n", field(&read, name)));
     }
     stream.write_all(format!("{refusal}Content-Length: 0\r\n\r\n").as_bytes()).unwrap();
-    // Open until the ACK, or until the edge has done with it.
+    // Open until the ACK, or until the edge closes.
     let _ = stream.read(&mut buffer);
     read
 }
 
-/// An edge that sends what is longer by TCP.
+/// Starts an edge that sends longer requests over TCP.
 fn careful(caller: &Party, callee: &Party) -> Process {
     edge(caller, callee, "", "oversize = \"tcp\"\nudp_mtu = 576", "")
 }
@@ -235,7 +236,7 @@ fn a_long_invite_goes_by_tcp() {
     let got = by_tcp(&listener);
     let is_in_time = began.elapsed() < trunkgate_call::limits::OVERSIZE_SILENCE / 2;
     assert!(got.starts_with("INVITE ") && got.contains("Via: SIP/2.0/TCP"), "{got}");
-    // To an answer that comes after a second the edge has taken UDP as well.
+    // If the answer takes a second, the edge has also tried UDP.
     if is_in_time {
         end(&caller, sip, NUMBER, "taken", "404");
         assert!(callee.heard_nothing());
@@ -247,7 +248,7 @@ fn a_long_invite_goes_by_udp_where_tcp_is_refused_or_silent() {
     for silent in [false, true] {
         let (caller, callee) = (Party::new("127.0.0.4"), Party::new("127.0.0.5"));
         let edge = careful(&caller, &callee);
-        // The system takes the connection, and nobody reads.
+        // The kernel accepts the connection, but nothing reads it.
         let listener = silent.then(|| TcpListener::bind(callee.address).unwrap());
         let got = sent_on(&edge, &caller, &callee, "long", "");
         assert!(got.contains("Via: SIP/2.0/UDP"), "{got}");

@@ -1,4 +1,4 @@
-//! What the running edge tells of a call's quality: figures, records, metrics, one-way audio.
+//! Quality of calls of the running edge: figures, records, metrics, one-way audio.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -27,7 +27,7 @@ fn sender_report(date: u64) -> Vec<u8> {
     report
 }
 
-/// A receiver report about our source, as of who heard that sender report `waited` ago.
+/// Returns a receiver report about the edge's source, by a receiver that got its sender report `waited` ago.
 fn answer(date: u64, waited: Duration) -> Vec<u8> {
     let mut report = vec![0x81, 201, 0, 7, 0, 0, 0, 9];
     let waited = (waited.as_secs_f64() * 65_536.0) as u32;
@@ -46,7 +46,7 @@ fn one_way(edge: &Process) -> String {
     text.lines().filter(|line| line.starts_with("trunkgate_media_one_way_total")).collect()
 }
 
-/// The score of the caller alone says nothing about a call whose callee sent nothing.
+/// Checks that the score of the caller alone is not shown for a call whose callee sent nothing.
 fn has_no_score_in_the_table(edge: &Process) {
     let (_, table) = edge.get("/v1/calls?format=csv");
     let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split(',').collect()).collect();
@@ -62,7 +62,8 @@ fn a_silent_callee_is_told_and_what_the_caller_sounds_like_is_shown_and_recorded
     let call = Call::set_up(&edge, "quality", &caller, &callee);
     let stranger = UdpSocket::bind("127.0.0.2:0").unwrap();
     let (mut pace, mut asked) = (Pace::new(), None);
-    // Every tenth packet is lost, twice two in a row; the callee hears and reports, but says nothing, and a stranger does.
+    // Every tenth packet is lost, twice two in a row; the callee receives and reports, but sends no audio, while an
+    // unknown source does.
     let date = 0x0123_4567_89ab_cdef;
     for n in 0..350u16 {
         if n % 10 != 5 && n != 46 && n != 246 {
@@ -93,7 +94,7 @@ fn a_silent_callee_is_told_and_what_the_caller_sounds_like_is_shown_and_recorded
     let (_, drawn) = edge.get(&format!("/v1/calls/{sid}/trace.txt"));
     assert!(drawn.contains("\n  carrier: 37 packets lost, in a row: 1 ×33, 2 ×2\n"), "{drawn}");
     assert!(near["jitter_ms"].is_number() && near["rtt_ms"].is_null() && near["far"].is_null(), "{near}");
-    // 10.6 % lost: MOS of R = 92.5 − 27.1 and what jitter costs.
+    // 10.6 % loss: MOS of R = 92.5 − 27.1, minus the effect of jitter.
     assert!((2.0..3.45).contains(&near["mos"].as_f64().unwrap()), "{near}");
     assert_eq!((&far["rx_packets"], &far["mos"]), (&0.into(), &Value::Null), "{far}");
     assert!((0.0..5000.0).contains(&far["rtt_ms"].as_f64().unwrap()), "{far}");
@@ -101,7 +102,7 @@ fn a_silent_callee_is_told_and_what_the_caller_sounds_like_is_shown_and_recorded
 
     story(&edge, &sid, &callee, &stranger, &call);
 
-    // The caller had nothing to hear: it was kept in reach.
+    // The caller had no audio to hear; keep-alives kept its NAT binding.
     let mut packet = [0; 200];
     let (len, source) = caller.rtp.recv_from(&mut packet).unwrap();
     assert!(is_keep_alive(&packet[..len]) && source == call.near, "{:?}", &packet[..len]);
@@ -124,7 +125,7 @@ fn a_silent_callee_is_told_and_what_the_caller_sounds_like_is_shown_and_recorded
     assert!(edge.metric("trunkgate_rtp_keepalives_total") >= 1.0);
 }
 
-/// What is said of the callee that was not heard.
+/// Checks the reports about the unheard callee.
 fn story(edge: &Process, sid: &str, callee: &Phone, stranger: &UdpSocket, call: &Call) {
     let (announced, from) = (callee.rtp_address(), stranger.local_addr().unwrap());
     let verdict = edge.json(&format!("/v1/calls/{sid}/trace"))["verdict"].as_str().unwrap().to_owned();
@@ -136,7 +137,7 @@ fn story(edge: &Process, sid: &str, callee: &Phone, stranger: &UdpSocket, call: 
     until("the log says so", || edge.log().contains("no media from pbx 5 s after it should have come").then_some(()));
 }
 
-/// What the same call was like over time: all packets are in one interval or another, as JSON and as a table.
+/// Checks the quality of the same call over time: each packet is in one interval, as JSON and as CSV.
 fn series(edge: &Process, sid: &str) {
     let quality = edge.json(&format!("/v1/calls/{sid}/quality"));
     assert_eq!((&quality["sid"], &quality["interval_s"]), (&sid.into(), &5.into()), "{quality}");
@@ -149,7 +150,7 @@ fn series(edge: &Process, sid: &str) {
     assert!(samples[0]["mos"].as_f64().unwrap() < 3.5 && samples[0]["seconds"] == 5.0, "{samples:?}");
     let told = series[3]["samples"].as_array().unwrap();
     assert_eq!(told.iter().filter(|sample| sample["lost"] == 15).count(), 1, "the callee reported once: {told:?}");
-    // The call goes on: between two questions an interval may end.
+    // The call continues: an interval may end between two requests.
     let table = until("the table has what the series have", || {
         let quality = edge.json(&format!("/v1/calls/{sid}/quality"));
         let (status, table) = edge.get(&format!("/v1/calls/{sid}/quality.csv"));
@@ -182,7 +183,7 @@ fn hold_one_packet_and_a_short_call_are_no_one_way_audio() {
     quiet.hang_up(2, &caller, &callee);
 }
 
-/// What it said and nobody has heard: all of it at first, then less, nothing at a `clear`.
+/// Audio sent by the agent and not played yet: all of it at first, then less, nothing after a `clear`.
 #[test]
 fn an_agents_queue_grows_falls_and_is_cleared() {
     const SECONDS: u64 = 60;
@@ -200,7 +201,7 @@ fn an_agents_queue_grows_falls_and_is_cleared() {
     for _ in 0..SECONDS {
         talk.say(&[0x20; 8000]);
     }
-    // Some of it is heard while the rest comes.
+    // Some of it is played while the rest arrives.
     until("it waits", || (most(&samples("bot", "received")) > SECONDS * 1000 / 2).then_some(()));
     until("the caller hears it", || {
         let said = samples("bot", "received");

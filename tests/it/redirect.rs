@@ -1,4 +1,4 @@
-//! A target's 302 through the real binary: where it leads to a trunk's peer the call goes on there, and nowhere else.
+//! 302 response of a target through the real binary: a Contact at a trunk's peer is called, any other is not.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -9,14 +9,14 @@ use crate::support::sip::Party;
 use crate::support::{Process, config, until};
 use trunkgate_media::rtp::Rtp;
 
-/// An edge whose only target is the first trunk.
+/// Starts an edge with the first trunk as its only target.
 fn edge(caller: &Phone, [first, other]: [&Phone; 2]) -> Process {
     let trunks = [("carrier", caller), ("pbx", first), ("branch", other)];
     let trunks: String = trunks.map(|(name, phone)| phone.trunk(name)).concat();
     Process::start(&config(&format!("{trunks}[[route]]\nfrom = [\"carrier\"]\nconnect = [\"trunk:pbx\"]\n")))
 }
 
-/// The call that the first trunk gets, and its 302.
+/// Receives the call at the first trunk, and answers 302.
 fn moved(edge: &Process, caller: &Phone, first: &Phone, contact: &str) {
     let sip = edge.address("udp");
     let offer = caller.description(1, "");

@@ -1,5 +1,4 @@
-//! Calls that were refused leave a record, a trace with what refused them, and a line in `calls`; many of them push no other
-//! call out.
+//! Refused calls have a record, a trace with the reason, and a line in `calls`; many of them displace no other call.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -17,13 +16,13 @@ fn phones() -> (Phone, Phone) {
     (Phone::new("127.0.0.1"), Phone::new("127.0.0.1"))
 }
 
-/// An edge between the two, with more in the section of each.
+/// Starts an edge between the two, with further keys in the section of each.
 fn edge((caller, of_caller): (&Phone, &str), (callee, of_callee): (&Phone, &str)) -> Process {
     let trunks = caller.trunk("carrier") + of_caller + &callee.trunk("pbx") + of_callee;
     Process::start(&config(&(trunks + ROUTE)))
 }
 
-/// Calls, and acknowledges the refusal; its status line.
+/// Makes a call, and acknowledges the refusal; returns its status line.
 fn refused(edge: &Process, caller: &Phone, id: &str) -> String {
     let sip = edge.address("udp");
     caller.sip.send(sip, &caller.sip.request("INVITE", NUMBER, sip, id, 1, ""));
@@ -37,13 +36,13 @@ fn refused(edge: &Process, caller: &Phone, id: &str) -> String {
     answer.lines().next().unwrap_or_default().to_owned()
 }
 
-/// Of the same transaction (RFC 3261 §17.1.1.3).
+/// Sends the ACK of the same transaction (RFC 3261 §17.1.1.3).
 fn acknowledge(caller: &Phone, sip: SocketAddr, id: &str, answer: &str) {
     let ack = caller.sip.request_with("ACK", NUMBER, sip, id, (1, to_tag(answer)), "");
     caller.sip.send(sip, &ack.replacen("ACK1;", "INVITE1;", 1));
 }
 
-/// The newest call that has ended.
+/// Returns the SID of the newest ended call.
 fn ended(edge: &Process) -> String {
     let calls = edge.json("/v1/calls");
     let ended = calls["calls"].as_array().unwrap().iter().find(|call| call["state"] == "ended").unwrap();
@@ -99,7 +98,7 @@ fn a_limit_of_the_callers_trunk_is_named_and_recorded() {
         let refused = String::from_utf8(refused.stderr).unwrap();
         assert!(refused.contains(help) && refused.len() < 400, "{refused}");
     }
-    // It was none of the trunk's calls: the place is free once the first has ended, and not before.
+    // The refused call did not count for the trunk: its slot is free when the first has ended, and not before.
     first.hang_up(2, &caller, &callee);
     assert_eq!(edge.metric("trunkgate_calls_active{trunk=\"carrier\"}"), 0.0);
     Call::set_up(&edge, "third", &caller, &callee).hang_up(2, &caller, &callee);
@@ -148,10 +147,10 @@ fn a_flood_of_refused_calls_pushes_no_other_out() {
     let calls = edge.json("/v1/calls?limit=1000");
     let calls = calls["calls"].as_array().unwrap();
     let refused = calls.iter().filter(|call| call["reason"] == "limit_calls").count();
-    // Ten at once, and ten a second after that, however long this took.
+    // Ten at once, and ten per second after that, for any duration.
     assert!((10..=200).contains(&refused), "{refused}");
     assert!(calls.iter().any(|call| call["sid"] == kept.as_str()));
-    // Newest first, also where both kinds meet.
+    // Newest first, also across both kinds.
     let ends: Vec<&str> = calls.iter().filter_map(|call| call["ended_at"].as_str()).collect();
     assert!(ends.is_sorted_by(|a, b| a >= b), "{ends:?}");
     live.hang_up(2, &caller, &callee);
@@ -160,7 +159,7 @@ fn a_flood_of_refused_calls_pushes_no_other_out() {
 #[test]
 fn where_no_target_is_there_the_call_has_failed() {
     let (caller, callee) = phones();
-    // Nothing listens at the one; the other says nothing.
+    // One has a closed port; the other does not respond.
     let closed = closed_address();
     for (peer, reason, patience) in [(closed, "unreachable", 30), (callee.sip.address, "no_response", 1)] {
         let trunk = format!(
@@ -170,7 +169,7 @@ fn where_no_target_is_there_the_call_has_failed() {
         assert!(refused(&edge, &caller, reason).starts_with("SIP/2.0 503"));
         let record = until("it is recorded", || records(&edge).into_iter().next());
         assert_eq!((&record["reason"], &record["outcome"]), (&json!(reason), &json!("failed")), "{record}");
-        // What the alert TrunkgateCallsFailing counts.
+        // Counted by the alert TrunkgateCallsFailing.
         assert!(edge.get("/metrics").1.contains(",outcome=\"failed\"} 1\n"));
         let (page, verdict) = trace(&edge);
         assert!(
@@ -187,7 +186,7 @@ fn the_ladder_ends_with_what_the_caller_was_told_once() {
     let (caller, callee) = phones();
     let edge = edge((&caller, ""), (&callee, ""));
     let sip = edge.address("udp");
-    // To nowhere.
+    // No route.
     let elsewhere = edge_without_route(&caller);
     assert!(refused(&elsewhere, &caller, "nowhere").starts_with("SIP/2.0 404"));
     assert_eq!(trace(&elsewhere).0.matches("404 Not Fou").count(), 1, "{}", trace(&elsewhere).0);
@@ -198,9 +197,9 @@ fn the_ladder_ends_with_what_the_caller_was_told_once() {
     let (busy, _) = caller.sip.receive("SIP/2.0 486");
     acknowledge(&caller, sip, "busy", &busy);
     assert_eq!(trace(&edge).0.matches("486 Busy").count(), 2, "{}", trace(&edge).0);
-    // Given up.
+    // Canceled.
     caller.sip.send(sip, &caller.sip.request("INVITE", NUMBER, sip, "gone", 1, ""));
-    // Not one of the call before that was sent again.
+    // Not a retransmission of the previous call.
     let (invite, from) = std::iter::repeat_with(|| callee.sip.receive("INVITE "))
         .find(|(again, _)| field(again, "Call-ID") != field(&invite, "Call-ID"))
         .unwrap();
@@ -211,12 +210,12 @@ fn the_ladder_ends_with_what_the_caller_was_told_once() {
     let (refusal, _) = caller.sip.receive("SIP/2.0 487");
     acknowledge(&caller, sip, "gone", &refusal);
     callee.sip.receive("CANCEL ");
-    // Each time that it was sent: again, where the ACK was late (RFC 3261 §17.2.1).
+    // Each transmission is shown: the response is retransmitted if the ACK is late (RFC 3261 §17.2.1).
     let shown = trace(&edge).0.matches("487 Request").count();
     assert!(shown == 1 || caller.sip.receive_any("SIP/2.0 487").0 == refusal, "{}", trace(&edge).0);
 }
 
-/// An edge that knows the caller and no way for its calls.
+/// Starts an edge that knows the caller, but has no route for its calls.
 fn edge_without_route(caller: &Phone) -> Process {
     let route = "[[route]]\nfrom = [\"carrier\"]\nto = [\"+99*\"]\nconnect = [\"reject:404\"]\n";
     Process::start(&config(&(caller.trunk("carrier") + route)))
@@ -227,7 +226,7 @@ fn a_refused_reload_says_first_what_is_wrong() {
     let (caller, callee) = phones();
     let edge = edge((&caller, ""), (&callee, ""));
     let good = std::fs::read_to_string(&edge.file).unwrap();
-    // A warning (a port range that begins with an odd one) stands before the error.
+    // A warning (a port range that begins with an odd port) precedes the error.
     let warned = media_ports::replaced(&good, 20_001, 24_096);
     std::fs::write(&edge.file, warned + "[trunk.other]\npears = 1\n").unwrap();
     let (status, answer) = edge.post("/v1/reload", &json!({}));
@@ -240,7 +239,7 @@ fn a_refused_reload_says_first_what_is_wrong() {
     assert!(told.ends_with("\nreload rejected: the running configuration is unchanged\n"), "{told}");
 }
 
-/// A carrier that is `up` and takes no call.
+/// The carrier is `up` and rejects every call.
 #[test]
 fn a_carrier_that_rejects_every_call_is_the_first_problem_with_its_codes_and_words_until_it_answers() {
     let (caller, callee) = phones();
@@ -266,7 +265,7 @@ fn a_carrier_that_rejects_every_call_is_the_first_problem_with_its_codes_and_wor
     let problems = edge.json("/v1/status")["problems"].clone();
     let first = problems[0].as_str().unwrap();
     assert_documented(&edge);
-    // That a number does not exist may be that number's fault.
+    // Nonexistent numbers may be faults of the caller.
     let told = "trunk pbx rejected 3 of 4 calls in the last hour, and their callers were lost: 3× 403 Forbidden \"Call Rejected +1415****100\" (Q.850 21, call rejected); \
                 try: Check the allow list";
     assert!(first.starts_with(told), "{first}");
@@ -280,7 +279,7 @@ fn a_carrier_that_rejects_every_call_is_the_first_problem_with_its_codes_and_wor
     let shown = String::from_utf8(finish(&["calls", "show", "last", "--url", &edge.url()]).stdout).unwrap();
     assert!(shown.contains("rejected     pbx answered 404 Not Found\n"), "{shown}");
     assert!(!edge.whole_log().contains("+14155550100"), "{}", edge.log());
-    // Beside the route: by the edge that is asked, and by the file whose edge runs.
+    // Next to the route: by the running edge, and by the file whose edge runs.
     let question = ["--from", "carrier", "--called", NUMBER];
     let by_edge = finish(&[&["why", "--url", &edge.url()][..], &question].concat()).stdout;
     let file = std::fs::read_to_string(&edge.file).unwrap();
@@ -295,7 +294,7 @@ fn a_carrier_that_rejects_every_call_is_the_first_problem_with_its_codes_and_wor
         let page = String::from_utf8(page).unwrap();
         assert!(page.contains(told), "{page}");
     }
-    // No edge is known by this file: its port is free to choose.
+    // No edge is known by this file, which leaves its port to the system.
     let page = String::from_utf8(by_file(unknown, "carrier").stdout).unwrap();
     assert!(page.contains("\n  states of the targets are unknown: no running edge was asked\n"), "{page}");
     let mistyped = by_file(unknown, "carier");
@@ -313,7 +312,7 @@ fn a_carrier_that_rejects_every_call_is_the_first_problem_with_its_codes_and_wor
     assert_eq!(edge.json("/v1/status")["problems"], json!([]), "it is good again");
 }
 
-/// One call is enough where the next one ends as it did, and a trunk behind which nothing answers is at fault as well.
+/// One call is enough if the next one will fail likewise; a trunk with an unreachable next hop is at fault as well.
 #[test]
 fn a_trunk_that_refuses_credentials_or_times_out_behind_it_is_a_problem() {
     let (caller, callee) = phones();

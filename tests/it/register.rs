@@ -1,4 +1,4 @@
-//! Registrations of the real edge, seen from the other side.
+//! Registrations of the real edge, seen from the registrar.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -28,7 +28,7 @@ fn the_edge_registers_takes_a_call_and_takes_the_registration_back() {
     });
     assert!(status["registration"]["expires_at"].as_str().unwrap().ends_with('Z'), "{status}");
     assert!(edge.metric("trunkgate_trunk_registration_expiry_timestamp_seconds{trunk=\"carrier\"}") > 1e9);
-    // A call from where we are registered needs no peer of that address in the file.
+    // Calls from the registrar need no peer with its address in the file.
     registrar.send(from, &registrar.request("INVITE", "+14155550123", from, "r1", 1, ""));
     pbx.receive("INVITE sip:+14155550123@");
     registrar
@@ -43,7 +43,7 @@ fn the_edge_registers_takes_a_call_and_takes_the_registration_back() {
     assert!(status.success(), "{log}");
 }
 
-/// An edge that phones register with, and another that does it.
+/// One edge is the registrar, another one registers.
 #[test]
 fn a_phone_registers_from_an_unknown_address_and_is_called() {
     for transport in ["udp", "tcp"] {
@@ -65,26 +65,26 @@ fn a_phone_registers_from_an_unknown_address_and_is_called() {
             let state = phone.json("/v1/status")["trunks"][0]["registration"]["state"].clone();
             (state == "registered").then_some(())
         });
-        // What To names comes out at the other end of both.
+        // The number in To arrives at the other end of both.
         let sip = registrar.address("udp");
         caller.send(sip, &caller.request("INVITE", "+14155550123", sip, transport, 1, ""));
         pbx.receive("INVITE sip:+14155550123@");
-        // Nothing else of an unknown address is answered.
+        // No other request from an unknown address is answered.
         let stranger = Party::new("127.0.0.7");
         for method in ["OPTIONS", "INVITE", "REGISTER"] {
             stranger.send(sip, &stranger.request(method, "+14155550123", sip, "s", 1, ""));
         }
         caller.receive("SIP/2.0 100");
         until("it has been looked at", || {
-            // What another test has sent to a port that was somebody else's may be among them.
-            // Before the first of them there is no such line.
+            // The counter may include messages of other tests to a reused port; before the first one the line is
+            // missing.
             let page = registrar.get("/metrics").1;
             let dropped = page.lines().find_map(|line| line.strip_prefix(UNKNOWN_SOURCE));
             dropped.and_then(|dropped| dropped.parse::<f64>().ok()).filter(|dropped| *dropped >= 3.0)
         });
         assert!(stranger.heard_nothing());
         assert_eq!(registrar.metric("trunkgate_sources_banned"), 0.0);
-        // Who runs the edge is told whom a phone may have meant; the phone is not.
+        // The operator sees the user that a phone may have meant; the phone does not.
         let problems = |registrar: &Process| registrar.json("/v1/status")["problems"].to_string();
         assert!(problems(&registrar).contains("unknown user \\\"+1415****123\\\": no trunk has"));
         stranger.send(sip, &stranger.request("REGISTER", "dekS", sip, "t", 1, ""));
@@ -108,7 +108,7 @@ fn a_phone_with_a_wrong_password_is_the_cause_of_its_trunk_being_down() {
         caller.address
     )));
     let at = registrar.address("udp");
-    // What other tests have sent to a port that was another's before is of no trunk.
+    // Messages of other tests to a reused port belong to no trunk.
     let problems = || -> Vec<serde_json::Value> {
         let all = registrar.json("/v1/status")["problem_details"].clone();
         all.as_array().unwrap().iter().filter(|problem| problem["trunk"] == "phones").cloned().collect()
@@ -126,7 +126,7 @@ fn a_phone_with_a_wrong_password_is_the_cause_of_its_trunk_being_down() {
         });
     };
     assert_eq!(problems()[0]["evidence"], "no phone is registered");
-    // One of each keeps its source; each asks once.
+    // Each keeps its source, and registers once.
     let wrong: Vec<Process> = (0..3).map(|_| phone("wrong")).collect();
     wrong.iter().for_each(|phone| registered(phone, "failed"));
     let all = problems();

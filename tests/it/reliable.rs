@@ -1,5 +1,5 @@
-//! Reliable provisional answers and UPDATE through the real binary: a call whose caller made no offer hears its callee before
-//! the answer, the 2xx waits for the PRACK, and a hold by UPDATE goes through, before the answer too.
+//! Reliable provisional responses and UPDATE through the real binary: a caller without an offer hears its callee before
+//! the answer, the 2xx waits for the PRACK, and a hold by UPDATE works before the answer too.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -10,7 +10,7 @@ use crate::support::sip::{field, to_tag};
 use crate::support::{Process, config, until};
 use trunkgate_media::rtp::Rtp;
 
-/// Header lines in front of those of the body.
+/// Inserts header lines before those of the body.
 fn with(text: &str, lines: &str) -> String {
     text.replacen("Contact:", &format!("{lines}Contact:"), 1)
 }
@@ -23,13 +23,13 @@ fn edge(caller: &Phone, callee: &Phone) -> Process {
     )))
 }
 
-/// A request of the caller.
+/// Sends a request of the caller.
 fn ask(caller: &Phone, sip: SocketAddr, (method, cseq, tag): (&str, u32, &str), body: &str, lines: &str) {
     let text = caller.sip.request_with(method, NUMBER, sip, "early", (cseq, tag), body);
     caller.sip.send(sip, &with(&text, lines));
 }
 
-/// The answer to the request that was sent last, and its repetitions passed over.
+/// Returns the response to the last request, skipping retransmissions.
 fn answer(phone: &Phone, status: &str, cseq: &str) -> String {
     loop {
         let (text, _) = phone.sip.receive(status);
@@ -39,7 +39,7 @@ fn answer(phone: &Phone, status: &str, cseq: &str) -> String {
     }
 }
 
-/// Waits until one phone hears what the other says.
+/// Waits until one phone receives the other's audio.
 fn hears(from: (&Phone, SocketAddr), to: &Phone, word: u8) {
     until("the other side hears it", || {
         from.0.rtp.send_to(&rtp(u32::from(word), u16::from(word)), from.1).unwrap();
@@ -61,14 +61,14 @@ fn media_before_the_answer_for_a_caller_that_acknowledges_it() {
     let (invite, from) = callee.sip.receive("INVITE ");
     assert_eq!(field(&invite, "Supported"), "100rel, timer, replaces");
 
-    // The callee's side: PRACK comes by itself.
+    // Callee: the PRACK is sent without a response of the caller.
     let progress = callee.sip.answer_with(&invite, "183 Session Progress", &callee.description(1, ""));
     callee.sip.send(from, &with(&progress, "Require: 100rel\r\nRSeq: 4711\r\n"));
     let (prack, from) = callee.sip.receive("PRACK ");
     assert_eq!(field(&prack, "RAck"), "4711 1 INVITE");
     callee.sip.send(from, &callee.sip.answer(&prack, "200 OK", false));
 
-    // The caller's: an offer, which its PRACK answers.
+    // Caller: an offer, answered by its PRACK.
     let (early, _) = caller.sip.receive("SIP/2.0 183");
     assert_eq!(field(&early, "Require"), "100rel");
     let tag = to_tag(&early).to_owned();
@@ -86,7 +86,7 @@ fn media_before_the_answer_for_a_caller_that_acknowledges_it() {
     hears((&caller, near), &callee, 7);
     hears((&callee, far), &caller, 9);
 
-    // A hold by UPDATE, and one that only says that the caller is there.
+    // A hold by UPDATE, and an UPDATE that only refreshes.
     ask("UPDATE", 3, &tag, &caller.description(2, "a=sendonly\r\n"), "");
     let (update, from) = callee.sip.receive("UPDATE ");
     assert!(update.contains("a=sendonly"), "{update}");

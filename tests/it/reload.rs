@@ -1,4 +1,4 @@
-//! Reloads that take long, through the real binary: in order, to their end, and in nobody's way.
+//! Long reloads through the real binary: in order, complete, and without blocking other work.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -10,7 +10,7 @@ use std::sync::mpsc::channel;
 use crate::support::{PATIENCE, Process, config, finish, http, until};
 use nix::sys::signal::Signal;
 
-/// An edge whose file can be replaced by one with a text that is said once the test lets it.
+/// Edge whose file can be replaced by one with a spoken text that is synthesised when the test allows it.
 struct Rig {
     edge: Process,
     folder: tempfile::TempDir,
@@ -35,7 +35,7 @@ impl Rig {
         self.folder.path().join(name)
     }
 
-    /// The file has this agent now, whose text waits for [`Self::let_go`].
+    /// Replaces the file by one with this agent, whose spoken text waits for [`Self::let_go`].
     fn write_slow(&self, agent: &str) {
         let at = self.folder.path().display();
         let script = format!("touch {at}/begun; while [ ! -e {at}/go ]; do sleep 0.02; done; cat {at}/said.wav");
@@ -63,7 +63,7 @@ impl Rig {
     }
 }
 
-/// Asks for a reload, and waits for no answer.
+/// Requests a reload without waiting for the answer.
 fn asked(edge: &Process) -> TcpStream {
     let address = edge.address("http");
     let mut request = TcpStream::connect(address).unwrap();
@@ -73,7 +73,7 @@ fn asked(edge: &Process) -> TcpStream {
     request
 }
 
-/// Status and text of the answer.
+/// Requests a reload; returns status and text of the answer.
 fn reload(edge: &str) -> (u16, String) {
     http("POST", &format!("{edge}/v1/reload"), &[], "")
 }
@@ -85,13 +85,13 @@ fn a_reload_that_nobody_waits_for_any_more_comes_in_force() {
     let request = asked(&rig.edge);
     rig.has_begun();
     drop(request);
-    // The edge has seen that when it answers somebody else.
+    // The edge has seen the request when it answers another client.
     assert!(rig.agents().is_empty());
     rig.let_go();
     until("it is in force", || (rig.agents() == ["patient"]).then_some(()));
 }
 
-/// Answers as an edge whose reload takes longer than a request may, until the verb has seen how far a file has been read.
+/// Answers like an edge whose reload exceeds the time of a request, until the command has seen the progress of a file.
 fn slow_edge(listener: &TcpListener) {
     let mut asked = 0;
     for stream in listener.incoming() {
@@ -153,7 +153,7 @@ fn the_newest_file_is_in_force_though_an_older_one_took_longer() {
     rig.has_begun();
     rig.write("[agent.new]\nurl = \"ws://127.0.0.1:9/\"\n");
     let mut newer = asked(&rig.edge);
-    // The edge has seen that when it answers another request: it could overtake.
+    // The edge has seen the request when it answers another one, and could reorder them.
     assert!(rig.agents().is_empty());
     rig.let_go();
     let mut answer = String::new();
@@ -187,7 +187,7 @@ fn more_reloads_than_can_wait_are_refused() {
             let (answer, url) = (answer.clone(), &url);
             scope.spawn(move || answer.send(reload(url).0).unwrap());
         }
-        // One finds all places taken; those that have one wait.
+        // One finds all slots taken; those with a slot wait.
         let next = || answers.recv_timeout(PATIENCE).unwrap();
         let first = next();
         rig.let_go();
@@ -245,11 +245,11 @@ fn a_reload_says_what_has_changed_and_what_waits_for_a_restart() {
     assert!(log.contains("configuration reloaded: nothing changed"), "{log}");
     let all = format!("{log}{done}");
     assert!(all.contains("trunk new added") && !all.contains("swordfish") && !all.contains("41555598"), "{all}");
-    // The second time it is what was in force; what waits for a restart waits on.
+    // The second reload finds no change; changes that need a restart are still reported.
     let told = finish(&["reload", "--url", &rig.edge.url()]);
     let told = String::from_utf8(told.stdout).unwrap();
     assert!(told.contains("  nothing changed\n") && told.contains("[media] idle_timeout requires a restart"), "{told}");
-    // `status` remembers it until the file says again what runs.
+    // `status` reports it until the file again matches the running configuration.
     let waits = || {
         let status = rig.edge.json("/v1/status");
         let told = finish(&["status", "--url", &rig.edge.url()]);
@@ -303,7 +303,7 @@ fn call_records_that_cannot_be_written_refuse_a_reload_and_go_on_where_they_went
     let told = finish(&["--config", rig.edge.file.to_str().unwrap(), "check"]);
     let told = String::from_utf8_lossy(&told.stdout).into_owned() + &String::from_utf8_lossy(&told.stderr);
     assert!(told.contains("warning[TG0202]") && told.contains("does not exist"), "{told}");
-    // Nothing of that file is in force; once its folder is there all of it is.
+    // Nothing of that file is in force; once its folder exists, all of it is.
     std::fs::create_dir(rig.path("nowhere")).unwrap();
     let (status, answer) = reload(&rig.edge.url());
     assert!(status == 200 && answer.contains("[limits] calls") && answer.contains("[cdr] file"), "{status} {answer}");

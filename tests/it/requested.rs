@@ -1,4 +1,4 @@
-//! Calls that begin with a request over HTTP, through the real binary: Twilio's `calls.create` and `POST /v1/calls`.
+//! Calls started by a request over HTTP, through the real binary: Twilio's `calls.create` and `POST /v1/calls`.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -15,14 +15,14 @@ use crate::support::sip::field;
 use crate::support::{finish, http, until};
 use crate::{twilio_api, twilio_messages};
 
-/// Number that is called.
+/// Called number.
 pub(crate) const TO: &str = "+442071838750";
 
 pub(crate) fn rig(tables: &str) -> Rig {
     Rig::new(&format!("allow_private = true\n[[number]]\nnumber = \"{NUMBER}\"\n{tables}"), r#""trunk:pbx""#, &[])
 }
 
-/// A request to the Twilio-compatible API; `path` is below the account.
+/// Sends a request to the Twilio-compatible API; `path` is below the account.
 pub(crate) fn ask(rig: &Rig, method: &str, path: &str, parameters: &[(&str, &str)]) -> (u16, Value) {
     twilio_api::ask(&rig.edge, method, path, &twilio_messages::form(parameters))
 }
@@ -38,7 +38,7 @@ fn statuses(posts: &[Post]) -> Vec<(String, String)> {
     told.map(|post| (parameter(post, "CallStatus"), parameter(post, "SequenceNumber"))).collect()
 }
 
-/// Until the application has so many reports.
+/// Waits until the application has these reports.
 fn told(application: &Endpoint, expected: &[&str]) {
     let all =
         until("all is reported", || Some(statuses(&application.posts())).filter(|told| told.len() == expected.len()));
@@ -53,7 +53,7 @@ fn a_call_is_created_answered_and_ended() {
     let rig = rig("");
     let url = format!("http://{}/voice?tenant=7", application.address);
     let status = format!("http://{}/status?key=1", application.address);
-    // One value with spaces, as curl's users write it; a number as people write it.
+    // One value with spaces, as written by users of curl; a number in local notation.
     let (code, created) = ask(
         &rig,
         "POST",
@@ -90,7 +90,7 @@ fn a_call_is_created_answered_and_ended() {
     rig.pbx.sip.send(from, &rig.pbx.sip.answer_with(&invite, "200 OK", &answer));
     rig.pbx.sip.receive("ACK ");
     until("it is up", || has("in-progress"));
-    // What the party hears is audio that the document named.
+    // The party hears the audio named by the document.
     until("the prompt is heard", || received(&rig.pbx.rtp).0[12..].iter().any(|code| *code != 0xff).then_some(()));
     let posts = application.posts();
     let voice = posts.iter().find(|post| path(post) == "/voice?tenant=7").unwrap();
@@ -104,7 +104,7 @@ fn a_call_is_created_answered_and_ended() {
         assert_eq!(parameter(voice, name), value, "{name}");
     }
     assert_eq!(voice.headers["x-twilio-signature"], sign_form(TOKEN, &url, &form(voice)));
-    // The leg to the party is no call of its own.
+    // The leg to the party is not a call of its own.
     let (_, listed) = ask(&rig, "GET", "Calls.json", &[]);
     assert_eq!(listed["calls"].as_array().unwrap().len(), 1, "{listed}");
     assert_eq!(ask(&rig, "POST", &one, &[("Status", "completed")]).0, 200);
@@ -405,7 +405,7 @@ fn why_judges_a_call_as_the_api_does() {
     assert!(page(&[TO, "--at", "2026-11-20T09:00"]).contains("takes no route: leave out the time"));
 }
 
-/// The party of a call rings.
+/// Receives the INVITE for the called party, and rings.
 fn rings(rig: &Rig, number: &str) -> (String, SocketAddr) {
     let (invite, source) = rig.pbx.sip.receive(&format!("INVITE sip:{number}@"));
     rig.pbx.sip.send(source, &rig.pbx.sip.answer(&invite, "180 Ringing", false));
@@ -426,11 +426,11 @@ fn requests_have_few_emergency_calls_and_callers_any_number() {
     assert_eq!((status, code), (429, Some(20_429)));
     let native = native(&rig, &json!({"to": "911", "from": NUMBER, "connect": ["trunk:pbx/100"]}));
     assert_eq!((native.0, &native.1["error"]["code"]), (429, &json!("limit_emergency")), "{}", native.1);
-    // A caller's own emergency call.
+    // Emergency call by a caller.
     let (sip, offer) = (rig.edge.address("udp"), rig.caller.description(1, ""));
     rig.caller.sip.send(sip, &rig.caller.sip.request_with("INVITE", "911", sip, "help", (1, ""), &offer));
     rings(&rig, "911");
-    // Nor does a document get past the bound.
+    // A document cannot exceed the limit either.
     let (status, _, dialling) = call(TO, "<Response><Dial>911</Dial><Pause length='60'/></Response>");
     assert_eq!(status, 201);
     let (invite, source) = rings(&rig, TO);
@@ -438,7 +438,7 @@ fn requests_have_few_emergency_calls_and_callers_any_number() {
     rig.pbx.sip.receive("ACK ");
     let trace = |sid: &str| String::from_utf8(finish(&["trace", sid, "--url", &rig.edge.url()]).stdout).unwrap();
     until("the document's is refused", || trace(&dialling).contains("`emergency_calls = 3` of [api]").then_some(()));
-    // One that ends makes room.
+    // A call that ends makes room.
     let ((_, _, sid), (invite, source)) = &ringing[0];
     assert_eq!(ask(&rig, "POST", &format!("Calls/{sid}.json"), &[("Status", "canceled")]).0, 200);
     rig.pbx.sip.receive("CANCEL ");
@@ -470,7 +470,7 @@ fn an_emergency_number_with_parameters_is_bounded_as_one_without() {
             assert_eq!((status, code), (400, Some(21_215)), "{to}");
         }
     }
-    // A document gets no further.
+    // A document cannot call them either.
     let dials: String = forms.iter().map(|user| format!("<Dial><Sip>sip:{user}@{host}</Sip></Dial>")).collect();
     let (status, _, sid) = call(TO, &format!("<Response>{dials}</Response>"));
     assert_eq!(status, 201);
@@ -513,7 +513,7 @@ fn an_emergency_number_behind_prefixes_is_bounded_as_one_without() {
         let (status, code, _) = call(&to, "<Response/>");
         assert_eq!((status, code), (400, Some(21_215)), "{to}");
     }
-    // A document gets no further; a number that ends with the same digits is called.
+    // A document cannot call them either; a number that ends with the same digits is called.
     let forms = ["+911", "+1911", "9911"];
     let dials: String = forms.iter().map(|number| format!("<Dial><Number>{number}</Number></Dial>")).collect();
     let (status, _, sid) = call(TO, &format!("<Response>{dials}<Dial>+14155550911</Dial></Response>"));

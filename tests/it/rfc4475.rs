@@ -1,4 +1,4 @@
-//! The torture messages of RFC 4475 over TCP: each gets the answer that it gets over UDP, from the real binary.
+//! Torture messages of RFC 4475 over TCP: the real binary answers each as over UDP.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -14,7 +14,8 @@ fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("crates/sip/tests/rfc4475")
 }
 
-/// Returns a message's bytes. Several share a branch: a second one would be a repetition of the first (RFC 3261 §17.2.3).
+/// Returns the bytes of a message. Several share a branch: a second one would count as a retransmission (RFC 3261
+/// §17.2.3).
 fn message(file: &str) -> Vec<u8> {
     let bytes = std::fs::read(folder().join(file)).unwrap();
     let shared = b"branch=z9hG4bKkdjuw";
@@ -30,7 +31,7 @@ fn connect(edge: &Process) -> TcpStream {
     stream
 }
 
-/// Reads until the end of the stream or until a status line with one of these codes has come; returns all codes so far.
+/// Reads until the end of the stream or a status line with one of these codes; returns all codes so far.
 fn codes_until(stream: &mut TcpStream, wanted: &[&str]) -> Vec<String> {
     let (mut text, mut buffer) = (String::new(), [0; 4096]);
     loop {
@@ -63,13 +64,13 @@ fn every_message_gets_over_tcp_the_answer_that_it_gets_over_udp() {
         let codes = match treatment.split_once(' ') {
             Some(("answer", code)) => {
                 if matches!(file, "baddn.dat" | "clerr.dat") {
-                    // They announce more than comes: over a stream only its end shows that.
+                    // They announce more bytes than they contain, which shows only at the end of a stream.
                     stream.shutdown(Shutdown::Write).unwrap();
                 }
                 let codes = codes_until(&mut stream, &[code]);
                 if codes.iter().any(|found| found == code) { continue } else { codes }
             }
-            // Over a stream Content-Length is mandatory (RFC 3261 §20.14).
+            // Content-Length is mandatory over a stream (RFC 3261 §20.14).
             None if file == "inv2543.dat" => {
                 let codes = codes_until(&mut stream, &["400"]);
                 if codes == ["400"] { continue } else { codes }
@@ -78,7 +79,7 @@ fn every_message_gets_over_tcp_the_answer_that_it_gets_over_udp() {
                 let codes = codes_until(&mut stream, &["100", "486"]);
                 if codes.iter().any(|code| code == "100") { continue } else { codes }
             }
-            // The answer to the request behind it is the first one.
+            // The response to the next request is the first one.
             _ => {
                 stream.write_all(options.as_bytes()).unwrap();
                 let codes = codes_until(&mut stream, &["200"]);
@@ -99,7 +100,7 @@ fn pipelined_requests_are_answered_before_broken_framing_closes_the_stream() {
         let text = String::from_utf8(message("dblreq.dat")).unwrap();
         let text = text.replace("0ha0isnda", &format!("{turn}isnda")).replace("kdjuw", &format!("kdjuw{turn}x"));
         stream.write_all(text.as_bytes()).unwrap();
-        // REGISTER, INVITE with a wrong session description and bytes too many: the stream is read to its end.
+        // REGISTER, INVITE with an invalid description and excess bytes: the stream is read to its end.
         let codes = codes_until(&mut stream, &["none"]);
         for wanted in ["405", "100", "400"] {
             assert!(codes.iter().any(|code| code == wanted), "{wanted}: {codes:?}");

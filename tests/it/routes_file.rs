@@ -1,4 +1,4 @@
-//! `routes_file`: what its lines may say, where errors are told, how many fit in, what `why` tells, and reloads in mid-call.
+//! `routes_file`: accepted lines, places of errors, capacity, `why`, and reloads in mid-call.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -14,7 +14,7 @@ use trunkgate_route::{CallInfo, Plan, Table};
 const TRUNKS: &str = "[trunk.carrier]\npeers = ['sip:198.51.100.7']\n[trunk.pbx]\npeers = ['sip:10.0.0.5']\n\
                       [agent.desk]\nurl = 'ws://127.0.0.1:9/'\n";
 
-/// A folder with a configuration whose first route names a file of these bytes.
+/// Folder with a configuration whose first route names a file with these bytes.
 struct Folder(tempfile::TempDir);
 
 impl Folder {
@@ -36,7 +36,7 @@ impl Folder {
         self.0.path().join("data/numbers.csv")
     }
 
-    /// `code line:column message: help` of all that is found.
+    /// Returns `code line:column message: help` of each finding.
     fn found(&self) -> Vec<String> {
         let (Ok((_, found)) | Err(found)) = file::load(&self.toml());
         let json = file::to_json(&self.toml(), &std::fs::read_to_string(self.toml()).unwrap(), &found);
@@ -195,7 +195,7 @@ fn what_a_spreadsheet_has_made_of_numbers_is_told_at_its_place() {
     for (found, expected) in found.iter().zip(expected) {
         assert!(found.starts_with(&expected), "{found}\n{expected}");
     }
-    // Where its comma is the separator, too.
+    // Also if its comma is the separator.
     let cut = Folder::new("", "to,connect\n1,41556E+10,trunk:pbx\n").found();
     assert!(cut.len() == 1 && cut[0].starts_with("TG0111 numbers.csv:2:1 a spreadsheet has rounded "), "{cut:?}");
 }
@@ -275,7 +275,7 @@ fn lines_that_are_never_reached_are_warned_of_and_only_so_many_are_told() {
     let hidden = Folder::new("connect = ['trunk:pbx']", csv).found();
     let expected = [(4, 2), (5, 2)].map(|(line, before)| format!("line {line} is never reached: line {before} before"));
     assert!(hidden.len() == 2 && hidden.iter().zip(expected).all(|(one, part)| one.contains(&part)), "{hidden:?}");
-    // A blank cell is easily made in a spreadsheet.
+    // Blank cells are easily made in a spreadsheet.
     let blank = Folder::new("connect = ['trunk:pbx']", "to,from,note\n+14155551234,,\n,pbx,\n,,Miller\n,,\n");
     let help = "is a number missing? For all other calls use a [[route]] after this one";
     assert_eq!(
@@ -336,7 +336,7 @@ fn check_and_why_name_the_line() {
     assert!(told.contains("  |              ^^^^^^^^^ did you mean \"pbx\"?"), "{told}");
 }
 
-/// INVITE from the caller, answered by the callee: gives both dialogs' tags.
+/// Sends an INVITE from the caller, which the callee answers; returns the tags of both dialogs.
 fn set_up(edge: &Process, caller: &Party, callee: &Party, id: &str) -> String {
     let sip = edge.address("udp");
     caller.send(sip, &caller.request("INVITE", "+14155550123", sip, id, 1, ""));
@@ -378,7 +378,7 @@ fn a_file_is_read_again_in_mid_call_and_a_broken_one_changes_nothing() {
     write("trunk:two");
     let (status, answer) = edge.ask("POST", "/v1/reload", "");
     assert_eq!(status, 200, "{answer}");
-    // What rang goes on, what stands goes on, and what is new goes the new way.
+    // Ringing and answered calls continue, and new calls use the new routes.
     one.send(from, &one.answer(&ringing, "200 OK", true));
     let (ok, _) = caller.receive("SIP/2.0 200");
     assert!(field(&ok, "Call-ID").starts_with("ringing"), "{ok}");

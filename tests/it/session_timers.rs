@@ -1,5 +1,5 @@
-//! Session timers through the real binary: each side of a call agrees on its own interval, after a 422 where one was too
-//! short, and is refreshed by itself. What takes longer than a test may is in interop `sipp-timers` and in virtual time.
+//! Session timers through the real binary: each side of a call negotiates its own interval, after a 422 if one was too
+//! short, and is refreshed independently. Longer cases are in interop `sipp-timers` and in virtual time.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -9,18 +9,18 @@ use crate::support::calls::{NUMBER, Phone};
 use crate::support::sip::{field, to_tag};
 use crate::support::{Process, config};
 
-/// Header lines in front of those of the body.
+/// Inserts header lines before those of the body.
 fn with(text: &str, lines: &str) -> String {
     text.replacen("Contact:", &format!("{lines}Contact:"), 1)
 }
 
-/// The caller's request number `cseq`, with what it says of timers.
+/// Sends the caller's request number `cseq` with its timer headers.
 fn ask(caller: &Phone, edge: SocketAddr, (method, cseq, tag): (&str, u32, &str), body: &str, lines: &str) {
     let text = caller.sip.request_with(method, NUMBER, edge, "timers", (cseq, tag), body);
     caller.sip.send(edge, &with(&text, lines));
 }
 
-/// The answer to it.
+/// Receives the response to it.
 fn answer(caller: &Phone, status: &str, cseq: &str) -> String {
     loop {
         let (text, _) = caller.sip.receive(status);
@@ -30,7 +30,8 @@ fn answer(caller: &Phone, status: &str, cseq: &str) -> String {
     }
 }
 
-/// Our address and tag on the caller's side, once both have agreed: it refreshes 90 s, the callee 120 s.
+/// Sets up a call with both timers: the caller refreshes at 90 s, the callee at 120 s; returns address and tags of the
+/// caller's dialog.
 fn agreed(edge: &Process, caller: &Phone, callee: &Phone) -> (SocketAddr, String, String) {
     let sip = edge.address("udp");
     let offer = caller.description(1, "");

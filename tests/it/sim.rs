@@ -1,6 +1,6 @@
-//! The simulator over fixed seeds: 100 worlds in which nothing may be left of any call. The interop case `simulator` runs
-//! 1,000 or 10,000 in a release build. One seed by hand: `cargo run -p trunkgate-sim -- --seed N`; many:
-//! `cargo run --release -p trunkgate-sim -- --seeds 10000`.
+//! Simulator with fixed seeds: 100 worlds in which no state of any call may remain. The interop case `simulator` runs
+//! 1,000 or 10,000 in a release build. One seed: `cargo run -p trunkgate-sim -- --seed N`; many: `cargo run --release
+//! -p trunkgate-sim -- --seeds 10000`.
 
 #![allow(clippy::expect_used, clippy::panic)]
 
@@ -11,11 +11,11 @@ use trunkgate_route::ReferMode;
 use trunkgate_sim::net::Weather;
 use trunkgate_sim::{Options, Sabotage, Summary, run, run_all};
 
-/// Seeds run by `cargo test`: a build without optimisation takes minutes for a thousand.
+/// Seeds run by `cargo test`: without optimisation a thousand take minutes.
 const SEEDS: u64 = 100;
 
-/// Seeds that have found a fault: a document for a party that left, a restart behind a stream that gave its caller away and one
-/// behind a Record that was replaced, and a leg that a transfer had left when another one asked its party.
+/// Seeds that found a fault: a document for a party that left, a restart behind a stream that gave its caller away and
+/// one behind a Record that was replaced, and a leg that a transfer had left when another one asked its party.
 const FOUND: [u64; 7] = [4_595, 5_358, 700_779, 1_003_659, 4_004_415, 4_004_588, 4_009_904];
 
 #[test]
@@ -37,51 +37,52 @@ fn a_hundred_seeds_leave_nothing_behind() {
         sum += part;
     }
     assert!(failures.is_empty(), "{} seeds failed; the first:\n{}", failures.len(), failures[0]);
-    // What was simulated is what was meant: calls of which many are answered and talk, and restarts amid them.
+    // Coverage of the simulation: many calls are answered and have audio, with restarts among them.
     assert!(sum.placed > 2 * SEEDS, "{sum:?}");
     assert!(sum.answered > SEEDS / 2, "{sum:?}");
     assert!(sum.records > SEEDS, "{sum:?}");
     assert!(sum.heard > 20 * SEEDS, "{sum:?}");
     assert!(sum.secure > 5 * SEEDS, "{sum:?}");
     assert!(sum.restarts > SEEDS / 20, "{sum:?}");
-    // Agents talk, and are lost so that others take over.
+    // Agents send audio, and are lost with failover.
     assert!(sum.spoken > 100 * SEEDS, "{sum:?}");
     assert!(sum.failovers > SEEDS / 4, "{sum:?}");
-    // Listeners come in mid-call.
+    // Listeners join in mid-call.
     assert!(sum.forks > SEEDS / 4, "{sum:?}");
-    // Trunks and phones ask for credentials, register, are asked by OPTIONS, and are called by other ways than the first.
+    // Trunks and phones challenge, register, are probed by OPTIONS, and are called by later candidates.
     assert!(sum.challenged > SEEDS, "{sum:?}");
     assert!(sum.registered > SEEDS, "{sum:?}");
     assert!(sum.healthy > 10 * SEEDS, "{sum:?}");
     assert!(sum.oversize > SEEDS / 10, "{sum:?}");
     // Callers wait for an agent.
     assert!(sum.waited > SEEDS / 10, "{sum:?}");
-    // Phones speak in answered calls, and both sides hang up at once.
+    // Phones send audio in answered calls, and both sides hang up at once.
     assert!(sum.said > SEEDS && sum.both_hung_up > SEEDS / 50, "{sum:?}");
-    // Provisional answers are acknowledged.
+    // Reliable provisional responses are acknowledged.
     assert!(sum.pracked > SEEDS / 10, "{sum:?}");
-    // Sessions are refreshed, and end where a far end is not there any more.
+    // Sessions are refreshed, and end if a remote party has disappeared.
     assert!(sum.refreshed > SEEDS && sum.deserted > SEEDS / 50 && sum.expired > SEEDS / 500, "{sum:?}");
     // Calls are transferred.
     assert!(sum.transfers > SEEDS / 10 && sum.transferred > SEEDS / 50, "{sum:?}");
-    // Calls are sent elsewhere, and fork; offers are made before the answer.
+    // Calls are redirected, and fork; offers are made before the answer.
     assert!(sum.redirected > SEEDS / 10 && sum.forked > SEEDS / 10, "{sum:?}");
     assert!(sum.answered_twice > SEEDS / 100 && sum.changed_early > SEEDS / 100, "{sum:?}");
     assert!(sum.to_nobody > SEEDS / 10, "{sum:?}");
-    // Recording servers take sessions, and refuse some.
+    // Recording servers accept sessions, and reject some.
     assert!(sum.vaulted > SEEDS / 10, "{sum:?}");
     // Callers are in conferences, which are reported to their end.
     assert!(sum.conferred > SEEDS / 10, "{sum:?}");
-    // Callers are to be taken by a party that is asked.
+    // Warm transfers are offered to a party.
     assert!(sum.warm > SEEDS / 20, "{sum:?}");
-    // Applications have callers' speech recognised.
+    // Applications use speech recognition.
     assert!(sum.recognitions > 0, "{sum:?}");
 }
 
 #[test]
 fn seeds_that_have_found_something_find_nothing_more() {
-    // An INVITE that was challenged went out again without the boundary of its multipart body; `max_call` ran on in a goodbye;
-    // who had asked for a second transfer was hung up on after the first one; a call on hold outlived both of its far ends.
+    // A challenged INVITE was sent again without the boundary of its multipart body; `max_call` continued during a
+    // goodbye; the transferor of a second transfer was hung up on after the first; a call on hold outlived both of its
+    // remote parties.
     for seed in [1995, 6761, 7440, 1766, 9144, 6736, 105939] {
         if let Err(failure) = run(Instant::now(), Options::of_seed(seed)) {
             panic!("{failure}");
@@ -97,12 +98,12 @@ fn a_seed_is_always_the_same_run() {
     }
 }
 
-/// Runs seeds with a fault put in until one is seen; what was said of it.
+/// Runs seeds with an injected fault until it is detected; returns the failure.
 fn sabotaged(sabotage: Sabotage) -> String {
     sabotaged_where(sabotage, |_| {})
 }
 
-/// The same in worlds that are changed so that there is more of what it harms.
+/// Runs seeds with an injected fault in worlds changed to exercise it more often.
 fn sabotaged_where(sabotage: Sabotage, change: impl Fn(&mut Options)) -> String {
     (0..400)
         .find_map(|seed| {
@@ -113,7 +114,7 @@ fn sabotaged_where(sabotage: Sabotage, change: impl Fn(&mut Options)) -> String 
         .unwrap_or_else(|| panic!("{sabotage:?} is not noticed in 400 seeds"))
 }
 
-/// Nothing else goes wrong.
+/// Removes all other disturbances.
 fn calm(options: &mut Options) {
     (options.weather, options.disturbances, options.sessions.deaf) = (Weather::CALM, 0, None);
 }
@@ -127,7 +128,7 @@ fn phones_that_never_end_are_noticed() {
 #[test]
 fn lost_byes_are_noticed() {
     let said = sabotaged(Sabotage::EdgeMissesByes);
-    // One side hangs up, and what the other side still says is heard by nobody.
+    // After one side hangs up, the other one's audio is not heard.
     let signs = ["is over", "stuck", "left", "frames were heard"];
     assert!(signs.iter().any(|sign| said.contains(sign)), "{said}");
 }

@@ -1,4 +1,5 @@
-//! Calls that recording servers record, through the real binary: both streams as RTP, SRTP, failover, pause, and `required`.
+//! Calls recorded by recording servers, through the real binary: both streams as RTP and SRTP, failover, pause, and
+//! `required`.
 
 #![allow(clippy::unwrap_used)] // helpers of tests are not `#[test]` themselves
 
@@ -12,11 +13,11 @@ use crate::support::sip::{Party, field};
 use crate::support::{PATIENCE, Process, config, finish, until, whole_lines};
 use serde_json::{Value, json};
 
-/// What each side says throughout.
+/// μ-law codes sent throughout: by the caller, and by the callee.
 const NEAR: u8 = 0x21;
 const FAR: u8 = 0xa3;
 
-/// A recording server: its SIP, and a socket for each stream.
+/// Recording server: its SIP endpoint, and a socket for each stream.
 struct Server {
     sip: Party,
     rtp: [UdpSocket; 2],
@@ -46,7 +47,7 @@ impl Server {
         format!("v=0\r\no=- 9 {version} IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\n{streams}")
     }
 
-    /// Takes the INVITE of a recording session; the INVITE.
+    /// Accepts a recording session; returns its INVITE.
     fn record(&self) -> (String, SocketAddr) {
         let (invite, from) = self.sip.receive("INVITE ");
         self.sip.send(from, &self.sip.answer_with(&invite, "200 OK", &self.described(1, "recvonly")));
@@ -54,14 +55,15 @@ impl Server {
         (invite, from)
     }
 
-    /// Refuses it.
+    /// Rejects a recording session.
     fn refuse(&self) {
         let (invite, from) = self.sip.receive("INVITE ");
         self.sip.send(from, &self.sip.answer_with(&invite, "488 Not Acceptable Here", ""));
         self.sip.receive("ACK ");
     }
 
-    /// Receives a stream until so many of its packets consist of a code alone; the numbers of all packets.
+    /// Receives a stream until this many of its packets consist of the code alone; returns the sequence numbers of all
+    /// packets.
     fn hears(&self, stream: usize, code: u8, count: usize) -> Vec<u16> {
         let (mut numbers, mut whole) = (Vec::new(), 0);
         let mut bytes = [0; 2048];
@@ -69,7 +71,7 @@ impl Server {
             let length = self.rtp[stream].recv(&mut bytes).expect("RTP of the stream");
             let packet = &bytes[..length];
             assert_eq!((packet[0], packet[1] & 0x7f, length), (0x80, 0, 172));
-            // Silence before the party speaks, and where a packet of its is late.
+            // Silence before the party sends audio, and in place of late packets.
             assert!(packet[12..].iter().all(|byte| [code, 0xff].contains(byte)), "{packet:?}");
             whole += usize::from(packet[12..].iter().all(|byte| *byte == code));
             numbers.push(u16::from_be_bytes([packet[2], packet[3]]));
@@ -114,7 +116,7 @@ fn ended(edge: &Process) -> Value {
 fn both_streams_reach_the_second_server_where_the_first_refuses() {
     let (caller, callee) = phones();
     let (first, second) = (Server::new("127.0.0.5"), Server::new("127.0.0.6"));
-    // Of two peers of one weight the first is asked first.
+    // Of two peers with the same weight the first is tried first.
     let edge = edge(&caller, &callee, &[&first, &second], "");
     let (invites, call) = std::thread::scope(|scope| {
         let served = scope.spawn(|| {
@@ -146,7 +148,7 @@ fn both_streams_reach_the_second_server_where_the_first_refuses() {
     let record = ended(&edge);
     assert_eq!((&record["siprec"][0]["status"], &record["outcome"]), (&"stopped".into(), &"answered".into()));
     let kinds: Vec<&str> = record["legs"].as_array().unwrap().iter().map(|leg| leg["kind"].as_str().unwrap()).collect();
-    // Each server is asked over TCP first, where it does not listen.
+    // Each server is tried over TCP first, although it does not listen there.
     assert_eq!(kinds, ["sip", "sip", "siprec", "siprec", "siprec", "siprec"]);
     assert_eq!(edge.metric("trunkgate_siprec_total{siprec=\"vault\",result=\"recorded\"}"), 1.0);
     assert_eq!(edge.metric("trunkgate_siprec_sessions{siprec=\"vault\"}"), 0.0);
@@ -184,7 +186,7 @@ fn a_pause_by_request_stops_both_streams() {
         (2, 2),
         "{invite}"
     );
-    // What was under way is read; then nothing comes while the call goes on.
+    // Packets in flight are read; then none arrives while the call continues.
     let relayed = || edge.json(&format!("/v1/calls/{}", edge.sid()))["legs"][0]["rtp"]["rx_packets"].as_u64().unwrap();
     for rtp in &server.rtp {
         rtp.set_nonblocking(true).unwrap();
@@ -205,7 +207,7 @@ fn a_pause_by_request_stops_both_streams() {
     assert_eq!(ended(&edge)["siprec"][0]["status"], "stopped");
 }
 
-/// The next message of a stream.
+/// Returns the next message of a stream.
 fn message(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     while !bytes.ends_with(b"\r\n\r\n") {
@@ -258,7 +260,7 @@ fn a_call_that_has_to_be_recorded_ends_where_every_server_refuses() {
     let (caller, callee) = phones();
     let server = Server::new("127.0.0.5");
     let edge = edge(&caller, &callee, &[&server], "required = true\n");
-    // The refusal ends the call, whose ports are looked at before.
+    // The rejection ends the call, so its ports are checked before.
     Call::set_up(&edge, "required", &caller, &callee);
     server.refuse();
     let (bye, from) = caller.sip.receive("BYE ");

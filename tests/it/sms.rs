@@ -1,4 +1,4 @@
-//! Text messages after calls that nobody answered, through the real binary, against an account that fails in every way.
+//! Text messages after missed calls, through the real binary, with an account that fails in every way.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -14,7 +14,7 @@ const OURS: &str = "+14155551234";
 const CALLED: &str = "+14155550123";
 const BODY: &str = "We missed your call: 5 € + 1 & ~*_.-";
 
-/// A caller's trunk, one that refuses calls, and an edge between them that sends texts.
+/// Caller's trunk, trunk that rejects calls, and edge between them that sends texts.
 struct Rig {
     caller: Party,
     callee: Party,
@@ -47,13 +47,13 @@ impl Rig {
         self.edge.address("udp")
     }
 
-    /// An INVITE of this number.
+    /// Sends an INVITE from this number.
     fn dial(&self, id: &str, number: &str) {
         let invite = self.caller.request("INVITE", CALLED, self.udp(), id, 1, "");
         self.caller.send(self.udp(), &invite.replace("sip:+14155550100@", &format!("sip:{number}@")));
     }
 
-    /// A whole call that the other side ends so; its sid.
+    /// Makes a call that the callee rejects with this status; returns its SID.
     fn fails(&self, id: &str, number: &str, status: &str) -> String {
         self.dial(id, number);
         let (invite, from) = self.callee.receive("INVITE ");
@@ -63,7 +63,7 @@ impl Rig {
         self.edge.sid()
     }
 
-    /// The caller has its final answer and acknowledges it.
+    /// Receives the final response at the caller, and acknowledges it.
     fn refused(&self, id: &str, number: &str) {
         loop {
             let (text, from) = self.caller.receive("SIP/2.0 ");
@@ -93,7 +93,7 @@ impl Rig {
         self.edge.metric(&format!("trunkgate_sms_total{{result=\"{result}\"}}")) as u64
     }
 
-    /// What somebody sends to our number, signed with this token.
+    /// Posts a message to the edge's number, signed with this token.
     fn inbound(&self, token: &str, from: &str, body: &str) -> (u16, String) {
         let form = [("From", from), ("To", OURS), ("Body", body), ("MessageSid", "SM1"), ("X", "ä€#")];
         let form = form.map(|(name, value)| (name.to_owned(), value.to_owned()));
@@ -186,7 +186,7 @@ fn who_says_stop_gets_nothing_more_until_start_and_only_twilio_may_say_so() {
     assert_eq!(rig.inbound(TOKEN, "+14155550100", " stop. "), (200, empty.to_owned()));
     let sid = rig.fails("stopped", "+14155550100", "486 Busy Here");
     rig.trace_has(&sid, "no text message: the recipient opted out (STOP)");
-    // It is kept.
+    // The opt-out is stored.
     let Rig { caller, callee, twilio, edge } = rig;
     let rig = Rig { caller, callee, twilio, edge: edge.kill_and_start_again() };
     let sid = rig.fails("still-stopped", "+14155550100", "486 Busy Here");
@@ -199,7 +199,7 @@ fn who_says_stop_gets_nothing_more_until_start_and_only_twilio_may_say_so() {
     assert_eq!(rig.twilio.state().messages.len(), 2);
 }
 
-/// A reload changes who sends, and what waits is sent.
+/// A reload changes the sending account, and queued messages are sent.
 #[test]
 fn a_reload_keeps_the_queue() {
     let down = Twilio::start(|_, _| Deed::Refuse(429, 20_429));
@@ -271,16 +271,16 @@ fn what_is_wrong_with_a_rule_is_said_at_its_place() {
     assert!(fine && said.contains("warning[TG0150]: STOP replies do not arrive"), "{said}");
 }
 
-/// How many calls fail.
+/// Number of failing calls.
 const CALLS: usize = 1_000;
-/// How many of them are under way at once.
+/// Number of concurrent calls.
 const AT_ONCE: usize = 12;
 
 fn number(call: usize) -> String {
     format!("+1415666{call:04}")
 }
 
-/// Each tenth of the recipients meets another failure; silence, which takes its time, only some of them.
+/// Each tenth of the recipients causes another failure; a timeout, which takes long, only some of them.
 fn fails_in_turn(to: &str, before: usize) -> Deed {
     let (ten, one) = to.split_at(to.len() - 1);
     let silent = ["0", "1", "2"].iter().any(|digit| ten.ends_with(digit));
@@ -299,13 +299,13 @@ fn fails_in_turn(to: &str, before: usize) -> Deed {
     deeds.get(before).copied().unwrap_or(Deed::Take)
 }
 
-/// The call of a Call-ID of ours.
+/// Returns the number of the call with this Call-ID.
 fn call_of(text: &str) -> Option<usize> {
     field(text, "Call-ID").strip_prefix("call-")?.parse().ok()
 }
 
-/// Dials on until so many calls have been told that nobody answers; those that have been told nothing so far. One that an
-/// overloaded edge turned away (503) has been refused by it and not missed.
+/// Dials until this many calls are rejected by the callee; returns the calls without a final response. A call that an
+/// overloaded edge refused (503) does not count as missed.
 fn dial_until(rig: &Rig, next: &mut usize, refused: &mut BTreeMap<usize, u16>, enough: usize) -> Vec<usize> {
     let edge = rig.udp();
     let mut open = Vec::new();
@@ -330,7 +330,7 @@ fn dial_until(rig: &Rig, next: &mut usize, refused: &mut BTreeMap<usize, u16>, e
     open
 }
 
-/// Refuses every call after it has rung; one to nobody's number rings on.
+/// Rejects every call after it has rung, except one to [`RINGS`].
 fn refuse_all(callee: &Party) -> std::thread::JoinHandle<()> {
     let party = callee.shared();
     std::thread::spawn(move || {
@@ -350,7 +350,7 @@ fn refuse_all(callee: &Party) -> std::thread::JoinHandle<()> {
     })
 }
 
-/// Whose call is never answered.
+/// Number whose call is never answered.
 const RINGS: &str = "+14157770000";
 
 #[test]
@@ -367,7 +367,7 @@ fn a_thousand_failures_are_one_text_each_whatever_fails_and_whenever_the_edge_is
             break;
         }
         if !rang {
-            // One that rings when the edge is killed has been missed as well.
+            // A call that rings when the edge is killed counts as missed.
             rang = true;
             rig.dial("rings", RINGS);
             rig.caller.receive("SIP/2.0 180");
@@ -375,7 +375,7 @@ fn a_thousand_failures_are_one_text_each_whatever_fails_and_whenever_the_edge_is
         let Rig { caller, callee, twilio, edge } = rig;
         rig = Rig { caller, callee, twilio, edge: edge.kill_and_start_again() };
     }
-    // Silence and back-off take their time: as long as there is progress, it is waited for.
+    // Timeouts and back-off take time: wait as long as there is progress.
     let waiting = |rig: &Rig| rig.edge.metric("trunkgate_sms_queued") as u64;
     let mut left = waiting(&rig);
     while left > 0 {

@@ -1,5 +1,5 @@
-//! Speech input of applications, through the real binary: a recogniser on a real WebSocket that follows a script, and callers
-//! whose audio it gets.
+//! Speech input of applications, through the real binary: a recogniser on a real WebSocket with a script, and callers'
+//! audio.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -22,7 +22,7 @@ use crate::support::{closed_address, trunkgate, until};
 
 type Socket = WebSocket<TcpStream>;
 
-/// What a recogniser was sent in one session.
+/// Data received by a recogniser in one session.
 #[derive(Debug, Clone, Default)]
 struct Session {
     uri: String,
@@ -33,40 +33,40 @@ struct Session {
 }
 
 impl Session {
-    /// Loudest sample of what has come.
+    /// Returns the loudest sample received.
     fn peak(&self) -> u16 {
         let pairs = self.audio.as_chunks::<2>().0;
         pairs.iter().map(|pair| i16::from_le_bytes(*pair).unsigned_abs()).max().unwrap_or_default()
     }
 }
 
-/// A recogniser; its threads end with the test.
+/// Speech recogniser; its threads end with the test.
 struct Recogniser {
     address: SocketAddr,
     sessions: Arc<Mutex<Vec<Session>>>,
 }
 
-/// A step of a session's script.
+/// Step of a session's script.
 #[derive(Debug, Clone, Copy)]
 enum Act {
-    /// Waits for audio of the caller that is no silence.
+    /// Waits for audio of the caller that is not silent.
     Hear,
     /// Waits for 200 ms of further audio.
     More,
-    /// Sends a result.
+    /// Sends a partial result.
     Partial(&'static str),
-    /// The same, final.
+    /// Sends a final result with its confidence.
     Final(&'static str, f64),
-    /// Sends a text as it is.
+    /// Sends a text unchanged.
     Say(&'static str),
-    /// Closes the connection in good order.
+    /// Closes the connection in order.
     Leave,
     /// Breaks the connection.
     Die,
 }
 
 impl Recogniser {
-    /// Follows the same script in each session.
+    /// Runs the same script in each session.
     fn doing(script: &'static [Act]) -> Recogniser {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -81,7 +81,7 @@ impl Recogniser {
         Recogniser { address, sessions }
     }
 
-    /// `[recognition]` for it.
+    /// Returns `[recognition]` for this recogniser.
     fn keys(&self) -> String {
         format!("[recognition]\nurl = \"ws://{}/stream?model=small\"\ntoken = \"hunter2\"\n", self.address)
     }
@@ -90,7 +90,7 @@ impl Recogniser {
         self.sessions.lock().unwrap().clone()
     }
 
-    /// The first session, once it is as wanted.
+    /// Waits until the first session satisfies a condition.
     fn first(&self, what: &str, wanted: impl Fn(&Session) -> bool) -> Session {
         until(what, || self.sessions().into_iter().next().filter(&wanted))
     }
@@ -111,7 +111,7 @@ fn serve(stream: TcpStream, kept: &Mutex<Vec<Session>>, script: &[Act]) {
         kept.len() - 1
     };
     let with = |change: &dyn Fn(&mut Session)| change(&mut kept.lock().unwrap()[at]);
-    // Takes one message; false at the end.
+    // Reads one message; false at the end.
     let take = |socket: &mut Socket| match socket.read() {
         Ok(Message::Binary(audio)) => {
             with(&|session| session.audio.extend_from_slice(&audio));
@@ -124,7 +124,7 @@ fn serve(stream: TcpStream, kept: &Mutex<Vec<Session>>, script: &[Act]) {
                 "stop" => session.is_stopped = true,
                 other => panic!("{other}"),
             });
-            // As jambonz has it, the server closes.
+            // The server closes, as with jambonz.
             !matches!(text["type"].as_str(), Some("stop"))
         }
         Ok(Message::Close(_)) | Err(_) => false,
@@ -170,7 +170,7 @@ fn result(text: &str, is_final: bool, confidence: Option<f64>) -> String {
     message.to_string()
 }
 
-/// An edge with a recogniser whose application answers so; the caller has been answered and speaks.
+/// Starts an edge with a recogniser and an application; returns an answered call whose caller speaks.
 fn spoken_to(recogniser: &str, application: &Endpoint) -> (Rig, String, Speaking) {
     let url = format!("http://{}/voice", application.address);
     let app = format!("{recogniser}[app.ivr]\nurl = \"{url}\"\nallow_private = true\n");
@@ -181,14 +181,14 @@ fn spoken_to(recogniser: &str, application: &Endpoint) -> (Rig, String, Speaking
     (rig, ok, speaking)
 }
 
-/// 500 Hz in PCMU.
+/// Returns a packet of 500 Hz in PCMU.
 fn g711_tone(n: u16) -> Vec<u8> {
     let samples = tone(Codec::Pcmu, usize::from(n) * 160, 160);
     let payload: Vec<u8> = samples.into_iter().map(encode_ulaw).collect();
     Codec::Pcmu.packet(usize::from(n), 0, &payload)
 }
 
-/// The first request for a path.
+/// Waits for the first request for a path.
 fn asked(application: &Endpoint, wanted: &str) -> Post {
     until(wanted, || application.posts().into_iter().find(|post| path(post) == wanted))
 }
@@ -249,7 +249,7 @@ fn speech_goes_to_the_action_and_its_parts_to_the_callback_in_order() {
     until("the session is over", || (rig.edge.metric("trunkgate_recognition_sessions") == 0.0).then_some(()));
 }
 
-/// The recogniser serves one utterance a connection.
+/// The recogniser serves one utterance per connection.
 #[test]
 fn a_call_is_transcribed_live_and_what_is_said_goes_to_the_callback_and_to_the_events() {
     let recogniser = Recogniser::doing(&[
@@ -410,7 +410,7 @@ fn a_recogniser_that_understands_nothing_is_no_input() {
 /// Each failure leads to the next verb, with the reason in trace, verdict, metric and status.
 #[test]
 fn a_recogniser_that_fails_leads_to_the_next_verb() {
-    // Nothing accepts there: the system completes the connection, and no handshake is answered.
+    // The kernel completes the connection, and the handshake is not answered.
     let mute = TcpListener::bind("127.0.0.1:0").unwrap();
     let closed = closed_address();
     let keys = |address: SocketAddr| {
@@ -437,7 +437,7 @@ fn a_recogniser_that_fails_leads_to_the_next_verb() {
         asked(&application, "/next");
         let counter = format!("trunkgate_recognition_total{{result=\"{result}\"}}");
         until("both have failed", || (rig.edge.metric(&counter) == 2.0).then_some(()));
-        // The call goes on, and digits count.
+        // The call continues, and digits are collected.
         drop(speaking);
         rig.press(&ok, 7, 2000);
         assert_eq!(parameter(&asked(&application, "/chosen"), "Digits"), "7", "{result}");

@@ -1,4 +1,4 @@
-//! The store through the real binary: what has to survive the process does, whenever and however that dies.
+//! Store through the real binary: persistent data survives the process, at any time and by any way of ending.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -19,10 +19,10 @@ use crate::support::{PATIENCE, PUBLIC_URL, Process, config, until};
 
 const OURS: &str = "+14155551234";
 
-/// How often the edge is killed, unless `TRUNKGATE_KILLS` says otherwise.
+/// Number of kills, unless `TRUNKGATE_KILLS` is set.
 const KILLS: u32 = 6;
 
-/// Records go to a file and to a URL, a missed call gets a text, and each call counts with a limit of the day.
+/// Records go to a file and to a URL, a missed call gets a text, and each call counts towards a daily limit.
 fn configuration(caller: &Party, callee: &Party, twilio: &Twilio, endpoint: SocketAddr) -> String {
     let trunk = |name: &str, party: &Party| {
         format!("[trunk.{name}]\npeers = [\"sip:{}\"]\noptions_interval = \"0s\"\n", party.address)
@@ -42,7 +42,7 @@ fn number(call: u32) -> String {
     format!("+1415666{call:04}")
 }
 
-/// Refuses every call as busy, until it is told to stop.
+/// Rejects every call as busy until stopped.
 fn refuse_all(callee: &Party) -> JoinHandle<()> {
     let party = callee.shared();
     std::thread::spawn(move || {
@@ -58,18 +58,18 @@ fn refuse_all(callee: &Party) -> JoinHandle<()> {
     })
 }
 
-/// Which of the posts are not taken: one gets an error, one no answer.
+/// Returns whether a post is accepted: of the others, one gets an error and one no response.
 fn is_taken(post: usize) -> bool {
     post % 150 != 7 && post % 150 != 90
 }
 
-/// How long a process lives, with calls all the time.
+/// Returns the lifetime of a process, with calls throughout.
 fn lifetime() -> Duration {
     Duration::from_millis(50 + u64::from(rand::rngs::SysRng.try_next_u32().unwrap() % 300))
 }
 
-/// Calls of one life of the edge that were refused, in the order of their final answers; `least` so many of them, however
-/// long that takes.
+/// Makes calls during one lifetime of the edge, at least `least`; returns the rejected ones in the order of their final
+/// responses.
 fn dial_for(edge: &Process, caller: &Party, (time, least): (Duration, usize), next: &mut u32) -> Vec<u32> {
     let (to, until, patience) = (edge.address("udp"), Instant::now() + time, Instant::now() + PATIENCE);
     let (mut refused, mut open, mut dialled) = (Vec::new(), BTreeSet::new(), 0);
@@ -102,7 +102,7 @@ fn dial_for(edge: &Process, caller: &Party, (time, least): (Duration, usize), ne
     refused
 }
 
-/// The records of all files of a folder: how often each call has one, and whose calls they are.
+/// Returns the number of records per call in all files of a folder, and their callers.
 fn records(folder: &Path) -> (BTreeMap<String, u32>, BTreeSet<String>) {
     let (mut counts, mut callers) = (BTreeMap::new(), BTreeSet::new());
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -111,7 +111,7 @@ fn records(folder: &Path) -> (BTreeMap<String, u32>, BTreeSet<String>) {
             continue;
         }
         let text = std::fs::read_to_string(&path).unwrap();
-        // Without its end a line is being written.
+        // A line without its end is still being written.
         for line in text.split_inclusive('\n').filter(|line| line.ends_with('\n')) {
             let record: Value = serde_json::from_str(line).unwrap();
             *counts.entry(record["sid"].as_str().unwrap().to_owned()).or_default() += 1;
@@ -121,7 +121,7 @@ fn records(folder: &Path) -> (BTreeMap<String, u32>, BTreeSet<String>) {
     (counts, callers)
 }
 
-/// Counts how often the endpoint has taken each record.
+/// Counts the deliveries of each record to the endpoint.
 fn taken(endpoint: &Endpoint) -> BTreeMap<String, u32> {
     let mut taken: BTreeMap<String, u32> = BTreeMap::new();
     for (_, post) in endpoint.posts().into_iter().enumerate().filter(|(post, _)| is_taken(*post)) {
@@ -158,14 +158,14 @@ fn no_record_text_or_webhook_is_lost_or_doubled_whenever_the_edge_is_killed() {
         |problem: &Value| problem.as_str().unwrap().starts_with("the process before this one ended without a stop");
     assert!(problems.as_array().unwrap().iter().all(is_of_kill), "{problems}");
 
-    // Calls that had no answer yet when the last life's dialling ended get their records meanwhile.
+    // Calls without a final response at the end of the last lifetime get their records meanwhile.
     let (taken, counts, callers) = until("the URL has each record that a file has, and no other", || {
         let taken = taken(&endpoint);
         let (counts, callers) = records(edge.directory.path());
         taken.keys().eq(counts.keys()).then_some((taken, counts, callers))
     });
     assert!(counts.values().all(|count| *count == 1), "{counts:?}");
-    // The newest calls may not be in the journal when the edge is killed: those before them are, and all of the last life.
+    // The newest calls may be missing from the journal at a kill; earlier ones and all of the last lifetime are in it.
     let is_recorded = |call: &u32| callers.contains(&number(*call));
     for refused in &lives {
         assert!(refused.iter().is_sorted_by_key(|call| !is_recorded(call)), "a gap in {refused:?}: {callers:?}");
@@ -177,7 +177,7 @@ fn no_record_text_or_webhook_is_lost_or_doubled_whenever_the_edge_is_killed() {
     }
     assert!((0..next).all(|call| state.taken(&number(call)) <= 1));
     assert_eq!(taken.keys().collect::<Vec<_>>(), counts.keys().collect::<Vec<_>>());
-    // What has been answered and not noted when the edge is killed is sent again, with the same id: four at once.
+    // Deliveries answered but not stored at a kill are repeated with the same id: at most four at once.
     let again = taken.values().map(|count| count - 1).sum::<u32>();
     assert!(again <= 4 * kills, "{again} were sent again");
     let directory = std::sync::Arc::clone(&edge.directory);
@@ -197,7 +197,7 @@ fn a_store_that_is_damaged_is_told_and_calls_texts_and_records_go_on() {
     let (twilio, endpoint) = (Twilio::start(|_, _| Deed::Take), Endpoint::taking());
     let refuser = refuse_all(&callee);
     let edge = Process::start(&configuration(&caller, &callee, &twilio, endpoint.address));
-    // Of an edge that runs still, a checkpoint could write over the damage.
+    // A checkpoint of a running edge could overwrite the damage.
     let edge = edge.kill_and_start_after(|directory| {
         std::fs::write(directory.join("trunkgate.db"), [0x55; 9000]).unwrap();
         let _ = std::fs::remove_file(directory.join("trunkgate.db-wal"));

@@ -1,4 +1,5 @@
-//! What systemd is told (sd_notify(3)) by the real binary: ready, reloading, stopping, and alive only while every loop turns.
+//! Notifications of the real binary to systemd (sd_notify(3)): ready, reloading, stopping, and watchdog while all loops
+//! run.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -11,7 +12,7 @@ use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-/// Where a service manager would listen.
+/// Socket of a service manager.
 struct NotifySocket {
     socket: UnixDatagram,
     directory: tempfile::TempDir,
@@ -29,19 +30,19 @@ impl NotifySocket {
         self.directory.path().join("notify").to_str().unwrap().to_owned()
     }
 
-    /// The lines of the next message.
+    /// Returns the lines of the next message.
     fn hear(&self) -> Vec<String> {
         let mut buffer = [0; 1024];
         let len = self.socket.recv(&mut buffer).unwrap();
         String::from_utf8_lossy(&buffer[..len]).lines().map(str::to_owned).collect()
     }
 
-    /// The first message that says this; others are let by.
+    /// Waits for the first message with this line, skipping others.
     fn wait(&self, wanted: &str) -> Vec<String> {
         until(wanted, || Some(self.hear()).filter(|lines| lines.iter().any(|line| line == wanted)))
     }
 
-    /// Whether something is there that has not been heard.
+    /// Returns whether an unread message waits.
     fn has_news(&self) -> bool {
         self.socket.set_nonblocking(true).unwrap();
         let news = self.socket.recv(&mut [0; 1024]).is_ok();
@@ -54,7 +55,7 @@ fn value(lines: &[String], name: &str) -> String {
     lines.iter().find_map(|line| line.strip_prefix(name)?.strip_prefix('=')).unwrap().to_owned()
 }
 
-/// One thread of a process, held still. Dropped, it goes on.
+/// Suspended thread of a process; resumed on drop.
 struct Held(Pid);
 
 impl Held {
@@ -117,7 +118,7 @@ fn without_a_watchdog_it_hears_of_none() {
     assert!(!manager.has_news());
 }
 
-/// Its socket has no room for more than a few messages: the edge neither waits for it nor ends.
+/// The socket has room for a few messages: the edge neither blocks on it nor ends.
 #[test]
 fn a_service_manager_that_hears_nothing_is_not_waited_for() {
     let manager = NotifySocket::new();
@@ -127,8 +128,8 @@ fn a_service_manager_that_hears_nothing_is_not_waited_for() {
     assert!(edge.end().0.success());
 }
 
-/// A loop that stands still is not hidden by the others: no word to the watchdog, `/healthz` says which, and both are
-/// well again once it turns.
+/// A stalled loop is not hidden by the others: no watchdog notification, `/healthz` names it, and both recover once it
+/// runs.
 #[test]
 fn the_watchdog_is_fed_only_while_every_loop_turns() {
     for (thread, said) in
@@ -142,9 +143,9 @@ fn the_watchdog_is_fed_only_while_every_loop_turns() {
             while manager.has_news() {}
             edge.log().contains(said).then_some(())
         });
-        // What was sent before it was noticed.
+        // Messages sent before the detection.
         while manager.has_news() {}
-        // The same look at the loops decides both: as long as one says so, the other is not fed.
+        // Both depend on the same check of the loops: while one stalls, the watchdog is not notified.
         let looks = |edge: &Process| edge.log().matches("watchdog notification withheld").count();
         let before = looks(&edge);
         until("it has looked twice more", || (looks(&edge) >= before + 2).then_some(()));

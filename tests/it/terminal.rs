@@ -1,4 +1,4 @@
-//! What the real binary prints on a terminal of 80 columns: lines are cut between words, and in a pipe they are whole.
+//! Output of the real binary on a terminal of 80 columns: wrapped between words; in a pipe lines are whole.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -9,7 +9,7 @@ use std::process::Stdio;
 use crate::support::{closed_address, finish, trunkgate, write};
 use nix::pty::{Winsize, openpty};
 
-/// Exit code, and what is written to a terminal of 80 columns.
+/// Returns the exit code and the output on a terminal of 80 columns.
 fn on_terminal(arguments: &[&str]) -> (Option<i32>, String) {
     typed(arguments, None)
 }
@@ -18,7 +18,7 @@ fn on_terminal(arguments: &[&str]) -> (Option<i32>, String) {
 fn typed(arguments: &[&str], keys: Option<&str>) -> (Option<i32>, String) {
     let size = Winsize { ws_row: 40, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
     let pty = openpty(&size, None).unwrap();
-    // A copy that the program does not get as well: with the last one the terminal is gone.
+    // A copy that the program does not inherit: the terminal closes with the last one.
     let mut terminal = File::from(pty.master).try_clone().unwrap();
     let mut command = trunkgate(arguments);
     command.env("NO_COLOR", "1");
@@ -33,7 +33,7 @@ fn typed(arguments: &[&str], keys: Option<&str>) -> (Option<i32>, String) {
     }
     command.stdout(pty.slave.try_clone().unwrap()).stderr(pty.slave);
     let mut child = command.spawn().unwrap();
-    // It holds the program's side of the terminal.
+    // The command holds the program's side of the terminal.
     drop(command);
     let (mut written, mut buffer) = (Vec::new(), [0; 4096]);
     while let Ok(len @ 1..) = terminal.read(&mut buffer) {
@@ -56,12 +56,12 @@ fn init_asks_for_the_kind_of_trunk_on_a_terminal_alone() {
     for line in ["preset = \"telnyx\"", "region = \"eu\"", "preset = \"avaya\""] {
         assert!(text.contains(line), "{text}");
     }
-    // Without a terminal, nothing is asked: what stands in the pipe is not read as an answer.
+    // Without a terminal there is no prompt, and the pipe is not read as an answer.
     std::fs::remove_file(&file).unwrap();
     let mut command = trunkgate(&arguments);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
-    // The program may end before it is written.
+    // The program may end before the write.
     let _ = child.stdin.take().unwrap().write_all(b"telnyx\neu\n\n\n");
     let output = child.wait_with_output().unwrap();
     let told = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
@@ -71,7 +71,7 @@ fn init_asks_for_the_kind_of_trunk_on_a_terminal_alone() {
 }
 
 fn assert_fits(text: &str) {
-    // Commands are copied into a shell.
+    // Commands are meant to be copied into a shell.
     let long = text.lines().filter(|line| line.chars().count() > 80 && !line.starts_with("  trunkgate "));
     assert_eq!(long.collect::<Vec<_>>(), Vec::<&str>::new(), "{text}");
 }

@@ -1,5 +1,4 @@
-//! SIP over TLS on real sockets of loopback: who is shaken hands with, whose certificate is believed, what a call looks
-//! like, and what happens to those who mean harm.
+//! SIP over TLS on real loopback sockets: accepted handshakes, verified certificates, calls, and attacks.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -17,7 +16,7 @@ static BOTH: [&SupportedProtocolVersion; 2] = [&TLS13, &TLS12];
 static ONLY_13: [&SupportedProtocolVersion; 1] = [&TLS13];
 static ONLY_12: [&SupportedProtocolVersion; 1] = [&TLS12];
 
-/// A folder of certificates: an authority, another that nobody trusts, and the edge's certificate for `localhost`.
+/// Folder of certificates: an authority, an untrusted one, and the edge's certificate for `localhost`.
 struct Papers {
     folder: tempfile::TempDir,
     authority: Authority,
@@ -34,7 +33,7 @@ impl Papers {
         Papers { folder, authority, other, edge }
     }
 
-    /// A configuration with a TLS listener; `asks` is further lines of it.
+    /// Returns a configuration with a TLS listener; `asks`: its further lines.
     fn config(&self, asks: &str, rest: &str) -> String {
         let listener = format!(
             "[[listen]]\nname = \"s\"\ntransport = \"tls\"\naddress = \"127.0.0.1:0\"\n{}\n{asks}\n",
@@ -48,7 +47,7 @@ impl Papers {
     }
 }
 
-/// 127.0.0.1 is a trunk.
+/// Configuration with 127.0.0.1 as a trunk.
 const ONE_TRUNK: &str = "[trunk.carrier]\naccept_from = [\"127.0.0.1/32\"]\n[[route]]\nconnect = [\"reject:486\"]\n";
 
 #[test]
@@ -69,7 +68,7 @@ fn both_versions_are_spoken_and_answers_come_the_same_way() {
         );
         assert_eq!(field(&answer, "Via"), via);
     }
-    // Whoever does not trust our authority goes away; nothing else happens.
+    // A client that does not trust the authority disconnects, without further effect.
     let client = Client { trusts: &papers.other, ..papers.client("127.0.0.1", None) };
     assert!(client.connect(sip).is_err());
     until("the log tells", || edge.log().contains("listener s: TLS with 127.0.0.1:").then_some(()));
@@ -78,7 +77,7 @@ fn both_versions_are_spoken_and_answers_come_the_same_way() {
     });
 }
 
-/// All that comes, to the end.
+/// Reads to the end; returns the number of bytes.
 fn rest_of(stream: &mut TcpStream) -> usize {
     let mut all = 0;
     let mut buffer = [0; 4096];
@@ -98,7 +97,7 @@ fn a_stranger_gets_no_byte_of_tls() {
     assert_eq!(edge.metric("trunkgate_sip_dropped_total{reason=\"connection_unknown_source\"}"), 1.0);
 }
 
-/// A trunk known by its certificate alone.
+/// Returns a trunk identified by its certificate alone.
 fn by_certificate(papers: &Papers, ca: &Path) -> String {
     let _ = papers;
     format!(
@@ -151,7 +150,7 @@ fn a_listener_that_demands_certificates_takes_nobody_without() {
     line.send(&line.request("OPTIONS", "sip:edge", "o", 1, ""));
     line.receive("SIP/2.0 200");
     for pair in [None, Some(&forged)] {
-        // Under TLS 1.3 the client learns of it with its first read.
+        // With TLS 1.3 the client learns of the failure at its first read.
         if let Ok(mut line) = papers.client("127.0.0.1", pair).connect(sip) {
             let _ = line.try_send(&line.request("OPTIONS", "sip:edge", "o", 1, ""));
             assert!(line.is_closed_in_silence(), "{pair:?}");
@@ -166,7 +165,7 @@ fn a_listener_that_demands_certificates_takes_nobody_without() {
     assert_eq!((&problem["harm"], &problem["headline"]), (&"strangers".into(), &"TLS to listener s fails".into()));
     assert!(problem["fix"].as_str().unwrap().contains("`client_ca`"), "{problem:#}");
 
-    // A third one, in the clear, and the trunk's machine has got no connection since the first.
+    // A third one, without TLS; the trunk's host has had no successful connection since the first.
     let mut plain = TcpStream::connect(sip).unwrap();
     plain.write_all(b"OPTIONS sip:edge SIP/2.0\r\n\r\n").unwrap();
     let problem = until("it is a problem of the trunk", || {
@@ -185,7 +184,7 @@ fn a_listener_that_demands_certificates_takes_nobody_without() {
     );
 }
 
-/// A certificate for servers identifies a client where its trunk allows that; chain, dates and names are verified all the same.
+/// A server certificate identifies a client if its trunk allows that; chain, dates and names are verified as usual.
 #[test]
 fn a_client_certificate_for_servers_alone_is_accepted_where_the_trunk_allows_it() {
     let papers = Papers::new();
@@ -198,7 +197,7 @@ fn a_client_certificate_for_servers_alone_is_accepted_where_the_trunk_allows_it(
     ];
     let ca = format!("client_ca = {:?}", papers.authority.file);
     let own_ca = format!("ca = {:?}, ", papers.authority.file);
-    // Believed by the listener's CA, by the trunk's own, or by both.
+    // Trusted by the listener's CA, by the trunk's own, or by both.
     for (asks, ca) in [(ca.as_str(), ""), ("", own_ca.as_str()), (ca.as_str(), own_ca.as_str())] {
         let trunks = format!(
             "[trunk.hub]\ntls = {{ {ca}names = [\"hub.example\"], client_certificate_usage = \"any\" }}\n\
@@ -214,7 +213,7 @@ fn a_client_certificate_for_servers_alone_is_accepted_where_the_trunk_allows_it(
             line.receive("SIP/2.0 486");
         }
         for pair in &refused {
-            // Under TLS 1.3 the client learns of it with its first read.
+            // With TLS 1.3 the client learns of the failure at its first read.
             if let Ok(mut line) = papers.client("127.0.0.7", Some(pair)).connect(sip) {
                 let _ = line.try_send(&line.request("OPTIONS", "sip:edge", "o", 1, ""));
                 assert!(line.is_closed_in_silence(), "{asks} {pair:?}");
@@ -223,7 +222,7 @@ fn a_client_certificate_for_servers_alone_is_accepted_where_the_trunk_allows_it(
     }
 }
 
-/// A certificate that one trunk allows to be for servers alone does not make its client another trunk.
+/// A server certificate allowed by one trunk does not identify its client as another trunk.
 #[test]
 fn a_certificate_for_servers_identifies_no_trunk_that_wants_one_for_clients() {
     let papers = Papers::new();
@@ -238,7 +237,7 @@ fn a_certificate_for_servers_identifies_no_trunk_that_wants_one_for_clients() {
     line.receive("SIP/2.0 486");
 }
 
-/// One listener for several names: each client gets a certificate for the name that it connects to.
+/// A listener with several names: each client gets the certificate for the requested name.
 #[test]
 fn a_listener_presents_the_certificate_for_the_name_that_is_asked_for() {
     let papers = Papers::new();
@@ -256,11 +255,11 @@ fn a_listener_presents_the_certificate_for_the_name_that_is_asked_for() {
             line.receive("SIP/2.0 200");
         }
     }
-    // The first one for any other name, and for an address.
+    // Any other name, and an address, get the first one.
     for name in ["else.example.com", "127.0.0.1"] {
         assert!(papers.client("127.0.0.1", None).connect_as(name, sip).is_err(), "{name}");
     }
-    // Another file of theirs is read like the first.
+    // A renewed file is read too.
     papers.authority.issue_until("teams", &["sbc.example.com"], (2098, 1, 1));
     let (chain, _) = teams.read();
     until("the other is shown", || {
@@ -287,7 +286,7 @@ fn each_certificate_of_a_listener_is_watched_for_its_end() {
     assert!(matches!(listener["certificate_days"].as_i64(), Some(3..=5)), "{status}");
 }
 
-/// Who resumed a session would not be asked for its certificate again, which may have ended meanwhile.
+/// Session resumption would skip the verification of a client certificate, which may have expired meanwhile.
 #[test]
 fn every_connection_is_judged_anew() {
     let papers = Papers::new();
@@ -298,7 +297,7 @@ fn every_connection_is_judged_anew() {
         let memory = client.memory();
         for n in 0..3 {
             let mut line = client.connect_by(&memory, edge.address("tls")).unwrap();
-            // What there is to remember comes before the answer.
+            // Session tickets arrive before the response.
             line.send(&line.request("OPTIONS", "sip:edge", &format!("o{n}"), 1, ""));
             line.receive("SIP/2.0 200");
             assert!(matches!(line.kind, HandshakeKind::Full | HandshakeKind::FullWithHelloRetryRequest), "{n}");
@@ -306,7 +305,7 @@ fn every_connection_is_judged_anew() {
     }
 }
 
-/// Each name of a certificate is compared with each of the trunks: a long one would be work for milliseconds.
+/// Each name of a certificate is compared with each of the trunks: a long list would take milliseconds.
 #[test]
 fn a_certificate_of_a_thousand_names_is_not_read() {
     let papers = Papers::new();
@@ -328,7 +327,7 @@ fn a_certificate_of_a_thousand_names_is_not_read() {
     assert_eq!(edge.metric("trunkgate_sip_dropped_total{reason=\"tls_handshake_failed\"}"), 1.0);
 }
 
-/// A route from 127.0.0.1 to trunks.
+/// Returns a route from 127.0.0.1 to trunks.
 fn outward(trunks: &str, connect: &str) -> String {
     format!(
         "[trunk.carrier]\naccept_from = [\"127.0.0.1/32\"]\n{trunks}[[route]]\nfrom = [\"carrier\"]\nconnect = [{connect}]\n"
@@ -360,7 +359,7 @@ fn a_call_over_tls_on_both_sides() {
     assert!(field(&answer, "Contact").ends_with(&format!("@127.0.0.1:{port};transport=tls>")), "{answer}");
     let tag = crate::support::sip::to_tag(&answer).to_owned();
     caller.send(&caller.request("ACK", "sip:x@edge", "c1", 1, &tag));
-    // Requests inside the dialog go over the same two connections.
+    // Requests in the dialog use the same two connections.
     caller.send(&caller.request("BYE", "sip:x@edge", "c1", 2, &tag));
     caller.receive("SIP/2.0 200");
     let bye = callee.receive("BYE");
@@ -400,7 +399,7 @@ fn a_far_end_that_is_not_who_it_should_be_is_a_failed_target() {
         [("expired on", &expired), ("does not end in a trusted root", &forged), ("127.0.0.6", &other_name)]
     {
         let first = Server::new("127.0.0.6", pair, None);
-        // No connection but that of the call: it would find the handshake of an OPTIONS failed already, and make another.
+        // Only the call opens a connection: after an OPTIONS with a failed handshake it would open another.
         let trunk = format!(
             "[trunk.pbx]\noptions_interval = \"0s\"\n\
              peers = [\"sip:{};transport=tls\", {{ uri = \"sip:{};transport=tls\", priority = 1 }}]\n\
@@ -452,7 +451,7 @@ fn each_trunk_has_connections_of_its_own_with_its_own_certificate() {
     let pbx = Server::new("127.0.0.5", &papers.authority.issue("pbx", &["127.0.0.5"]), Some(&papers.authority));
     let trunk = |name: &str, own: &str| {
         let ca = &papers.authority.file;
-        // No connection but those of the calls.
+        // Only the calls open connections.
         format!(
             "[trunk.{name}]\noptions_interval = \"0s\"\npeers = [\"sip:{};transport=tls\"]\ntls = {{ ca = {ca:?}{own} }}\n",
             pbx.address
@@ -513,7 +512,7 @@ fn rfc5923_5_calls_go_to_a_far_end_on_its_own_connection_where_it_says_so() {
         line.receive("SIP/2.0 200");
         line
     };
-    // Neither without the word, nor by somebody else's certificate.
+    // Neither without the parameter, nor with another party's certificate.
     let (_silent, _other) = (hello(&own, "o1", ""), hello(&others, "o2", ";alias"));
     caller.send(&caller.request("INVITE", "sip:+14155550123@edge", "c1", 1, ""));
     let mut callee = pbx.accept().unwrap();
@@ -522,14 +521,14 @@ fn rfc5923_5_calls_go_to_a_far_end_on_its_own_connection_where_it_says_so() {
     caller.receive("SIP/2.0 486");
     drop(callee);
     until("the edge has seen it go", || (edge.metric("trunkgate_sip_connections_active") == 3.0).then_some(()));
-    // The newest one counts: the one before may be of a far end that has begun anew.
+    // The newest one is used: the previous one may belong to a restarted remote party.
     let (_before, mut line) = (hello(&own, "o3", ";alias"), hello(&own, "o4", ";alias"));
     caller.send(&caller.request("INVITE", "sip:+14155550123@edge", "c2", 1, ""));
     let invite = line.receive("INVITE");
     line.send(&line.answer(&invite, "486 Busy Here", false));
     caller.receive("SIP/2.0 486");
     assert!(pbx.is_alone());
-    // It goes with a call on it: that goes by another way at once.
+    // The connection closes during a call attempt, which continues at once over another one.
     caller.send(&caller.request("INVITE", "sip:+14155550123@edge", "c3", 1, ""));
     line.receive("INVITE");
     drop(line);
@@ -539,7 +538,7 @@ fn rfc5923_5_calls_go_to_a_far_end_on_its_own_connection_where_it_says_so() {
     caller.receive("SIP/2.0 486");
 }
 
-/// What a new client is shown.
+/// Returns the certificate presented to a new client.
 fn shown_now(papers: &Papers, to: SocketAddr) -> Vec<u8> {
     let line = papers.client("127.0.0.1", None).connect(to).unwrap();
     line.shown.as_ref().unwrap().to_vec()
@@ -554,7 +553,7 @@ fn a_new_certificate_is_taken_up_and_a_bad_one_is_not() {
     let old = shown_now(&papers, sip);
     let expiry = "trunkgate_tls_certificate_expiry_timestamp_seconds{listener=\"s\"}";
     assert_eq!(edge.metric(expiry), 4_070_908_800.0);
-    // A certificate without its key changes nothing, nor does text.
+    // A certificate without its key, or an invalid file, changes nothing.
     std::fs::write(&papers.edge.private_key, "text").unwrap();
     until("the log tells", || edge.log().contains("the current certificate is kept").then_some(()));
     let problems = || edge.json("/v1/status")["problems"].to_string();
@@ -577,7 +576,7 @@ fn a_new_certificate_is_taken_up_and_a_bad_one_is_not() {
     drop(papers.folder);
 }
 
-/// A listener has several certificates: a broken one holds no other one back.
+/// With several certificates of a listener, an invalid one does not affect the others.
 #[test]
 fn a_renewed_certificate_is_taken_up_beside_a_broken_one() {
     let papers = Papers::new();
@@ -612,7 +611,7 @@ fn a_renewed_certificate_is_taken_up_beside_a_broken_one() {
     assert!(!problems.contains("certificate"), "{problems}");
 }
 
-/// At night a certificate has expired: it is ours, and no fault of the trunk.
+/// The edge's own certificate has expired, which is not a fault of the trunk.
 #[test]
 fn a_rejected_certificate_of_ours_is_named_with_its_file_until_it_is_replaced() {
     let papers = Papers::new();
@@ -630,11 +629,11 @@ fn a_rejected_certificate_of_ours_is_named_with_its_file_until_it_is_replaced() 
     assert_eq!((&problem["harm"], &problem["headline"]), (&"calls".into(), &headline.into()));
     assert!(problem["evidence"].as_str().unwrap().contains("rejected our certificate: it has expired"), "{problem:#}");
     assert!(problem["fix"].as_str().unwrap().contains(&file), "{problem:#}");
-    // Another one in its place: nothing is wrong any more.
+    // Replaced by another one: the problem clears.
     papers.authority.issue_until("edge", &["localhost"], (2098, 1, 1));
     until("the new one is shown", || papers.client("127.0.0.1", None).connect(sip).ok());
     assert_eq!(first(), serde_json::Value::Null);
-    // One of an authority that the trunk does not trust.
+    // Certificate of an authority that the trunk does not trust.
     let other = Client { trusts: &papers.other, ..papers.client("127.0.0.1", None) };
     assert!(other.connect(sip).is_err());
     let problem = until("that one is counted", || Some(first()).filter(|problem| !problem.is_null()));
@@ -704,7 +703,7 @@ fn after_a_reload_nothing_new_leaves_by_a_connection_made_on_other_terms() {
         edge.signal(nix::sys::signal::Signal::SIGHUP);
         until("it is loaded", || (reloads() > before).then_some(()));
     };
-    // The same once more changes nothing; another authority does.
+    // An unchanged file changes nothing; another authority does.
     reload(&papers.authority.file);
     caller.send(&caller.request("INVITE", "sip:+14155550123@edge", "c2", 1, ""));
     let invite = callee.receive("INVITE");
@@ -736,7 +735,7 @@ fn those_who_never_finish_a_handshake_are_in_nobodys_way() {
     let pbx = papers.authority.issue("pbx", &["pbx.example"]);
     let refused = "trunkgate_sip_dropped_total{reason=\"tls_handshake_limit\"}";
     assert!(edge.metric(refused) >= (200 - trunkgate_system::limits::HANDSHAKES_PER_SOURCE) as f64);
-    // The rest is cut off after a while.
+    // The others are closed after a while.
     let mut last = idle.last().unwrap().try_clone().unwrap();
     assert_eq!(rest_of(&mut last), 0);
     let mut line =

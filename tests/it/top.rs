@@ -1,4 +1,4 @@
-//! `trunkgate top`, the real binary in a pseudo-terminal: what it shows, its keys, and that it leaves the terminal as it was.
+//! `trunkgate top`, the real binary in a pseudo-terminal: its display, its keys, and the restored terminal.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -14,13 +14,13 @@ use nix::pty::{Winsize, openpty};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// What terminals are told: the other screen, and back.
+/// Escape sequences of the alternate screen: enter, and leave.
 const ENTER: &str = "\x1b[?1049h";
 const LEAVE: &str = "\x1b[?1049l";
-/// What letters of a colour begin with.
+/// Prefix of coloured text.
 const COLOUR: &str = "\x1b[38;5;";
 
-/// `top` in a terminal of its own.
+/// `top` in its own terminal.
 struct Top {
     child: Child,
     keyboard: File,
@@ -43,13 +43,13 @@ impl Top {
         Top { child, keyboard, bytes, reader }
     }
 
-    /// The program, and the side of its terminal where a person sits.
+    /// Starts the program; returns it with the user's side of its terminal.
     fn spawn(url: &str, directory: &std::path::Path, variables: &[(&str, &str)]) -> (Child, File) {
         let size = Winsize { ws_row: 40, ws_col: 140, ws_xpixel: 0, ws_ypixel: 0 };
         let pty = openpty(&size, None).unwrap();
-        // A copy that the program does not get as well: with the last one the terminal is gone.
+        // A copy that the program does not inherit: the terminal closes with the last one.
         let terminal = File::from(pty.master).try_clone().unwrap();
-        // The terminal is to be the one of its own session: who runs the tests may have another.
+        // The program needs its own session, since the test runner may have another controlling terminal.
         let mut command = Command::new("setsid");
         command.args(["--ctty", env!("CARGO_BIN_EXE_trunkgate"), "top", "--url", url]).current_dir(directory);
         command.env_remove("TRUNKGATE_TOKEN").env_remove("NO_COLOR").env("TERM", "xterm-256color");
@@ -63,7 +63,7 @@ impl Top {
         self.keyboard.write_all(keys.as_bytes()).unwrap();
     }
 
-    /// What stands on the screen now: only what changes is written, so that words may come in pieces.
+    /// Returns the current screen; the program writes only changes, so words may arrive in pieces.
     fn screen(&self) -> String {
         let [rows, columns] = [40, 140].map(|size| std::num::NonZeroU16::new(size).unwrap());
         let mut screen = vt100::Parser::new(rows, columns, 0);
@@ -82,7 +82,7 @@ impl Top {
     }
 }
 
-/// An edge with a call, and the two phones that are in it.
+/// Starts an edge with a call, and returns its two phones.
 fn edge() -> (Process, Phone, Phone) {
     let (caller, callee) = (Phone::new("127.0.0.2"), Phone::new("127.0.0.3"));
     let text = format!(
@@ -108,7 +108,7 @@ fn a_call_is_seen_its_ladder_is_saved_and_it_is_ended() {
     top.until_shown(&format!("written to {sid}.txt"));
     let saved = std::fs::read_to_string(edge.directory.path().join(format!("{sid}.txt"))).unwrap();
     assert!(saved.contains("INVITE") && saved.contains("near") && saved.contains("far"), "{saved}");
-    // Neither "n" nor anything else ends it.
+    // Neither "n" nor any other key ends the call.
     top.press("Kn");
     top.press("K");
     top.until_shown(&format!("end call {sid}? y: yes"));
@@ -122,7 +122,7 @@ fn a_call_is_seen_its_ladder_is_saved_and_it_is_ended() {
     assert!(written.contains(COLOUR), "{written:?}");
 }
 
-/// No column of the list has the Call-ID: only the edge knows whose it is.
+/// The Call-ID is not in the list, so the filter is evaluated by the edge.
 #[test]
 fn a_filter_finds_what_only_the_edge_knows() {
     let (edge, _caller, _callee) = edge();
@@ -153,7 +153,7 @@ fn without_colours_none_are_written_and_sigterm_gives_the_terminal_back() {
     assert!(!written.contains(COLOUR), "{written:?}");
 }
 
-/// A window that is closed, a connection that drops: there is nobody left to tell.
+/// The window is closed, or its connection lost.
 #[test]
 fn without_its_terminal_it_ends_and_nothing_breaks() {
     let (edge, _caller, _callee) = edge();

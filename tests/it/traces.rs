@@ -1,4 +1,4 @@
-//! What the running edge shows of a call: SIP messages as sent on the wire, its ladder as a picture.
+//! Traces of calls from the running edge: SIP messages as on the wire, and the ladder diagram as SVG.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -30,7 +30,7 @@ fn messages_come_with_their_text_and_addresses_when_they_are_asked_for() {
         let party = if message["leg"] == 0 { &caller } else { &callee };
         assert_eq!(message["remote"], Value::from(party.sip.address.to_string()), "{message:#}");
     }
-    // What the callee got, octet by octet.
+    // The INVITE of the callee, octet by octet.
     let invite = messages.iter().find(|message| message["leg"] == 1 && message["text"] == "INVITE").unwrap();
     assert_eq!(invite["raw"], Value::from(call.invite.0.as_str()));
     assert!(of_kind("decision").iter().all(|entry| entry.get("raw").is_none()));
@@ -58,13 +58,13 @@ fn the_ladder_is_a_picture_too() {
     assert!(printed.stdout.starts_with(b"<svg xmlns"));
     let (code, _) = http("GET", &format!("{}/v1/calls/CA0/trace.svg", edge.url()), &[], "");
     assert_eq!(code, 404);
-    // Only where it is asked for.
+    // Colours only on request.
     let plain = edge.get(&format!("/v1/calls/{sid}/trace.txt?columns=100")).1;
     let coloured = edge.get(&format!("/v1/calls/{sid}/trace.txt?columns=100&colour=true")).1;
     assert!(!plain.contains('\u{1b}') && coloured.contains("\u{1b}[36m"), "{coloured}");
 }
 
-/// The payloads of the packets in a capture file, with their comments.
+/// Returns the payloads of the packets in a capture file, with their comments.
 fn packets(file: &[u8]) -> Vec<(String, Vec<String>)> {
     let word = |at: usize| u32::from_le_bytes(file[at..at + 4].try_into().unwrap()) as usize;
     let half = |at: usize| u16::from_le_bytes(file[at..at + 2].try_into().unwrap());

@@ -1,4 +1,4 @@
-//! Two phones that share no codec, through the real binary: what each of them says arrives at the other in its own.
+//! Two phones without a common codec, through the real binary: each receives the other's audio in its own codec.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -32,14 +32,14 @@ fn edge(caller: (&Phone, Codec), callee: (&Phone, Codec), more: &str) -> Process
     )))
 }
 
-/// Half a second of 20 ms packets of a tone.
+/// Returns half a second of 20 ms packets of a tone.
 fn tone_packets(codec: Codec) -> Vec<Vec<u8>> {
     let rate = codec.rate_hz() as usize;
     let mut speaker = Speaker::new(codec, true);
     tone(codec, 0, rate / 2).chunks(rate / 50).map(|frame| speaker.say(frame)).collect()
 }
 
-/// The next packet that is `codec`'s.
+/// Receives the next packet with this payload type.
 fn heard(phone: &Phone, number: u8) -> (Rtp, Vec<u8>) {
     loop {
         let (bytes, _) = received(&phone.rtp);
@@ -51,7 +51,7 @@ fn heard(phone: &Phone, number: u8) -> (Rtp, Vec<u8>) {
     }
 }
 
-/// Says half a second from one phone to the other, packet by packet: it is the same tone, as loud, in its own codec.
+/// Sends half a second of a tone from one phone to the other, which receives it at the same level in its own codec.
 fn says((from, said): (&Phone, Codec), at: SocketAddr, (to, wanted): (&Phone, Codec)) {
     let mut got: Vec<(Rtp, Vec<u8>)> = Vec::new();
     for (n, payload) in tone_packets(said).iter().enumerate() {
@@ -97,7 +97,7 @@ fn each_side_hears_the_other_in_its_own_codec() {
     }
 }
 
-/// An edge between two trunks that name no codecs.
+/// Starts an edge between two trunks without configured codecs.
 fn by_default(caller: &Phone, callee: &Phone) -> Process {
     let trunks = format!("{}{}", caller.trunk("carrier"), callee.trunk("pbx"));
     Process::start(&config(&format!("{trunks}[[route]]\nfrom = [\"carrier\"]\nconnect = [\"trunk:pbx\"]\n")))
@@ -118,7 +118,7 @@ fn sessions_that_are_transcoded_are_counted_while_they_are() {
     assert!(call.invite.0.contains("RTP/AVP 0 8 107 101\r\n"), "{}", call.invite.0);
     transcoding(&edge, 1.0);
     says((&caller, Codec::Pcmu), call.near, (&callee, Codec::Opus));
-    // The caller changes to what the other side speaks, and back.
+    // The caller changes to the other side's codec, and back.
     let ok = call.change(2, (&caller, &near(Codec::Opus, 2)), (&callee, &far(Codec::Opus, 1)));
     assert!(ok.contains("RTP/AVP 107 101\r\n"), "{ok}");
     transcoding(&edge, 0.0);
@@ -174,7 +174,7 @@ fn rfc4733_a_key_reaches_a_side_with_another_clock() {
     caller.rtp.send_to(&key, call.near).unwrap();
     let (first, payload) = heard(&callee, 101);
     assert_eq!((first.timestamp.wrapping_sub(audio.timestamp), payload), (960, vec![5, 10, 0, 160]));
-    // The next packet of the same press.
+    // Next packet of the same event.
     key[3] = 2;
     key[14..16].copy_from_slice(&[0x81, 0x40]);
     caller.rtp.send_to(&key, call.near).unwrap();
@@ -183,7 +183,7 @@ fn rfc4733_a_key_reaches_a_side_with_another_clock() {
     call.hang_up(2, &caller, &callee);
 }
 
-/// A caller with SRTP and μ-law, a callee with SRTP under another key and A-law, and somebody who listens to both.
+/// The caller has SRTP and μ-law, the callee SRTP with another key and A-law, and a listener hears both.
 #[test]
 fn a_secure_call_is_converted_and_heard_by_who_listens() {
     let (caller, callee) = (Phone::new("127.0.0.2"), Phone::new("127.0.0.5"));
@@ -216,7 +216,7 @@ fn a_secure_call_is_converted_and_heard_by_who_listens() {
         far.send(&Codec::Pcma.packet(n, 8, &alaw));
         assert_eq!(of(near.receive()), alaw.iter().map(|code| g711::alaw_to_ulaw(*code)).collect::<Vec<_>>());
     }
-    // The listener hears the caller's side of it: what it said as it came, what it heard as it left.
+    // The listener gets the caller's side of the call: received audio as it came, sent audio as it left.
     let heard = scribe.first("both tracks", |stream| {
         let has =
             |frames: &[crate::support::listener::Frame], codes: &[u8]| frames.iter().any(|frame| frame.audio == codes);
@@ -228,13 +228,13 @@ fn a_secure_call_is_converted_and_heard_by_who_listens() {
     call.hang_up(2, &caller, &callee);
 }
 
-/// A caller that speaks no G.711, and an agent that speaks nothing else: each hears the other, keys and marks among it.
+/// A caller without G.711, and an agent with nothing else: both hear each other, with DTMF and marks.
 #[test]
 fn a_caller_without_g711_talks_with_an_agent() {
     for (codec, format) in [(Codec::Opus, "mulaw/8000"), (Codec::G722, "mulaw/8000"), (Codec::Opus, "l16/16000")] {
         let caller = Phone::new("127.0.0.2");
         let agent = Listener::doing(|socket, stream| {
-            // It says back what it hears.
+            // Echoes the received audio.
             if let Some(heard) = stream.inbound.last().filter(|_| !stream.stopped) {
                 let media = json!({"payload": STANDARD.encode(&heard.audio)});
                 let said = json!({"event": "media", "streamSid": stream.start["streamSid"], "media": media});
@@ -257,8 +257,7 @@ fn a_caller_without_g711_talks_with_an_agent() {
         caller.sip.send(sip, &caller.sip.request_with("ACK", NUMBER, sip, "codecs-4", (1, &tag), ""));
         let near = media_of(&ok);
         wait_until_bound(next_port(near));
-        // Its own clock is what the edge makes for it: a packet is said for each that is heard, until the tone has come
-        // back for half a second.
+        // The edge paces the tone: one packet is sent for each received, until half a second of the tone has returned.
         let (tone, mut hearer, mut before) = (tone_packets(codec), Hearer::new(codec), None::<Rtp>);
         let (mut n, mut loud, began) = (0, 0, Instant::now());
         while loud < 25 {
@@ -282,11 +281,11 @@ fn a_caller_without_g711_talks_with_an_agent() {
     }
 }
 
-/// Longest turn of a caller for two packets of 20 ms whose audio the edge waits for.
+/// Maximum time of the caller for two packets of 20 ms, for which the edge still waits.
 const IN_TIME: Duration = Duration::from_millis(60);
 
-/// A call in which each two packets of the caller change places: whether the caller was in time throughout, and whether the
-/// agent has heard most of them in their order, to the bit.
+/// Makes a call in which each two packets of the caller are swapped; returns whether the caller was in time throughout,
+/// and whether the agent got most of them in order, bit for bit.
 fn is_heard_in_order(codec: Codec) -> (bool, bool) {
     let caller = Phone::new("127.0.0.2");
     let agent = Listener::start();
@@ -312,7 +311,7 @@ fn is_heard_in_order(codec: Codec) -> (bool, bool) {
         let began = Instant::now();
         caller.rtp.send_to(&pair[1], near).unwrap();
         caller.rtp.send_to(&pair[0], near).unwrap();
-        // The edge's clock is the caller's: both of them are 20 ms.
+        // The edge's clock is synchronous with the caller's: 20 ms each.
         heard(&caller, codec.number());
         heard(&caller, codec.number());
         longest = longest.max(began.elapsed());
@@ -335,8 +334,8 @@ fn is_heard_in_order(codec: Codec) -> (bool, bool) {
     (is_in_time, count > wanted.len() / 2)
 }
 
-/// The agent hears what all packets say in their order, to the bit. Where this process was late, it heard silence instead,
-/// and a decoder's state is its history: another call is judged, if one of three is in time.
+/// The agent gets the audio of all packets in order, bit for bit. If this process is late, it gets silence instead, and
+/// a decoder's state is its history: the test needs one of three calls in time.
 #[test]
 fn an_agent_hears_packets_that_change_places() {
     for codec in [Codec::Opus, Codec::G722] {
@@ -346,7 +345,7 @@ fn an_agent_hears_packets_that_change_places() {
     }
 }
 
-/// What these packets say in μ-law, 20 ms each.
+/// Returns these packets decoded to μ-law, 20 ms each.
 fn in_order(codec: Codec, packets: &[Vec<u8>]) -> Vec<Vec<u8>> {
     let coding = if codec == Codec::G722 { Coding::G722 } else { Coding::Opus(Wanted::default()) };
     let (from, to) = (vec![(codec.number(), coding)], (0, Coding::Pcmu));

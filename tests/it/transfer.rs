@@ -1,5 +1,5 @@
-//! A transfer by REFER through the real binary: the caller hears a tone, then whoever it was sent on to, and the one that
-//! sent it on hears of it and leaves.
+//! Transfer by REFER through the real binary: the caller hears ringback, then the target, and the transferor gets a
+//! NOTIFY and leaves.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -10,7 +10,7 @@ use crate::support::sip::field;
 use crate::support::{Process, config, until};
 use trunkgate_media::rtp::Rtp;
 
-/// The next NOTIFY with this status.
+/// Receives the next NOTIFY with this status.
 fn told(callee: &Phone, status: &str) -> String {
     loop {
         let (notify, from) = callee.sip.receive("NOTIFY ");
@@ -21,7 +21,7 @@ fn told(callee: &Phone, status: &str) -> String {
     }
 }
 
-/// Waits until what one socket sends is heard by another.
+/// Waits until packets from one socket arrive at another.
 fn heard(what: &str, from: &UdpSocket, to: SocketAddr, by: &UdpSocket, code: u8) {
     until(what, || {
         from.send_to(&rtp(u32::from(code), u16::from(code)), to).unwrap();
@@ -82,7 +82,7 @@ fn a_phone_joins_its_two_calls_and_leaves() {
     let edge = edge([&caller, &callee, &target]);
     let first = Call::set_up(&edge, "first", &caller, &callee);
     heard("the callee hears the caller", &caller.rtp, first.near, &callee.rtp, 7);
-    // The callee asks the desk first.
+    // The callee consults the desk first.
     let consulted = Call::set_up(&edge, "consulted", &callee, &target);
     heard("the desk hears the callee", &callee.rtp, consulted.near, &target.rtp, 8);
     let own_tag = field(&consulted.ok, "From").split(";tag=").nth(1).unwrap();

@@ -1,5 +1,5 @@
-//! docs/reference/twilio-compat.md against the running edge: each parameter of each request of the API, each field of its answers, and the fields of
-//! requests to applications on the wire.
+//! docs/reference/twilio-compat.md compared with the running edge: each parameter of each API request, each field of
+//! its responses, and the fields of requests to applications.
 
 use std::collections::BTreeMap;
 
@@ -16,17 +16,17 @@ use crate::twilio_api::{Rig, SID, TOKEN};
 use crate::twilio_messages::{NUMBER, OURS, THEIRS, field, form, from_twilio, of};
 use crate::twilio_recordings::walk;
 
-/// An edge whose API sends no messages, and no calls.
+/// Starts an edge whose API can send no messages, and place no calls.
 fn rig() -> Rig {
     Rig::new(&format!("requests_per_second = 0\n{NUMBER}"))
 }
 
-/// One that refuses parameters without effect.
+/// Starts an edge that rejects parameters without effect.
 fn strict() -> Rig {
     Rig::new(&format!("requests_per_second = 0\nstrict = true\n{NUMBER}"))
 }
 
-/// An edge whose carrier may say who calls.
+/// Starts an edge whose carrier is trusted for the caller's identity.
 fn vouched_for() -> Rig {
     let [caller, callee] = [(); 2].map(|()| Phone::new("127.0.0.1"));
     let trunks = caller.trunk("carrier") + "identity = \"pass\"\n" + &callee.trunk("pbx");
@@ -37,7 +37,7 @@ fn vouched_for() -> Rig {
     Rig { caller, callee, edge }
 }
 
-/// Path below the account with SIDs that are none, or of Lookup.
+/// Returns a path below the account with placeholder SIDs, or of Lookup.
 fn path_of(operation: &str) -> String {
     if operation.starts_with('/') {
         return operation.replace("{number}", CALLED);
@@ -51,7 +51,7 @@ fn path_of(operation: &str) -> String {
     format!("/2010-04-01/Accounts{separator}{path}")
 }
 
-/// Parameters without which an operation looks at nothing else.
+/// Returns the parameters required before an operation checks others.
 fn base(operation: &Operation) -> &'static [(&'static str, &'static str)] {
     match (operation.method, operation.path) {
         ("POST", "{AC}/Calls.json") => &[("Twiml", "<Response/>")],
@@ -64,7 +64,7 @@ fn base(operation: &Operation) -> &'static [(&'static str, &'static str)] {
     }
 }
 
-/// Asks with a parameter beside those that are needed: status, code and message of the answer.
+/// Sends a parameter together with the required ones; returns status, code and message of the response.
 fn ask(rig: &Rig, operation: &Operation, name: &str, value: &str) -> (u16, u64, String) {
     let others = base(operation).iter().filter(|(known, _)| *known != name && (*known, name) != ("Twiml", "Url"));
     let named = name.ends_with(".Value").then(|| (name.replace(".Value", ".Name"), "n".to_owned()));
@@ -146,7 +146,7 @@ fn without_strict_what_changes_nothing_is_taken_and_counted() {
     assert!(shown.contains("\"ignored\":[\"Bogus\"]"), "{shown}");
 }
 
-/// Requests of public programs, which Twilio takes.
+/// Requests of public programs, which Twilio accepts.
 #[test]
 fn requests_of_public_programs_are_served() {
     let rig = rig();
@@ -172,7 +172,7 @@ fn requests_of_public_programs_are_served() {
         let (status, answer) = rig.ask("POST", path, &body);
         let message = answer["message"].as_str().unwrap_or_default();
         let is_about_parameter = status == 501 || (status, answer["code"].as_u64()) == (400, Some(20_001));
-        // A call or message that has no way out is refused for that, behind its parameters.
+        // Without a route or account the request is refused after its parameters were accepted.
         assert!(!is_about_parameter || message.starts_with("No message can be sent"), "{body}: {answer}");
     }
     assert_eq!(rig.ask("POST", "Calls.json", &format!("{call}&IfMachine=Hangup")).0, 501);
@@ -197,7 +197,7 @@ fn what_is_not_in_this_version_is_refused_by_name() {
     }
 }
 
-/// Compares samples of a resource with the page: the same fields, and values where there are some.
+/// Compares samples of a resource with the page: the same fields, with values if the page has some.
 pub(crate) fn is_as_on_the_page(name: &str, samples: &[Value]) {
     let resource = RESOURCES.iter().find(|resource| resource.name.starts_with(name)).unwrap();
     for sample in samples {
@@ -207,7 +207,7 @@ pub(crate) fn is_as_on_the_page(name: &str, samples: &[Value]) {
         found.sort_unstable();
         assert_eq!(found, expected, "{name}");
     }
-    // Recordings of conferences and verdicts of detections are looked at with them.
+    // Recordings of conferences and results of detections are checked with them.
     let is_elsewhere = |field: &str| matches!((name, field), ("recording", "conference_sid") | ("call", "answered_by"));
     for (field, has) in resource.fields.iter().filter(|(field, _)| !is_elsewhere(field)) {
         let (values, nulls): (Vec<&Value>, Vec<&Value>) =
@@ -252,7 +252,7 @@ fn fields_of_calls_streams_and_the_account_are_those_of_the_page() {
 
 #[test]
 fn a_live_transcription_is_started_and_stopped_by_its_name_or_sid() {
-    // It takes the connection, and says nothing.
+    // It accepts the connection, and sends nothing.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let recognition = format!("[recognition]\nurl = \"ws://{}/\"\n", silent.local_addr().unwrap());
     let rig = Rig::new(&format!("requests_per_second = 0\n{recognition}"));
@@ -321,7 +321,7 @@ fn fields_of_numbers_and_keys_are_those_of_the_page() {
     is_as_on_the_page("number", &[number, set]);
     let mut keys = [rig.post("Keys.json", "FriendlyName=one"), rig.post("Keys.json", "")];
     for key in &mut keys {
-        // Shown this once.
+        // Shown only this once.
         assert!(key.as_object_mut().unwrap().remove("secret").unwrap().is_string());
     }
     is_as_on_the_page("key", &keys);
@@ -374,12 +374,12 @@ fn fields_of_messages_and_their_requests_are_those_of_the_page() {
     assert!(names(&of_kind("sms")).keys().all(|name| names(&fallback).contains_key(name)), "{fallback:?}");
 }
 
-/// Names of the fields of requests.
+/// Returns the names of the fields of requests.
 fn names(posts: &[Post]) -> BTreeMap<String, ()> {
     posts.iter().flat_map(of).map(|(name, _)| (name, ())).collect()
 }
 
-/// Compares the fields of requests with the page: those of a kind are all there, and no other.
+/// Compares the fields of requests with the page: all documented ones are present, and no other.
 fn are_on_the_page(purpose: &str, posts: &[Post]) {
     let of_party = posts.iter().any(|post| !field(post, "ParentCallSid").is_empty());
     let callback: &Callback = CALLBACKS.iter().find(|callback| callback.is(purpose, of_party)).unwrap();
@@ -388,7 +388,7 @@ fn are_on_the_page(purpose: &str, posts: &[Post]) {
         assert!(callback.fields().filter(is_sent).any(|field| is_named(field, name)), "{name} of {}", callback.name);
     }
     let of_call = if callback.subject == Subject::Itself { &[][..] } else { CALL };
-    // A header of the network's own is in calls that have one; recordings of conferences are looked at with them.
+    // Network-specific headers are in calls that have one; recordings of conferences are checked with them.
     let is_elsewhere = |name: &str| name.ends_with('…') || purpose == "recording" && name == "ConferenceSid";
     for field in callback.own.iter().chain(of_call).filter(is_sent).filter(|(name, _)| !is_elsewhere(name)) {
         assert!(found.keys().any(|name| is_named(field, name)), "{} of {}: {found:?}", field.0, callback.name);
@@ -444,6 +444,6 @@ fn fields_of_a_whole_call_on_the_wire_are_those_of_the_page() {
         until(kind, || Some(()).filter(|()| has_all(kind)));
         are_on_the_page(purpose, &of_kind(kind));
     }
-    // A Gather's input is of one of two kinds.
+    // The input of a Gather is of one of two kinds.
     are_on_the_page("gather", &[of_kind("/pressed"), of_kind("/said")].concat());
 }

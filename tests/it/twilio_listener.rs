@@ -1,4 +1,4 @@
-//! `[api] tls` through the real binary: what clients reach that a hosts entry leads to the edge, `trunkgate twilio hosts` and
+//! `[api] tls` through the real binary: access by clients with a hosts entry for the edge, `trunkgate twilio hosts` and
 //! `trunkgate twilio trust`.
 
 use std::io::{Read as _, Write as _};
@@ -116,7 +116,7 @@ fn without_the_key_there_is_no_listener_and_a_change_waits_for_a_restart() {
     assert!(status == 403 && error.contains("proxy_off"), "clients of a proxy are not led astray: {status} {error}");
 }
 
-/// A verb of `trunkgate twilio`, with what it printed or its error.
+/// Runs a command of `trunkgate twilio`; returns its output or its error.
 fn verb(arguments: &[&str]) -> Result<String, String> {
     let output = trunkgate(&[&["twilio"], arguments].concat()).output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
@@ -132,7 +132,7 @@ fn a_hosts_entry_needs_a_listener_on_port_443() {
     assert!(error.contains("it must be on port 443"), "{error}");
 }
 
-/// A Python whose certifi is this bundle.
+/// Returns a Python with this certifi bundle.
 fn python(folder: &Path, bundle: &Path) -> String {
     let script = folder.join("python");
     std::fs::write(&script, format!("#!/bin/sh\necho {}\n", bundle.display())).unwrap();
@@ -173,7 +173,7 @@ fn a_ca_that_is_not_limited_to_twilio_is_not_installed() {
     let url = format!("http://{}", listener.local_addr().unwrap());
     let pem = rcgen::generate_simple_self_signed(["api.twilio.com".to_owned()]).unwrap().cert.pem();
     let server = std::thread::spawn(move || {
-        // The first request is whether the edge lives.
+        // The first request checks that the edge is running.
         for _ in 0..2 {
             let (mut stream, _) = listener.accept().unwrap();
             answer(&mut stream).unwrap();

@@ -1,4 +1,5 @@
-//! Messages of the Twilio-compatible API: through a Twilio account or a service of the operator's own, with what becomes of them.
+//! Messages of the Twilio-compatible API: through a Twilio account or another messaging service, with their delivery
+//! reports.
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -28,7 +29,7 @@ pub(crate) fn field(post: &Post, name: &str) -> String {
     of(post).into_iter().find(|(known, _)| known == name).map(|(_, value)| value).unwrap_or_default()
 }
 
-/// An edge that sends through a service of the operator's own.
+/// Starts an edge that sends through another messaging service.
 pub(crate) fn with_service(service: &Endpoint) -> Rig {
     let url = format!("[messages]\nurl = \"http://{}/send\"\ntoken = \"shared-secret\"\n", service.address);
     Rig::with(PUBLIC_URL, &format!("{NUMBER}{url}"))
@@ -49,7 +50,7 @@ fn reaches(rig: &Rig, message: &Value, status: &str) -> Value {
     until(status, || Some(rig.get(&path_of(message))).filter(|message| message["status"] == status))
 }
 
-/// A form that Twilio posts to the edge, with its signature.
+/// Posts a form to the edge as Twilio does, with its signature.
 pub(crate) fn from_twilio(rig: &Rig, path: &str, fields: &[(&str, &str)]) -> (u16, String) {
     let pairs: Vec<(String, String)> = fields.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
     let signature = sign_form(twilio::TOKEN, &format!("https://edge.example.com{path}"), &pairs);
@@ -141,7 +142,7 @@ fn states_wait_for_their_receiver_in_order_also_over_a_restart() {
 #[test]
 fn receivers_that_hang_delay_no_report_to_another() {
     let twilio = Twilio::start(|_, _| Deed::Take);
-    // The system takes connections, and nothing reads them.
+    // The kernel accepts connections, but nothing reads them.
     let hung = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
     let receiver = Endpoint::taking();
     let rig = Rig::with(PUBLIC_URL, &format!("{NUMBER}{}", twilio.keys("")));
@@ -281,7 +282,7 @@ fn what_cannot_be_sent_has_twilios_code() {
         ),
         (&[("To", THEIRS), ("MessagingServiceSid", "x"), ("Body", "x")], (400, 21_701)),
         (&[("To", THEIRS), ("From", OURS), ("MessagingServiceSid", "x"), ("Body", "x")], (400, 21_701)),
-        // `Body=Hi & your PIN is 1234` in a form that was put together by hand.
+        // `Body=Hi & your PIN is 1234` in a form assembled without encoding.
         (&[("To", THEIRS), ("From", OURS), ("Body", "Hi "), (" your PIN is 1234", "")], (400, 20_001)),
         (&[("To", THEIRS), ("From", OURS), ("Body", "Tom"), ("Jerry", "")], (400, 20_001)),
     ] {

@@ -1,4 +1,5 @@
-//! Numbers whose URLs are set through the Twilio-compatible API: in force for the next call, kept over reloads and restarts.
+//! Numbers with URLs set through the Twilio-compatible API: in force for the next call, kept across reloads and
+//! restarts.
 
 use std::net::TcpListener;
 
@@ -9,7 +10,7 @@ use crate::support::endpoint::{Endpoint, Post};
 use crate::support::{finish, until};
 use crate::twilio_api::Rig;
 
-/// A web application that refuses each call as busy, or does as `document` says.
+/// Starts a web application that rejects each call as busy, or responds with `document`.
 fn application(document: &'static str) -> Endpoint {
     Endpoint::reading(TcpListener::bind("127.0.0.1:0").unwrap(), move |_, _, stream| {
         let body = format!("<Response>{document}</Response>");
@@ -22,7 +23,7 @@ fn path(post: &Post) -> &str {
     post.line.split(' ').nth(1).unwrap()
 }
 
-/// The one number of the edge, found as programs do that know it in E.164.
+/// Returns the only number of the edge, found by its E.164 form.
 fn number(rig: &Rig) -> Value {
     let listed = rig.get(&format!("IncomingPhoneNumbers.json?PhoneNumber={}", NUMBER.replace('+', "%2B")));
     listed["incoming_phone_numbers"][0].clone()
@@ -38,7 +39,7 @@ fn set(rig: &Rig, body: &[(&str, &str)]) -> Value {
     rig.post(&path_of(&number(rig)), &form.finish())
 }
 
-/// A call of the carrier: the code of its final response, or the callee's when it is sent there.
+/// Makes a call of the carrier; returns the code of its final response, or of the callee's if it is routed there.
 fn call(rig: &Rig, id: &str) -> String {
     let (sip, offer) = (rig.edge.address("udp"), rig.caller.description(1, ""));
     let invite = rig.caller.sip.request_with("INVITE", NUMBER, sip, id, (1, ""), &offer);
@@ -73,7 +74,7 @@ fn a_voice_url_takes_the_next_call_and_survives_reload_and_restart() {
     let rig = rig.restart();
     assert_eq!(number(&rig)["voice_url"], json!(voice));
     assert_eq!(call(&rig, "third"), "486");
-    // A callback whose delivery the killed edge had not noted comes once more.
+    // A callback whose delivery the killed edge had not stored is repeated.
     until("all webhooks", || Some(()).filter(|()| app.posts().len() >= 6));
     assert!(!rig.edge.whole_log().contains("tenant"), "{}", rig.edge.log());
 }
@@ -121,7 +122,7 @@ fn what_is_set_stands_above_the_app_of_the_number() {
     let rig = Rig::new(&format!("{app}[[number]]\nnumber = \"{NUMBER}\"\napp = \"ivr\"\n"));
     assert_eq!(number(&rig)["voice_url"], format!("http://{}/ivr", written.address));
     assert_eq!(call(&rig, "first"), "603");
-    // The app's own `allow_private` holds.
+    // The `allow_private` of the application applies.
     let shown = set(&rig, &[("VoiceUrl", &format!("http://{}/other", other.address)), ("VoiceMethod", "GET")]);
     assert_eq!(shown["voice_method"], "GET");
     assert_eq!((call(&rig, "second"), written.posts().len(), other.posts().len()), ("486".to_owned(), 1, 1));

@@ -1,4 +1,4 @@
-//! `[api] proxy` through the real binary: TLS of a client that knows nothing but the CA, what it reaches and what it does not, and
+//! `[api] proxy` through the real binary: TLS of a client that trusts only the CA, permitted and forbidden targets, and
 //! `trunkgate twilio env`.
 
 use std::io::{self, Read, Write};
@@ -19,7 +19,7 @@ use crate::twilio_api::{Rig, SID, TOKEN, assert_shape, authorization};
 
 const API: &str = "api.twilio.com:443";
 
-/// An edge with a proxy.
+/// Starts an edge with a proxy.
 fn open(proxy: &str) -> Rig {
     Rig::new(&format!("proxy = {proxy}\n"))
 }
@@ -28,7 +28,7 @@ fn address(rig: &Rig) -> SocketAddr {
     rig.edge.address("http")
 }
 
-/// Reads one answer: status line with headers, and body.
+/// Reads one response: status line with headers, and body.
 pub(crate) fn answer(stream: &mut impl Read) -> io::Result<(String, String)> {
     let mut text = Vec::new();
     let mut byte = [0];
@@ -43,7 +43,7 @@ pub(crate) fn answer(stream: &mut impl Read) -> io::Result<(String, String)> {
     Ok((head, String::from_utf8(body).unwrap()))
 }
 
-/// Sends a CONNECT from an address of loopback.
+/// Sends a CONNECT from a loopback address.
 pub(crate) fn connect(to: SocketAddr, target: &str, headers: &str) -> (TcpStream, String, String) {
     let mut stream = tcp("127.0.0.1", to).unwrap();
     write!(stream, "CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n{headers}\r\n").unwrap();
@@ -51,7 +51,7 @@ pub(crate) fn connect(to: SocketAddr, target: &str, headers: &str) -> (TcpStream
     (stream, head, body)
 }
 
-/// Status of a refused CONNECT, and code of its error.
+/// Returns status and error code of a refused CONNECT.
 fn refused(to: SocketAddr, target: &str, headers: &str) -> (u16, String) {
     let (_, head, body) = connect(to, target, headers);
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
@@ -62,7 +62,7 @@ fn refused(to: SocketAddr, target: &str, headers: &str) -> (u16, String) {
     (status, code.unwrap().to_owned())
 }
 
-/// The certificate of the CA.
+/// Returns the CA certificate.
 pub(crate) fn ca(rig: &Rig) -> String {
     let (status, pem) = rig.edge.get("/v1/twilio/ca");
     assert_eq!(status, 200, "{pem}");
@@ -76,7 +76,7 @@ fn trusting(pem: &str) -> Arc<ClientConfig> {
     Arc::new(config.with_root_certificates(roots).with_no_client_auth())
 }
 
-/// TLS with a host name by a client that trusts the CA alone.
+/// Opens TLS with a host name by a client that trusts the CA alone.
 pub(crate) fn secure(stream: TcpStream, pem: &str, host: &str) -> io::Result<StreamOwned<ClientConnection, TcpStream>> {
     let mut stream = stream;
     stream.set_read_timeout(Some(PATIENCE))?;
@@ -107,7 +107,7 @@ pub(crate) fn request(
     (status, if body.is_empty() { Value::Null } else { serde_json::from_str(&body).unwrap() })
 }
 
-/// `Authorization`, or another header, with SID and token.
+/// Returns `Authorization`, or another header, with SID and token.
 pub(crate) fn basic(name: &str, token: &str) -> String {
     format!("{name}: {}\r\n", authorization(SID, token).1)
 }
@@ -174,7 +174,7 @@ fn other_hosts_ports_and_forms_are_refused_by_what_they_are() {
     }
 }
 
-/// Sends a request for a whole URL, as to a proxy in clear; returns head and body of its answer.
+/// Sends a request in absolute form, as to a plain proxy; returns head and body of the response.
 pub(crate) fn ask_absolute(rig: &Rig, method: &str, url: &str, headers: &str) -> (String, String) {
     let mut stream = tcp("127.0.0.1", address(rig)).unwrap();
     write!(stream, "{method} {url} HTTP/1.1\r\nHost: api.twilio.com\r\nContent-Length: 0\r\n{headers}\r\n").unwrap();
@@ -184,7 +184,7 @@ pub(crate) fn ask_absolute(rig: &Rig, method: &str, url: &str, headers: &str) ->
 #[test]
 fn a_tunnel_is_established_by_a_status_line_alone() {
     let rig = open("true");
-    // twilio-php cuts these bytes off, and no others.
+    // twilio-php strips exactly these bytes.
     assert_eq!(connect(address(&rig), API, "").1, "HTTP/1.1 200 Connection established\r\n\r\n");
     let (head, _) = ask_absolute(&rig, "GET", "/healthz", "");
     assert!(head.to_lowercase().contains("\r\ndate: "), "others have a date: {head}");
@@ -248,7 +248,7 @@ fn the_ca_is_made_once_for_its_owner_and_vouches_for_twilio_alone() {
     let rig = rig.restart();
     assert_eq!((ca(&rig), std::fs::read_to_string(&file).unwrap()), (pem.clone(), text.clone()));
     assert!(!rig.edge.whole_log().contains("PRIVATE"));
-    // A thief of the key makes certificates for other names: no client takes them.
+    // The stolen key can only sign for Twilio's names: clients reject any other.
     for (name, is_taken) in [("example.com", false), ("twilio.com.example.com", false), ("api.twilio.com", true)] {
         let shaken = shake(&text, &pem, name);
         assert_eq!(shaken.is_ok(), is_taken, "{name}: {shaken:?}");
@@ -256,7 +256,7 @@ fn the_ca_is_made_once_for_its_owner_and_vouches_for_twilio_alone() {
     }
 }
 
-/// A handshake with a server whose certificate the key of the CA has signed for this name; why the client refuses it.
+/// Completes a handshake with a server certificate signed by the CA's key for this name; the error is the client's.
 fn shake(file: &str, pem: &str, name: &str) -> Result<(), String> {
     let key = rcgen::KeyPair::try_from(&PrivateKeyDer::from_pem_slice(file.as_bytes()).unwrap()).unwrap();
     let mut own = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap();
@@ -279,7 +279,7 @@ fn shake(file: &str, pem: &str, name: &str) -> Result<(), String> {
     shaken
 }
 
-/// The CA's name, which stands as text in its certificate.
+/// Returns the CA's name, which is plain text in its certificate.
 fn common_name(pem: &str) -> String {
     let der = CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
     let text = String::from_utf8_lossy(&der).into_owned();
@@ -290,7 +290,7 @@ fn common_name(pem: &str) -> String {
 #[test]
 fn a_client_from_elsewhere_needs_credentials() {
     let rig = open("\"tunnel\"");
-    // A reverse proxy on this machine passes it on.
+    // Forwarded by a reverse proxy on this machine.
     let elsewhere = "X-Forwarded-For: 192.0.2.1\r\n";
     let with = |token: &str| elsewhere.to_owned() + &basic("Proxy-Authorization", token);
     let (_, head, body) = connect(address(&rig), API, elsewhere);
@@ -330,7 +330,7 @@ fn no_tunnel_leads_to_this_machine_or_a_private_network() {
     assert_eq!(refused(address(&rig), "10.0.0.1:443", ""), (403, "not_proxied".to_owned()));
     assert_eq!(refused(address(&rig), "127.1:443", ""), (403, "not_proxied".to_owned()));
     assert_eq!(refused(address(&rig), "host.invalid:443", ""), (502, "unreachable".to_owned()));
-    // Twilio's own names lead to the edge all the same.
+    // Twilio's own names still lead to the edge.
     let (stream, ..) = connect(address(&rig), API, "");
     secure(stream, &ca(&rig), "api.twilio.com").unwrap();
 }
@@ -371,7 +371,7 @@ fn many_connects_at_once_keep_no_probe_and_no_other_client_out() {
     drop(half);
 }
 
-/// `trunkgate twilio env` with files in this folder, and further arguments.
+/// Runs `trunkgate twilio env` with files in this folder, and further arguments.
 fn env(folder: &Path, arguments: &[&str]) -> Output {
     let mut command = crate::support::trunkgate(&["twilio", "env"]);
     command.args(arguments).env("XDG_CACHE_HOME", folder).env_remove("SSL_CERT_FILE").output().unwrap()
@@ -399,11 +399,11 @@ fn the_shell_gets_variables_and_bundles() {
     assert_eq!(read(values[9]).trim_end(), ca(&rig).trim_end());
     let (bundle, alone) = (read(values[6]), read(values[9]));
     assert!(bundle.ends_with(&alone) && bundle.matches("BEGIN CERTIFICATE").count() > 10, "the system's roots too");
-    // A shell that has the variables gets the same ones again.
+    // A shell that already has the variables gets the same ones.
     let mut again = crate::support::trunkgate(&["twilio", "env", "--url", &rig.edge.url()]);
     let again = again.env("XDG_CACHE_HOME", folder.path()).env("SSL_CERT_FILE", values[7]).output().unwrap();
     assert_eq!((again.stdout, read(values[6])), (printed.stdout.clone(), bundle));
-    // The SID is no secret, and has the digits of the token.
+    // The SID is not secret, but contains the digits of the token.
     let all = (String::from_utf8(printed.stdout).unwrap() + &rig.edge.whole_log()).replace(SID, "");
     assert!(!all.contains(TOKEN) && !all.contains("PRIVATE"), "{all}");
 }
@@ -419,12 +419,12 @@ fn the_shell_gets_an_error_where_there_is_no_proxy() {
     fails(&["--url", &off.edge.url()], "set `proxy = true` and `auth_token` of [api]");
     let free = closed_address();
     fails(&["--url", &format!("http://{free}")], "no edge at");
-    // Another server's CA would be trusted for everything.
+    // The CA of another server would be trusted for everything.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let pem = rcgen::generate_simple_self_signed(["api.twilio.com".to_owned()]).unwrap().cert.pem();
     let server = std::thread::spawn(move || {
-        // The first request is whether the edge lives.
+        // The first request checks that the edge is running.
         for _ in 0..2 {
             let (mut stream, _) = listener.accept().unwrap();
             answer(&mut stream).unwrap();

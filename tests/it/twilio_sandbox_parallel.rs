@@ -1,5 +1,4 @@
-//! `trunkgate twilio --app URL --parallel COUNT` through the real binary: calls at the same time, each of its own
-//! script.
+//! `trunkgate twilio --app URL --parallel COUNT` through the real binary: concurrent calls, each with its own script.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -13,7 +12,7 @@ use crate::apps::{parameter, path};
 use crate::support::endpoint::{Endpoint, Post};
 use crate::twilio_sandbox::run;
 
-/// An application whose first document of two calls waits for the other one.
+/// Starts an application whose first document of two calls waits for the other one.
 fn together(document: impl Fn(&Post) -> String + Send + Sync + 'static) -> Endpoint {
     let both = Arc::new(Barrier::new(2));
     Endpoint::reading(TcpListener::bind("127.0.0.1:0").unwrap(), move |_, post, stream| {

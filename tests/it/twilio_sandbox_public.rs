@@ -1,5 +1,5 @@
-//! `trunkgate twilio --app URL --as URL` through the real binary: an application that knows itself by a public name
-//! runs on loopback.
+//! `trunkgate twilio --app URL --as URL` through the real binary: an application configured with a public name runs on
+//! loopback.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -17,14 +17,14 @@ use crate::twilio_sandbox::{TOKEN, fault, run, steps};
 
 const PUBLIC: &str = "https://app.example.com";
 
-/// An application whose documents name it by its public name.
+/// Starts an application whose documents use its public name.
 fn known_by_name() -> Endpoint {
     Endpoint::reading(TcpListener::bind("127.0.0.1:0").unwrap(), |_, post, stream| {
         let document = match path(post) {
             "/voice" => {
                 "<Play>https://app.example.com/menu.wav</Play><Redirect>https://app.example.com/moved?step=1</Redirect>"
             }
-            // As a program does that knows its name and nothing of the TLS before it.
+            // Like a program that knows its name, but not the TLS terminated before it.
             "/moved?step=1" => {
                 return say(stream, "307 Temporary Redirect", "Location: http://app.example.com/stream\r\n");
             }
@@ -46,7 +46,7 @@ fn send(stream: &mut TcpStream, kind: &str, body: &[u8]) -> bool {
     stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body)).is_ok()
 }
 
-/// Takes a media stream, and closes it once it has begun.
+/// Accepts a media stream, and closes it once it has begun.
 fn serve_stream(post: &Post, stream: &mut TcpStream) {
     let accept = derive_accept_key(post.headers["sec-websocket-key"].as_bytes());
     let headers = format!("Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n");

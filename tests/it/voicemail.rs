@@ -13,7 +13,7 @@ use crate::support::{http_with_headers, until};
 use crate::twilio_api::authorization;
 use crate::twilio_recordings::{speaking, walk};
 
-/// An edge with a mailbox that answers at once.
+/// Starts an edge with a mailbox that answers at once.
 fn rig(keys: &str) -> Rig {
     let tables = format!("[recording]\ndirectory = \"recordings\"\n[voicemail.front]\n{keys}");
     Rig::new(&tables, r#""voicemail:front""#, &[("hello.wav", &wav(200))])
@@ -23,7 +23,7 @@ fn notified(receiver: &Endpoint) -> Post {
     until("the notification", || receiver.posts().into_iter().find(|post| path(post) == "/voicemail"))
 }
 
-/// The call's one recording, once it is being made.
+/// Waits for the call's recording in progress.
 fn recording(rig: &Rig) -> String {
     until("the recording begins", || {
         let call = rig.edge.json(&format!("/v1/calls/{}", rig.edge.sid()));
@@ -31,7 +31,7 @@ fn recording(rig: &Rig) -> String {
     })
 }
 
-/// The list of recordings of a mailbox.
+/// Returns the recordings of a mailbox.
 fn list(rig: &Rig, mailbox: &str) -> Vec<Value> {
     rig.edge.json(&format!("/v1/recordings?voicemail={mailbox}"))["recordings"].as_array().unwrap().clone()
 }
@@ -40,7 +40,8 @@ fn long_enough(rig: &Rig) {
     until("some of it is recorded", || (walk(&rig.edge.file.with_file_name("recordings")) > 16_000).then_some(()));
 }
 
-/// The one message of the mailbox is heard by its audio; audio through the Twilio-compatible API was fetched before.
+/// Checks that the only message is marked as heard by its audio, but not by an earlier fetch through the
+/// Twilio-compatible API.
 fn is_new_until_heard(rig: &Rig, sid: &str) {
     let counts = |new: u64, heard: u64| json!({ "mailboxes": [{ "name": "front", "new": new, "heard": heard }] });
     assert_eq!(rig.edge.json("/v1/voicemail"), counts(1, 0));
@@ -131,7 +132,7 @@ fn a_caller_that_hangs_up_in_its_message_has_left_it() {
     assert_eq!(list(&rig, "front")[0]["state"], "completed");
 }
 
-/// The PBX subscribes to a user.
+/// Subscribes to a user's mailbox as the PBX.
 fn subscribe(rig: &Rig, user: &str) {
     let (sip, party) = (rig.edge.address("udp"), &rig.pbx.sip);
     let text = party.request("SUBSCRIBE", user, sip, "mwi", 1, "");
@@ -142,7 +143,7 @@ fn subscribe(rig: &Rig, user: &str) {
     assert_eq!(field(&ok, "Expires"), "600", "{ok}");
 }
 
-/// The next NOTIFY to a user, or in a subscription, has these counts, and is taken.
+/// Receives the next NOTIFY to a user, or in a subscription, with these counts, and answers it.
 fn shown(rig: &Rig, begins: &str, waiting: &str, count: &str) -> String {
     let (notify, from) = rig.pbx.sip.receive(begins);
     assert_eq!(field(&notify, "Event"), "message-summary", "{notify}");
@@ -154,7 +155,7 @@ fn shown(rig: &Rig, begins: &str, waiting: &str, count: &str) -> String {
     notify
 }
 
-/// The caller leaves a message of its voice.
+/// Leaves a message with audio as the caller.
 fn leave_a_message(rig: &Rig) -> String {
     rig.invite();
     let ok = rig.answered();

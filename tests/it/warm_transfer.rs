@@ -1,5 +1,5 @@
-//! Warm transfers of an agent's caller through the real binary: by a message on the agent's socket and over HTTP, with digits as
-//! telephone-events.
+//! Warm transfers of an agent's caller through the real binary: by a message on the agent's socket and over HTTP, with
+//! digits as telephone-events.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are not `#[test]` themselves
 
@@ -13,15 +13,15 @@ use trunkgate_media::rtp::Rtp;
 
 const TARGET: &str = "trunk:pbx/+14155550199";
 
-/// A party that has answered and is asked.
+/// Party that has answered and hears the question.
 struct Asked {
     rig: Rig,
     talk: Talk,
-    /// Where the edge takes the party's RTP.
+    /// Address for the party's RTP at the edge.
     far: SocketAddr,
 }
 
-/// Asks for a warm transfer; the target's phone answers.
+/// Requests a warm transfer; the target's phone answers.
 fn asked(over_http: bool) -> Asked {
     let rig = Rig::new("");
     let mut talk = rig.call("warm", "0 101");
@@ -50,7 +50,7 @@ fn call(rig: &Rig) -> Value {
 }
 
 impl Asked {
-    /// The party presses a key.
+    /// Sends a DTMF digit of the party.
     fn press(&self, event: u8) {
         for n in 0..3_u16 {
             let mut packet = rtp(9, 500 + n);
@@ -62,7 +62,7 @@ impl Asked {
         }
     }
 
-    /// The caller hears music; what the agent says now is not heard.
+    /// Checks that the caller hears music, and not the agent's audio of this time.
     fn hears_music(&mut self) {
         let said = speech(1600);
         self.talk.say(&said);
@@ -107,7 +107,7 @@ fn a_party_that_declines_leaves_the_caller_with_its_agent() {
         asked.press(2);
         asked.rig.pbx.sip.receive("BYE ");
         let Asked { rig, talk, .. } = &mut asked;
-        // What it has said meanwhile is not heard any more.
+        // Audio sent meanwhile is not played later.
         assert_eq!(talk.next("mark")["mark"]["name"], "meanwhile");
         let told = talk.next("transferFailed");
         assert_eq!(told["transferFailed"], json!({ "target": TARGET, "reason": "transfer_declined" }), "{told}");
@@ -115,7 +115,7 @@ fn a_party_that_declines_leaves_the_caller_with_its_agent() {
         talk.say(&said);
         until("the caller hears the agent again", || {
             talk.take_in();
-            // The end of the music fades out in the first packet.
+            // The music fades out in the first packet.
             talk.audio().windows(said.len() - 320).any(|part| part == &said[320..]).then_some(())
         });
         let call = call(rig);

@@ -49,7 +49,7 @@ fn payload_passes_bit_identical_both_ways() {
 #[test]
 fn payload_passes_bit_identical_over_ipv6() {
     let ip: IpAddr = "::1".parse().unwrap();
-    // A machine without IPv6 on loopback has nothing to test.
+    // Skipped on a machine without IPv6 on loopback.
     if UdpSocket::bind((ip, 0)).is_ok() {
         relay_both_ways(ip);
     }
@@ -78,7 +78,7 @@ fn a_stranger_gets_nothing_and_reaches_nobody() {
     let (a, b) = rig.call(id, "127.0.0.1".parse().unwrap());
     a.rtp.send_to(&rtp(7, 0), a.edge).unwrap();
     assert_eq!(received(&b.rtp).0, rtp(7, 0));
-    // Another address of the loopback network: not the one that was agreed.
+    // Another loopback address than the negotiated one.
     let stranger = phone("127.0.0.2".parse().unwrap());
     for n in 0..100u16 {
         for to in [a.edge, b.edge, next_port(a.edge), next_port(b.edge)] {
@@ -88,7 +88,7 @@ fn a_stranger_gets_nothing_and_reaches_nobody() {
     }
     let refused = |counters: &EndCounters| counters.dropped.of(DropReason::UnexpectedSource);
     rig.until("all of it is refused", |_| refused(&a.counters) + refused(&b.counters) == 400);
-    // The call goes on, and what comes next is its own.
+    // The call continues, and the next packet is its own.
     a.rtp.send_to(&rtp(7, 1), a.edge).unwrap();
     assert_eq!(received(&b.rtp).0, rtp(7, 1));
     b.rtp.send_to(&rtp(8, 0), b.edge).unwrap();
@@ -106,7 +106,7 @@ fn ports_are_free_once_told_closed_and_a_taken_one_is_named() {
     let ip = "127.0.0.1".parse().unwrap();
     rig.workers.send(id, Command::Open { idle_timeout_ms: 0, names_key: [0; 16], beside: None });
     let side = rig.side(id, A, ip);
-    // Not ours while it is open …
+    // Not available while it is open …
     let spec = EndSpec { bind: side.edge, counters: Arc::default() };
     rig.workers.send(id, Command::AddEnd { end: B, spec: spec.clone() });
     match rig.event() {
@@ -117,14 +117,14 @@ fn ports_are_free_once_told_closed_and_a_taken_one_is_named() {
     }
     rig.settle(id);
     assert_eq!(rig.gauge(|counters| counters.ends.get()), 1);
-    // … and free as soon as its end is told closed, RTP and RTCP.
+    // … and free as soon as its end is reported closed, for RTP and RTCP.
     rig.workers.send(id, Command::RemoveEnd { end: A });
     assert_eq!(rig.event(), (id, Event::EndClosed { end: A, port: side.edge.port() }));
     rig.until("both ports are free", |_| {
         UdpSocket::bind(side.edge).is_ok() && UdpSocket::bind(next_port(side.edge)).is_ok()
     });
     rig.bind_again(id, B, &spec);
-    // An end of a session that is gone is told, other commands are not.
+    // For an unknown session an added end is reported, other commands are not.
     rig.workers.send(MediaId(4), Command::Close);
     let spec = EndSpec { bind: free_pair(ip), counters: Arc::default() };
     rig.workers.send(MediaId(4), Command::AddEnd { end: A, spec });
@@ -158,7 +158,7 @@ fn silence_is_told_by_the_workers_own_clock() {
     rig.workers.send(id, Command::Open { idle_timeout_ms: 1, names_key: [0; 16], beside: None });
     let side = rig.side(id, A, "127.0.0.1".parse().unwrap());
     assert_eq!(rig.event(), (id, Event::Idle { end: A }));
-    // Told again only after it spoke.
+    // Reported again only after a packet.
     rig.settle(id);
     side.rtp.send_to(&rtp(7, 0), side.edge).unwrap();
     assert!(matches!(rig.event(), (_, Event::Latched { end: A, .. })));
@@ -212,7 +212,7 @@ fn an_end_moves_to_another_session_with_its_sockets_and_misses_no_packet() {
     a.rtp.send_to(&rtp(7, 0), a.edge).unwrap();
     received(&b.rtp);
     while !matches!(rig.event(), (_, Event::Latched { .. })) {}
-    // A packet waits in its socket while it moves.
+    // A packet waits in its socket during the move.
     rig.workers.hand_over(own, Command::Open { idle_timeout_ms: 0, names_key: [1; 16], beside: Some(former) });
     let c = rig.side(own, EndId(0), ip);
     rig.workers.hand_over(former, Command::MoveEnd { end: A, to: own, named: EndId(7) });
@@ -231,7 +231,7 @@ fn an_end_moves_to_another_session_with_its_sockets_and_misses_no_packet() {
     let (packet, from) = received(&a.rtp);
     assert_eq!((payload(&packet), from), (payload(&rtp(9, 0)), a.edge), "by the port that it knows");
     assert_eq!(a.counters.rx_packets.get(), 3, "none is missing");
-    // The former session ends without it, its own one with it.
+    // The former session ends without it, its new one with it.
     rig.workers.send(former, Command::Close);
     let closed = |rig: &mut Rig, id: MediaId| {
         let events = std::iter::repeat_with(|| rig.event()).take_while(|event| *event != (id, Event::Closed));

@@ -1,5 +1,5 @@
-//! The pages of docs/ are a book (docs/book.toml) and are read on a forge as well: each is in its table of contents once,
-//! and a link to a heading leads to one. What the security model claims names its tests.
+//! Pages of docs/ as a book (docs/book.toml), which are also read on a forge: each is listed once in the table of
+//! contents, and links to headings resolve. Claims of the security model name their tests.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,13 +29,13 @@ fn every_page_is_in_the_book_once() {
     report("each page of docs/ is in docs/SUMMARY.md once", broken);
 }
 
-/// Returns the path, from docs/, of the page that a page which has moved points to; none for other pages.
+/// Returns the path, from docs/, to which a moved page points; `None` for other pages.
 fn moved_to(source: &Source) -> Option<&str> {
     let (_, rest) = source.text.split_once("\n\nThis page has moved: [")?;
     rest.split_once("](")?.1.strip_suffix(").\n")
 }
 
-/// A page under its old name leads to its new place, on a forge by a link and in the book by a redirect.
+/// A moved page leads to its new place, on a forge by a link and in the book by a redirect.
 #[test]
 fn pages_that_have_moved_lead_to_their_new_place() {
     let text = std::fs::read_to_string(root().join("docs/book.toml")).unwrap();
@@ -52,7 +52,7 @@ fn pages_that_have_moved_lead_to_their_new_place() {
     assert_eq!(found, expected, "redirects of docs/book.toml");
 }
 
-/// The table of contents is the index without its descriptions, so that there is one list to keep.
+/// The table of contents is the index without its descriptions, so that only one list is maintained.
 #[test]
 fn the_table_of_contents_is_made_from_the_index() {
     let mut expected = String::from("# Summary\n\n[Documentation](README.md)\n");
@@ -93,7 +93,7 @@ fn links_to_headings_lead_to_one() {
     report("a link to a heading of a document leads to one", broken);
 }
 
-/// A relative link of a file, as a path from the top.
+/// Resolves a relative link of a file to a path from the top.
 fn beside(path: &str, target: &str) -> String {
     let mut parts: Vec<&str> = path.split('/').collect();
     parts.pop();
@@ -109,7 +109,7 @@ fn beside(path: &str, target: &str) -> String {
     parts.join("/")
 }
 
-/// The lines of a document that are no code, counted from 1.
+/// Returns the lines of a document outside of code blocks, counted from 1.
 fn outside_fences(source: &Source) -> impl Iterator<Item = (usize, &str)> {
     let mut inside = false;
     source.lines().filter_map(move |line| {
@@ -119,8 +119,8 @@ fn outside_fences(source: &Source) -> impl Iterator<Item = (usize, &str)> {
     })
 }
 
-/// What its headings are called in a link: lower case, spaces as dashes, other signs left out, a number behind the second of
-/// a kind. Forges and mdBook agree in that.
+/// Returns the anchors of its headings: lower case, spaces as dashes, other signs removed, repeated ones numbered.
+/// Forges and mdBook agree in that.
 fn anchors(source: &Source) -> BTreeSet<String> {
     let mut times = BTreeMap::<String, usize>::new();
     let headings = outside_fences(source).filter(|(_, text)| text.starts_with('#'));
@@ -148,7 +148,7 @@ fn the_book_is_built_of_this_folder() {
     assert!(root().join("docs").join(script).is_file(), "{script}");
 }
 
-/// What the security model claims is shown: each claim names at least one test, and those are there.
+/// Each claim of the security model names at least one existing test.
 #[test]
 fn claims_of_the_security_model_name_tests_that_exist() {
     const PAGE: &str = "docs/operate/security.md";

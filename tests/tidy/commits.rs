@@ -1,5 +1,5 @@
-//! Subjects of the last commits: short, about one thing, the area first. Without git nothing is checked; in a shallow clone, the
-//! commits that it has.
+//! Subjects of the last commits: short, about one thing, the area first. Skipped without git; in a shallow clone, the
+//! available commits are checked.
 
 use std::process::Command;
 
@@ -10,9 +10,9 @@ use super::tree::{report, root};
 const LAST: &str = "20";
 const SUBJECT_CHARACTERS: usize = 72;
 
-/// Returns the last commits that are no merges, newest first, each as its short hash and subject.
+/// Returns the last non-merge commits, newest first, each with its short hash and subject.
 fn last_commits() -> Vec<(String, String)> {
-    // In an archive of the tree, git would speak of a repository around it.
+    // In an archive of the tree, git would find a repository around it.
     if !root().join(".git").exists() {
         return Vec::new();
     }

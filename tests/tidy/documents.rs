@@ -1,5 +1,5 @@
-//! The documents say what is there: files, functions, tests, keys and reasons that they name exist, and what must be
-//! named is.
+//! Documents agree with the tree: files, functions, tests, keys and reasons that they name exist, and required names
+//! are present.
 
 use std::collections::BTreeSet;
 
@@ -17,13 +17,14 @@ pub(super) fn document(path: &str) -> Source {
     documents().into_iter().find(|source| source.path == path).unwrap_or_else(|| panic!("{path} is missing"))
 }
 
-/// Returns the file that the links of a document are read in: a fragment of `changes/` becomes a part of CHANGELOG.md.
+/// Returns the file in which the links of a document are resolved: a fragment of `changes/` becomes a part of
+/// CHANGELOG.md.
 pub(super) fn linking_file(path: &str) -> &str {
     let is_fragment = path.starts_with("changes/") && path != "changes/README.md";
     if is_fragment { CHANGELOG } else { path }
 }
 
-/// Returns documents that speak of the tree as it is; the change log speaks of what was.
+/// Returns documents about the present tree, without the change log.
 pub(super) fn documents_of_today() -> impl Iterator<Item = Source> {
     documents().into_iter().filter(|source| linking_file(&source.path) != CHANGELOG)
 }
@@ -44,7 +45,8 @@ fn links_lead_somewhere() {
     report("a link in a document leads to a file", broken);
 }
 
-/// The program that speaks without configuration comes with both packages, and its licence is named beside the image.
+/// Both packages depend on the speech synthesizer for an edge without configuration, and its licence is named with the
+/// image.
 #[test]
 fn packages_bring_the_program_that_speaks() {
     let read = |path: &str| std::fs::read_to_string(root().join(path)).unwrap();
@@ -96,7 +98,7 @@ fn files_named_in_documents_exist() {
     report("a file named in a document exists", broken);
 }
 
-/// In these, a line that names one file and then functions in backticks (`name()`) means functions of that file.
+/// In these documents, functions in backticks (`name()`) on a line that names one file are functions of that file.
 #[test]
 fn functions_named_beside_a_file_are_in_it() {
     let file = Regex::new(r"`((?:crates|src|tests|xtask)/[\w./-]+\.rs)`").unwrap();
@@ -110,7 +112,7 @@ fn functions_named_beside_a_file_are_in_it() {
                 .captures_iter(line.text)
                 .filter_map(|name| files.iter().find(|source| source.path == name[1]))
                 .collect();
-            // A line without a file speaks of functions that every core has.
+            // A line without a file refers to functions of every core.
             for name in function.captures_iter(line.text).filter(|_| !named.is_empty()) {
                 found += 1;
                 let head = Regex::new(&format!(r"\bfn {}\b", &name[1])).unwrap();
@@ -124,7 +126,7 @@ fn functions_named_beside_a_file_are_in_it() {
     report("a function named beside a file is in that file", broken);
 }
 
-/// What an HTTP client branches on.
+/// Error codes of the HTTP API, on which clients branch.
 #[test]
 fn codes_of_http_stand_in_its_document() {
     let refusal = Regex::new(r#"(?:ApiError::new\([^;]*?,|wrong\()\s*"([a-z_]+)""#).unwrap();
@@ -145,13 +147,13 @@ fn codes_of_http_stand_in_its_document() {
     report("a code that HTTP answers with stands in docs/reference/http.md", missing);
 }
 
-/// The page that lists peers and cases of interop.
+/// Page that lists peers and cases of interop.
 const INTEROP: &str = "docs/reference/interop.md";
 
-/// Pages whose tables state what is served, each row with its tests.
+/// Pages with tables of supported features, each row with its tests.
 const SUPPORT: [&str; 2] = ["docs/internals/evidence/rfcs.md", "docs/internals/evidence/voice-agents.md"];
 
-/// Beginnings of the column *served*.
+/// Permitted beginnings of the column *served*.
 const SERVED: [&str; 3] = ["yes", "partly: ", "no: "];
 
 #[test]

@@ -1,19 +1,19 @@
-//! Finds functions by their form: every file is formatted, so a body ends at the brace that stands under its `fn`.
+//! Finds functions by formatting: every file is formatted, so a body ends at the brace in the column of its `fn`.
 
 use super::tree::{Line, Source};
 
-/// One function with a body of several lines.
+/// Function with a body of several lines.
 pub(crate) struct Function {
     pub(crate) name: String,
-    /// Its first line, counted from 1.
+    /// First line, counted from 1.
     pub(crate) line: usize,
     /// Lines from `fn` to the closing brace.
     pub(crate) length: usize,
-    /// How many of them belong to its longest `match`.
+    /// Number of lines in its longest `match`.
     pub(crate) in_match: usize,
 }
 
-/// Every function of a file.
+/// Returns all functions of a file.
 pub(crate) fn functions(source: &Source) -> Vec<Function> {
     let lines: Vec<Line> = source.lines().collect();
     let starts = lines.iter().enumerate().filter_map(|(at, line)| Some((at, function_name(line.code())?)));
@@ -32,7 +32,7 @@ fn function(lines: &[Line], at: usize, name: String) -> Option<Function> {
     Some(Function { name, line: lines[at].number, length: closes - at + 1, in_match })
 }
 
-/// The line on which the block that begins at `at` is closed: a brace at the same depth.
+/// Returns the line that closes the block beginning at `at`: a brace at the same depth.
 fn block_end(lines: &[Line], at: usize) -> Option<usize> {
     let depth = indent(lines[at].text);
     let closes = |line: &Line| indent(line.text) == depth && line.text.trim_start().starts_with('}');

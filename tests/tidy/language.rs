@@ -1,5 +1,5 @@
-//! Texts for users are plain English: no banned words in help, messages, the console and README.md; help lines are short and
-//! begin with a verb or noun.
+//! Plain English in texts for users: no banned words in help, messages, the console and README.md; help lines are short
+//! and begin with a verb or noun.
 
 use std::fs;
 
@@ -9,18 +9,18 @@ use regex::Regex;
 use super::documents::document;
 use super::tree::{Source, report, root, rust};
 
-/// Words that no text for users contains.
+/// Words banned from texts for users.
 const BANNED: &str = r"(?i)\b(whoever|whomever|whatever|nobody|somebody|besides|anew|likewise|thereof|told)\b";
 
-/// Words that no line of help begins with.
+/// Words banned from the beginning of help lines.
 const OPENINGS: &str = r"^(It|Its|What|Who|Whose|Whom|Where|How|Why|When|By|The same)\b";
 
 const HELP_COLUMNS: usize = 100;
 
-/// Files whose messages may still contain banned words. A file without any must leave the list.
+/// Files whose messages may still contain banned words; clean files must be removed from the list.
 const NOT_YET: [&str; 0] = [];
 
-/// The string literals of the product lines of a file, with the line that each begins in.
+/// Returns the string literals in the product lines of a file, with their first lines.
 pub(super) fn literals(source: &Source) -> Vec<(usize, String)> {
     let text: Vec<char> = source.product_lines().flat_map(|line| line.text.chars().chain(['\n'])).collect();
     let (mut found, mut at, mut line) = (Vec::new(), 0, 1);
@@ -55,7 +55,7 @@ pub(super) fn literals(source: &Source) -> Vec<(usize, String)> {
     found
 }
 
-/// The index of the closing quote.
+/// Returns the index of the closing quote.
 fn end_of_string(text: &[char]) -> usize {
     let mut at = 1;
     while at < text.len() && text[at] != '"' {
@@ -64,7 +64,7 @@ fn end_of_string(text: &[char]) -> usize {
     at.min(text.len() - 1)
 }
 
-/// Begin, end and the first index after a raw string; `None` where there is none.
+/// Returns begin, end and the first index after a raw string; `None` if there is none.
 fn raw(text: &[char]) -> Option<(usize, usize, usize)> {
     let hashes = text[1..].iter().take_while(|c| **c == '#').count();
     (text.get(1 + hashes) == Some(&'"')).then_some(())?;
@@ -74,12 +74,12 @@ fn raw(text: &[char]) -> Option<(usize, usize, usize)> {
     Some((from, to, to + 1 + hashes))
 }
 
-/// Tells a message from a name, such as a JSON field.
+/// Returns whether a literal is a message, not a name such as a JSON field.
 fn is_text(literal: &str) -> bool {
     literal.contains(' ')
 }
 
-/// Files of the product: no tests, and not the simulator, which only tests run.
+/// Returns the files of the product, without tests and without the simulator, which only tests run.
 pub(super) fn product() -> impl Iterator<Item = Source> {
     let is_product = |path: &str| path.starts_with("src/") || (path.starts_with("crates/") && path.contains("/src/"));
     let simulator = |path: &str| path.starts_with("crates/sim/");

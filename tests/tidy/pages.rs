@@ -1,4 +1,4 @@
-//! Pages show commands that the program takes, configurations that it accepts, and lines as it prints them.
+//! Pages show valid commands, accepted configurations, and lines as printed by the program.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -12,7 +12,7 @@ use super::documents::documents_of_today;
 use super::language::{literals, product};
 use super::tree::{Line, Source, report};
 
-/// A fenced block: its language and lines.
+/// Fenced block: its language and lines.
 struct Block<'a> {
     language: &'a str,
     lines: Vec<Line<'a>>,
@@ -35,7 +35,8 @@ fn blocks(source: &Source) -> Vec<Block<'_>> {
     found
 }
 
-/// Returns the words of a command as a shell splits them, up to a pipe, redirection, comment or further command; the rest behind `&&`.
+/// Returns the words of a command as split by a shell, up to a pipe, redirection, comment or further command; and the
+/// rest after `&&`.
 fn words(command: &str) -> (Vec<String>, Option<&str>) {
     let (mut found, mut word, mut quote) = (Vec::new(), None::<String>, None);
     for (at, sign) in command.char_indices() {
@@ -58,12 +59,12 @@ fn words(command: &str) -> (Vec<String>, Option<&str>) {
     (found, None)
 }
 
-/// Returns why a command line is not understood; missing arguments are excused `in_passing`.
+/// Returns the error of a command line; missing arguments are permitted `in_passing`.
 fn fault(words: &[String], in_passing: bool) -> Option<String> {
-    // Behind a bracket a page shows what may follow.
+    // A bracket in a page begins optional arguments.
     let words: Vec<&String> = words.iter().take_while(|word| !word.starts_with('[')).collect();
     let error = Cli::try_parse_from(&words).err()?;
-    // A page names values in capitals, and leaves out what does not matter.
+    // Pages use capitals for values, and omit irrelevant arguments.
     let is_named = words.iter().any(|word| word.contains('…') || word.contains("..."))
         || words.iter().skip(1).any(|word| word.len() > 1 && word.chars().all(|sign| sign.is_ascii_uppercase()));
     let is_one_of = |kinds: &[ErrorKind]| kinds.contains(&error.kind());
@@ -97,7 +98,7 @@ fn commands_of_pages_are_understood() {
                 while let Some(one) = rest {
                     let (words, next) = words(one);
                     rest = next;
-                    // A first line of output may begin with the program's name.
+                    // The first line of output may begin with the program's name.
                     if words.first().is_none_or(|word| word != "trunkgate")
                         || words.get(1).is_some_and(|word| word.ends_with(':'))
                     {
@@ -126,8 +127,8 @@ fn commands_of_pages_are_understood() {
     report("the program understands the commands that a page shows", broken);
 }
 
-/// Codes of `check` that a file of a page may get: about certificates, sounds, secrets and directories, which are the reader's, and
-/// about the ephemeral ports of this machine.
+/// Codes of `check` permitted for a file of a page: certificates, sounds, secrets and directories, which are the
+/// reader's, and the ephemeral ports of this machine.
 const OF_THE_MACHINE: [&str; 4] = ["TG0110", "TG0114", "TG0123", "TG0159"];
 
 #[test]
@@ -137,7 +138,7 @@ fn configurations_of_pages_are_accepted() {
         for block in blocks(&source).iter().filter(|block| block.language == "toml") {
             let lines: Vec<&str> = block.lines.iter().map(|line| line.text).collect();
             let text = lines.join("\n") + "\n";
-            // A file that can be used as it stands has no warnings; a part of one has no errors.
+            // A complete file has no warnings; a part of one has no errors.
             let is_whole = text.contains("[trunk.") && text.contains("[[route]]");
             let (all, mut wrong) = match trunkgate_config::parse(Path::new(&source.path), &text) {
                 Ok((_, warnings)) => (&mut whole, warnings),
@@ -154,7 +155,7 @@ fn configurations_of_pages_are_accepted() {
     assert!(whole > 20 && whole + parts > 40, "{whole} {parts}");
 }
 
-/// Names in the examples of pages: values that stand in the place of `{…}` in messages.
+/// Names in the examples of pages, which replace `{…}` of messages.
 const NAMES: [&str; 16] = [
     "anna",
     "backup",
@@ -174,10 +175,10 @@ const NAMES: [&str; 16] = [
     "vault",
 ];
 
-/// Returns each three words that follow one another in a text of the program, as far as it is fixed.
+/// Returns all three consecutive words in the fixed parts of a text of the program.
 fn triples(text: &str) -> Vec<[String; 3]> {
     let mut found = Vec::new();
-    // What is no word in small letters is a value, and a sign beside a word ends a phrase.
+    // Tokens other than lower-case words are values, and punctuation ends a phrase.
     let mut phrases = vec![Vec::new()];
     for token in text.split_whitespace() {
         let word = token.trim_matches(|sign: char| !sign.is_alphanumeric());

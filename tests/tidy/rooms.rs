@@ -1,5 +1,5 @@
-//! Imports between the rooms of a crate. A room is a folder, or a file at the same depth: `call/` at the first one, `call/legs/` and
-//! `call/shared.rs` at the second.
+//! Imports between the rooms of a crate. A room is a folder, or a file at the same depth: `call/` at the first depth,
+//! `call/legs/` and `call/shared.rs` at the second.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,13 +8,13 @@ use regex::Regex;
 use super::structure::place;
 use super::tree::{SHELL, report, rust};
 
-/// Rooms that need no order: `config` reads a file in which everything may name everything.
+/// Crates without ordered rooms: in `config` all parts may refer to each other.
 const UNORDERED: &str = "crates/config";
 
-/// The modules of a crate by their paths, each with its code.
+/// Modules of a crate by their paths, each with its code.
 type Modules = BTreeMap<Vec<String>, String>;
 
-/// Returns the path of a file's module: of `call/legs/mod.rs` it is `call`, `legs`, of `lib.rs` none.
+/// Returns the module path of a file: `call`, `legs` for `call/legs/mod.rs`, empty for `lib.rs`.
 fn module_path(inside: &str) -> Vec<String> {
     let mut path: Vec<String> = inside.trim_end_matches(".rs").split('/').map(str::to_owned).collect();
     if ["mod", "lib", "main"].iter().any(|own| path.last().is_some_and(|last| last == own)) {
@@ -29,7 +29,7 @@ struct Rooms<'a> {
     modules: &'a Modules,
     /// Parts of a module's path that name its room.
     depth: usize,
-    /// Whether the files of one folder may name each other.
+    /// Whether files of one folder may import each other.
     is_folder_free: bool,
 }
 
@@ -42,7 +42,7 @@ impl Rooms<'_> {
         !self.modules.keys().any(|path| path.len() > room.len() && path.starts_with(room))
     }
 
-    /// Returns the rooms that a module imports from, its own included.
+    /// Returns the rooms that a module imports from, including its own.
     fn imported(&self, own: &[String], begins: &Regex) -> BTreeSet<String> {
         let text = &self.modules[own];
         let mut rooms = BTreeSet::new();
@@ -66,7 +66,7 @@ impl Rooms<'_> {
         rooms
     }
 
-    /// Returns the rooms that reach themselves by their imports.
+    /// Returns the rooms in import cycles.
     fn in_cycles(&self) -> BTreeSet<String> {
         let begins = Regex::new(r"\b(crate|super(?:::super)*)::").unwrap();
         let mut imports: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -79,7 +79,7 @@ impl Rooms<'_> {
     }
 }
 
-/// Appends the paths of a tree of imports, as in `a::{b, c::{self, d as e}}`, to `found`; returns the text behind it.
+/// Appends the paths of an import tree such as `a::{b, c::{self, d as e}}` to `found`; returns the text after it.
 fn expand<'a>(text: &'a str, before: &[String], found: &mut Vec<Vec<String>>) -> &'a str {
     let text = text.trim_start();
     if let Some(mut list) = text.strip_prefix('{') {
@@ -104,7 +104,7 @@ fn expand<'a>(text: &'a str, before: &[String], found: &mut Vec<Vec<String>>) ->
     }
 }
 
-/// Returns the modules that reach themselves by their imports, by name.
+/// Returns the names of the modules in import cycles.
 fn cycle(imports: &BTreeMap<String, BTreeSet<String>>) -> BTreeSet<String> {
     let reaches = |from: &str| {
         let mut seen: BTreeSet<String> = BTreeSet::new();
@@ -168,7 +168,7 @@ fn a_cycle_of_rooms_is_found() {
     let two = [("one.rs", "use super::two;"), ("two.rs", "use super::one;")];
     assert_eq!(at(1, false, &two), ["one", "two"]);
     assert_eq!(at(1, true, &two), [""; 0]);
-    // Folders that hold rooms without a cycle of their own.
+    // Folders that contain rooms, without a cycle of their own.
     let folders = [
         ("call/leg.rs", "use crate::edge::one;"),
         ("edge/two.rs", "use crate::call::shared;"),

@@ -1,4 +1,4 @@
-//! Effective sizes of types: the code that belongs to a type, in its own `impl` blocks or in another form.
+//! Effective sizes of types: code that belongs to a type, in its own `impl` blocks or in another form.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -8,20 +8,20 @@ use regex::Regex;
 use super::structure::place;
 use super::tree::rust;
 
-/// Types that are printed.
+/// Number of types printed.
 const PRINTED: usize = 10;
 
-/// The product code of a file, without comments and strings.
+/// Product code of a file, without comments and strings.
 struct File {
     of: String,
     path: String,
     code: String,
 }
 
-/// A struct that holds only a `&mut` to another type.
+/// Struct that holds only a `&mut` to another type.
 struct Wrapper {
     of: String,
-    /// Its file's folder; the struct is not known outside.
+    /// Folder of its file; the struct is not known outside.
     folder: String,
     name: String,
     wrapped: String,
@@ -30,11 +30,11 @@ struct Wrapper {
 /// Lines that belong to a type.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Size {
-    /// In its own `impl` blocks.
+    /// Lines in its own `impl` blocks.
     own: usize,
-    /// In those of its wrappers.
+    /// Lines in the `impl` blocks of its wrappers.
     wrappers: usize,
-    /// In functions whose first parameter is a `&mut` to it.
+    /// Lines of functions whose first parameter is a `&mut` to it.
     free: usize,
     functions: usize,
     files: BTreeSet<String>,
@@ -131,7 +131,7 @@ fn sizes(files: &[File]) -> BTreeMap<(String, String), Size> {
     sizes
 }
 
-/// Prints the largest; no size is refused. `cargo test --test tidy effective -- --nocapture`
+/// Prints the largest types; no size is rejected. `cargo test --test tidy effective -- --nocapture`
 #[test]
 fn effective_sizes_of_types_are_printed() {
     let files: Vec<File> = rust()
@@ -162,7 +162,7 @@ fn wrappers_and_free_functions_count_as_the_type() {
             "crates/a/src/run/dial.rs",
             "impl Runner<'_> {\n    fn dial(&mut self) {\n    }\n}\nimpl Dialler<'_> {\n}\n",
         ),
-        // Another folder's type of the same name.
+        // Type with the same name in another folder.
         file("crates/a/src/sip.rs", "impl Runner {\n}\n"),
     ];
     let sizes = sizes(&files);

@@ -1,4 +1,5 @@
-//! The structure of the code: crates that depend downwards, types that one place owns, parts instead of long lists of fields.
+//! Structure of the code: crates with downward dependencies, types with one owner, and parts instead of long lists of
+//! fields.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,16 +8,16 @@ use regex::Regex;
 use super::tree::{SHELL, Source, report, rust};
 use super::workspace::packages;
 
-/// A type is implemented in at most so many files …
+/// Maximum number of files that implement a type.
 const FILES_PER_TYPE: usize = 3;
-/// … and its methods have at most so many lines together.
+/// Maximum total lines of a type's methods.
 const LINES_PER_TYPE: usize = 1_500;
-/// From so many members on, equal names and members make two types twins.
+/// Number of members from which types with equal names and members count as duplicates.
 const TWIN_MEMBERS: usize = 3;
-/// A struct of the call core has at most so many fields.
+/// Maximum number of fields of a struct in the call core.
 const FIELDS: usize = 25;
 
-/// The crate of a product file, as a folder, with the file's path below its `src`.
+/// Returns the crate folder of a product file, and its path below `src`.
 pub(crate) fn place(source: &Source) -> Option<(String, &str)> {
     if source.is_test() || source.path.starts_with("crates/fuzz/") {
         return None;
@@ -33,7 +34,7 @@ fn crates_of_the_shell_depend_downwards() {
     let place = |name: &str| SHELL.iter().position(|known| name.strip_prefix("trunkgate-") == Some(known));
     let mut upwards = Vec::new();
     for package in packages().into_iter().filter(|package| package.folder.starts_with("crates/")) {
-        // A core stands below all of them; only tests may share what `testing` has.
+        // Cores are below all of them; only tests may depend on `testing`.
         let own = place(&package.name);
         let above = package.dependencies.iter().filter(|(name, is_dev)| !is_dev && place(name) >= own.max(Some(0)));
         let above = above.filter(|(name, _)| place(name).is_some());
@@ -47,7 +48,7 @@ fn a_type_is_implemented_in_few_files() {
     let begins = Regex::new(r"^impl(?:<[^>]*>)?\s+(?:\w+(?:<.*>)?\s+for\s+)?([A-Z]\w*)(?:<[^>]*>)?\s*\{").unwrap();
     let declares = Regex::new(r"^\s*(?:pub(?:\([^)]*\))?\s+)?(?:struct|enum)\s+(\w+)").unwrap();
     let files = rust();
-    // A name that two folders of a crate declare is two types.
+    // A name declared by two folders of a crate denotes two types.
     let mut declared: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
     for source in &files {
         let Some((of, inside)) = place(source) else { continue };
@@ -131,7 +132,7 @@ fn a_crate_has_one_integration_test_binary() {
             binaries.entry(of.to_owned()).or_default().insert(inside.to_owned());
         }
     }
-    // Beside `it`: those that need a process or an allocator of their own, and this one.
+    // Next to `it`: tests that need their own process or allocator, and this one.
     let many = binaries.into_iter().filter(|(of, all)| all.len() > if of.is_empty() { 6 } else { 2 });
     let broken = many.map(|(of, all)| format!("{of}tests: {}", all.into_iter().collect::<Vec<_>>().join(", ")));
     report("a crate has one integration-test binary, and few others with a reason", broken.collect());
@@ -169,7 +170,7 @@ fn the_state_of_a_call_or_leg_is_assigned_in_one_place() {
     let assigned = Regex::new(r"\.state = [^=]|&mut [\w.\[\]:]*\.state\b").unwrap();
     let mut broken = Vec::new();
     for source in rust().into_iter().filter(|source| source.path.starts_with("crates/call/src/") && !source.is_test()) {
-        // Where `enter` stands.
+        // File of `enter`.
         if ["crates/call/src/call/shared/mod.rs", "crates/call/src/call/legs/leg.rs"].contains(&source.path.as_str()) {
             continue;
         }

@@ -1,4 +1,4 @@
-//! The source tree as text: which files there are, and which part of each is code, comment or test.
+//! Source tree as text: its files, and the code, comments and tests in them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,42 +6,42 @@ use std::sync::LazyLock;
 
 use regex::{Captures, Regex};
 
-/// Folders that are not sources.
+/// Folders without sources.
 const SKIPPED: [&str; 5] = ["target", ".git", "corpus", "artifacts", "node_modules"];
-/// Files read whole; others (pictures, captured messages) are not looked into.
+/// Extensions of files read as text; others (pictures, captured messages) are skipped.
 const TEXT: [&str; 9] = ["rs", "toml", "md", "yml", "yaml", "sh", "cfg", "xml", "service"];
 
-/// Crates that touch the operating system, lowest first.
+/// Crates that access the operating system, lowest first.
 pub(crate) const SHELL: [&str; 9] =
     ["system", "audio", "config", "delivery", "runtime", "explain", "admin", "boot", "tools"];
 
-/// Whether a file belongs to the shell: the binary and the crates of `SHELL`.
+/// Returns whether a file belongs to the shell: the binary and the crates of `SHELL`.
 pub(crate) fn is_of_shell(path: &str) -> bool {
     let of_crate = path.strip_prefix("crates/").and_then(|path| path.split_once("/src/"));
     path.starts_with("src/") || of_crate.is_some_and(|(name, _)| SHELL.contains(&name))
 }
 
-/// One file.
+/// Source file.
 pub(crate) struct Source {
     /// Path from the top of the tree, with `/`.
     pub(crate) path: String,
-    /// All of it.
+    /// Complete text.
     pub(crate) text: String,
 }
 
-/// One line of a file, counted from 1.
+/// Line of a file, counted from 1.
 pub(crate) struct Line<'a> {
     pub(crate) number: usize,
     pub(crate) text: &'a str,
 }
 
 impl Line<'_> {
-    /// What stands before a comment; text inside strings is not told from code.
+    /// Returns the part before a comment; strings count as code.
     pub(crate) fn code(&self) -> &str {
         self.text.split("//").next().unwrap_or_default()
     }
 
-    /// What stands behind `//`, where it is a comment and not the middle of an address.
+    /// Returns the text after `//`, if it is a comment and not part of a URL.
     pub(crate) fn comment(&self) -> &str {
         match self.text.split_once("//") {
             Some((before, comment)) if !before.ends_with(':') => comment,
@@ -55,20 +55,20 @@ impl Source {
         self.text.lines().enumerate().map(|(at, text)| Line { number: at + 1, text })
     }
 
-    /// The lines before the unit tests.
+    /// Returns the lines before the unit tests.
     pub(crate) fn product_lines(&self) -> impl Iterator<Item = Line<'_>> {
         let end = self.unit_tests_at();
         self.lines().take_while(move |line| line.number < end)
     }
 
-    /// The lines before the unit tests, without comments and without what stands in quotes: braces and names in it are code.
+    /// Returns the lines before the unit tests, without comments and quoted text, so that braces and names are code.
     pub(crate) fn product_code(&self) -> String {
         let text: String = self.product_lines().map(|line| line.text.to_owned() + "\n").collect();
         let blank = |found: &Captures<'_>| "\n".repeat(found[0].matches('\n').count());
         quoted().replace_all(&text, blank).into_owned()
     }
 
-    /// What only tests see: the whole of a file under `tests/`, else what follows `#[cfg(test)]`.
+    /// Returns the test code: the whole of a file under `tests/`, else the part after `#[cfg(test)]`.
     pub(crate) fn test_text(&self) -> String {
         let from = if self.is_test() { 0 } else { self.unit_tests_at() };
         let lines: Vec<&str> = self.lines().filter(|line| line.number >= from).map(|line| line.text).collect();
@@ -87,7 +87,7 @@ impl Source {
         self.path.rsplit('/').next().unwrap_or_default()
     }
 
-    /// The line of a `#[cfg(test)]` that a module follows, with other attributes between at most.
+    /// Returns the line of a `#[cfg(test)]` followed by a module, with at most other attributes between.
     fn unit_tests_at(&self) -> usize {
         let lines: Vec<&str> = self.text.lines().collect();
         let starts = |at: &usize| {
@@ -98,7 +98,7 @@ impl Source {
     }
 }
 
-/// Finds comments, strings and characters.
+/// Matches comments, strings and characters.
 fn quoted() -> &'static Regex {
     static QUOTED: LazyLock<Regex> = LazyLock::new(|| {
         let comment = r"//[^\n]*|/\*.*?\*/";
@@ -109,12 +109,12 @@ fn quoted() -> &'static Regex {
     &QUOTED
 }
 
-/// The top of the tree.
+/// Returns the top of the tree.
 pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Every text file, by path.
+/// Returns all text files by path.
 pub(crate) fn sources() -> Vec<Source> {
     let mut found = Vec::new();
     walk(root(), &mut found);
@@ -128,7 +128,7 @@ pub(crate) fn sources() -> Vec<Source> {
     sources
 }
 
-/// Every Rust file.
+/// Returns all Rust files.
 pub(crate) fn rust() -> Vec<Source> {
     sources().into_iter().filter(Source::is_rust).collect()
 }
@@ -147,7 +147,7 @@ fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Fails with the rule and every place that breaks it.
+/// Fails with the rule and its violations.
 pub(crate) fn report(rule: &str, broken: Vec<String>) {
     assert!(broken.is_empty(), "\n{rule}\n  {}\n", broken.join("\n  "));
 }

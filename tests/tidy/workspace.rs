@@ -1,23 +1,23 @@
-//! What `cargo metadata` says of the workspace and of what it depends on.
+//! Workspace and its dependencies, by `cargo metadata`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 use serde_json::Value;
 
-/// One package of the build.
+/// Package of the build.
 pub(crate) struct Package {
     pub(crate) name: String,
     pub(crate) version: String,
     pub(crate) licence: String,
     pub(crate) ours: bool,
-    /// Its folder from the top of the tree, with `/` at its end; empty for the product.
+    /// Folder from the top of the tree, with a final `/`; empty for the product.
     pub(crate) folder: String,
-    /// (name, whether only tests need it)
+    /// Dependencies: name, and whether only tests need it.
     pub(crate) dependencies: BTreeSet<(String, bool)>,
 }
 
-/// Every package that a build on this machine uses.
+/// Returns all packages of a build on this machine.
 pub(crate) fn packages() -> Vec<Package> {
     let metadata = metadata();
     let ours: BTreeSet<&str> = array(&metadata, "workspace_members").filter_map(Value::as_str).collect();
@@ -40,7 +40,7 @@ pub(crate) fn packages() -> Vec<Package> {
     array(&metadata, "packages").map(package).collect()
 }
 
-/// Names that are built in more than one version.
+/// Returns the names that are built in more than one version.
 pub(crate) fn duplicates() -> BTreeMap<String, Vec<String>> {
     let mut versions: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for package in packages() {
@@ -50,7 +50,7 @@ pub(crate) fn duplicates() -> BTreeMap<String, Vec<String>> {
     versions
 }
 
-/// Only for this machine's platform: what other platforms need may never have been downloaded.
+/// Returns the metadata for this machine's platform only: packages of other platforms may not be downloaded.
 fn metadata() -> Value {
     let version = run(Command::new(std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned())).arg("-vV"));
     let host =
@@ -74,7 +74,7 @@ fn text(value: &Value, key: &str) -> String {
     value[key].as_str().unwrap_or_default().to_owned()
 }
 
-/// Whether an SPDX expression can be met with the licences of `allowed`.
+/// Returns whether an SPDX expression can be satisfied with the licences of `allowed`.
 pub(crate) fn may_use(expression: &str, allowed: &[&str]) -> bool {
     let spaced = expression.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");
     let words: Vec<&str> = spaced.split_whitespace().collect();
@@ -110,7 +110,7 @@ fn one<'a, 'w>(words: &'a [&'w str], allowed: &[&str]) -> (bool, &'a [&'w str]) 
             (met, [")", rest @ ..]) => (met, rest),
             (_, rest) => (false, rest),
         },
-        // An exception only widens what the licence permits.
+        // An exception only extends the permissions of the licence.
         [licence, "WITH", _, rest @ ..] | [licence, rest @ ..] => (allowed.contains(licence), rest),
         [] => (false, &[]),
     }

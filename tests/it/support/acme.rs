@@ -1,5 +1,5 @@
-//! A certificate authority that speaks ACME (RFC 8555) as far as an order needs it, by HTTP in clear on plain threads. It asks for the
-//! proofs as a real one does; signatures of requests are not verified.
+//! ACME certificate authority (RFC 8555) with the parts needed for an order, over plain HTTP on threads. It validates
+//! challenges like a real one, but does not verify signatures of requests.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -13,25 +13,25 @@ use serde_json::{Value, json};
 use super::PATIENCE;
 use super::tls::Authority;
 
-/// Beginning of a P-256 point in a BIT STRING of DER, before its 64 bytes.
+/// Prefix of a P-256 point in a DER BIT STRING, before its 64 bytes.
 const POINT: [u8; 4] = [0x03, 0x42, 0x00, 0x04];
 
-/// How it answers orders.
+/// Behaviour of the authority for orders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Behaviour {
-    /// With a certificate for the names that are ordered.
+    /// Issues a certificate for the ordered names.
     Issues,
-    /// With a certificate for this name instead.
+    /// Issues a certificate for this name instead.
     IssuesFor(&'static str),
-    /// With a rate limit, and Retry-After in seconds.
+    /// Rejects by a rate limit, with Retry-After in seconds.
     Limits(u64),
-    /// With 503 and a page for people, at every address.
+    /// Answers 503 with an HTML page, at every address.
     IsDown,
-    /// With a proof that it has not got.
+    /// Rejects the challenge responses.
     RefusesProofs,
-    /// With a directory that has no URL for nonces.
+    /// Serves a directory without a URL for nonces.
     NamesNoNonce,
-    /// With one proof more than names.
+    /// Requires one authorization more than names.
     WantsMoreProofs,
 }
 
@@ -49,7 +49,7 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    /// Where port 80 of every name leads; until it is set, proofs wait.
+    /// Address that serves port 80 of every name; until it is set, challenges wait.
     challenges_at: Option<SocketAddr>,
     contacts: Vec<String>,
     orders: Vec<PlacedOrder>,
@@ -57,7 +57,7 @@ struct State {
 
 struct PlacedOrder {
     names: Vec<String>,
-    /// Whether each name is proved; `None`: not yet.
+    /// Result of the challenge for each name; `None` while pending.
     proofs: Vec<Option<bool>>,
     certificate: Option<String>,
 }
@@ -76,7 +76,7 @@ impl PlacedOrder {
     }
 }
 
-/// The public key of a request for a certificate.
+/// Public key of a certificate request.
 struct RequestedKey(Vec<u8>);
 
 impl PublicKeyData for RequestedKey {
@@ -89,7 +89,7 @@ impl PublicKeyData for RequestedKey {
     }
 }
 
-/// An answer: status, further header fields, body.
+/// Response: status, further header fields, body.
 type Answer = (&'static str, Vec<(&'static str, String)>, String);
 
 impl AcmeServer {
@@ -118,7 +118,7 @@ impl AcmeServer {
         self.shared.url("directory")
     }
 
-    /// Leads port 80 of every name to an address: proofs that wait for it go on.
+    /// Sets the address that serves port 80 of every name; waiting challenges proceed.
     pub(crate) fn lead_challenges_to(&self, address: SocketAddr) {
         self.shared.state().challenges_at = Some(address);
         self.shared.changed.notify_all();
@@ -277,7 +277,7 @@ impl Shared {
         shown
     }
 
-    /// Asks for the proof of a name, once it is known where port 80 leads.
+    /// Validates the challenge for a name, once the address of port 80 is set.
     fn prove(&self, order: usize, name: usize) {
         let state = self.state();
         let state = self.changed.wait_while(state, |state| state.challenges_at.is_none()).unwrap();
@@ -317,14 +317,14 @@ fn token(order: usize, name: usize) -> String {
     format!("token-{order}-{name}")
 }
 
-/// The payload of a signed request; null where there is none.
+/// Returns the payload of a signed request; null if empty.
 fn payload(body: &[u8]) -> Value {
     let signed: Value = serde_json::from_slice(body).unwrap_or_default();
     let payload = URL_SAFE_NO_PAD.decode(signed["payload"].as_str().unwrap_or_default()).unwrap();
     serde_json::from_slice(&payload).unwrap_or_default()
 }
 
-/// What a listener for challenges answers.
+/// Requests a challenge token from a listener; returns the response.
 pub(crate) fn asked(at: SocketAddr, host: &str, token: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(at)?;
     stream.set_read_timeout(Some(PATIENCE))?;

@@ -1,4 +1,4 @@
-//! Calls between two bare SIP parties through the edge, each with media sockets of its own.
+//! Calls between two plain SIP parties through the edge, each with its own media sockets.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -11,15 +11,15 @@ use super::pace::Pace;
 use super::sip::{Party, field, to_tag};
 use super::{PATIENCE, Process, until};
 
-/// The number that is called.
+/// Called number.
 pub(crate) const NUMBER: &str = "+14155550123";
 
-/// A party and its media sockets.
+/// SIP party with its media sockets.
 pub(crate) struct Phone {
     pub(crate) sip: Party,
     pub(crate) rtp: UdpSocket,
     pub(crate) rtcp: UdpSocket,
-    /// The address in its descriptions; another than its own where it sits behind NAT.
+    /// Address in its descriptions; differs from its own behind NAT.
     pub(crate) shown: IpAddr,
 }
 
@@ -29,12 +29,12 @@ impl Phone {
         Phone { sip: Party::new(ip), rtp, rtcp, shown: ip.parse().unwrap() }
     }
 
-    /// One whose descriptions name an address that nothing comes from.
+    /// Creates a phone whose descriptions have another address than its packets.
     pub(crate) fn behind_nat(ip: &str, shown: &str) -> Phone {
         Phone { shown: shown.parse().unwrap(), ..Phone::new(ip) }
     }
 
-    /// `[trunk.NAME]` for it.
+    /// Returns `[trunk.NAME]` for this phone.
     pub(crate) fn trunk(&self, name: &str) -> String {
         format!("[trunk.{name}]\npeers = [\"sip:{}\"]\noptions_interval = \"0s\"\n", self.sip.address)
     }
@@ -47,20 +47,20 @@ impl Phone {
         self.rtcp.local_addr().unwrap()
     }
 
-    /// Its description: PCMU, and these attributes.
+    /// Returns its description with PCMU and these attributes.
     pub(crate) fn description(&self, version: u32, attributes: &str) -> String {
         let media = format!("m=audio {} RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n{attributes}", self.rtp_address().port());
         self.described(version, &media)
     }
 
-    /// Its description with these sections.
+    /// Returns its description with these sections.
     pub(crate) fn described(&self, version: u32, sections: &str) -> String {
         let (ip, family) = (self.shown, if self.shown.is_ipv6() { "IP6" } else { "IP4" });
         format!("v=0\r\no=- 1 {version} IN {family} {ip}\r\ns=-\r\nc=IN {family} {ip}\r\nt=0 0\r\n{sections}")
     }
 }
 
-/// Two sockets on an even port and the next one.
+/// Binds two sockets on an even port and the next one.
 fn media_pair(ip: IpAddr) -> (UdpSocket, UdpSocket) {
     loop {
         let rtp = UdpSocket::bind((ip, 0)).unwrap();
@@ -76,25 +76,26 @@ fn media_pair(ip: IpAddr) -> (UdpSocket, UdpSocket) {
     }
 }
 
-/// A call that is up, and what each side was told.
+/// Answered call, with the messages received by each side.
 pub(crate) struct Call {
     pub(crate) id: String,
-    /// The edge's SIP address.
+    /// SIP address of the edge.
     pub(crate) sip: SocketAddr,
-    /// Our tag of the edge on the caller's side.
+    /// Tag of the edge on the caller's side.
     pub(crate) tag: String,
-    /// The INVITE that the callee got, and where from.
+    /// INVITE received by the callee, and its source.
     pub(crate) invite: (String, SocketAddr),
-    /// The 200 that the caller got.
+    /// 200 received by the caller.
     pub(crate) ok: String,
-    /// Where the edge takes the caller's RTP.
+    /// Address for the caller's RTP at the edge.
     pub(crate) near: SocketAddr,
-    /// Where it takes the callee's.
+    /// Address for the callee's RTP at the edge.
     pub(crate) far: SocketAddr,
 }
 
 impl Phone {
-    /// Answers an INVITE, or the one that follows it where its media ports turned out to be another process's; returns the one whose ACK came.
+    /// Answers an INVITE, or its successor if its media ports were in use by another process; returns the INVITE that
+    /// was acknowledged.
     fn accept(&self, mut invite: (String, SocketAddr), answer: &str) -> (String, SocketAddr) {
         let agree = |invite: &(String, SocketAddr)| {
             self.sip.send(invite.1, &self.sip.answer_with(&invite.0, "200 OK", answer));
@@ -117,12 +118,12 @@ impl Phone {
 }
 
 impl Call {
-    /// From one phone to the other, each with its usual description.
+    /// Sets up a call from one phone to the other, each with its usual description.
     pub(crate) fn set_up(edge: &Process, id: &str, caller: &Phone, callee: &Phone) -> Call {
         Call::agree(edge.address("udp"), id, (caller, &caller.description(1, "")), (callee, &callee.description(1, "")))
     }
 
-    /// With these descriptions, over the edge's listener `sip`.
+    /// Sets up a call with these descriptions, over the edge's listener `sip`.
     pub(crate) fn agree(
         sip: SocketAddr,
         id: &str,
@@ -134,7 +135,7 @@ impl Call {
         Call::answered(sip, id, caller, invite, (callee, answer))
     }
 
-    /// What follows the INVITE that the callee got.
+    /// Continues a call from the INVITE received by the callee.
     pub(crate) fn answered(
         sip: SocketAddr,
         id: &str,
@@ -153,7 +154,7 @@ impl Call {
         Call { id: id.to_owned(), sip, tag, invite, ok, near, far }
     }
 
-    /// The caller changes the session: what it and the callee describe, and the 200 that it gets.
+    /// Sends a re-INVITE of the caller with these descriptions of both sides; returns the caller's 200.
     pub(crate) fn change(
         &self,
         cseq: u32,
@@ -175,7 +176,7 @@ impl Call {
         ok
     }
 
-    /// A request of the callee in its dialog.
+    /// Returns a request of the callee in its dialog.
     pub(crate) fn of_callee(&self, callee: &Phone, method: &str, cseq: u32, headers: &str) -> String {
         let (invite, me) = (&self.invite.0, callee.sip.address);
         let (from, to, id) = (field(invite, "To"), field(invite, "From"), field(invite, "Call-ID"));
@@ -187,7 +188,7 @@ impl Call {
         )
     }
 
-    /// The caller hangs up.
+    /// Hangs up at the caller.
     pub(crate) fn hang_up(&self, cseq: u32, caller: &Phone, callee: &Phone) {
         let bye = caller.sip.request_with("BYE", NUMBER, self.sip, &self.id, (cseq, &self.tag), "");
         caller.sip.send(self.sip, &bye);
@@ -197,7 +198,7 @@ impl Call {
     }
 }
 
-/// Where a description of the edge's says that the first stream goes.
+/// Returns the address of the first stream in the edge's description.
 pub(crate) fn media_of(message: &str) -> SocketAddr {
     let line =
         |start: &str| message.lines().find_map(|line| line.strip_prefix(start)).unwrap_or_else(|| panic!("{message}"));
@@ -205,9 +206,9 @@ pub(crate) fn media_of(message: &str) -> SocketAddr {
     SocketAddr::new(ip, line("m=").split(' ').nth(1).unwrap().parse().unwrap())
 }
 
-/// Waits until the edge has bound a port that it names: its workers do so in their own time.
+/// Waits until the edge has bound a port that it offers, as its workers bind asynchronously.
 pub(crate) fn wait_until_bound(at: SocketAddr) {
-    // A look at the system's table; to try the port would take it from the edge.
+    // Reads the kernel's table; an attempt to bind would take the port from the edge.
     let (table, ip) = match at.ip() {
         IpAddr::V4(ip) => ("/proc/net/udp", format!("{:08X}", u32::from_ne_bytes(ip.octets()))),
         IpAddr::V6(ip) => {
@@ -220,12 +221,12 @@ pub(crate) fn wait_until_bound(at: SocketAddr) {
     until("the port is bound", || std::fs::read_to_string(table).unwrap().contains(&local).then_some(()));
 }
 
-/// The port of the other of the pair.
+/// Returns the address of the RTCP port of a pair.
 pub(crate) fn next_port(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip(), address.port() + 1)
 }
 
-/// One packet of 20 ms.
+/// Returns a packet of 20 ms.
 pub(crate) fn rtp(ssrc: u32, sequence: u16) -> Vec<u8> {
     let mut packet = Vec::new();
     let timestamp = u32::from(sequence) * 160;
@@ -234,17 +235,18 @@ pub(crate) fn rtp(ssrc: u32, sequence: u16) -> Vec<u8> {
     packet
 }
 
-/// An empty receiver report.
+/// Returns an empty receiver report.
 pub(crate) fn report(ssrc: u32) -> Vec<u8> {
     [&[0x80, 201, 0, 1][..], &ssrc.to_be_bytes()].concat()
 }
 
-/// Whether it is one of the edge's keep-alive packets: an RTP header alone. On a slow machine they come between.
+/// Returns whether this is a keep-alive packet of the edge: an RTP header alone. They are more frequent on a slow
+/// machine.
 pub(crate) fn is_keep_alive(packet: &[u8]) -> bool {
     packet.len() == 12 && packet[0] == 0x80 && (96..128).contains(&packet[1])
 }
 
-/// The next datagram and where it is from; no keep-alive packet.
+/// Receives the next datagram and its source, skipping keep-alive packets.
 pub(crate) fn received(socket: &UdpSocket) -> (Vec<u8>, SocketAddr) {
     let mut bytes = [0; 2048];
     loop {
@@ -255,7 +257,7 @@ pub(crate) fn received(socket: &UdpSocket) -> (Vec<u8>, SocketAddr) {
     }
 }
 
-/// Whether nothing waits in a socket, keep-alive packets left out.
+/// Returns whether no packet but keep-alives waits in a socket.
 pub(crate) fn is_silent(socket: &UdpSocket) -> bool {
     socket.set_nonblocking(true).unwrap();
     let mut bytes = [0; 2048];
@@ -265,7 +267,7 @@ pub(crate) fn is_silent(socket: &UdpSocket) -> bool {
     silent
 }
 
-/// One packet of 20 ms that consists of a code.
+/// Returns a packet of 20 ms filled with a code.
 pub(crate) fn packet(ssrc: u32, n: u16, code: u8) -> Vec<u8> {
     let mut bytes = vec![0x80, 0];
     bytes.extend(n.to_be_bytes());
@@ -275,7 +277,7 @@ pub(crate) fn packet(ssrc: u32, n: u16, code: u8) -> Vec<u8> {
     bytes
 }
 
-/// Sends one packet after the other from a socket, 20 ms apart, until it is dropped.
+/// Sends consecutive packets from a socket, 20 ms apart, until dropped.
 pub(crate) struct Speaking {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -293,7 +295,7 @@ impl Speaking {
             let (mut n, mut pace) = (0, Pace::new());
             while !stopped.load(Ordering::Relaxed) {
                 pace.wait();
-                // Whoever is not there says so by ICMP.
+                // Ignore ICMP errors of a closed port.
                 let _ = socket.send_to(&packet(n), to);
                 n = n.wrapping_add(1);
             }
@@ -301,7 +303,7 @@ impl Speaking {
         Speaking { stop, thread: Some(thread) }
     }
 
-    /// As both phones of a call that say one code each: the caller's and the callee's.
+    /// Sends one code each as the caller and as the callee of a call.
     pub(crate) fn codes(call: &Call, caller: &Phone, callee: &Phone, codes: (u8, u8)) -> [Speaking; 2] {
         [
             Speaking::new(&caller.rtp, call.near, move |n| packet(1, n, codes.0)),
@@ -309,7 +311,7 @@ impl Speaking {
         ]
     }
 
-    /// As a phone that speaks.
+    /// Sends RTP as a phone with audio.
     pub(crate) fn tone(socket: &UdpSocket, to: SocketAddr) -> Speaking {
         Speaking::new(socket, to, |n| rtp(7, n))
     }

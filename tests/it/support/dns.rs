@@ -1,4 +1,5 @@
-//! A small name server on loopback: authoritative for whatever it is told, by UDP, and able to be silent, slow or wrong.
+//! Small name server on loopback: authoritative for the configured records, over UDP, and able to be silent, slow or
+//! wrong.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -8,18 +9,18 @@ use hickory_resolver::proto::op::{Message, MessageType, ResponseCode};
 use hickory_resolver::proto::rr::rdata::{A, AAAA, NAPTR, SRV};
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 
-/// How it answers.
+/// Behaviour of the name server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mood {
-    /// Truly.
+    /// Answers correctly.
     Answers,
-    /// Truly, once it has another mood.
+    /// Answers correctly, but only after a change of behaviour.
     Slow,
-    /// Not at all.
+    /// Does not answer.
     Silent,
-    /// SERVFAIL.
+    /// Answers SERVFAIL.
     Fails,
-    /// Bytes that are no answer, then answers to questions that nobody asked.
+    /// Sends malformed packets, then answers to other questions.
     Lies,
 }
 
@@ -30,13 +31,13 @@ struct State {
     zone: Zone,
     mood: Mood,
     asked: Vec<String>,
-    /// Where the queries came from.
+    /// Sources of the queries.
     sources: Vec<SocketAddr>,
-    /// Answers of [`Mood::Slow`].
+    /// Pending answers of [`Mood::Slow`].
     held: Vec<(Message, SocketAddr)>,
 }
 
-/// A running name server; ends with the process.
+/// Running name server; ends with the process.
 #[derive(Debug, Clone)]
 pub(crate) struct NameServer {
     pub(crate) address: SocketAddr,
@@ -56,7 +57,7 @@ impl NameServer {
         server
     }
 
-    /// For the environment of the edge.
+    /// Returns the environment variable for the edge.
     pub(crate) fn variable(&self) -> (&'static str, String) {
         ("TRUNKGATE_DNS", self.address.to_string())
     }
@@ -101,17 +102,17 @@ impl NameServer {
         self.state.lock().unwrap().zone.insert((name.to_owned(), kind), records);
     }
 
-    /// What it has been asked so far, as `SRV _sip._udp.pbx.test`, and forgets it.
+    /// Removes and returns the questions so far, as `SRV _sip._udp.pbx.test`.
     pub(crate) fn asked(&self) -> Vec<String> {
         std::mem::take(&mut self.state.lock().unwrap().asked)
     }
 
-    /// Where its queries have come from.
+    /// Returns the sources of its queries.
     pub(crate) fn sources(&self) -> Vec<SocketAddr> {
         self.state.lock().unwrap().sources.clone()
     }
 
-    /// How often something has been asked since it was forgotten.
+    /// Counts a question since the list was last taken.
     pub(crate) fn count(&self, question: &str) -> usize {
         self.state.lock().unwrap().asked.iter().filter(|asked| *asked == question).count()
     }
@@ -134,7 +135,7 @@ fn serve(socket: &UdpSocket, state: &Mutex<State>) {
             Mood::Slow => state.held.push((answer, from)),
             Mood::Lies => {
                 let whole = answer.to_vec().unwrap();
-                // Cut off everywhere, and with each of the counts at its largest.
+                // Truncated at every length, and with each of the counts at its maximum.
                 for end in 0..whole.len() {
                     let _ = socket.send_to(&whole[..end], from);
                 }

@@ -1,28 +1,28 @@
-//! A web service that takes posts, from plain threads.
+//! Web service that accepts POST requests, on plain threads.
 
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
-/// What was posted.
+/// Received POST request.
 #[derive(Debug, Clone)]
 pub(crate) struct Post {
-    /// The first line.
+    /// Request line.
     pub(crate) line: String,
-    /// Names in lower case.
+    /// Header fields, with names in lower case.
     pub(crate) headers: HashMap<String, String>,
     pub(crate) body: String,
 }
 
-/// The service; its threads end with the test.
+/// Web service; its threads end with the test.
 pub(crate) struct Endpoint {
     pub(crate) address: SocketAddr,
     posts: Arc<Mutex<Vec<Post>>>,
 }
 
 impl Endpoint {
-    /// Answers each post, by its number, with what `answer` writes; `false`: the connection is closed.
+    /// Responds to each post, by its number, with the output of `answer`; `false` closes the connection.
     pub(crate) fn doing(answer: impl Fn(usize, &mut TcpStream) -> bool + Send + Sync + 'static) -> Endpoint {
         Endpoint::on(TcpListener::bind("127.0.0.1:0").unwrap(), answer)
     }
@@ -34,7 +34,7 @@ impl Endpoint {
         Endpoint::reading(listener, move |number, _, stream| answer(number, stream))
     }
 
-    /// The same with the request.
+    /// Responds to each post by its number and content.
     pub(crate) fn reading(
         listener: TcpListener,
         answer: impl Fn(usize, &Post, &mut TcpStream) -> bool + Send + Sync + 'static,
@@ -51,7 +51,7 @@ impl Endpoint {
         Endpoint { address, posts }
     }
 
-    /// Takes everything.
+    /// Accepts everything.
     pub(crate) fn taking() -> Endpoint {
         Endpoint::doing(|_, stream| ok(stream))
     }
@@ -61,12 +61,12 @@ impl Endpoint {
     }
 }
 
-/// 200, and the connection stays.
+/// Sends 200, and keeps the connection.
 pub(crate) fn ok(stream: &mut TcpStream) -> bool {
     say(stream, "200 OK", "")
 }
 
-/// An answer with these further headers.
+/// Sends a response with these further headers.
 pub(crate) fn say(stream: &mut TcpStream, status: &str, headers: &str) -> bool {
     stream.write_all(format!("HTTP/1.1 {status}\r\n{headers}Content-Length: 0\r\n\r\n").as_bytes()).is_ok()
 }

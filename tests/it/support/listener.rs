@@ -1,5 +1,5 @@
-//! A server that listens to calls: every stream that comes, each message read as a listener would; or an agent that
-//! talks and goes.
+//! WebSocket server of a listener: accepts every stream and parses each message; or an agent that sends audio and
+//! leaves.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -11,7 +11,7 @@ use tokio_tungstenite::tungstenite::{Message, WebSocket, accept};
 
 use super::{PATIENCE, until};
 
-/// 20 ms of a track.
+/// Audio of 20 ms on a track.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Frame {
     pub(crate) timestamp: u64,
@@ -19,7 +19,7 @@ pub(crate) struct Frame {
     pub(crate) audio: Vec<u8>,
 }
 
-/// What came on one socket.
+/// Content of one stream.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Stream {
     pub(crate) start: Value,
@@ -28,12 +28,12 @@ pub(crate) struct Stream {
     pub(crate) stopped: bool,
     /// Messages of other kinds.
     pub(crate) told: Vec<Value>,
-    /// The close code; `Some(None)`: an end without one.
+    /// Close code; `Some(None)`: an end without one.
     pub(crate) closed: Option<Option<u16>>,
 }
 
 impl Stream {
-    /// That both tracks are whole: each frame 20 ms after the one before, from 0 on.
+    /// Asserts that both tracks are complete: each frame 20 ms after the previous one, from 0 on.
     pub(crate) fn assert_unbroken(&self) {
         for track in [&self.inbound, &self.outbound] {
             for (n, frame) in (0..).zip(track) {
@@ -43,7 +43,7 @@ impl Stream {
     }
 }
 
-/// The server; its threads end with the process.
+/// Listener server; its threads end with the process.
 pub(crate) struct Listener {
     pub(crate) address: SocketAddr,
     streams: Arc<Mutex<Vec<Stream>>>,
@@ -52,12 +52,13 @@ pub(crate) struct Listener {
 type Socket = WebSocket<TcpStream>;
 
 impl Listener {
-    /// One that only listens.
+    /// Starts a listener that only listens.
     pub(crate) fn start() -> Listener {
         Listener::doing(|_, _| true)
     }
 
-    /// One that does something after each message, its stream so far and the socket in hand; until that says no.
+    /// Starts a listener that calls `deed` after each message with its socket and the stream so far, until that returns
+    /// false.
     pub(crate) fn doing(deed: impl Fn(&mut Socket, &Stream) -> bool + Send + Sync + 'static) -> Listener {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -81,12 +82,12 @@ impl Listener {
         format!("ws://{}/media", self.address)
     }
 
-    /// Those that have come, in order.
+    /// Returns the streams so far, in order.
     pub(crate) fn streams(&self) -> Vec<Stream> {
         self.streams.lock().unwrap().clone()
     }
 
-    /// The first one, once it is as wanted.
+    /// Waits until the first stream satisfies a condition.
     pub(crate) fn first(&self, what: &str, wanted: impl Fn(&Stream) -> bool) -> Stream {
         until(what, || self.streams().into_iter().next().filter(&wanted))
     }
@@ -112,12 +113,12 @@ fn serve(mut socket: Socket, all: &Mutex<Vec<Stream>>, deed: &dyn Fn(&mut Socket
             Err(_) => break None,
         }
     };
-    // What answers the close.
+    // Flushes the close response.
     let _ = socket.flush();
     all.lock().unwrap()[at].closed = Some(closed);
 }
 
-/// Enters a message; the stream as it is then.
+/// Adds a message; returns the stream so far.
 fn take(stream: &mut Stream, message: &Value) -> Stream {
     let number = |value: &Value| value.as_str().unwrap().parse().unwrap();
     match message["event"].as_str().unwrap() {

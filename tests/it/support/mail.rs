@@ -1,4 +1,4 @@
-//! A mail server on plain threads: STARTTLS or TLS from the first byte, AUTH PLAIN, and one recipient that does not exist.
+//! Mail server on plain threads: STARTTLS or implicit TLS, AUTH PLAIN, and one recipient that does not exist.
 
 use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -12,25 +12,25 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use super::PATIENCE;
 use super::tls::{Pair, provider};
 
-/// Most connections that it takes.
+/// Maximum number of connections.
 const CONNECTIONS: usize = 64;
-/// Longest message, in bytes.
+/// Maximum length of a message, in bytes.
 const MESSAGE_BYTES: usize = 32 << 20;
-/// Recipient that is refused for good.
+/// Recipient that is permanently rejected.
 pub(crate) const ABSENT: &str = "absent@example.com";
 
-/// A message that it has taken.
+/// Accepted message.
 #[derive(Debug)]
 pub(crate) struct Taken {
     pub(crate) from: String,
     pub(crate) to: String,
-    /// User and password, decoded, of the connection.
+    /// Decoded user and password of the connection.
     pub(crate) login: String,
     pub(crate) is_encrypted: bool,
     pub(crate) text: String,
 }
 
-/// Protection that it offers.
+/// Offered encryption.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Offers {
     Tls,
@@ -40,12 +40,12 @@ pub(crate) enum Offers {
 pub(crate) struct MailServer {
     pub(crate) address: SocketAddr,
     taken: Receiver<Taken>,
-    /// Connections that were accepted and hear nothing, while it hangs.
+    /// Accepted connections without a greeting, while the server hangs.
     hanging: Arc<Mutex<Option<Vec<TcpStream>>>>,
 }
 
 impl MailServer {
-    /// Starts one with this certificate; `hangs`: it accepts connections and says nothing, until it is woken.
+    /// Starts a server with this certificate; `hangs`: it accepts connections without a greeting, until woken.
     pub(crate) fn start(pair: &Pair, offers: Offers, hangs: bool) -> MailServer {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -69,12 +69,12 @@ impl MailServer {
         MailServer { address, taken, hanging }
     }
 
-    /// Returns how many connections hear nothing.
+    /// Returns the number of connections without a greeting.
     pub(crate) fn hanging(&self) -> usize {
         self.hanging.lock().unwrap().as_ref().map_or(0, Vec::len)
     }
 
-    /// Has it serve further connections.
+    /// Resumes serving of further connections.
     pub(crate) fn wake(&self) {
         *self.hanging.lock().unwrap() = None;
     }
@@ -84,7 +84,7 @@ impl MailServer {
         self.taken.recv_timeout(PATIENCE).unwrap()
     }
 
-    /// Returns whether no message has come since.
+    /// Returns whether no message has arrived since.
     pub(crate) fn is_silent(&self) -> bool {
         self.taken.try_recv().is_err()
     }
@@ -104,7 +104,7 @@ fn serve(stream: TcpStream, config: &Arc<ServerConfig>, offers: Offers, taken: &
     }
 }
 
-/// Serves a connection until its end, or until it is to be encrypted.
+/// Serves a connection until its end, or until STARTTLS.
 fn converse<S: Read + Write>(stream: S, (is_encrypted, greets): (bool, bool), taken: &Sender<Taken>) -> Option<S> {
     let mut stream = BufReader::new(stream);
     let (mut from, mut to, mut login) = (String::new(), String::new(), String::new());
@@ -151,7 +151,7 @@ fn converse<S: Read + Write>(stream: S, (is_encrypted, greets): (bool, bool), ta
     }
 }
 
-/// Reads a message up to the line with one point, and undoes the doubling of points.
+/// Reads a message up to the line with a single dot, and reverts dot-stuffing.
 fn message(stream: &mut impl std::io::BufRead) -> Option<String> {
     let mut text = String::new();
     while text.len() < MESSAGE_BYTES {

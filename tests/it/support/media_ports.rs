@@ -1,39 +1,40 @@
-//! Media ports of the edges under test. Tests run side by side, and a port that another test's edge has bound costs a call an attempt:
-//! each test has its own, outside the default range, where demos and other edges take theirs; also beside another run of the tests.
+//! Media ports of the edges under test. Tests run concurrently, and a port bound by another test's edge costs a call an
+//! attempt: each test has its own ports, outside of the default range used by demos and other edges, and also distinct
+//! from another test run.
 
 use std::cell::Cell;
 use std::fs::File;
 
-/// First port of all.
+/// First port of all parts.
 const FIRST: u16 = 6_000;
-/// Parts, each for one test.
+/// Number of parts, each for one test.
 const PARTS: u16 = 12;
-/// Ports of one test's first edge.
+/// Ports of a test's first edge.
 const OF_ONE: u16 = 300;
-/// Ports of each further edge that runs beside it, after those.
+/// Ports of each further concurrent edge, after those.
 const OF_FURTHER: u16 = 50;
-/// Further edges with ports of their own.
+/// Further edges with their own ports.
 const FURTHER: u16 = 4;
 
 thread_local! {
     static OWN: Option<Part> = Part::take();
-    /// Places of the edges that run, a bit for each.
+    /// Slots of the running edges, one bit each.
     static TAKEN: Cell<u16> = const { Cell::new(0) };
 }
 
-/// The place of an edge of this test among those that run at the same time; given back with it.
+/// Slot of an edge among the concurrent ones of this test; released on drop.
 pub(crate) struct Place(u16);
 
 impl Place {
-    /// Takes the first free one.
+    /// Takes the first free slot.
     pub(crate) fn take() -> Place {
         let number = TAKEN.get().trailing_ones().min(u32::from(FURTHER)) as u16;
         TAKEN.set(TAKEN.get() | 1 << number);
         Place(number)
     }
 
-    /// Gives the edge's configuration ports that the edges before it do not have: two that draw from the same ports may draw the
-    /// same one, and the second loses an attempt by it.
+    /// Assigns ports to the edge's configuration that earlier edges do not have: with shared ports two edges may draw
+    /// the same one, which costs the second an attempt.
     pub(crate) fn give_ports(&self, config: &str) -> String {
         let Some(first) = OWN.with(|part| part.as_ref().map(Part::first)).filter(|_| self.0 > 0) else {
             return config.to_owned();
@@ -49,15 +50,15 @@ impl Drop for Place {
     }
 }
 
-/// A part of the ports; given back at the end of the test's thread, or of the process.
+/// Part of the ports, released at the end of the test's thread or of the process.
 struct Part {
     number: u16,
-    /// Locked as long as the part is in use.
+    /// File locked while the part is in use.
     _lock: File,
 }
 
 impl Part {
-    /// Takes a part that no other test of this machine has; none where more tests run than there are parts.
+    /// Takes a part that no other test on this machine has; `None` if there are more tests than parts.
     fn take() -> Option<Part> {
         (0..PARTS).find_map(|number| {
             let path = std::env::temp_dir().join(format!("trunkgate-test-ports-{number}"));
@@ -72,7 +73,7 @@ impl Part {
     }
 }
 
-/// The line of `[media]`: the same throughout a test.
+/// Returns the `[media]` line, constant throughout a test.
 pub(crate) fn line() -> String {
     let line = |part: &Part| of(part.first(), part.first() + OF_ONE - 1);
     OWN.with(|part| part.as_ref().map(line).unwrap_or_default())

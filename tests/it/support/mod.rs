@@ -1,4 +1,4 @@
-//! The real binary with a configuration of its own, spoken to by signals, HTTP and bare sockets.
+//! Real binary with its own configuration, controlled by signals, HTTP and plain sockets.
 
 #![allow(dead_code)] // each test file uses its part
 
@@ -29,12 +29,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-/// Whether a finding of `check` depends on the machine: its ephemeral ports, and whether espeak-ng is installed.
+/// Returns whether a finding of `check` depends on the machine: its ephemeral ports, and an installed espeak-ng.
 pub(crate) fn depends_on_machine(code: &str) -> bool {
     matches!(code, "TG0123" | "TG0161")
 }
 
-/// Longer than anything takes, even on a loaded machine.
+/// Timeout longer than any step, even on a loaded machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Token of the HTTP API in [`PUBLIC_URL`]; requests of [`Process`] carry it if the configuration has it.
@@ -43,7 +43,7 @@ pub(crate) const HTTP_TOKEN: &str = "token-of-the-edge-under-test";
 pub(crate) const PUBLIC_URL: &str =
     "public_url = \"https://edge.example.com\"\ntoken = \"token-of-the-edge-under-test\"\n";
 
-/// A running `trunkgate run`; killed when dropped.
+/// Running `trunkgate run`; killed on drop.
 pub(crate) struct Process {
     child: Child,
     stdout: Receiver<String>,
@@ -55,7 +55,7 @@ pub(crate) struct Process {
     _place: Place,
 }
 
-/// A directory with `trunkgate.toml` in it.
+/// Writes a directory with `trunkgate.toml`.
 pub(crate) fn write(config: &str) -> (Arc<tempfile::TempDir>, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("trunkgate.toml");
@@ -63,7 +63,7 @@ pub(crate) fn write(config: &str) -> (Arc<tempfile::TempDir>, PathBuf) {
     (Arc::new(directory), file)
 }
 
-/// The binary, with nothing of the environment that it would read.
+/// Returns the binary's command, without environment variables that it reads.
 pub(crate) fn trunkgate(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_trunkgate"));
     for name in [
@@ -86,13 +86,13 @@ pub(crate) fn finish(arguments: &[&str]) -> Output {
     trunkgate(arguments).output().unwrap()
 }
 
-/// The lines of a file that is being written: of the last, a part may have been read.
+/// Returns the complete lines of a file that is being written.
 pub(crate) fn whole_lines(text: &str) -> impl Iterator<Item = &str> {
     text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'))
 }
 
-/// Time limits of the other parties, for sections that set none: a loaded machine gives a test's phone or agent the CPU
-/// later than the defaults allow.
+/// Timeouts for sections that set none: on a loaded machine a test's phone or agent may get the CPU later than the
+/// defaults allow.
 const UNHURRIED: [(&str, &str); 4] = [
     ("trunk", "no_response_timeout"),
     ("siprec", "no_response_timeout"),
@@ -100,7 +100,7 @@ const UNHURRIED: [(&str, &str); 4] = [
     ("recognition", "connect_timeout"),
 ];
 
-/// Adds the limits of [`UNHURRIED`] to a configuration.
+/// Adds the timeouts of [`UNHURRIED`] to a configuration.
 pub(crate) fn unhurried(config: &str) -> String {
     let mut text = String::with_capacity(config.len());
     let mut lines = config.split_inclusive('\n').peekable();
@@ -119,13 +119,13 @@ pub(crate) fn unhurried(config: &str) -> String {
     text
 }
 
-/// Returns an address where nothing listens: no other test's socket gets a port of that host meanwhile.
+/// Returns an address with a closed port: no other test's socket gets a port of that host meanwhile.
 pub(crate) fn closed_address() -> SocketAddr {
     TcpListener::bind("127.0.0.77:0").unwrap().local_addr().unwrap()
 }
 
-/// A configuration with a UDP and a TCP listener, HTTP and whatever follows, all on free ports of loopback; silence ends
-/// nothing.
+/// Returns a configuration with a UDP and a TCP listener, HTTP and `rest`, all on free loopback ports; silence does not
+/// end calls.
 pub(crate) fn config(rest: &str) -> String {
     format!(
         "[edge]\nname = \"under-test\"\n\
@@ -143,7 +143,7 @@ impl Process {
         Process::start_with(config, &[])
     }
 
-    /// The same with variables of the environment.
+    /// Starts an edge with environment variables.
     pub(crate) fn start_with(config: &str, variables: &[(&str, &str)]) -> Process {
         let (directory, file) = write(config);
         let mut command = trunkgate(&["--config", file.to_str().unwrap(), "run", "--drain", "60s"]);
@@ -151,12 +151,12 @@ impl Process {
         Process::spawn(command, directory, file)
     }
 
-    /// The same with these files beside the configuration, in which FOLDER stands for their directory.
+    /// Starts an edge with these files next to the configuration, in which FOLDER stands for their directory.
     pub(crate) fn start_with_documents(config: &str, files: &[(&str, &[u8])]) -> Process {
         Process::start_with_documents_and(config, files, &[])
     }
 
-    /// The same with variables of the environment.
+    /// Starts an edge with these files and environment variables.
     pub(crate) fn start_with_documents_and(
         config: &str,
         files: &[(&str, &[u8])],
@@ -172,12 +172,12 @@ impl Process {
         Process::spawn(command, directory, file)
     }
 
-    /// The same with a configuration that is written already.
+    /// Starts an edge with an existing configuration file.
     pub(crate) fn start_at(directory: Arc<tempfile::TempDir>, file: PathBuf) -> Process {
         Process::spawn(trunkgate(&["--config", file.to_str().unwrap(), "run"]), directory, file)
     }
 
-    /// The same where the configuration is named without its directory.
+    /// Starts an edge in the directory of its configuration, named without a directory.
     pub(crate) fn start_beside_it(config: &str) -> Process {
         let (directory, file) = write(config);
         let mut command = trunkgate(&["--config", "trunkgate.toml", "run"]);
@@ -185,7 +185,7 @@ impl Process {
         Process::spawn(command, directory, file)
     }
 
-    /// Has it end, and starts it again with the same files.
+    /// Stops the edge by SIGTERM, and starts it again with the same files.
     pub(crate) fn stop_and_start_again(mut self) -> Process {
         self.signal(nix::sys::signal::Signal::SIGTERM);
         until("the process ends", || self.child.try_wait().unwrap());
@@ -194,12 +194,12 @@ impl Process {
         Process::spawn(trunkgate(&["--config", file.to_str().unwrap(), "run"]), directory, file)
     }
 
-    /// Kills it, and starts it again with the same files.
+    /// Kills the edge, and starts it again with the same files.
     pub(crate) fn kill_and_start_again(self) -> Process {
         self.kill_and_start_after(|_| ())
     }
 
-    /// Kills it, lets `change` have its directory, and starts it again.
+    /// Kills the edge, calls `change` with its directory, and starts it again.
     pub(crate) fn kill_and_start_after(mut self, change: impl FnOnce(&std::path::Path)) -> Process {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -209,7 +209,7 @@ impl Process {
         Process::spawn(trunkgate(&["--config", file.to_str().unwrap(), "run"]), directory, file)
     }
 
-    /// The same with room for so many open files.
+    /// Starts an edge with a limit on open files.
     pub(crate) fn start_with_files(config: &str, files: u32) -> Process {
         let (directory, file) = write(config);
         let mut command = Command::new("sh");
@@ -248,7 +248,7 @@ impl Process {
         Process { child, stdout, stderr, log, ready, file, directory, _place: place }
     }
 
-    /// An address of the ready line.
+    /// Returns an address of the ready line.
     pub(crate) fn address(&self, name: &str) -> SocketAddr {
         let parts = self.ready.split_whitespace();
         let found = parts.filter_map(|part| part.split_once('=')).find(|(key, _)| *key == name);
@@ -268,20 +268,20 @@ impl Process {
         nix::sys::signal::kill(pid, signal).unwrap();
     }
 
-    /// Whether it has been stopped by a signal: proc(5).
+    /// Returns whether the process is stopped by a signal: proc(5).
     pub(crate) fn is_stopped(&self) -> bool {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
         stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
     }
 
-    /// Memory of its own that is in use, in KiB: proc(5).
+    /// Returns its private memory in use, in KiB: proc(5).
     pub(crate) fn memory_kib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
         line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
-    /// Waits for the end; also gives what else was printed to stdout.
+    /// Waits for the end; returns the exit status, the log, and the rest of stdout.
     pub(crate) fn end(mut self) -> (ExitStatus, Vec<String>, String) {
         let status = until("the process ends", || self.child.try_wait().unwrap());
         let rest = self.stdout.iter().collect();
@@ -293,12 +293,12 @@ impl Process {
         self.child.try_wait().unwrap().is_none()
     }
 
-    /// Returns what of its log has come so far: the last lines may be on their way.
+    /// Returns the log so far; its last lines may be missing.
     pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().clone()
     }
 
-    /// Returns all that was logged before now: ends a drain that is not, and waits for the line of it, which comes after.
+    /// Returns the whole log up to now: undoes a drain that is not active, and waits for the resulting line.
     pub(crate) fn whole_log(&self) -> String {
         let marks = || self.log().matches("accepting calls again on request").count();
         let before = marks();
@@ -327,13 +327,13 @@ impl Process {
         self.ask("DELETE", path, "")
     }
 
-    /// Any request, answered by JSON.
+    /// Sends a request with a JSON response.
     pub(crate) fn ask(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
         let (status, text) = self.request(method, path, body);
         (status, serde_json::from_str(&text).unwrap_or_else(|_| panic!("{method} {path}: {text}")))
     }
 
-    /// The sid of the newest call.
+    /// Returns the SID of the newest call.
     pub(crate) fn sid(&self) -> String {
         self.json("/v1/calls")["calls"][0]["sid"].as_str().unwrap().to_owned()
     }
@@ -344,7 +344,7 @@ impl Process {
         serde_json::from_str(&text).unwrap()
     }
 
-    /// The value of one metric, labels included in its name.
+    /// Returns the value of a metric; `name` includes the labels.
     pub(crate) fn metric(&self, name: &str) -> f64 {
         let (_, text) = self.get("/metrics");
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
@@ -357,7 +357,7 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            // The test has failed: what the edge said of it.
+            // The test has failed: print the edge's log.
             let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
             let lines: Vec<&str> = log.lines().collect();
             eprintln!("log of the edge:\n{}", lines[lines.len().saturating_sub(40)..].join("\n"));
@@ -365,13 +365,13 @@ impl Drop for Process {
     }
 }
 
-/// One request.
+/// Sends one HTTP request.
 pub(crate) fn http(method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> (u16, String) {
     let (status, _, text) = http_with_headers(method, url, headers, body);
     (status, text)
 }
 
-/// One request; the answer's headers too.
+/// Sends one HTTP request; also returns the response headers.
 pub(crate) fn http_with_headers(
     method: &str,
     url: &str,
@@ -390,12 +390,12 @@ pub(crate) fn http_with_headers(
     })
 }
 
-/// Looks again and again until there is something.
+/// Polls until `look` returns a value.
 pub(crate) fn until<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
     until_within(PATIENCE, what, look)
 }
 
-/// Looks for something for this time at most, where it takes longer than others by its nature.
+/// Polls until `look` returns a value, with a timeout for steps that take long.
 pub(crate) fn until_within<T>(patience: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let begin = Instant::now();
     loop {

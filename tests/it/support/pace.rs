@@ -1,5 +1,5 @@
-//! Real time in tests. Audio is paced by a clock by its nature: each sender waits here for the time of its next packet, and
-//! nothing else in the tests sleeps but [`super::until`], which looks for an event.
+//! Real time in tests. Audio needs a clock: each sender waits here for the time of its next packet, and nothing else in
+//! the tests sleeps except [`super::until`], which waits for events.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -8,12 +8,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// The time of a packet.
+/// Duration of a packet.
 pub(crate) const PACKET: Duration = Duration::from_millis(20);
 
-/// The clock of a sender: moments 20 ms apart, and how late the sender was for them.
+/// Clock of a sender: moments 20 ms apart, and its lateness.
 ///
-/// A sender that was not run for a while catches up at once, as a phone does whose packets were held up on their way.
+/// After a stall the sender catches up at once, like a phone whose packets were delayed in the network.
 pub(crate) struct Pace {
     begin: Instant,
     next: u32,
@@ -23,7 +23,7 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    /// Begins now.
+    /// Starts the clock.
     pub(crate) fn new() -> Pace {
         Pace {
             begin: Instant::now(),
@@ -34,7 +34,7 @@ impl Pace {
         }
     }
 
-    /// Waits for the next moment; the first is the beginning.
+    /// Waits for the next moment; the first is the start.
     pub(crate) fn wait(&mut self) {
         let due = self.begin + PACKET * self.next;
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
@@ -45,21 +45,21 @@ impl Pace {
         self.next += 1;
     }
 
-    /// Returns the longest time by which the sender was late.
+    /// Returns the maximum lateness of the sender.
     pub(crate) fn latest(&self) -> Duration {
         self.latest
     }
 
-    /// Returns the time in all by which the sender fell behind its clock: a listener in real time had silence as long.
+    /// Returns the total time by which the sender fell behind its clock: a listener in real time had as much silence.
     ///
-    /// Of a sender that waits for each packet to be heard, the time by which the edge fell behind is part of it.
+    /// For a sender that waits for each packet to be received, this includes delays of the edge.
     pub(crate) fn fell_behind(&self) -> Duration {
         self.fell_behind
     }
 }
 
-/// Measures how long threads wait for a CPU, for tests that only listen: one of its own that wants it every 20 ms, and by the kernel's
-/// own account those of the processes that the tests have started.
+/// Monitor of CPU scheduling delays, for tests that only listen: of a thread of its own that runs every 20 ms, and, by
+/// kernel statistics, of the processes started by the tests.
 pub(crate) struct Watch {
     stop: Arc<AtomicBool>,
     latest_ms: Arc<AtomicU64>,
@@ -67,7 +67,7 @@ pub(crate) struct Watch {
     thread: Option<JoinHandle<()>>,
 }
 
-/// Times for which the threads of all child processes have waited for a CPU, in nanoseconds by the thread.
+/// CPU wait times of the threads of all child processes, in nanoseconds by thread.
 struct Waits(HashMap<String, u64>);
 
 impl Waits {
@@ -85,7 +85,7 @@ impl Waits {
         Waits(tasks.filter_map(wait).collect())
     }
 
-    /// Returns the longest time that one thread has waited since.
+    /// Returns the longest wait of a single thread since `before`.
     fn longest_since(&self, before: &Waits) -> Duration {
         let since =
             |(task, waited): (&String, &u64)| waited.saturating_sub(before.0.get(task).copied().unwrap_or(*waited));
@@ -94,7 +94,7 @@ impl Waits {
 }
 
 impl Watch {
-    /// Begins now.
+    /// Starts the monitor.
     pub(crate) fn new() -> Watch {
         let (stop, is_edge_late) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let latest_ms = Arc::new(AtomicU64::new(0));
@@ -112,8 +112,8 @@ impl Watch {
         Watch { stop, latest_ms, is_edge_late, thread: Some(thread) }
     }
 
-    /// Returns whether no packet was due for longer than two packets last, and no thread of an edge waited as long as one: audio is not late
-    /// for want of a CPU.
+    /// Returns whether no packet was delayed by more than two packets, and no thread of an edge waited as long as one:
+    /// then late audio is not caused by lack of CPU time.
     pub(crate) fn is_in_time(&self) -> bool {
         let is_late = self.is_edge_late.load(Ordering::Relaxed);
         !is_late && Duration::from_millis(self.latest_ms.load(Ordering::Relaxed)) < 2 * PACKET

@@ -1,4 +1,4 @@
-//! A phone that speaks SRTP: AES_CM_128_HMAC_SHA1_80 with keys in its descriptions (RFC 4568).
+//! Phone with SRTP: AES_CM_128_HMAC_SHA1_80 with keys in its descriptions (RFC 4568).
 
 use std::net::{SocketAddr, UdpSocket};
 
@@ -11,12 +11,12 @@ use super::calls::{Phone, is_keep_alive};
 
 const SUITE: &str = "AES_CM_128_HMAC_SHA1_80";
 
-/// The keys of one side, `seed` telling them from others.
+/// Returns the keys of one side; `seed` distinguishes them.
 fn material(seed: u8) -> Vec<u8> {
     (0..30u8).map(|n| n.wrapping_mul(7).wrapping_add(seed)).collect()
 }
 
-/// A phone's description with PCMU, PCMA or both, and telephone-event; `key`: of the phone's own, over SAVP.
+/// Returns a phone's description with PCMU, PCMA or both, and telephone-event; `key`: its own key, with profile SAVP.
 pub(crate) fn described(phone: &Phone, version: u32, formats: &str, key: Option<(u32, u8)>, direction: &str) -> String {
     let profile = if key.is_some() { "RTP/SAVP" } else { "RTP/AVP" };
     let crypto = key.map_or(String::new(), |(tag, seed)| {
@@ -32,14 +32,14 @@ pub(crate) fn described(phone: &Phone, version: u32, formats: &str, key: Option<
     )
 }
 
-/// The same description with a lifetime and a name (MKI) of its key, as Microsoft Teams writes them.
+/// Adds a lifetime and an MKI to the key of a description, in the form of Microsoft Teams.
 pub(crate) fn with_lifetime_and_mki(description: &str) -> String {
     let named =
         |line: &str| if line.starts_with("a=crypto:") { format!("{line}|2^31|1:1\r\n") } else { format!("{line}\r\n") };
     description.lines().map(named).collect()
 }
 
-/// The tag and key that the edge describes.
+/// Returns the tag and key in the edge's description.
 pub(crate) fn offered(message: &str) -> Option<(u32, SrtpKey)> {
     let named = format!(" {SUITE} inline:");
     let line = message.lines().find(|line| line.starts_with("a=crypto:") && line.contains(&named))?;
@@ -49,7 +49,7 @@ pub(crate) fn offered(message: &str) -> Option<(u32, SrtpKey)> {
     Some((tag.parse().unwrap(), SrtpKey::new(Suite::AesCm128HmacSha1_80, &key, None).unwrap()))
 }
 
-/// One side's media: plain, or SRTP both ways.
+/// Media of one side: plain, or SRTP in both directions.
 pub(crate) struct Media<'a> {
     socket: &'a UdpSocket,
     edge: SocketAddr,
@@ -57,7 +57,7 @@ pub(crate) struct Media<'a> {
 }
 
 impl<'a> Media<'a> {
-    /// Towards `edge`; `seed`: of our own key, `theirs`: the edge's, by the message that has its description.
+    /// Creates media towards `edge`; `seed`: of the phone's key, `theirs`: message with the edge's key.
     pub(crate) fn new(phone: &'a Phone, edge: SocketAddr, seed: Option<u8>, theirs: &str) -> Media<'a> {
         let key = |material: &[u8]| SrtpKey::new(Suite::AesCm128HmacSha1_80, material, None).unwrap();
         let keys = seed.map(|seed| {
@@ -67,7 +67,7 @@ impl<'a> Media<'a> {
         Media { socket: &phone.rtp, edge, keys }
     }
 
-    /// Names the key of `seed` in each packet that is sent, as [`with_lifetime_and_mki`] describes it.
+    /// Adds the MKI of `seed` to each packet sent, as described by [`with_lifetime_and_mki`].
     pub(crate) fn with_mki(mut self, seed: u8) -> Media<'a> {
         if let Some((protect, _)) = &mut self.keys {
             *protect = Outbound::new(&SrtpKey::new(Suite::AesCm128HmacSha1_80, &material(seed), Some(&[1])).unwrap());
@@ -75,7 +75,7 @@ impl<'a> Media<'a> {
         self
     }
 
-    /// Goes on towards another address of the edge's, which has another key there; our own key and counter go on.
+    /// Continues towards another address of the edge, with another key of the edge; the own key and counter continue.
     pub(crate) fn moves(&mut self, edge: SocketAddr, theirs: &str) {
         self.edge = edge;
         if let Some((_, inbound)) = &mut self.keys {
@@ -87,7 +87,7 @@ impl<'a> Media<'a> {
         self.keys.is_some()
     }
 
-    /// Sends a packet of plain RTP, encrypted where that was agreed.
+    /// Sends a packet of plain RTP, encrypted if negotiated.
     pub(crate) fn send(&mut self, packet: &[u8]) {
         let mut buffer = filled(packet);
         if let Some((protect, _)) = &mut self.keys {
@@ -96,7 +96,7 @@ impl<'a> Media<'a> {
         self.socket.send_to(buffer.data(), self.edge).unwrap();
     }
 
-    /// The next packet, decrypted; no keep-alive.
+    /// Receives the next packet, decrypted, skipping keep-alives.
     pub(crate) fn receive(&mut self) -> Vec<u8> {
         loop {
             let mut bytes = [0; 2048];
@@ -108,7 +108,7 @@ impl<'a> Media<'a> {
         }
     }
 
-    /// Every packet that has come, decrypted.
+    /// Receives all waiting packets, decrypted.
     pub(crate) fn drain(&mut self) -> Vec<Vec<u8>> {
         self.socket.set_nonblocking(true).unwrap();
         let mut bytes = [0; 2048];

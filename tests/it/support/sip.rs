@@ -1,4 +1,4 @@
-//! A SIP party made of text and one UDP socket: just enough for a call.
+//! SIP party made of text and one UDP socket: just enough for a call.
 
 use std::collections::HashSet;
 use std::net::{SocketAddr, UdpSocket};
@@ -12,12 +12,12 @@ pub(crate) struct Party {
     seen: Arc<Mutex<Seen>>,
 }
 
-/// Messages that a party has read, to recognize retransmissions of them.
+/// Messages read by a party, to recognise retransmissions.
 #[derive(Default)]
 struct Seen {
-    /// Returned by [`Party::receive`].
+    /// Messages returned by [`Party::receive`].
     returned: HashSet<String>,
-    /// Returned or passed over.
+    /// Messages returned or skipped.
     read: HashSet<String>,
 }
 
@@ -29,7 +29,7 @@ impl Party {
         Party { socket, address, seen: Arc::default() }
     }
 
-    /// The same party for another thread.
+    /// Returns a handle of the same party for another thread.
     pub(crate) fn shared(&self) -> Party {
         Party { socket: self.socket.try_clone().unwrap(), address: self.address, seen: Arc::clone(&self.seen) }
     }
@@ -38,8 +38,8 @@ impl Party {
         self.socket.send_to(text.as_bytes(), to).unwrap();
     }
 
-    /// The next message whose first line holds `what` and that has not been returned yet; others (retransmissions,
-    /// 100) are passed over.
+    /// Receives the next message not returned yet whose first line contains `what`; skips others (retransmissions,
+    /// 100).
     pub(crate) fn receive(&self, what: &str) -> (String, SocketAddr) {
         loop {
             let (text, from) = self.receive_any(what);
@@ -49,7 +49,7 @@ impl Party {
         }
     }
 
-    /// The same, be it a retransmission or not.
+    /// Receives the next message whose first line contains `what`, even a retransmission.
     pub(crate) fn receive_any(&self, what: &str) -> (String, SocketAddr) {
         let mut buffer = vec![0; 65_535];
         let mut passed_over = Vec::new();
@@ -69,7 +69,7 @@ impl Party {
         }
     }
 
-    /// Returns whether nothing new has come: see [`Party::heard`].
+    /// Returns whether no new message has arrived, see [`Party::heard`].
     pub(crate) fn heard_nothing(&self) -> bool {
         let heard = self.heard();
         if !heard.is_empty() {
@@ -78,8 +78,8 @@ impl Party {
         heard.is_empty()
     }
 
-    /// Returns all messages that wait in the socket, without retransmissions of messages that were read before and
-    /// without "100 Trying": on a slow machine both come at any time.
+    /// Returns all messages waiting in the socket, without retransmissions of messages read before and without "100
+    /// Trying", which come at any time on a slow machine.
     pub(crate) fn heard(&self) -> Vec<String> {
         self.socket.set_nonblocking(true).unwrap();
         let mut buffer = [0; 65_535];
@@ -95,7 +95,7 @@ impl Party {
         waiting.into_iter().filter(|text| !text.starts_with("SIP/2.0 100") && !read.contains(text)).collect()
     }
 
-    /// A request outside of any dialog, or inside one if `to_tag` and `cseq` say so.
+    /// Returns a request outside of a dialog, or in a dialog if `to_tag` and `cseq` are set.
     pub(crate) fn request(
         &self,
         method: &str,
@@ -109,7 +109,7 @@ impl Party {
         self.request_with(method, to, edge, call_id, (cseq, to_tag), &body)
     }
 
-    /// The same with this session description, where it is not empty.
+    /// Returns a request with this session description, unless it is empty.
     pub(crate) fn request_with(
         &self,
         method: &str,
@@ -131,12 +131,12 @@ impl Party {
         )
     }
 
-    /// The answer to a request that was received.
+    /// Returns the response to a received request.
     pub(crate) fn answer(&self, request: &str, status: &str, with_sdp: bool) -> String {
         self.answer_with(request, status, &if with_sdp { self.offer() } else { String::new() })
     }
 
-    /// The same with this session description, where it is not empty.
+    /// Returns the response to a received request with this session description, unless it is empty.
     pub(crate) fn answer_with(&self, request: &str, status: &str, body: &str) -> String {
         let mut out = format!("SIP/2.0 {status}\r\n");
         for name in ["Via", "Record-Route", "From", "To", "Call-ID", "CSeq"] {
@@ -161,7 +161,7 @@ impl Party {
     }
 }
 
-/// The value of a header field's parameter or the field itself.
+/// Returns the value of a header field.
 pub(crate) fn field<'a>(message: &'a str, name: &str) -> &'a str {
     let prefix = format!("{name}: ");
     message
@@ -170,7 +170,7 @@ pub(crate) fn field<'a>(message: &'a str, name: &str) -> &'a str {
         .unwrap_or_else(|| panic!("no {name} in {message}"))
 }
 
-/// The To tag.
+/// Returns the To tag.
 pub(crate) fn to_tag(message: &str) -> &str {
     field(message, "To").split_once(";tag=").unwrap().1.split(';').next().unwrap()
 }

@@ -1,5 +1,5 @@
-//! A call between a phone and an agent that are both the test: what the agent says, and what the phone has heard, packet
-//! by packet.
+//! Call between a phone and an agent that are both part of the test: audio of the agent, and packets received by the
+//! phone.
 
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 
@@ -14,7 +14,7 @@ use super::pace::Watch;
 use super::sip::to_tag;
 use super::{PATIENCE, Process, config, until};
 
-/// An edge whose one route leads to an agent, us, and then perhaps to a PBX.
+/// Edge whose only route leads to the test's agent, and then possibly to a PBX.
 pub(crate) struct Rig {
     pub(crate) edge: Process,
     pub(crate) caller: Phone,
@@ -23,13 +23,13 @@ pub(crate) struct Rig {
     connect: &'static str,
 }
 
-/// A call that the agent has.
+/// Call served by the agent.
 pub(crate) struct Talk {
     pub(crate) agent: WebSocket<TcpStream>,
     pub(crate) start: Value,
-    /// The edge's tag on the caller's side.
+    /// Tag of the edge on the caller's side.
     pub(crate) tag: String,
-    /// Where the edge takes the caller's RTP.
+    /// Address for the caller's RTP at the edge.
     pub(crate) near: SocketAddr,
     pub(crate) rtp: UdpSocket,
     /// All packets so far, in order.
@@ -38,17 +38,17 @@ pub(crate) struct Talk {
 }
 
 impl Rig {
-    /// With these keys of the agent's, and nobody behind it.
+    /// Starts an edge with these keys of the agent, and no further target.
     pub(crate) fn new(keys: &str) -> Rig {
         Rig::with(keys, r#""agent:bot""#)
     }
 
-    /// With these targets, of `agent:bot` and `trunk:pbx`.
+    /// Starts an edge with these targets, of `agent:bot` and `trunk:pbx`.
     pub(crate) fn with(keys: &str, connect: &'static str) -> Rig {
         Rig::of(Phone::new("127.0.0.1"), keys, connect)
     }
 
-    /// The same with this caller.
+    /// Starts an edge with these targets and this caller.
     pub(crate) fn of(caller: Phone, keys: &str, connect: &'static str) -> Rig {
         let pbx = Phone::new("127.0.0.3");
         let door = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -56,12 +56,12 @@ impl Rig {
         Rig { edge, caller, pbx, door, connect }
     }
 
-    /// Its configuration with other keys of the agent's.
+    /// Returns its configuration with other keys of the agent.
     pub(crate) fn configured(&self, keys: &str) -> String {
         configured([&self.caller, &self.pbx], &self.door, keys, self.connect)
     }
 
-    /// A call that offers these formats, of PCMU (0), PCMA (8) and telephone-events (101).
+    /// Makes a call that offers these formats, of PCMU (0), PCMA (8) and telephone-events (101).
     pub(crate) fn call(&self, id: &str, formats: &str) -> Talk {
         self.invite(id, formats);
         let agent = self.connected();
@@ -69,7 +69,7 @@ impl Rig {
         self.talk(agent, near, tag)
     }
 
-    /// The caller's INVITE.
+    /// Sends the caller's INVITE.
     pub(crate) fn invite(&self, id: &str, formats: &str) {
         let (edge, caller) = (self.edge.address("udp"), &self.caller);
         let events = if formats.contains("101") { "a=rtpmap:101 telephone-event/8000\r\n" } else { "" };
@@ -78,20 +78,20 @@ impl Rig {
         caller.sip.send(edge, &caller.sip.request_with("INVITE", NUMBER, edge, id, (1, ""), &offer));
     }
 
-    /// The agent takes the socket.
+    /// Accepts the edge's connection as the agent.
     pub(crate) fn connected(&self) -> WebSocket<TcpStream> {
         loop {
             let stream = self.door.accept().unwrap().0;
             stream.set_nodelay(true).unwrap();
             stream.set_read_timeout(Some(PATIENCE)).unwrap();
-            // After a lost connection the edge connects without a handshake, and leaves.
+            // After a lost connection the edge first connects without a handshake, and leaves.
             if let Ok(socket) = accept(stream) {
                 return socket;
             }
         }
     }
 
-    /// The caller has its answer, and acknowledges it: where the edge takes its RTP, and the edge's tag.
+    /// Receives and acknowledges the caller's 200; returns the address for its RTP, and the edge's tag.
     pub(crate) fn answered(&self, id: &str) -> (SocketAddr, String) {
         let (edge, caller) = (self.edge.address("udp"), &self.caller);
         let (ok, _) = caller.sip.receive("SIP/2.0 200");
@@ -102,7 +102,7 @@ impl Rig {
         (near, tag)
     }
 
-    /// The two of them, once the stream has begun.
+    /// Returns the call once the stream has begun.
     pub(crate) fn talk(&self, agent: WebSocket<TcpStream>, near: SocketAddr, tag: String) -> Talk {
         let rtp = self.caller.rtp.try_clone().unwrap();
         let mut talk = Talk { agent, start: Value::Null, tag, near, rtp, heard: vec![], watch: Watch::new() };
@@ -110,7 +110,7 @@ impl Rig {
         talk
     }
 
-    /// What is written down of the newest call.
+    /// Returns the trace of the newest call.
     pub(crate) fn trace(&self) -> String {
         self.edge.get(&format!("/v1/calls/{}/trace.txt", self.edge.sid())).1
     }
@@ -126,12 +126,12 @@ fn configured([caller, pbx]: [&Phone; 2], door: &TcpListener, keys: &str, connec
 }
 
 impl Talk {
-    /// The next message of a kind.
+    /// Returns the next message of a kind.
     pub(crate) fn next(&mut self, event: &str) -> Value {
         self.next_of(&[event])
     }
 
-    /// The next message of one of these kinds.
+    /// Returns the next message of one of these kinds.
     pub(crate) fn next_of(&mut self, events: &[&str]) -> Value {
         loop {
             if let Message::Text(text) = self.agent.read().unwrap() {
@@ -160,7 +160,7 @@ impl Talk {
         self.agent.send(Message::text(r#"{"event":"clear"}"#)).unwrap();
     }
 
-    /// Takes the packets that have come by now.
+    /// Reads the packets received so far.
     pub(crate) fn take_in(&mut self) {
         self.rtp.set_nonblocking(true).unwrap();
         let mut bytes = [0; 2048];
@@ -172,12 +172,13 @@ impl Talk {
         self.rtp.set_nonblocking(false).unwrap();
     }
 
-    /// What the caller heard so far, one stream without a gap: from the first sample that is not silence to the last.
+    /// Returns the caller's audio so far, one stream without a gap: from the first sample that is not silent to the
+    /// last.
     pub(crate) fn audio(&self) -> Vec<u8> {
         for pair in self.heard.windows(2) {
             let [(before, _), (after, payload)] = pair else { panic!() };
             assert_eq!((after.sequence, after.ssrc), (before.sequence.wrapping_add(1), before.ssrc));
-            // Where the edge was not run for a while, its stream goes on at the time that it is.
+            // After a stall of the edge its stream continues at the current time.
             let step = after.timestamp.wrapping_sub(before.timestamp);
             assert!(step == 160 || step.is_multiple_of(160) && !self.watch.is_in_time(), "a step of {step}");
             assert_eq!(payload.len(), 160);
@@ -189,7 +190,7 @@ impl Talk {
         all[begin..end].to_vec()
     }
 
-    /// Listens until the caller hears silence after something, for so many packets.
+    /// Listens until the caller hears silence after audio, for a number of packets.
     pub(crate) fn until_silence(&mut self) {
         until("silence comes", || {
             self.take_in();
@@ -200,7 +201,7 @@ impl Talk {
     }
 }
 
-/// Audio of which each stretch can be told from every other, and none is silence.
+/// Returns audio with distinct sections and without silence.
 pub(crate) fn speech(bytes: usize) -> Vec<u8> {
     (0..bytes).map(|n| 1 + ((n / 7 + n * n / 251) % 250) as u8).collect()
 }

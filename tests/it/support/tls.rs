@@ -1,4 +1,4 @@
-//! Certificates of a test's own, and a far end that speaks SIP over TLS from a plain thread.
+//! Certificates made by the tests, and a remote party with SIP over TLS on a plain thread.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -18,15 +18,15 @@ use socket2::{Domain, Socket, Type};
 
 use super::PATIENCE;
 
-/// Signs certificates; all its files stand in one folder.
+/// Certificate authority with all its files in one folder.
 pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     folder: PathBuf,
-    /// Its own certificate.
+    /// Certificate of the authority.
     pub(crate) file: PathBuf,
 }
 
-/// A certificate with its key, as files.
+/// Certificate with its key, as files.
 #[derive(Debug, Clone)]
 pub(crate) struct Pair {
     pub(crate) certificate: PathBuf,
@@ -44,7 +44,7 @@ impl Authority {
         Authority { issuer: Issuer::new(params, key), folder: folder.to_owned(), file }
     }
 
-    /// Files `FILE.pem` and `FILE.key` for these names (an address, a domain, or a `sip:` URI), good for long.
+    /// Issues `FILE.pem` and `FILE.key` for these names (an address, a domain, or a `sip:` URI), valid for long.
     pub(crate) fn issue(&self, file: &str, names: &[&str]) -> Pair {
         self.issue_until(file, names, (2099, 1, 1))
     }
@@ -53,7 +53,7 @@ impl Authority {
         self.issue_for(file, names, end, Vec::new())
     }
 
-    /// The same for servers alone, as public CAs do.
+    /// Issues a certificate for servers only, as public CAs do.
     pub(crate) fn issue_for_servers(&self, file: &str, names: &[&str], end: (i32, u8, u8)) -> Pair {
         self.issue_for(file, names, end, vec![ExtendedKeyUsagePurpose::ServerAuth])
     }
@@ -81,7 +81,7 @@ impl Authority {
         pair
     }
 
-    /// Signs a certificate for the key of a request and these host names, good for long.
+    /// Signs a certificate for the key of a request and these host names, valid for long.
     pub(crate) fn sign(&self, key: &impl PublicKeyData, names: &[&str]) -> String {
         let mut params = CertificateParams::new(vec![]).unwrap();
         params.not_after = date_time_ymd(2099, 1, 1);
@@ -97,7 +97,7 @@ impl Authority {
 }
 
 impl Pair {
-    /// `certificate = "…"` and `private_key = "…"`, with `between` between them.
+    /// Returns `certificate = "…"` and `private_key = "…"`, separated by `between`.
     pub(crate) fn keys(&self, between: &str) -> String {
         format!("certificate = {:?}{between}private_key = {:?}", self.certificate, self.private_key)
     }
@@ -112,29 +112,29 @@ pub(crate) fn provider() -> Arc<rustls::crypto::CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
 
-/// What a client is.
+/// TLS client.
 pub(crate) struct Client<'a> {
-    /// The address that it comes from.
+    /// Source address.
     pub(crate) from: &'a str,
-    /// Whom it trusts.
+    /// Trusted authority.
     pub(crate) trusts: &'a Authority,
-    /// What it shows.
+    /// Client certificate.
     pub(crate) shows: Option<&'a Pair>,
     pub(crate) versions: &'static [&'static SupportedProtocolVersion],
 }
 
 impl Client<'_> {
-    /// Connects and shakes hands; the edge's certificate must be for `localhost`.
+    /// Connects and completes the handshake; the edge's certificate must be for `localhost`.
     pub(crate) fn connect(&self, to: SocketAddr) -> io::Result<Line> {
         self.connect_by(&self.memory(), to)
     }
 
-    /// The same by another name, which the edge's certificate must be for.
+    /// Connects by another name, which the edge's certificate must be for.
     pub(crate) fn connect_as(&self, name: &str, to: SocketAddr) -> io::Result<Line> {
         self.connect_to(&self.memory(), ServerName::try_from(name.to_owned()).unwrap(), to)
     }
 
-    /// What it remembers of earlier connections, with all else that it is.
+    /// Returns a client configuration with its session memory.
     pub(crate) fn memory(&self) -> Arc<ClientConfig> {
         let builder = ClientConfig::builder_with_provider(provider()).with_protocol_versions(self.versions).unwrap();
         let builder = builder.with_root_certificates(self.trusts.roots());
@@ -162,7 +162,7 @@ impl Client<'_> {
     }
 }
 
-/// A TCP connection from one address of loopback.
+/// Opens a TCP connection from a loopback address.
 pub(crate) fn tcp(from: &str, to: SocketAddr) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     socket.bind(&SocketAddr::new(from.parse().unwrap(), 0).into())?;
@@ -172,7 +172,7 @@ pub(crate) fn tcp(from: &str, to: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// A far end that waits for TLS.
+/// Remote party that accepts TLS.
 pub(crate) struct Server {
     listener: TcpListener,
     config: Arc<ServerConfig>,
@@ -180,7 +180,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// On a free port of `ip`; `asks`: each client must have a certificate from there.
+    /// Listens on a free port of `ip`; `asks`: authority of required client certificates.
     pub(crate) fn new(ip: &str, shows: &Pair, asks: Option<&Authority>) -> Server {
         let listener = TcpListener::bind((ip, 0)).unwrap();
         let builder = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().unwrap();
@@ -197,7 +197,7 @@ impl Server {
         Server { listener, config, address }
     }
 
-    /// The next connection, its handshake done.
+    /// Accepts the next connection, with its handshake.
     pub(crate) fn accept(&self) -> io::Result<Line> {
         let (mut stream, _) = self.listener.accept()?;
         stream.set_read_timeout(Some(PATIENCE))?;
@@ -209,7 +209,7 @@ impl Server {
         Ok(Line::new(StreamOwned::new(session, stream), raw, about))
     }
 
-    /// Whether nobody has connected.
+    /// Returns whether there is no connection.
     pub(crate) fn is_alone(&self) -> bool {
         self.listener.set_nonblocking(true).unwrap();
         let alone = self.listener.accept().is_err();
@@ -218,7 +218,7 @@ impl Server {
     }
 }
 
-/// What a handshake agreed on.
+/// Result of a handshake.
 struct About {
     version: ProtocolVersion,
     kind: HandshakeKind,
@@ -243,7 +243,7 @@ pub(crate) struct Line {
     read: Vec<u8>,
     pub(crate) version: ProtocolVersion,
     pub(crate) kind: HandshakeKind,
-    /// The far end's own certificate.
+    /// Certificate of the remote party.
     pub(crate) shown: Option<CertificateDer<'static>>,
     pub(crate) local: SocketAddr,
     pub(crate) remote: SocketAddr,
@@ -263,7 +263,8 @@ impl Line {
         self.stream.write_all(text.as_bytes()).and_then(|()| self.stream.flush())
     }
 
-    /// The next message whose first line holds `what`; others are passed over. The error is how the line ended.
+    /// Receives the next message whose first line contains `what`, skipping others; the error is the end of the
+    /// connection.
     pub(crate) fn try_receive(&mut self, what: &str) -> io::Result<String> {
         loop {
             if let Some(message) = self.cut() {
@@ -280,7 +281,7 @@ impl Line {
         }
     }
 
-    /// What comes next, whatever it is.
+    /// Receives the next message.
     pub(crate) fn read_some(&mut self) -> io::Result<String> {
         let mut buffer = [0; 16_384];
         let length = self.stream.read(&mut buffer)?;
@@ -291,7 +292,7 @@ impl Line {
         self.try_receive(what).unwrap_or_else(|error| panic!("no {what}: {error}"))
     }
 
-    /// Whether it is closed without a byte of SIP.
+    /// Returns whether the connection is closed without a byte of SIP.
     pub(crate) fn is_closed_in_silence(&mut self) -> bool {
         let mut buffer = [0; 16];
         !matches!(self.stream.read(&mut buffer), Ok(1..)) && self.read.is_empty()
@@ -310,7 +311,7 @@ impl Line {
             .then(|| String::from_utf8_lossy(&self.read.drain(..end + body).collect::<Vec<u8>>()).into_owned())
     }
 
-    /// A request over this line; `uri` is its Request-URI.
+    /// Returns a request over this connection; `uri` is its Request-URI.
     pub(crate) fn request(&self, method: &str, uri: &str, call_id: &str, cseq: u32, to_tag: &str) -> String {
         let me = self.local;
         let tag = if to_tag.is_empty() { String::new() } else { format!(";tag={to_tag}") };
@@ -326,7 +327,7 @@ impl Line {
         )
     }
 
-    /// The answer to a request that was received.
+    /// Returns the response to a received request.
     pub(crate) fn answer(&self, request: &str, status: &str, with_sdp: bool) -> String {
         let mut out = format!("SIP/2.0 {status}\r\n");
         for name in ["Via", "From", "To", "Call-ID", "CSeq"] {

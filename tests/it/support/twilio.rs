@@ -1,4 +1,5 @@
-//! Twilio's Messages, as far as a text needs them: it takes a message, or fails in a way of its own, and lists what it has taken.
+//! Twilio's Messages resource, reduced to the needs of texts: it accepts a message or fails in several ways, and lists
+//! the accepted ones.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -12,26 +13,26 @@ use serde_json::{Value, json};
 pub(crate) const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
 pub(crate) const TOKEN: &str = "12345";
 
-/// What it does with a request that sends a message.
+/// Reaction to a request that sends a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Deed {
     Take,
-    /// This status and Twilio's code.
+    /// Rejects with this status and Twilio's code.
     Refuse(u16, u32),
-    /// The same, but it has taken the message.
+    /// Rejects with this status, but has accepted the message.
     TakeAndRefuse(u16),
-    /// Nothing is answered; whether it has taken the message.
+    /// Does not answer; whether it accepted the message.
     Silence(bool),
-    /// The connection is closed without an answer; whether it has taken the message.
+    /// Closes the connection without an answer; whether it accepted the message.
     Hangup(bool),
 }
 
-/// A request.
+/// Received request.
 #[derive(Debug, Clone)]
 pub(crate) struct Asked {
     pub(crate) method: String,
     pub(crate) target: String,
-    /// Names in lower case.
+    /// Header fields, with names in lower case.
     pub(crate) headers: HashMap<String, String>,
     pub(crate) form: Vec<(String, String)>,
 }
@@ -46,18 +47,18 @@ impl Asked {
 pub(crate) struct State {
     /// All requests, in order.
     pub(crate) asked: Vec<Asked>,
-    /// What was taken.
+    /// Accepted messages.
     pub(crate) messages: Vec<Value>,
 }
 
 impl State {
-    /// Messages to a number.
+    /// Counts the accepted messages to a number.
     pub(crate) fn taken(&self, to: &str) -> usize {
         self.messages.iter().filter(|message| message["to"] == to).count()
     }
 }
 
-/// What it does with the nth request, from 0, to send something to this number.
+/// Reaction to the nth request, from 0, to send a message to this number.
 type Plan = dyn Fn(&str, usize) -> Deed + Send + Sync;
 
 pub(crate) struct Twilio {
@@ -84,7 +85,7 @@ impl Twilio {
         self.state.lock().unwrap()
     }
 
-    /// `[twilio]` that leads here, and further keys.
+    /// Returns `[twilio]` with this server's address, and further keys.
     pub(crate) fn keys(&self, more: &str) -> String {
         let address = self.address;
         format!(
@@ -150,7 +151,7 @@ fn serve(stream: &TcpStream, state: &Mutex<State>, plan: &Plan) {
             answer(stream, status, &json!({ "code": code, "message": "no", "status": status }))
         }
         Deed::TakeAndRefuse(status) => answer(stream, status, &json!({})),
-        // Until the other side gives it up.
+        // Until the other side gives up.
         Deed::Silence(_) => drop((&*stream).read(&mut [0; 1])),
         Deed::Hangup(_) => {}
     }

@@ -1,4 +1,4 @@
-//! Agents on loopback: a WebSocket server of one connection each, and calls that they take part in.
+//! Agents on loopback: a WebSocket server of one connection each, and calls with them.
 
 #![allow(dead_code, clippy::unwrap_used, clippy::panic, reason = "each test file uses its part; a test may panic")]
 #![expect(clippy::result_large_err, reason = "the library's callback refuses by a whole response")]
@@ -23,14 +23,14 @@ use super::rig::{A, PATIENCE, Rig};
 
 pub(crate) const AGENT: EndId = EndId(7);
 
-/// A server that takes one connection, and does with it what it is told.
+/// Server of one connection with a given behaviour.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     thread: JoinHandle<()>,
 }
 
 impl Server {
-    /// On the bare connection.
+    /// Starts a server on the plain connection.
     pub(crate) fn raw(deed: impl FnOnce(TcpStream) + Send + 'static) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -43,7 +43,7 @@ impl Server {
         Server { address, thread }
     }
 
-    /// That answers the handshake with this and nothing else.
+    /// Starts a server that answers the handshake with this text and nothing else.
     pub(crate) fn answers(text: &'static str) -> Server {
         Server::raw(move |mut stream| {
             let mut request = Vec::new();
@@ -56,7 +56,7 @@ impl Server {
         })
     }
 
-    /// On the WebSocket, with the request that opened it.
+    /// Starts a server on the WebSocket, with the request that opened it.
     pub(crate) fn open(deed: impl FnOnce(WebSocket<TcpStream>, Request) + Send + 'static) -> Server {
         Server::raw(move |stream| {
             let (socket, request) = accept(stream);
@@ -64,7 +64,7 @@ impl Server {
         })
     }
 
-    /// The same over TLS with this certificate.
+    /// Starts a server on a WebSocket over TLS with this certificate.
     pub(crate) fn secure(certificate: &Certificate, deed: impl FnOnce(Secure) + Send + 'static) -> Server {
         let chain = vec![CertificateDer::from_pem_slice(certificate.pem.as_bytes()).unwrap()];
         let key = PrivateKeyDer::from_pem_slice(certificate.key.as_bytes()).unwrap();
@@ -73,7 +73,7 @@ impl Server {
         let config = Arc::new(config.with_no_client_auth().with_single_cert(chain, key).unwrap());
         Server::raw(move |stream| {
             let mut stream = StreamOwned::new(ServerConnection::new(config).unwrap(), stream);
-            // A client that does not trust us breaks it off here.
+            // A client that does not trust the certificate disconnects here.
             if stream.conn.complete_io(&mut stream.sock).is_ok() && !stream.conn.is_handshaking() {
                 let accepted = accept_hdr(stream, |_: &Request, response: Response| Ok(response));
                 if let Ok(socket) = accepted {
@@ -103,7 +103,7 @@ fn accept(stream: TcpStream) -> (WebSocket<TcpStream>, Request) {
     (socket.unwrap(), seen.unwrap())
 }
 
-/// A certificate that signed itself, and its key.
+/// Self-signed certificate, and its key.
 pub(crate) struct Certificate {
     pub(crate) pem: String,
     key: String,
@@ -116,7 +116,7 @@ impl Certificate {
     }
 }
 
-/// Sends back each frame as audio, until the far side closes.
+/// Echoes each frame as audio, until the other side closes.
 pub(crate) fn echo<S: Read + Write>(mut socket: WebSocket<S>) {
     while let Ok(message) = socket.read() {
         let Message::Text(text) = message else { continue };
@@ -130,7 +130,7 @@ pub(crate) fn echo<S: Read + Write>(mut socket: WebSocket<S>) {
     }
 }
 
-/// Every text until the far side closes, and its close code.
+/// Reads all texts until the other side closes; also returns its close code.
 pub(crate) fn read_all<S: Read + Write>(socket: &mut WebSocket<S>) -> (Vec<serde_json::Value>, Option<u16>) {
     let mut texts = Vec::new();
     loop {
@@ -185,7 +185,7 @@ impl Rig {
         self.workers.send(id, Command::Wire { from: AGENT, to: A, wire: wire() });
     }
 
-    /// The next event that is not a note.
+    /// Returns the next event that is not a note.
     pub(crate) fn told(&mut self) -> Event {
         loop {
             let (_, event) = self.event();

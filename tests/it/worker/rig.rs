@@ -1,4 +1,4 @@
-//! Workers, and phones on loopback that talk to them.
+//! Workers, and phones on loopback as their remote parties.
 
 #![allow(dead_code, clippy::unwrap_used, clippy::panic, reason = "each test file uses its part; a test may panic")]
 
@@ -15,7 +15,7 @@ use trunkgate_runtime::worker::Workers;
 
 pub(crate) const A: EndId = EndId(0);
 pub(crate) const B: EndId = EndId(1);
-/// Longer than any machine needs; only a broken build waits so long.
+/// Timeout longer than any machine needs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct Rig {
@@ -23,9 +23,9 @@ pub(crate) struct Rig {
     pub(crate) events: UnboundedReceiver<(MediaId, Event)>,
 }
 
-/// One end of the edge and the phone that talks to it.
+/// End of the edge with its phone.
 pub(crate) struct Side {
-    /// Where the edge is bound.
+    /// Address of the edge.
     pub(crate) edge: SocketAddr,
     pub(crate) rtp: UdpSocket,
     pub(crate) rtcp: UdpSocket,
@@ -42,7 +42,7 @@ pub(crate) fn received(socket: &UdpSocket) -> (Vec<u8>, SocketAddr) {
     let mut bytes = [0; 2048];
     loop {
         let (len, source) = socket.recv_from(&mut bytes).unwrap();
-        // Keep-alive packets, a header alone, come between on a slow machine.
+        // Skips keep-alive packets, a header alone, which occur on a slow machine.
         if len != 12 {
             return (bytes[..len].to_vec(), source);
         }
@@ -68,7 +68,7 @@ pub(crate) fn next_port(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip(), address.port() + 1)
 }
 
-/// An even port that nobody has, nor its successor: below the ephemeral range, in another order in each process.
+/// Returns an unused even port with an unused successor: below the ephemeral range, in another order in each process.
 pub(crate) fn free_pair(ip: IpAddr) -> SocketAddr {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     loop {
@@ -80,7 +80,7 @@ pub(crate) fn free_pair(ip: IpAddr) -> SocketAddr {
     }
 }
 
-/// Looks for an event again and again; this file belongs to several test binaries.
+/// Polls until `look` returns a value; this file belongs to several test binaries.
 fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -102,12 +102,12 @@ impl Rig {
         until("a worker has an event", || self.events.try_recv().ok())
     }
 
-    /// Waits until the workers counted what they should.
+    /// Waits until a condition on the workers' counters holds.
     pub(crate) fn until(&self, what: &str, holds: impl Fn(&Workers) -> bool) {
         until(what, || holds(&self.workers).then_some(()));
     }
 
-    /// Binds an end; another process may take a free port first, so it tries again.
+    /// Binds an end; retries because another process may take a free port first.
     pub(crate) fn bind(&mut self, id: MediaId, end: EndId, ip: IpAddr) -> (SocketAddr, Arc<EndCounters>) {
         for _ in 0..100 {
             let edge = free_pair(ip);
@@ -123,9 +123,10 @@ impl Rig {
         panic!("no free ports");
     }
 
-    /// Binds an end on ports that were closed just now.
+    /// Binds an end on ports closed just now.
     ///
-    /// A process that another test starts has a copy of every socket until its exec, so a closed port may be in use for a moment.
+    /// A process spawned by another test has a copy of every socket until its exec, so a closed port may be in use for
+    /// a moment.
     pub(crate) fn bind_again(&mut self, id: MediaId, end: EndId, spec: &EndSpec) {
         until("the ports are free", || {
             self.workers.send(id, Command::AddEnd { end, spec: spec.clone() });
@@ -152,7 +153,7 @@ impl Rig {
         side
     }
 
-    /// A session with both ends wired.
+    /// Opens a session with both ends wired.
     pub(crate) fn call(&mut self, id: MediaId, ip: IpAddr) -> (Side, Side) {
         self.workers.send(id, Command::Open { idle_timeout_ms: 60_000, names_key: [0; 16], beside: None });
         let (a, b) = (self.side(id, A, ip), self.side(id, B, ip));
@@ -164,12 +165,12 @@ impl Rig {
         (a, b)
     }
 
-    /// Waits until the worker has done all commands so far: it answers a refused one in its turn.
+    /// Waits until the worker has processed all commands so far: it answers a refused one in order.
     pub(crate) fn settle(&mut self, id: MediaId) {
         loop {
             let spec = EndSpec { bind: free_pair(IpAddr::from([127, 0, 0, 1])), counters: Arc::default() };
             self.workers.send(id, Command::AddEnd { end: A, spec });
-            // Ports that another process has taken are not the worker's word.
+            // Ports taken by another process are not the worker's response.
             if let (_, Event::Bound { end: A }) = self.event() {
                 break;
             }
