@@ -14,7 +14,7 @@ function certificate(days) {
   return days >= 3650 ? `${Math.floor(days / 365)} years left` : `${many(days, 'day')} left`;
 }
 
-/** Kinds of problems of the machine, whatever they harm. */
+/** Kinds that are problems of the machine, of each kind of harm. */
 const OWN_KINDS = ['calls_refused', 'recordings_have_gaps', 'recordings_cut', 'calls_cut_short', 'certificate_ends', 'certificate_rejected', 'acme', 'tls'];
 
 /** Problems of the machine and of what is written: disks, records, certificates, the configuration. */

@@ -62,7 +62,8 @@ impl<'p> ApiPath<'p> {
     /// There is none.
     pub fn route(&self, method: &str) -> Result<Route<'p>, NoRoute> {
         let method = if method == "HEAD" { "GET" } else { method };
-        if let Some(what) = self.later(method) {
+        let refused = self.later(method);
+        if let Some((what, true)) = refused {
             return Err(NoRoute::Later(what));
         }
         let mut error = NoRoute::Unknown;
@@ -73,19 +74,21 @@ impl<'p> ApiPath<'p> {
             }
             error = NoRoute::OtherMethod;
         }
-        Err(error)
+        Err(refused.map_or(error, |(what, _)| NoRoute::Later(what)))
     }
 
-    /// Returns the name of an operation that is refused by name.
-    fn later(&self, method: &str) -> Option<String> {
+    /// Returns the name of an operation that is refused by name, and whether the table names this method of its path.
+    fn later(&self, method: &str) -> Option<(String, bool)> {
         match self.parts.as_slice() {
-            [_, list, ..] if LATER.contains(list) => return Some((*list).to_owned()),
-            [_, "Calls", _, list, ..] if LATER.contains(list) => return Some(format!("Calls/{{sid}}/{list}")),
+            [_, list, ..] if LATER.contains(list) => return Some(((*list).to_owned(), true)),
+            [_, "Calls", _, list, ..] if LATER.contains(list) => return Some((format!("Calls/{{sid}}/{list}"), true)),
             _ => {}
         }
-        let is_it = |(known, path): &&(&str, &str)| *known == method && self.named_parts(path).is_some();
-        let (_, path) = LATER_METHODS.iter().find(is_it)?;
-        Some(format!("{method} {}", path.trim_start_matches("{AC}/").trim_end_matches(".json")))
+        let known = || LATER_METHODS.iter().filter(|(_, path)| self.named_parts(path).is_some());
+        let exact = known().find(|(known, _)| *known == method);
+        let (_, path) = exact.or_else(|| known().next())?;
+        let name = format!("{method} {}", path.trim_start_matches("{AC}/").trim_end_matches(".json"));
+        Some((name, exact.is_some()))
     }
 
     /// Returns the parts that stand for those in braces of the path of an operation, if this path is such a one.
@@ -178,6 +181,7 @@ mod tests {
                 "/2010-04-01/Accounts/AC1/IncomingPhoneNumbers/Local.json",
                 later("GET IncomingPhoneNumbers/Local"),
             ),
+            ("PUT", "/2010-04-01/Accounts/AC1/IncomingPhoneNumbers/Local", later("PUT IncomingPhoneNumbers/Local")),
             ("POST", "/2010-04-01/Accounts/AC1/Messages/SM1.json", later("POST Messages/{SM}")),
             ("GET", "/2010-04-01/Accounts/AC1/Keys/SK1/x.json", NoRoute::Unknown),
             ("GET", "/2010-04-01/Accounts/AC1/Recordings/RE1/x/y/z.json", NoRoute::Unknown),
