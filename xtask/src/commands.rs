@@ -1,10 +1,10 @@
-//! Other programs, run to their end.
+//! Execution of other programs.
 
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail};
 
-/// Returns what a program prints to stdout; an error with all that it printed where it fails.
+/// Returns the stdout of a program; if it fails, an error with its whole output.
 pub(crate) fn output(command: &mut Command) -> anyhow::Result<String> {
     let output = command.stdin(Stdio::null()).output().with_context(|| format!("{command:?}"))?;
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));

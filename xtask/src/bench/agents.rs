@@ -1,5 +1,6 @@
-//! `cargo xtask bench agents`: many calls that an agent has, the edge, the callers and an echo agent on the same cores. What a
-//! call costs the edge, how long a caller's packet takes to the agent's frame, how late the agent's audio leaves.
+//! `cargo xtask bench agents`: many calls of an agent; the edge, the callers and an echo agent share the cores.
+//! Measures the edge's cost per call, the delay from a caller's packet to the agent's frame, and the lateness of the
+//! agent's audio.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -15,45 +16,45 @@ use crate::interop::recording::{FRAME, Heard, Line, lateness, listen, one_stream
 use crate::interop::rtp;
 use crate::interop::sipp::CARRIER;
 
-/// Until each path is warm; not measured.
+/// Packets of a path before the measurement.
 const WARM_UP_PACKETS: usize = 50;
-/// Calls begin one after the other: it is not setting them up that is measured.
+/// Interval between call set-ups, which are not measured.
 const BETWEEN_CALLS: Duration = Duration::from_millis(5);
-/// With callers' packets this late, one of a thousand, the machine was not free: what the agents then do not say back was
-/// late when it was sent, and an edge fills what comes that late with silence.
+/// Lateness of one caller packet in a thousand from which the machine counts as busy: packets missing from the echo
+/// were then sent late, and the edge fills such gaps with silence.
 const LATE_CALLERS: Duration = Duration::from_millis(20);
-/// How long what is under way may still come.
+/// Time for packets still in flight at the end.
 const TAIL: Duration = Duration::from_millis(700);
 
-/// Flags of `cargo xtask bench agents`.
+/// Options of `cargo xtask bench agents`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Calls at once, one run each.
+    /// Concurrent calls, one run for each value.
     #[arg(long, value_delimiter = ',', default_values_t = [100, 300, 500])]
     calls: Vec<usize>,
-    /// Seconds that they last.
+    /// Duration of the calls in seconds.
     #[arg(long, default_value_t = 20)]
     seconds: usize,
-    /// The agents' formats, one run each.
+    /// Formats of the agent, one run for each.
     #[arg(long, default_values_t = ["mulaw/8000".to_owned(), "l16/16000".to_owned()])]
     format: Vec<String>,
 }
 
-/// What was seen of one format.
+/// Results of one format.
 struct Seen {
-    /// CPU time of the edge for a call of one second.
+    /// CPU time of the edge per call and second.
     cpu: Duration,
-    /// Memory of a call in the edge, in bytes.
+    /// Memory of the edge per call, in bytes.
     bytes: u64,
-    /// From the caller's packet to the agent's frame, in µs, in order.
+    /// Delays from the caller's packet to the agent's frame in µs, sorted.
     took_us: Vec<f64>,
-    /// How late each packet to a caller came, in order.
+    /// Lateness of each packet to a caller, sorted.
     late: Vec<Duration>,
-    /// How late each packet of a caller was sent, in order.
+    /// Lateness of each packet sent by a caller, sorted.
     sent_late: Vec<Duration>,
     /// Packets to callers.
     packets: usize,
-    /// Of the callers' packets, those that were not said back.
+    /// Callers' packets missing from the echo.
     lost: usize,
     /// Packets to callers beyond one every 20 ms.
     extra: usize,
@@ -107,7 +108,7 @@ fn row(format: &str, calls: usize, seen: &Seen) -> String {
     )
 }
 
-/// The value that so many in a thousand do not exceed.
+/// Returns the value not exceeded by this share of a thousand.
 fn share<T>(sorted: &[T], per_mille: usize) -> Option<&T> {
     sorted.get(sorted.len().saturating_sub(1) * per_mille / 1000)
 }
@@ -126,7 +127,7 @@ fn measure(calls: usize, seconds: usize, format: &str) -> anyhow::Result<Seen> {
     let keys = format!("url = \"ws://{}/media\"\nformat = \"{format}\"", agent.address);
     let edge = Edge::start(&with_agent(&keys, "\"agent:bot\""))?;
     let phones: Vec<Phone> = (0..calls).map(|_| Phone::new(CARRIER, 0, "caller")).collect::<anyhow::Result<_>>()?;
-    // What the first call needs is there for all.
+    // The first call loads everything that later calls share.
     let first = Phone::new(CARRIER, 0, "caller")?;
     first.bye(&first.call(edge.udp, "+14155550100")?)?;
     std::thread::sleep(process::STARTED);
@@ -172,7 +173,7 @@ fn measure(calls: usize, seconds: usize, format: &str) -> anyhow::Result<Seen> {
 
 impl Seen {
     fn add(&mut self, heard: &[Heard], rounds: usize, linear: bool) {
-        // What was resampled twice has no number any more, but is as loud.
+        // Resampled audio has no number any more, but the same level.
         let back = match linear {
             true => heard.iter().filter(|packet| rtp::is_heard(&packet.payload)).count(),
             false => {
@@ -190,22 +191,22 @@ impl Seen {
     }
 }
 
-/// Memory in the edge of each of so many calls that an agent has, in bytes.
+/// Returns the memory of the edge per call of an agent, in bytes.
 pub(super) fn memory(calls: usize, format: &str) -> anyhow::Result<u64> {
     Ok(measure(calls, 3, format)?.bytes)
 }
 
-/// What the edge had used when all was said.
+/// Resources used by the edge at the end of the audio.
 struct Used {
-    /// CPU time from when it was warm.
+    /// CPU time after the warm-up.
     cpu: Duration,
     /// Memory at the end, in bytes.
     bytes: u64,
-    /// How late each packet was sent.
+    /// Lateness of each packet sent.
     late: Vec<Duration>,
 }
 
-/// Each caller says a packet every 20 ms, spread evenly over that time.
+/// Sends a packet of each caller every 20 ms, spread evenly over that time.
 fn say(edge: &Edge, lines: &[Line<'_>], rounds: usize, sent: &Sent) -> anyhow::Result<Used> {
     let began = Instant::now();
     let gap = FRAME / u32::try_from(lines.len())?;

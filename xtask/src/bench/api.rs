@@ -1,5 +1,5 @@
-//! `cargo xtask bench api`: requests to the Twilio-compatible API beside live calls, and calls that requests make. Reads must not delay the
-//! packets of calls; every call that is made must reach its party and end.
+//! `cargo xtask bench api`: reads of the Twilio-compatible API during live calls, and calls made by requests. Reads
+//! must not delay RTP packets; every requested call must be answered and end.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -17,47 +17,47 @@ use crate::interop::applications::{ACCOUNT, TOKEN, open_tables};
 use crate::interop::callee::Callees;
 use crate::interop::edge::{self, Edge};
 
-/// Number that calls are made from.
+/// Calling number.
 const OWN: &str = "+14155550100";
-/// Connections of a load, each with a thread of its own.
+/// Connections of a load, each with its own thread.
 const CONNECTIONS: u32 = 4;
-/// Of so many reads one is a page of 50 calls, the others are one call.
+/// One in this many reads is a page of 50 calls, the others are single calls.
 const LIST_EVERY: u64 = 20;
-/// How long calls that are under way at the end may take.
+/// Time for calls still in progress at the end.
 const LINGER: Duration = Duration::from_secs(10);
 
-/// Flags of `cargo xtask bench api`.
+/// Options of `cargo xtask bench api`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Calls that are relayed beside the reads.
+    /// Relayed calls during the reads.
     #[arg(long, default_value_t = 200)]
     calls: usize,
-    /// Reads a second.
+    /// Reads per second.
     #[arg(long, default_value_t = 2000)]
     reads: u32,
-    /// Calls made a second, one run for each.
+    /// Calls made per second, one run for each value.
     #[arg(long, value_delimiter = ',', default_values_t = [50, 100, 200])]
     rates: Vec<u32>,
     /// Seconds of each run.
     #[arg(long, default_value_t = 10)]
     seconds: u32,
-    /// Runs of the reads, with and without in turn.
+    /// Runs of the reads, alternating with and without.
     #[arg(long, default_value_t = 3)]
     runs: usize,
 }
 
-/// What a load of requests has seen.
+/// Results of a load of requests.
 #[derive(Debug, Default)]
 struct Answered {
     sent: u64,
-    /// Answers that are not 200 or 201.
+    /// Responses other than 200 or 201.
     refused: u64,
-    /// Until the whole answer, in order.
+    /// Times until the complete response, sorted.
     took: Vec<Duration>,
 }
 
 impl Answered {
-    /// The time that so many of a hundred do not exceed.
+    /// Returns the time not exceeded by this percentage, in milliseconds.
     fn ms(&self, per_cent: usize) -> String {
         let at = (self.took.len() * per_cent / 100).min(self.took.len().saturating_sub(1));
         self.took.get(at).map_or_else(|| "–".to_owned(), |took| format!("{:.1} ms", took.as_secs_f64() * 1e3))
@@ -93,7 +93,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     Ok(whole)
 }
 
-/// Row of calls with reads beside them.
+/// Returns the row of calls with reads at the same time.
 fn beside_calls(options: &Options, reads: u32) -> anyhow::Result<String> {
     let pairs = generator::pairs(options.calls)?;
     let dialer = Dialer::new()?;
@@ -135,7 +135,7 @@ fn beside_calls(options: &Options, reads: u32) -> anyhow::Result<String> {
     ))
 }
 
-/// Row of calls that are made at a rate, and whether each of them was completed.
+/// Returns the row of calls made at a rate, and whether all of them were completed.
 fn made(options: &Options, rate: u32) -> anyhow::Result<(String, bool)> {
     let keys = "requests_per_second = 0\nconnect = [\"trunk:pbx\"]";
     let edge = Edge::start(&format!("[limits]\ncalls_per_second = 0\n{}", open_tables(&[OWN], keys)))?;
@@ -172,7 +172,7 @@ fn made(options: &Options, rate: u32) -> anyhow::Result<(String, bool)> {
     Ok((row, completed == calls))
 }
 
-/// The form of a call whose party is answered by the end of the document.
+/// Returns the form of a call whose document ends it at the answer.
 fn form() -> String {
     "To=%2B14155550101&From=%2B14155550100&Twiml=%3CResponse%2F%3E".to_owned()
 }
@@ -194,7 +194,7 @@ fn request(method: &str, path: &str, form: &str) -> String {
     )
 }
 
-/// Sends requests at a rate over kept connections until there were so many or it is over.
+/// Sends requests at a rate over kept-alive connections, up to a count or until the end.
 fn send(
     to: SocketAddr,
     rate: u32,
@@ -242,7 +242,7 @@ fn send(
     Ok(all)
 }
 
-/// Reads a whole answer, and returns its status.
+/// Reads a complete response, and returns its status.
 fn read(stream: &mut BufReader<TcpStream>) -> anyhow::Result<u16> {
     let (mut status, mut length) = (0, 0);
     loop {

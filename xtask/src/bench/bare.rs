@@ -1,6 +1,6 @@
-//! The floor: a relay that does nothing but the socket calls, and where the sides speak PCMU and PCMA, a table for each way.
-//! One thread, one level-triggered epoll, a socket for each stream, one `recvfrom` and one `sendto` per packet; its two peers
-//! are told to it beforehand.
+//! Lower bound: a relay with only the socket calls and, if the sides have PCMU and PCMA, a table for each direction.
+//! One thread, one level-triggered epoll, one socket per stream, one `recvfrom` and one `sendto` per packet; the
+//! addresses of both peers are configured.
 
 use std::io::{BufRead as _, Write as _};
 use std::net::{SocketAddr, UdpSocket};
@@ -16,7 +16,7 @@ use super::generator::{Pair, Paths};
 use super::process::{Device, on_device_core};
 use super::speech::Codec;
 
-/// What makes another codec of a packet: its payload number and what each byte becomes.
+/// Codec conversion of a packet: its payload type, and the mapping of each byte.
 struct Table {
     number: u8,
     bytes: [u8; 256],
@@ -40,8 +40,8 @@ impl Table {
     }
 }
 
-/// The relay's process: reads "near far" lines until an empty one, prints "near far" of its own for each, and relays
-/// until it is killed; `converts`: the caller's side speaks PCMU, the other one PCMA.
+/// Runs the relay process: reads "near far" lines until an empty one, prints its own "near far" addresses for each, and
+/// relays until killed; `converts`: the caller has PCMU, the other side PCMA.
 pub(crate) fn serve(converts: bool) -> anyhow::Result<()> {
     let tables = converts.then(|| [Table::new(8, decode_ulaw, encode_alaw), Table::new(0, decode_alaw, encode_ulaw)]);
     let mut sockets: Vec<(UdpSocket, SockaddrIn)> = Vec::new();
@@ -66,7 +66,7 @@ pub(crate) fn serve(converts: bool) -> anyhow::Result<()> {
         let ready = epoll.wait(&mut events, EpollTimeout::NONE)?;
         for event in events.iter().take(ready) {
             let at = usize::try_from(event.data())?;
-            // The sockets of a session stand side by side.
+            // The sockets of a session are adjacent.
             let (Some((from, _)), Some((out, peer))) = (sockets.get(at), sockets.get(at ^ 1)) else { continue };
             if let Ok((len, _)) = recvfrom::<SockaddrIn>(from.as_raw_fd(), &mut buffer) {
                 let packet = buffer.get_mut(..len).unwrap_or_default();

@@ -1,5 +1,5 @@
-//! `cargo xtask bench conference`: fifty parties of which two speak, conferences of two parties beside transcoded calls, and the time from one
-//! party to the other.
+//! `cargo xtask bench conference`: fifty participants of which two speak, conferences of two next to transcoded calls,
+//! and the delay from one participant to the other.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -21,26 +21,26 @@ use crate::interop::recording::FRAME;
 use crate::interop::rtp;
 use crate::interop::sipp::CARRIER;
 
-/// Parties of the large conference.
+/// Participants of the large conference.
 const PARTIES: usize = 50;
-/// Parties that speak in it.
+/// Participants of it that speak.
 const SPEAKERS: usize = 2;
-/// Conferences of two parties at once, and transcoded calls at once: enough to be measured.
+/// Concurrent conferences of two, and concurrent transcoded calls: enough for a measurement.
 const PAIRS: usize = 25;
-/// Packets of each party before it is measured.
+/// Packets of each participant before the measurement.
 const WARM_UP_PACKETS: usize = 100;
-/// Of a hundred packets that are due so many must come, else it was no conference that was measured.
+/// Required percentage of due packets; with fewer the conference did not work.
 const HEARD_PERCENT: u64 = 97;
-/// Bursts of a tone whose way is measured, and packets from one to the next: the party is quiet between them.
+/// Tone bursts for the delay; `BURST_PACKETS`: packets from one to the next, quiet in between.
 const BURSTS: usize = 40;
 const BURST_PACKETS: usize = 60;
-/// Sample from which on a burst is heard.
+/// Sample value from which a burst is heard.
 const ONSET: i16 = 1_000;
 
-/// Flags of `cargo xtask bench conference`.
+/// Options of `cargo xtask bench conference`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Seconds that a run is measured.
+    /// Measured seconds of a run.
     #[arg(long, default_value_t = 8)]
     seconds: u32,
     /// Runs of each kind, one kind after the other.
@@ -48,7 +48,7 @@ pub(crate) struct Options {
     runs: usize,
 }
 
-/// Work of a second, in seconds: of the whole process, and of the thread that mixes.
+/// CPU seconds per second: of the whole process, and of the mixing thread.
 #[derive(Debug, Clone, Copy)]
 struct Cost {
     process: f64,
@@ -85,14 +85,14 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     Ok(true)
 }
 
-/// The run whose process took the median.
+/// Returns the run with the median process cost.
 fn median(runs: usize, run: impl Fn() -> anyhow::Result<Cost>) -> anyhow::Result<Cost> {
     let mut costs = (0..runs).map(|_| run()).collect::<anyhow::Result<Vec<_>>>()?;
     costs.sort_by(|one, other| one.process.total_cmp(&other.process));
     costs.get(costs.len() / 2).copied().context("no run")
 }
 
-/// A party: where it speaks from and to, and what it says, again and again.
+/// Participant: its phone and destination, and its repeated payloads.
 struct Party {
     phone: Phone,
     to: SocketAddr,
@@ -103,7 +103,7 @@ struct Party {
 }
 
 impl Party {
-    /// Calls a number and is answered.
+    /// Calls a number and waits for the answer.
     fn call(edge: &Edge, number: &str, codec: Codec, payloads: Vec<Vec<u8>>) -> anyhow::Result<Party> {
         let phone = Phone::new(CARRIER, 0, "party")?;
         let offer = sdp(phone.rtp.local_addr()?, codec, None, None);
@@ -124,13 +124,13 @@ impl Party {
         if let Some(number) = packet.get_mut(1) {
             *number = self.number;
         }
-        // A full buffer is a loss like another.
+        // A full buffer counts as packet loss.
         drop(self.phone.rtp.send_to(&packet, self.to));
         Ok(())
     }
 }
 
-/// Starts an edge whose numbers lead to conferences of their own.
+/// Starts an edge whose numbers lead to separate conferences.
 fn start(conferences: usize, codec: Codec) -> anyhow::Result<Edge> {
     let route = |n: usize| format!("[[route]]\nto = [\"{}\"]\nconnect = [\"conference:room-{n}\"]\n", number(n));
     let routes: String = (0..conferences).map(route).collect();
@@ -146,7 +146,7 @@ fn number(n: usize) -> String {
     format!("+1415555{n:04}")
 }
 
-/// A packet of silence, which a phone sends that has no voice detector.
+/// Returns a packet of silence, as sent by a phone without voice activity detection.
 fn silence(codec: Codec) -> anyhow::Result<Vec<u8>> {
     if codec != Codec::Opus {
         return Ok(vec![encode_ulaw(0); 160]);
@@ -158,7 +158,7 @@ fn silence(codec: Codec) -> anyhow::Result<Vec<u8>> {
     Ok(packet)
 }
 
-/// One conference of many parties.
+/// Measures one conference of many participants.
 fn large(options: &Options, codec: Codec, speech: &Speech) -> anyhow::Result<Cost> {
     let edge = start(1, codec)?;
     let mut parties = Vec::new();
@@ -169,7 +169,7 @@ fn large(options: &Options, codec: Codec, speech: &Speech) -> anyhow::Result<Cos
     measure(options, &edge, &parties)
 }
 
-/// Conferences of two parties that both speak: the cost of one.
+/// Measures conferences of two speaking participants; returns the cost of one.
 fn pairs(options: &Options, speech: &Speech) -> anyhow::Result<Cost> {
     let edge = start(PAIRS, Codec::Pcmu)?;
     let mut parties = Vec::new();
@@ -181,7 +181,7 @@ fn pairs(options: &Options, speech: &Speech) -> anyhow::Result<Cost> {
     Ok(Cost { process: cost.process / PAIRS as f64, mixing: cost.mixing / PAIRS as f64 })
 }
 
-/// Transcoded calls: the cost of one.
+/// Measures transcoded calls; returns the cost of one.
 fn transcoded(options: &Options, codecs: (Codec, Codec)) -> anyhow::Result<Cost> {
     let (dialer, pairs) = (Dialer::new()?, coded_pairs(PAIRS, codecs)?);
     let edge = start_edge(&dialer, false, None, codecs)?;
@@ -191,7 +191,7 @@ fn transcoded(options: &Options, codecs: (Codec, Codec)) -> anyhow::Result<Cost>
     Ok(Cost { process, mixing: 0.0 })
 }
 
-/// Lets all parties speak; what they cost.
+/// Runs all participants; returns their cost.
 fn measure(options: &Options, edge: &Edge, parties: &[Party]) -> anyhow::Result<Cost> {
     let (over, heard) = (AtomicBool::new(false), AtomicU64::new(0));
     let (cost, packets) = std::thread::scope(|scope| {
@@ -213,7 +213,8 @@ fn mixing(edge: &Edge) -> anyhow::Result<Duration> {
     Ok(threads.get("conferences").map(|Work { cpu, .. }| *cpu).unwrap_or_default())
 }
 
-/// Each party says a packet every 20 ms, spread evenly over that time. Returns the cost, and the packets that came while it was measured.
+/// Sends a packet of each participant every 20 ms, spread evenly over that time. Returns the cost, and the packets
+/// received during the measurement.
 fn say(options: &Options, edge: &Edge, parties: &[Party], heard: &AtomicU64) -> anyhow::Result<(Cost, u64)> {
     let (began, gap) = (Instant::now(), FRAME / u32::try_from(parties.len())?);
     let rounds = WARM_UP_PACKETS + usize::try_from(options.seconds)? * 50;
@@ -238,7 +239,7 @@ fn say(options: &Options, edge: &Edge, parties: &[Party], heard: &AtomicU64) -> 
     Ok((cost, after.2.saturating_sub(before.2)))
 }
 
-/// Counts what parties get.
+/// Counts the packets received by participants.
 fn listen(parties: &[Party], heard: &AtomicU64, over: &AtomicBool) -> anyhow::Result<()> {
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
     for (at, party) in parties.iter().enumerate() {
@@ -258,7 +259,7 @@ fn listen(parties: &[Party], heard: &AtomicU64, over: &AtomicBool) -> anyhow::Re
     Ok(())
 }
 
-/// Times from the sending of a burst's first sample to when the other party hears it, in ms.
+/// Returns the delays from sending a burst's first sample to its reception by the other participant, in ms.
 fn delays() -> anyhow::Result<Vec<f64>> {
     let edge = start(1, Codec::Pcmu)?;
     let quiet = silence(Codec::Pcmu)?;
@@ -274,7 +275,7 @@ fn delays() -> anyhow::Result<Vec<f64>> {
         let began = Instant::now();
         let mut sent = Vec::new();
         for round in 0..(BURSTS + 1) * BURST_PACKETS {
-            // Not in step with the mixer's ticks.
+            // Not synchronous with the mixer's ticks.
             let due = began
                 + FRAME * u32::try_from(round)?
                 + Duration::from_micros(round as u64 / BURST_PACKETS as u64 * 487);
@@ -287,7 +288,7 @@ fn delays() -> anyhow::Result<Vec<f64>> {
         }
         over.store(true, Ordering::Relaxed);
         let heard = listener.join().map_err(|_| anyhow!("the listener panicked"))??;
-        // The first burst finds a conference that begins.
+        // The first burst meets a conference that is just starting.
         let way = |sent: &Instant| {
             let next = heard.iter().find(|at| *at >= sent)?;
             Some(next.duration_since(*sent).as_secs_f64() * 1000.0).filter(|ms| *ms < 500.0)
@@ -300,7 +301,7 @@ fn delays() -> anyhow::Result<Vec<f64>> {
     })
 }
 
-/// Takes the time at which each burst is heard: the arrival of its first packet, and the time of its first sample in that.
+/// Detects the time of each burst: arrival of its first packet plus the position of its first sample in it.
 fn onsets(socket: &UdpSocket, over: &AtomicBool) -> anyhow::Result<Vec<Instant>> {
     let (mut heard, mut quiet, mut packet) = (Vec::new(), 50, [0; 2048]);
     while !over.load(Ordering::Relaxed) {

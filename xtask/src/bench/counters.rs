@@ -1,6 +1,6 @@
-//! `cargo xtask bench counters`: what a call of SIPp through the edge takes, as counts that do not depend on how busy or how fast the
-//! machine is: instructions (by callgrind), system calls (by strace) and wake-ups of each thread. Each is the difference of two runs
-//! with few and many calls, so that start and end of the process do not count.
+//! `cargo xtask bench counters`: cost of a SIPp call through the edge in counts independent of the load and speed of
+//! the machine: instructions (callgrind), system calls (strace) and wake-ups per thread. Each is the difference of two
+//! runs with few and many calls, which excludes start and end of the process.
 
 use std::path::Path;
 use std::process::Command;
@@ -12,21 +12,22 @@ use super::process;
 use crate::interop::edge::{self, Edge, LISTENERS};
 use crate::interop::sipp::{CARRIER_TO_PBX, Callee, Calls, PBX};
 
-/// A configuration whose calls are counted. A change that makes a call cost more, or less, changes `instructions` in the same commit.
+/// Configuration of the counted calls. A change that affects the cost of a call updates `instructions` in the same
+/// commit.
 #[derive(Debug)]
 struct Setup {
     name: &'static str,
-    /// Instructions of a call of 13 messages, set up, answered and ended, with media ports, trace, records and log.
+    /// Instructions of a call of 13 messages: set-up, answer and end, with media ports, trace, record and log.
     instructions: u64,
-    /// Largest difference from that, in percent.
+    /// Permitted deviation in percent.
     tolerance_percent: u64,
-    /// Whether the edge is configured as users configure it, and its calls go from number to number.
+    /// Whether the configuration is realistic, with calls between numbers.
     is_as_used: bool,
 }
 
-/// The least that a call needs: a UDP and a TCP listener, two trunks, one route.
+/// Minimum for a call: a UDP and a TCP listener, two trunks, one route.
 const BARE: Setup = Setup { name: "bare", instructions: 889_000, tolerance_percent: 3, is_as_used: false };
-/// A configuration as users have it: a country, a TLS listener as well, ten trunks with a route each but the called one.
+/// Realistic configuration: a country, also a TLS listener, ten trunks with a route each except the called one.
 const AS_USED: Setup = Setup { name: "as used", instructions: 940_000, tolerance_percent: 3, is_as_used: true };
 const SETUPS: [&Setup; 2] = [&BARE, &AS_USED];
 /// Trunks of [`AS_USED`] in addition to those of [`CARRIER_TO_PBX`].
@@ -34,27 +35,27 @@ const OTHER_TRUNKS: u8 = 8;
 /// Files of its TLS listener.
 const CERTIFICATE: &str = "certificate.pem";
 const PRIVATE_KEY: &str = "key.pem";
-/// Numbers of its calls, the called one as it is dialled inside the country.
+/// Calling and called number; the latter is in national format.
 const CALLER_NUMBER: &str = "+14155550100";
 const CALLED_NUMBER: &str = "4155550123";
-/// The caller's scenario; `sipp` is the user it calls as.
+/// Scenario of the caller; `sipp` is the called user.
 const CALLER: &str = include_str!("../interop/scenarios/uac_bench.xml");
-/// Calls of the two runs.
+/// Numbers of calls of the two runs.
 const FEW: u32 = 50;
 const MANY: u32 = 250;
-/// Calls a second under a tool that makes the process many times slower: no message is sent twice.
+/// Calls per second under a tool that slows the process down many times, without retransmissions.
 const SLOW_RATE: u32 = 8;
-/// Calls a second for wake-ups.
+/// Calls per second for wake-ups.
 const RATE: u32 = 200;
 /// Length of a call.
 const LENGTH: Duration = Duration::from_millis(500);
-/// Time for everything that follows a call's end.
+/// Time for the work after a call's end.
 const SETTLE: Duration = Duration::from_secs(2);
 
-/// Flags of `cargo xtask bench counters`.
+/// Options of `cargo xtask bench counters`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Fails where the instructions of a call differ from the numbers in the repository by more than 3 %.
+    /// Fail if the instructions per call differ from the numbers in the repository by more than 3 %
     #[arg(long)]
     check: bool,
 }
@@ -78,7 +79,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     Ok(true)
 }
 
-/// Holds that a call takes as many instructions as the repository says; `more` is added to each configuration.
+/// Checks that a call takes the recorded number of instructions; `more` is added to each configuration.
 pub(crate) fn check(more: &str) -> anyhow::Result<String> {
     let (mut counted, mut differs) = (Vec::new(), false);
     for setup in SETUPS {
@@ -101,7 +102,7 @@ impl Setup {
         instructions.abs_diff(self.instructions) * 100 > self.instructions * self.tolerance_percent
     }
 
-    /// Returns the configuration: as by default, with one media thread on every machine.
+    /// Returns the configuration: the defaults, with one media thread on every machine.
     fn configuration(&self, more: &str) -> String {
         let listeners = LISTENERS.replace("[media]\n", "[media]\nthreads = 1\n");
         if !self.is_as_used {
@@ -128,7 +129,7 @@ impl Setup {
         Edge::start_in(command, &configuration, &files)
     }
 
-    /// Returns calls that suit the configuration.
+    /// Returns calls for the configuration.
     fn calls(&self, calls: u32, per_second: u32) -> Calls {
         let calls = Calls::new(calls, per_second, LENGTH);
         if !self.is_as_used {
@@ -138,7 +139,7 @@ impl Setup {
         Calls { scenario: Some(scenario.into()), number: CALLED_NUMBER, ..calls }
     }
 
-    /// Runs so many calls through an edge that a command starts, and ends it.
+    /// Runs this many calls through an edge started by a command, and ends it.
     fn load(&self, command: Command, calls: u32, more: &str) -> anyhow::Result<()> {
         let _callee = Callee::start(PBX, 5060)?;
         let mut edge = self.start(command, more)?;
@@ -165,7 +166,7 @@ impl Setup {
             let folder = tempfile::tempdir()?;
             let file = folder.path().join("out");
             let mut command = Command::new("strace");
-            // As a process of its own: a signal then reaches the edge.
+            // As a separate process, so that signals reach the edge.
             command
                 .args(["--daemonize", "--follow-forks", "--summary-only", "--output"])
                 .arg(&file)
@@ -177,7 +178,7 @@ impl Setup {
         })
     }
 
-    /// Counts how often each thread is woken for a call, the most often woken first.
+    /// Counts the wake-ups of each thread per call, sorted in descending order.
     fn wake_ups(&self) -> anyhow::Result<Vec<(String, f64)>> {
         let _callee = Callee::start(PBX, 5060)?;
         let mut edge = self.start(Command::new(edge::binary()), "")?;
@@ -195,7 +196,7 @@ impl Setup {
     }
 }
 
-/// A trunk with an address of its own, and its route.
+/// Returns a trunk with its own address, and its route.
 fn other_trunk(number: u8) -> String {
     let address = format!("127.0.0.{}", 10 + number);
     format!(
@@ -204,7 +205,7 @@ fn other_trunk(number: u8) -> String {
     )
 }
 
-/// The difference of two counts, for one call.
+/// Returns the difference of two counts per call.
 fn of_one_call(count: impl Fn(u32) -> anyhow::Result<u64>) -> anyhow::Result<f64> {
     let (few, many) = (count(FEW)?, count(MANY)?);
     Ok((many as f64 - few as f64) / f64::from(MANY - FEW))

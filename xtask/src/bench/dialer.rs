@@ -1,5 +1,5 @@
-//! Sets up many calls through an edge, one after the other, over plain SIP: a caller and a called side of text templates,
-//! two UDP sockets or TLS connections for all of them.
+//! Sets up many calls through an edge in sequence, over plain SIP: a caller and a called side made of text templates,
+//! with two UDP sockets or TLS connections for all of them.
 
 use std::net::SocketAddr;
 
@@ -12,37 +12,37 @@ use super::speech::Codec;
 use super::srtp::{self, Suite};
 use crate::interop::raw::Text;
 
-/// The caller's address.
+/// Address of the caller.
 pub(crate) const NEAR: &str = "127.0.0.2";
-/// The called side's address.
+/// Address of the called side.
 pub(crate) const FAR: &str = "127.0.0.3";
 
-/// The two sides' signalling.
+/// Signalling of both sides.
 #[derive(Debug)]
 pub(crate) struct Dialer {
     caller: Line,
     called: Line,
-    /// Beginning of the called numbers.
+    /// Prefix of the called numbers.
     prefix: &'static str,
 }
 
-/// A call that is up.
+/// Answered call.
 #[derive(Debug)]
 pub(crate) struct Dialed {
-    /// Which it is.
+    /// Index of the call.
     n: usize,
-    /// Where its media goes.
+    /// Destinations of its media.
     pub(crate) paths: Paths,
-    /// To of the answer, and its Contact.
+    /// To and Contact of the answer.
     to: String,
     contact: String,
 }
 
-/// The payload number of Opus where we offer.
+/// Payload type of Opus in our offers.
 pub(super) const OPUS: u8 = 111;
 
-/// A body with one audio stream at `rtp`, in a codec under its number, the usual one where none is said; with `crypto` it
-/// is SAVP.
+/// Returns a description with one audio stream at `rtp` in a codec, with its usual payload type unless given; with
+/// `crypto` the profile is SAVP.
 pub(crate) fn sdp(rtp: SocketAddr, codec: Codec, number: Option<u8>, crypto: Option<&str>) -> String {
     let number = number.unwrap_or(match codec {
         Codec::Pcmu => 0,
@@ -60,32 +60,32 @@ pub(crate) fn sdp(rtp: SocketAddr, codec: Codec, number: Option<u8>, crypto: Opt
 }
 
 impl Dialer {
-    /// Two sockets; where the called side listens is in `address`.
+    /// Opens two sockets; `called` returns the address of the called side.
     pub(crate) fn new() -> anyhow::Result<Dialer> {
         Ok(Dialer::between(Line::udp(NEAR)?, Line::udp(FAR)?, "+1415555"))
     }
 
-    /// The same over other lines, to numbers that begin so.
+    /// Uses other lines, and numbers with this prefix.
     pub(crate) fn between(caller: Line, called: Line, prefix: &'static str) -> Dialer {
         Dialer { caller, called, prefix }
     }
 
-    /// Where the called side listens.
+    /// Returns the address of the called side.
     pub(crate) fn called(&self) -> anyhow::Result<SocketAddr> {
         self.called.here()
     }
 
-    /// The certificates that caller and called side have been shown.
+    /// Returns the certificates presented to the caller and the called side.
     pub(crate) fn shown(&self) -> (Option<CertificateDer<'static>>, Option<CertificateDer<'static>>) {
         (self.caller.shown(), self.called.shown())
     }
 
-    /// One call for each pair. With a suite, the called side speaks SRTP.
+    /// Makes one call for each pair. With a suite, the called side uses SRTP.
     pub(crate) fn dial(&self, edge: SocketAddr, pairs: &[Pair], suite: Option<Suite>) -> anyhow::Result<Vec<Paths>> {
         Ok(self.dial_all(edge, pairs, suite)?.into_iter().map(|dialed| dialed.paths).collect())
     }
 
-    /// The same after so many calls.
+    /// Makes calls with indices after earlier ones.
     pub(crate) fn dial_from(
         &self,
         edge: SocketAddr,
@@ -97,7 +97,7 @@ impl Dialer {
         dialed.collect::<anyhow::Result<_>>().context("setting up calls")
     }
 
-    /// The same with all that is needed to end them.
+    /// Makes calls, and returns them with the data to end them.
     pub(crate) fn dial_all(
         &self,
         edge: SocketAddr,
@@ -108,7 +108,7 @@ impl Dialer {
         dialed.collect::<anyhow::Result<_>>().context("setting up calls")
     }
 
-    /// The headers of every request of a call but To, CSeq and what follows.
+    /// Returns the headers of a request of the caller, except To, CSeq and the rest.
     fn of_caller(&self, n: usize, branch: &str) -> anyhow::Result<String> {
         let (here, transport) = (self.caller.here()?, self.caller.transport());
         Ok(format!(
@@ -161,7 +161,7 @@ impl Dialer {
         Ok(Dialed { n, paths: Paths { near, far, numbers, keys: keys.map(|(_, keys)| keys) }, to, contact })
     }
 
-    /// The caller hangs up: its BYE comes out on the called side, and is answered on both.
+    /// Hangs up at the caller: its BYE arrives at the called side, and is answered on both.
     pub(crate) fn hang_up(&self, edge: SocketAddr, Dialed { n, to, contact, .. }: &Dialed) -> anyhow::Result<()> {
         let bye = self.of_caller(*n, "b")?;
         self.caller.send(
@@ -194,7 +194,7 @@ impl Dialer {
     }
 }
 
-/// A request of the call to this number: one of an earlier call may have been sent again.
+/// Matches a request of the call to this number: one of an earlier call may be retransmitted.
 fn request(method: &str, number: &str) -> impl Fn(&Text) -> bool {
     move |text| text.first().starts_with(method) && text.header("To").contains(number)
 }

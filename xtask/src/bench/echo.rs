@@ -1,5 +1,5 @@
-//! An echo agent for many calls: a process with one thread that waits in epoll, as an ordinary one does. It says back each frame as it comes,
-//! and notes when it came.
+//! Echo agent for many calls: a process with one thread in epoll, like an ordinary agent. It echoes each frame on
+//! arrival, and records the time.
 
 use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -17,31 +17,31 @@ use trunkgate_media::codec::g711::encode_ulaw;
 
 use super::process::{self, Device};
 
-/// Codes at a packet's beginning that number it, 4 bits each.
+/// Codes at the start of a packet that number it, 4 bits each.
 const DIGITS: usize = 12;
-/// The code of a 0; those up to 15 follow. All can be told apart once they are linear.
+/// Code of digit 0, followed by those up to 15. All are distinct in linear PCM.
 const ZERO: u8 = 0x10;
-/// Samples at 8 kHz by which the edge's resampler delays.
+/// Delay of the edge's resampler, in samples at 8 kHz.
 const DELAY: usize = 12;
 
-/// What the process of the agent is started with.
+/// Arguments of the agent process.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(crate) struct Options {
-    /// Calls.
+    /// Number of calls
     #[arg(long)]
     calls: usize,
-    /// Packets of each.
+    /// Packets of each call
     #[arg(long)]
     rounds: usize,
-    /// How many times 8 kHz the linear samples of its format have; μ-law if it is not written.
+    /// Factor of the linear sample rate to 8 kHz; μ-law if absent
     #[arg(long)]
     linear: Option<usize>,
-    /// Listens and says nothing.
+    /// Listen without sending
     #[arg(long)]
     mute: bool,
 }
 
-/// Moments of the packets of all calls, in ns of the system's monotonic clock, which all processes share; 0: none.
+/// Times of the packets of all calls in ns of the monotonic clock, which all processes share; 0: none.
 #[derive(Debug)]
 struct Moments {
     rounds: usize,
@@ -60,7 +60,7 @@ impl Moments {
         }
     }
 
-    /// A frame has come, μ-law at 8 kHz or linear at so many times that.
+    /// Records a received frame, in μ-law at 8 kHz or linear at a multiple of that.
     fn come(&self, audio: &[u8], linear: Option<usize>) {
         if let Some(number) = number(audio, linear) {
             self.note((number >> 32) as usize, number as u32 as usize);
@@ -68,17 +68,17 @@ impl Moments {
     }
 }
 
-/// When each packet was sent.
+/// Times of the sent packets.
 #[derive(Debug)]
 pub(crate) struct Sent(Moments);
 
 impl Sent {
-    /// For so many calls of so many packets.
+    /// Creates the times for this many calls and packets.
     pub(crate) fn new(calls: usize, rounds: usize) -> Sent {
         Sent(Moments::new(calls, rounds))
     }
 
-    /// A packet is being sent: its payload.
+    /// Records a packet being sent, and returns its payload.
     pub(crate) fn send(&self, call: usize, round: usize) -> Vec<u8> {
         self.0.note(call, round);
         let number = (call as u64) << 32 | round as u64;
@@ -89,7 +89,7 @@ impl Sent {
         payload
     }
 
-    /// How long each packet that came took, in µs, in order.
+    /// Returns the delay of each received packet in µs, sorted.
     fn took_us(&self, came: &[u64]) -> Vec<f64> {
         let sent = self.0.of.iter().map(|ns| ns.load(Ordering::Relaxed));
         let both = sent.zip(came).filter(|(sent, came)| *sent > 0 && **came > 0);
@@ -99,12 +99,12 @@ impl Sent {
     }
 }
 
-/// The number that stands in a payload, if one does.
+/// Returns the number encoded in a payload, if any.
 pub(crate) fn number(audio: &[u8], linear: Option<usize>) -> Option<u64> {
     let code = |n: usize| match linear {
         None => audio.get(n).copied(),
         Some(times) => {
-            // What goes up stands there as it was, later.
+            // Upsampled audio contains the codes unchanged, but delayed.
             let at = 2 * times * (n + if times > 1 { DELAY } else { 0 });
             let pair = audio.get(at..at + 2)?;
             Some(encode_ulaw(i16::from_le_bytes(pair.try_into().ok()?)))
@@ -116,16 +116,16 @@ pub(crate) fn number(audio: &[u8], linear: Option<usize>) -> Option<u64> {
     })
 }
 
-/// The agent's process; dropping ends it.
+/// Agent process, ended on drop.
 #[derive(Debug)]
 pub(crate) struct Agent {
     device: Device,
-    /// Where it listens.
+    /// Address of the agent.
     pub(crate) address: SocketAddr,
 }
 
 impl Agent {
-    /// Starts it on a free port of loopback.
+    /// Starts it on a free loopback port.
     pub(crate) fn start(calls: usize, rounds: usize, linear: Option<usize>) -> anyhow::Result<Agent> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["echo-agent", "--calls", &calls.to_string(), "--rounds", &rounds.to_string()]);
@@ -135,7 +135,7 @@ impl Agent {
         Agent::start_by(command)
     }
 
-    /// Starts one that only listens, on the device's core.
+    /// Starts an agent that only listens, on the device's core.
     pub(crate) fn start_mute() -> anyhow::Result<Agent> {
         let mut command = process::on_device_core(std::env::current_exe()?);
         command.args(["echo-agent", "--calls", "0", "--rounds", "0", "--mute"]);
@@ -150,7 +150,7 @@ impl Agent {
         Ok(Agent { device, address })
     }
 
-    /// Ends it; returns how long each packet took to it, in µs, in order.
+    /// Ends the process; returns the delay of each packet to it in µs, sorted.
     pub(crate) fn finish(mut self, sent: &Sent) -> anyhow::Result<Vec<f64>> {
         drop(self.device.child().stdin.take());
         let mut bytes = Vec::new();
@@ -160,7 +160,7 @@ impl Agent {
     }
 }
 
-/// The process itself: prints where it listens; at the end of its input, when each packet came.
+/// Runs the agent process: prints its address; at the end of stdin, prints the arrival time of each packet.
 pub(crate) fn run(options: Options) -> anyhow::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     println!("{}", listener.local_addr()?);
@@ -171,7 +171,7 @@ pub(crate) fn run(options: Options) -> anyhow::Result<()> {
         let bytes: Vec<u8> = came.of.iter().flat_map(|ns| ns.load(Ordering::Relaxed).to_le_bytes()).collect();
         std::io::stdout().write_all(&bytes)?;
         std::io::stdout().flush()?;
-        // The thread that serves never ends by itself.
+        // The serving thread never ends by itself.
         std::process::exit(0)
     })
 }
@@ -198,12 +198,12 @@ fn serve(listener: &TcpListener, came: &Moments, options: &Options) -> anyhow::R
     }
 }
 
-/// A WebSocket of our own (RFC 6455 §5.2): a library that is not compiled for speed would be what is measured.
+/// Minimal WebSocket (RFC 6455 §5.2), because an unoptimised library would dominate the measurement.
 struct Socket {
     stream: TcpStream,
-    /// What came and is no whole frame yet.
+    /// Received bytes of an incomplete frame.
     input: Vec<u8>,
-    /// What the system did not take yet.
+    /// Bytes not accepted by the kernel yet.
     output: Vec<u8>,
 }
 
@@ -231,7 +231,7 @@ impl Socket {
         Ok(Socket { stream, input: Vec::new(), output: Vec::new() })
     }
 
-    /// Says back what is there.
+    /// Echoes the available frames.
     fn serve(&mut self, buffer: &mut [u8], came: &Moments, options: &Options) -> anyhow::Result<()> {
         match self.stream.read(buffer) {
             Ok(0) => bail!("its end"),
@@ -269,7 +269,7 @@ const CLOSE: u8 = 8;
 const PING: u8 = 9;
 const PONG: u8 = 10;
 
-/// The first frame of a client's that is whole: its kind, how long it is with its header, what is in it.
+/// Parses the first complete frame of a client: opcode, total length, and payload.
 fn frame(bytes: &[u8]) -> Option<(u8, usize, Vec<u8>)> {
     let (kind, short) = (bytes.first()? & 15, bytes.get(1)? & 127);
     let (from, len) = match short {
@@ -283,7 +283,7 @@ fn frame(bytes: &[u8]) -> Option<(u8, usize, Vec<u8>)> {
     Some((kind, whole, payload.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key).collect()))
 }
 
-/// Adds a server's frame.
+/// Appends a server frame.
 fn put(output: &mut Vec<u8>, kind: u8, payload: &[u8]) {
     output.push(0x80 | kind);
     match u16::try_from(payload.len()).unwrap_or(u16::MAX) {
@@ -296,12 +296,12 @@ fn put(output: &mut Vec<u8>, kind: u8, payload: &[u8]) {
     output.extend_from_slice(payload);
 }
 
-/// What is said to a message: its audio, if it has any.
+/// Returns the response to a message with audio.
 fn answer(text: &[u8], came: &Moments, linear: Option<usize>) -> Option<String> {
     let text = std::str::from_utf8(text).ok()?;
     let field = |name: &str| text.split_once(name).and_then(|(_, rest)| rest.split('"').next());
     let (payload, stream) = (field(r#""payload":""#)?, field(r#""streamSid":""#)?);
-    // As much of it as holds the number.
+    // The part with the number suffices.
     let begin = payload.get(..if linear.is_some() { 200 } else { 16 })?;
     came.come(&BASE64.decode(begin).ok()?, linear);
     Some(format!(r#"{{"event":"media","streamSid":"{stream}","media":{{"payload":"{payload}"}}}}"#))

@@ -1,5 +1,5 @@
-//! What a fork that is begun in mid-call costs besides its messages: the time from the request to the listener's first
-//! message, and memory.
+//! Cost of a fork started in mid-call, apart from its messages: time from the request to the listener's first message,
+//! and memory.
 
 use std::net::TcpListener;
 use std::sync::mpsc::{Receiver, channel};
@@ -15,25 +15,25 @@ use super::process;
 use super::rtp::start_relay;
 use crate::interop::edge::Edge;
 
-/// Calls that are forked, one after the other.
+/// Sequential calls with a fork.
 const CALLS: usize = 200;
-/// Audio before memory is looked at, in seconds, without and with listeners.
+/// Seconds of audio before memory is measured, without and with listeners.
 const SECONDS: u32 = 3;
-/// How long a listener's first message is waited for.
+/// Maximum wait for a listener's first message.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What was seen.
+/// Results.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Cost {
-    /// From the request to the first message, median, in µs.
+    /// Median time from the request to the first message, in µs.
     pub(crate) p50_us: f64,
-    /// The same, 99th percentile.
+    /// 99th percentile of this time, in µs.
     pub(crate) p99_us: f64,
-    /// Bytes of one, while audio flows.
+    /// Memory of a fork with audio, in bytes.
     pub(crate) bytes: u64,
 }
 
-/// Forks calls in which nobody speaks for the time, and calls in which all do for the memory.
+/// Measures the time with silent calls, and the memory with audio.
 pub(crate) fn measure() -> anyhow::Result<Cost> {
     let (p50_us, p99_us) = attach()?;
     Ok(Cost { p50_us, p99_us, bytes: memory()? })
@@ -69,7 +69,7 @@ fn attach() -> anyhow::Result<(f64, f64)> {
     Ok((at(50), at(99)))
 }
 
-/// A listener that tells when the first message of each stream has come, and keeps the sockets open.
+/// Starts a listener that reports the first message of each stream, and keeps the sockets open.
 fn first_words() -> anyhow::Result<(std::net::SocketAddr, Receiver<Instant>)> {
     let socket = TcpListener::bind("127.0.0.1:0")?;
     let address = socket.local_addr()?;
@@ -99,7 +99,7 @@ fn memory() -> anyhow::Result<u64> {
         generator::drive(&pairs, &paths, SECONDS, &|| process::cpu(edge.pid()))?;
         process::private_bytes(edge.pid())
     };
-    // What calls gather as they go on is there after the first time.
+    // Data that grows during calls exists after the first time.
     driven()?;
     let without = driven()?;
     for sid in &sids {

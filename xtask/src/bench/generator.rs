@@ -1,6 +1,6 @@
-//! The generator: both sides of every session, a packet of 20 ms from each every 20 ms, spread evenly over time, on a core
-//! of its own that it never leaves, so that a packet is stamped when it comes. What is relayed is 160 bytes of silence; what
-//! is converted is speech.
+//! Packet generator: both sides of every session, a packet of 20 ms from each every 20 ms, spread evenly over time,
+//! pinned to its own core so that arrival times are exact. Relayed packets have 160 bytes of silence, transcoded ones
+//! speech.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
@@ -12,64 +12,64 @@ use trunkgate_media::PacketBuf;
 use super::speech::{self, Codec, Heard, Speech};
 use super::srtp::{Inbound, Outbound, SrtpKey};
 
-/// Time between two packets of a stream.
+/// Interval of packets in a stream.
 const FRAME: Duration = Duration::from_millis(20);
-/// Until each path is learned and warm.
+/// Time until each path is latched and warm.
 const WARM_UP: Duration = Duration::from_secs(1);
 /// Payload of a packet, in bytes: 20 ms of G.711.
 const PAYLOAD: usize = 160;
-/// Packets of speech between the beginnings of two streams.
+/// Packets of speech between the starting points of two streams.
 const APART: usize = 37;
 
-/// The two sockets of a session: the caller's side and the called side.
+/// Two sockets of a session: the caller's and the called side's.
 #[derive(Debug)]
 pub(crate) struct Pair {
-    /// The caller's.
+    /// Socket of the caller.
     pub(crate) near: UdpSocket,
-    /// The called side's.
+    /// Socket of the called side.
     pub(crate) far: UdpSocket,
-    /// What the caller speaks, and what the called side does.
+    /// Codecs of the caller and the called side.
     pub(crate) codecs: (Codec, Codec),
 }
 
-/// Where the two sides of a session send, and the keys of the far one where it speaks SRTP.
+/// Destinations of both sides of a session, and the SRTP keys of the called side, if any.
 #[derive(Debug, Clone)]
 pub(crate) struct Paths {
-    /// Where the caller sends.
+    /// Destination of the caller's packets.
     pub(crate) near: SocketAddr,
-    /// Where the called side sends.
+    /// Destination of the called side's packets.
     pub(crate) far: SocketAddr,
-    /// The payload number that the caller sends and hears, and the called side's.
+    /// Payload types of the caller and the called side.
     pub(crate) numbers: (u8, u8),
-    /// (what the called side sends with, what it receives with).
+    /// Keys of the called side for sending and receiving.
     pub(crate) keys: Option<(SrtpKey, SrtpKey)>,
 }
 
-/// What was seen.
+/// Results.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Seen {
-    /// Packets that came while it was measured.
+    /// Packets received during the measurement.
     pub(crate) packets: u64,
-    /// Packets sent and not come back.
+    /// Packets sent but not received.
     pub(crate) lost: u64,
     /// Packets that did not authenticate.
     pub(crate) forged: u64,
-    /// Packets sent from the first on, and those of them that came.
+    /// Packets sent from the first on, and the received ones among them.
     pub(crate) in_all: (u64, u64),
-    /// Time from one socket to the other, median, in µs.
+    /// Median time from one socket to the other, in µs.
     pub(crate) p50_us: f64,
-    /// The same, 99th percentile.
+    /// 99th percentile of this time, in µs.
     pub(crate) p99_us: f64,
-    /// CPU time of the device while it was measured.
+    /// CPU time of the device during the measurement.
     pub(crate) cpu: Duration,
 }
 
-/// Sockets for so many sessions of two sides that both speak PCMU.
+/// Opens sockets for this many sessions with PCMU on both sides.
 pub(crate) fn pairs(sessions: usize) -> anyhow::Result<Vec<Pair>> {
     coded_pairs(sessions, (Codec::Pcmu, Codec::Pcmu))
 }
 
-/// The same of sides that speak so.
+/// Opens sockets for this many sessions with these codecs.
 pub(crate) fn coded_pairs(sessions: usize, codecs: (Codec, Codec)) -> anyhow::Result<Vec<Pair>> {
     let socket = |address: &str| -> anyhow::Result<UdpSocket> {
         let socket = UdpSocket::bind((address, 0)).with_context(|| address.to_owned())?;
@@ -83,15 +83,15 @@ pub(crate) fn coded_pairs(sessions: usize, codecs: (Codec, Codec)) -> anyhow::Re
 struct Stream<'a> {
     socket: &'a UdpSocket,
     to: SocketAddr,
-    /// When each packet was sent, in ns since the start, by sequence number.
+    /// Send time of each packet in ns since the start, by sequence number.
     sent: Vec<u64>,
     came: u64,
     number: u8,
     ticks: u32,
-    /// What it says, from `first` on and again.
+    /// Payloads sent from `first` on, repeatedly.
     payloads: &'a [Vec<u8>],
     first: usize,
-    /// Kept where it has to be looked at afterwards.
+    /// Received packets, if they are analysed afterwards.
     heard: Option<Vec<Heard>>,
     protect: Option<Outbound>,
     unprotect: Option<Inbound>,
@@ -113,13 +113,13 @@ impl Stream<'_> {
             protect.protect_rtp(packet).map_err(|error| anyhow::anyhow!("{error:?}"))?;
         }
         self.sent.push(nanos(began));
-        // A full buffer is a loss like another.
+        // A full buffer counts as packet loss.
         drop(self.socket.send_to(packet.data(), self.to));
         Ok(())
     }
 }
 
-/// The streams of all sessions, the two of a session side by side.
+/// Returns the streams of all sessions, with the two of a session adjacent.
 fn streams<'a>(
     pairs: &'a [Pair],
     paths: &[Paths],
@@ -145,7 +145,7 @@ fn streams<'a>(
         };
         let near = stream(&pair.near, path.near, pair.codecs.0, path.numbers.0);
         let far = stream(&pair.far, path.far, pair.codecs.1, path.numbers.1);
-        // No two say the same at the same time.
+        // Each stream has different speech at a time.
         let first = streams.len() * APART;
         streams.push(Stream { first, ..near });
         streams.push(Stream {
@@ -162,7 +162,7 @@ fn nanos(began: Instant) -> u64 {
     u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Sends for `seconds` beyond the warm-up and listens; `cpu` reads the device's CPU time.
+/// Sends for `seconds` after the warm-up and receives; `cpu` reads the device's CPU time.
 pub(crate) fn drive(
     pairs: &[Pair],
     paths: &[Paths],
@@ -225,7 +225,7 @@ pub(crate) fn drive(
 
 struct Run {
     began: Instant,
-    /// In ns.
+    /// Delays in ns.
     latencies: Vec<u64>,
     forged: u64,
     came: u64,
@@ -252,7 +252,7 @@ impl Run {
                 continue;
             }
             let &[_, first, high, low, a, b, c, d, _, _, _, _, ref payload @ ..] = packet.data() else { continue };
-            // RTCP, as RFC 5761 §4 tells it: another session's next port may be this one.
+            // RTCP by RFC 5761 §4: the next port of another session may be this one.
             if (192..=223).contains(&first) {
                 continue;
             }
@@ -268,15 +268,14 @@ impl Run {
                 continue;
             }
             let sequence = usize::from(u16::from_be_bytes([high, low]));
-            // What one side of a session sends comes to the other.
+            // Packets of one side arrive at the other.
             let sent = streams.get(at ^ 1).and_then(|stream| stream.sent.get(sequence));
             self.latencies.extend(sent.map(|sent| now.saturating_sub(*sent)));
         }
         Ok(())
     }
 
-    /// Of converted streams, whose packets have other numbers: what was heard is what was said, how late it is, and how
-    /// many packets were lost.
+    /// Judges transcoded streams, whose packets are renumbered: content, delay, and number of lost packets.
     fn judge(&mut self, pairs: &[Pair], streams: &[Stream<'_>], warm: usize, speech: &Speech) -> anyhow::Result<u64> {
         let mut lost = 0;
         self.latencies.clear();
@@ -286,7 +285,7 @@ impl Run {
             let (Some(heard), Some(other)) = (&stream.heard, streams.get(at ^ 1)) else { bail!("a stream alone") };
             let places = speech::places(heard, codec, speech, other.first);
             let places = places.with_context(|| format!("stream {at} of {}", streams.len()))?;
-            // A device that is a packet behind keeps the last one.
+            // A device may lag a packet behind at the end.
             let judged = warm..other.sent.len() - 2;
             let mut came = 0;
             for (packet, place) in heard.iter().zip(places).filter_map(|(packet, place)| Some((packet, place?))) {

@@ -1,5 +1,5 @@
-//! `cargo xtask bench hold`: calls on hold, which hear music while their agent does not answer, and calls that the edge
-//! relays, in turn: the CPU time of a call, and the ratio.
+//! `cargo xtask bench hold`: calls on hold, with music while their agent does not answer, alternating with relayed
+//! calls: CPU time per call, and the ratio.
 
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -20,16 +20,16 @@ use crate::interop::recording::FRAME;
 use crate::interop::rtp;
 use crate::interop::sipp::CARRIER;
 
-/// Calls begin one after the other: it is not setting them up that is measured.
+/// Interval between call set-ups, which are not measured.
 const BETWEEN_CALLS: Duration = Duration::from_millis(5);
-/// Packets of each caller before it is measured.
+/// Packets of each caller before the measurement.
 const WARM_UP_PACKETS: usize = 50;
-/// Of a hundred packets of music that are due so many must come, else it was not music that was measured.
+/// Required percentage of due music packets; with fewer the music did not work.
 const HEARD_PERCENT: u64 = 98;
-/// The music is one tone.
+/// Frequency of the music tone.
 const MUSIC_HZ: u32 = 440;
 
-/// Flags of `cargo xtask bench hold`.
+/// Options of `cargo xtask bench hold`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
     /// Calls on hold.
@@ -38,7 +38,7 @@ pub(crate) struct Options {
     /// Calls that are relayed.
     #[arg(long, default_value_t = 200)]
     relayed: usize,
-    /// Seconds that they are measured.
+    /// Measured seconds.
     #[arg(long, default_value_t = 10)]
     seconds: u32,
     /// Runs of both.
@@ -46,7 +46,7 @@ pub(crate) struct Options {
     runs: usize,
 }
 
-/// Measures both in turn and prints a table.
+/// Measures both alternately and prints a table.
 pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     edge::build()?;
     process::raise_descriptor_limit()?;
@@ -73,7 +73,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     Ok(true)
 }
 
-/// CPU time of a relayed call in a second.
+/// Returns the CPU time of a relayed call per second.
 fn relay(options: &Options) -> anyhow::Result<Duration> {
     let pairs = generator::pairs(options.relayed)?;
     let dialer = Dialer::new()?;
@@ -83,13 +83,13 @@ fn relay(options: &Options) -> anyhow::Result<Duration> {
     Ok(seen.cpu / (u32::try_from(options.relayed)? * options.seconds))
 }
 
-/// What was seen of calls on hold.
+/// Results of calls on hold.
 struct Held {
-    /// CPU time of a call in a second.
+    /// CPU time of a call per second.
     cpu: Duration,
-    /// Packets that callers got.
+    /// Packets received by callers.
     heard: u64,
-    /// Those that were due.
+    /// Packets due.
     due: u64,
 }
 
@@ -127,7 +127,7 @@ fn hold(options: &Options) -> anyhow::Result<Held> {
     Ok(held)
 }
 
-/// Takes connections, and never says a word.
+/// Starts an agent that accepts connections and sends nothing.
 fn silent_agent() -> anyhow::Result<SocketAddr> {
     let socket = TcpListener::bind("127.0.0.1:0")?;
     let address = socket.local_addr()?;
@@ -135,7 +135,7 @@ fn silent_agent() -> anyhow::Result<SocketAddr> {
     Ok(address)
 }
 
-/// Each caller says a packet every 20 ms, spread evenly over that time.
+/// Sends a packet of each caller every 20 ms, spread evenly over that time.
 fn say(edge: &Edge, lines: &[(&UdpSocket, SocketAddr)], seconds: u32, heard: &AtomicU64) -> anyhow::Result<Held> {
     let calls = u32::try_from(lines.len())?;
     let (began, gap) = (Instant::now(), FRAME / calls);
@@ -153,7 +153,7 @@ fn say(edge: &Edge, lines: &[(&UdpSocket, SocketAddr)], seconds: u32, heard: &At
             }
             let timestamp = u32::try_from(round)?.wrapping_mul(160);
             let packet = rtp::packet(u16::try_from(round)?, timestamp, 0x7261_0000 + call, &[0xd5; 160]);
-            // A full buffer is a loss like another.
+            // A full buffer counts as packet loss.
             drop(socket.send_to(&packet, to));
         }
     }
@@ -162,7 +162,7 @@ fn say(edge: &Edge, lines: &[(&UdpSocket, SocketAddr)], seconds: u32, heard: &At
     Ok(Held { cpu, heard, due: u64::from(calls) * u64::from(seconds) * 50 })
 }
 
-/// Counts what callers get.
+/// Counts the packets received by callers.
 fn listen(lines: &[(&UdpSocket, SocketAddr)], heard: &AtomicU64, over: &AtomicBool) -> anyhow::Result<()> {
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
     for (at, (socket, _)) in lines.iter().enumerate() {

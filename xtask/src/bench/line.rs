@@ -1,4 +1,4 @@
-//! What SIP goes over: a UDP socket, or one TLS connection that is opened, or waited for at a listener.
+//! SIP transports of the bench: a UDP socket, or one TLS connection that is opened, or accepted by a listener.
 
 use std::cell::RefCell;
 use std::io::{ErrorKind, Read, Write};
@@ -12,19 +12,19 @@ use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection, Str
 
 use crate::interop::raw::Text;
 
-/// How long one message is waited for.
+/// Maximum wait for a message.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A way for SIP.
+/// Transport for SIP.
 #[derive(Debug)]
 pub(crate) enum Line {
-    /// Datagrams.
+    /// UDP datagrams.
     Udp(UdpSocket),
-    /// A connection.
+    /// TLS connection.
     Tls(Tls),
 }
 
-/// A TLS connection, made when it is first needed where we are the one that waits.
+/// TLS connection; if accepted, made at its first use.
 #[derive(Debug)]
 pub(crate) struct Tls {
     here: SocketAddr,
@@ -55,9 +55,9 @@ impl Open {
         Open { stream: Box::new(stream), read: Vec::new(), there, shown }
     }
 
-    /// The next whole message, if it has been read.
+    /// Returns the next complete message that was read.
     fn cut(&mut self) -> Option<Text> {
-        // Keep-alives.
+        // Skip keep-alives.
         let quiet = self.read.iter().take_while(|byte| b"\r\n".contains(byte)).count();
         self.read.drain(..quiet);
         let head = self.read.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
@@ -71,14 +71,14 @@ impl Open {
 }
 
 impl Line {
-    /// Datagrams from a free port of this address.
+    /// Binds a UDP socket to a free port of this address.
     pub(crate) fn udp(address: &str) -> anyhow::Result<Line> {
         let socket = UdpSocket::bind((address, 0))?;
         socket.set_read_timeout(Some(PATIENCE))?;
         Ok(Line::Udp(socket))
     }
 
-    /// A connection that we open; whoever is there must have a certificate for `name`.
+    /// Opens a connection; the server needs a certificate for `name`.
     pub(crate) fn open(to: SocketAddr, name: &str, config: Arc<ClientConfig>) -> anyhow::Result<Line> {
         let mut stream = TcpStream::connect(to)?;
         stream.set_nodelay(true)?;
@@ -93,13 +93,13 @@ impl Line {
         Ok(Line::Tls(Tls { here, waiting: None, open: RefCell::new(Some(open)) }))
     }
 
-    /// A connection that is waited for when the first message is.
+    /// Accepts a connection at the first message.
     pub(crate) fn wait(listener: &TcpListener, config: Arc<ServerConfig>) -> anyhow::Result<Line> {
         let (here, listener) = (listener.local_addr()?, listener.try_clone()?);
         Ok(Line::Tls(Tls { here, waiting: Some((listener, config)), open: RefCell::new(None) }))
     }
 
-    /// Our address.
+    /// Returns the local address.
     pub(crate) fn here(&self) -> anyhow::Result<SocketAddr> {
         match self {
             Line::Udp(socket) => Ok(socket.local_addr()?),
@@ -107,7 +107,7 @@ impl Line {
         }
     }
 
-    /// As Via has it.
+    /// Returns the transport as in Via.
     pub(crate) fn transport(&self) -> &'static str {
         match self {
             Line::Udp(_) => "UDP",
@@ -115,7 +115,7 @@ impl Line {
         }
     }
 
-    /// Our Contact.
+    /// Returns our Contact.
     pub(crate) fn contact(&self) -> anyhow::Result<String> {
         let here = self.here()?;
         Ok(match self {
@@ -124,7 +124,7 @@ impl Line {
         })
     }
 
-    /// The certificate that the far end of the connection has shown.
+    /// Returns the certificate presented by the remote party.
     pub(crate) fn shown(&self) -> Option<CertificateDer<'static>> {
         match self {
             Line::Udp(_) => None,
@@ -148,7 +148,7 @@ impl Line {
         Ok(())
     }
 
-    /// The next message that is `wanted`; others (100, retransmissions) are passed over.
+    /// Receives the next `wanted` message, skipping others (100, retransmissions).
     pub(crate) fn receive(&self, wanted: impl Fn(&Text) -> bool) -> anyhow::Result<(Text, SocketAddr)> {
         let began = Instant::now();
         let mut buffer = vec![0; 65_535];

@@ -1,5 +1,5 @@
-//! Who listens to forked calls: an agent that takes every stream and reads all of it, and a socket that forgets what
-//! comes. Both on the generator's core: what they cost is not the device's.
+//! Listeners of forked calls: an agent that accepts every stream and reads all of it, and a socket that discards
+//! packets. Both run on the generator's core, so that they do not cost the device.
 
 use std::io::Read as _;
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -10,18 +10,18 @@ use tokio_tungstenite::tungstenite;
 
 use super::process::stay_on_generator_core;
 
-/// Between two looks of an agent at its sockets.
+/// Interval at which the agent polls its sockets.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// An agent for many calls, in one thread that ends with the process.
+/// Agent for many calls, in one thread that ends with the process.
 #[derive(Debug)]
 pub(crate) struct Listener {
-    /// Where it listens.
+    /// Address of the agent.
     pub(crate) address: SocketAddr,
 }
 
 impl Listener {
-    /// Listens on a free port of loopback.
+    /// Starts on a free loopback port.
     pub(crate) fn start() -> anyhow::Result<Listener> {
         let socket = TcpListener::bind("127.0.0.1:0")?;
         let address = socket.local_addr()?;
@@ -38,7 +38,7 @@ fn listen(socket: &TcpListener) -> anyhow::Result<()> {
     let mut events = vec![EpollEvent::empty(); 256];
     let mut buffer = vec![0; 65_536];
     loop {
-        // An agent is another machine: waking it is no cost of the device. So it looks now and then, and never waits.
+        // An agent is another machine, so waking it must not cost the device: it polls and never waits.
         std::thread::sleep(PAUSE);
         let ready = epoll.wait(&mut events, EpollTimeout::ZERO)?;
         for event in events.iter().take(ready) {
@@ -58,16 +58,16 @@ fn listen(socket: &TcpListener) -> anyhow::Result<()> {
     }
 }
 
-/// A socket that takes raw RTP and forgets it.
+/// Socket that receives raw RTP and discards it.
 #[derive(Debug)]
 pub(crate) struct Sink {
-    /// Where it is.
+    /// Address of the socket.
     pub(crate) address: SocketAddr,
-    /// Open for as long as this lives; what fills it up is dropped by the system.
+    /// Open during the sink's lifetime; the kernel drops packets beyond its buffer.
     _socket: UdpSocket,
 }
 
-/// A sink on a free port.
+/// Opens a sink on a free port.
 pub(crate) fn sink() -> anyhow::Result<Sink> {
     let socket = UdpSocket::bind("127.0.0.1:0")?;
     socket.set_read_timeout(Some(Duration::from_millis(1)))?;

@@ -1,5 +1,5 @@
-//! Calls at a rate that does not care how they fare: caller and called side in one thread that never sleeps, two UDP
-//! sockets, plain text. What is not answered is sent again like RFC 3261 §17.1.1.2 has it, and given up.
+//! Open-loop load of calls: caller and called side in one thread that never sleeps, two UDP sockets, plain text.
+//! Unanswered requests are retransmitted as in RFC 3261 §17.1.1.2, then given up.
 
 use std::collections::VecDeque;
 use std::io::ErrorKind;
@@ -15,14 +15,14 @@ use super::speech::Codec;
 const LENGTH: Duration = Duration::from_millis(100);
 /// Timer T1.
 const T1: Duration = Duration::from_millis(500);
-/// How often a request is sent in all.
+/// Maximum transmissions of a request.
 const SENDS: u8 = 4;
-/// Messages read from one socket before the other has its turn.
+/// Messages read from one socket before the other.
 const BATCH: usize = 64;
-/// How long calls that are under way at the end may take.
+/// Time for calls still in progress at the end.
 const LINGER: Duration = Duration::from_secs(6);
 
-/// How far a call is.
+/// Progress of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Calling,
@@ -32,18 +32,18 @@ enum State {
     Done,
 }
 
-/// What became of a call.
+/// Outcome of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// Set up and ended as it should be.
+    /// Set up and ended correctly.
     Served,
-    /// 503 with Retry-After.
+    /// Rejected by 503 with Retry-After.
     TurnedAway,
-    /// Anything else, silence too.
+    /// Any other outcome, including no response.
     Failed,
 }
 
-/// A call.
+/// Call in progress.
 #[derive(Debug, Clone)]
 struct Call {
     began: Instant,
@@ -51,34 +51,34 @@ struct Call {
     sends: u8,
     tag: String,
     outcome: Outcome,
-    /// Until the first final answer.
+    /// Time until the first final response.
     answered: Option<Duration>,
     code: u16,
 }
 
-/// One call as it is looked at afterwards.
+/// Call as evaluated afterwards.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Seen {
-    /// When it began, from the start of the run.
+    /// Start, relative to the start of the run.
     pub(crate) at: Duration,
     pub(crate) outcome: Outcome,
-    /// Until the first final answer.
+    /// Time until the first final response.
     pub(crate) answered: Option<Duration>,
-    /// That answer's code; 0: none.
+    /// Code of that response; 0: none.
     pub(crate) code: u16,
 }
 
-/// Both sides.
+/// Both sides of the load.
 #[derive(Debug)]
 pub(crate) struct Load {
     caller: UdpSocket,
     called: UdpSocket,
     edge: SocketAddr,
     calls: Vec<Call>,
-    /// When to look again at a request without answer, and when to hang up, in order.
+    /// Times of retransmissions and of hang-ups, in order.
     again: [VecDeque<(Instant, usize)>; SENDS as usize],
     hang_up: VecDeque<(Instant, usize)>,
-    /// Makes the names of each run its own.
+    /// Makes the identifiers of each run distinct.
     run: u32,
     buffer: Vec<u8>,
     offer: String,
@@ -86,7 +86,7 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// The caller's and the called side's socket; the edge's configuration names the latter.
+    /// Opens the sockets of the caller and the called side; the edge's configuration names the latter.
     pub(crate) fn new(called_port: u16) -> anyhow::Result<Load> {
         let socket = |address: (&str, u16)| -> anyhow::Result<UdpSocket> {
             let socket = UdpSocket::bind(address).with_context(|| format!("{address:?}"))?;
@@ -109,7 +109,7 @@ impl Load {
         })
     }
 
-    /// Calls through `edge`, so many a second for so long, one stretch after the other; what became of each.
+    /// Makes calls through `edge`, at a rate for each stretch; returns the outcome of each.
     pub(crate) fn run(&mut self, edge: SocketAddr, stretches: &[(f64, Duration)]) -> anyhow::Result<Vec<Seen>> {
         self.edge = edge;
         self.run += 1;
@@ -147,8 +147,8 @@ impl Load {
         Ok(self.calls.iter().map(seen).collect())
     }
 
-    /// Requests as fast as they can be sent, INVITE, REGISTER and OPTIONS in turn; whatever is answered is read away, and
-    /// nothing is acknowledged.
+    /// Sends requests as fast as possible, INVITE, REGISTER and OPTIONS in turn; responses are discarded, and nothing
+    /// is acknowledged.
     pub(crate) fn flood(&mut self, edge: SocketAddr, requests: usize) -> anyhow::Result<()> {
         self.edge = edge;
         self.run += 1;
@@ -165,7 +165,7 @@ impl Load {
         Ok(())
     }
 
-    /// Reads away what still comes, and answers on the called side, for so long.
+    /// Discards remaining messages, and answers on the called side, for this long.
     pub(crate) fn listen(&mut self, length: Duration) -> anyhow::Result<()> {
         let end = Instant::now() + length;
         while Instant::now() < end {
@@ -209,7 +209,7 @@ impl Load {
         Ok(())
     }
 
-    /// A request may have had no answer for so many rounds.
+    /// Retransmits a request that is still unanswered in this round.
     fn repeat(&mut self, now: Instant, number: usize, round: usize) -> anyhow::Result<()> {
         let Some(call) = self.calls.get_mut(number) else { return Ok(()) };
         if !matches!(call.state, State::Calling | State::HangingUp) || usize::from(call.sends) != round + 1 {
@@ -287,7 +287,7 @@ impl Load {
         self.send(&self.request("ACK", number, 1, &call.tag, ""))
     }
 
-    /// The called side: rings, answers, and lets itself be hung up.
+    /// Handles the called side: rings, answers, and accepts the BYE.
     fn hear_called(&mut self) -> anyhow::Result<()> {
         for _ in 0..BATCH {
             let (len, from) = match self.called.recv_from(&mut self.buffer) {
@@ -303,7 +303,7 @@ impl Load {
             };
             for (status, body) in answers {
                 let answer = answer_to(&text, status, self.called.local_addr()?, body);
-                // What a full system does not take, a network would have lost.
+                // A datagram rejected by a full kernel counts as lost.
                 let _ = self.called.send_to(answer.as_bytes(), from);
             }
         }
@@ -315,7 +315,7 @@ impl Load {
         let me = self.caller.local_addr().map_or_else(|_| String::new(), |address| address.to_string());
         let tag = if tag.is_empty() { String::new() } else { format!(";tag={tag}") };
         let kind = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
-        // The ACK of a refusal has its INVITE's branch; that of a 200 another, which the edge does not mind.
+        // The ACK of a rejection has the branch of its INVITE; that of a 200 has another, which the edge ignores.
         let branch = if method == "BYE" { "b" } else { "i" };
         format!(
             "{method} sip:+14155550123@{edge} SIP/2.0\r\nVia: SIP/2.0/UDP {me};branch=z9hG4bK{branch}{run}-{number};rport\r\n\

@@ -1,5 +1,5 @@
-//! `cargo xtask bench memory`: what the edge takes of memory, with traces, records and log as by default: the idle process, a held call
-//! by its kind, what many calls that are over leave behind, and a flood. Private resident memory, read from outside.
+//! `cargo xtask bench memory`: memory of the edge with default traces, records and log: the idle process, a held call
+//! by kind, many ended calls, and a flood. Private resident memory, read from outside.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -20,24 +20,24 @@ use crate::interop::edge::{self, Edge};
 use crate::interop::install;
 use crate::interop::sipp::{CARRIER_TO_PBX, Callee, Calls, PBX};
 
-/// Seconds in which both sides of every call speak.
+/// Seconds with audio on both sides of every call.
 const SPOKEN_SECONDS: u32 = 2;
-/// Until the transactions of a call are forgotten (64·T1) and its messages are packed.
+/// Time until the transactions of a call have ended (64·T1) and its messages are packed.
 const FORGOTTEN: Duration = Duration::from_secs(40);
-/// Calls that were and are over before memory is read: the first touch of memory is not what a call costs.
+/// Ended calls before memory is read, to exclude the first touch of memory.
 const WARM_UP: usize = 20;
-/// Calls that are held before memory is read, until what their set-up left is forgotten: they take what the start of the process has left
-/// free, which is no room of the next ones.
+/// Calls held before memory is read, until their transactions have ended: they use the memory left free by the process
+/// start, which later calls do not have.
 const HELD_BEFORE: usize = 400;
-/// Calls a second of those that are over at once, and their length.
+/// Rate of the short calls per second, and their length.
 const RATE: u32 = 500;
 const LENGTH: Duration = Duration::from_millis(100);
-/// Stretches into which they are divided, with a look at memory after each.
+/// Stretches of these calls, with a memory reading after each.
 const STRETCHES: u32 = 5;
 /// Formats of agents' calls.
 const FORMATS: [&str; 2] = ["mulaw/8000", "l16/16000"];
 
-/// Flags of `cargo xtask bench memory`.
+/// Options of `cargo xtask bench memory`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
     /// Calls of each kind that are held.
@@ -57,7 +57,7 @@ pub(crate) struct Options {
     out: Option<std::path::PathBuf>,
 }
 
-/// Who else has a call's audio.
+/// Additional receiver of a call's audio.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Heard {
     No,
@@ -65,14 +65,14 @@ enum Heard {
     Forked,
 }
 
-/// A kind of call.
+/// Kind of call.
 struct Kind {
     name: &'static str,
     /// Whether the called side speaks SRTP.
     srtp: bool,
     codecs: (Codec, Codec),
     heard: Heard,
-    /// The most that a core carries while both sides speak.
+    /// Maximum number per core with audio on both sides.
     most: usize,
 }
 
@@ -93,7 +93,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     install::packages(&[("sipp", "sip-tester"), ("taskset", "util-linux"), ("espeak-ng", "espeak-ng")])?;
     edge::build()?;
     process::raise_descriptor_limit()?;
-    // Pages of a program's file that the disk does not have yet would count as memory that it has written.
+    // Dirty pages of the program file would count as private memory.
     nix::unistd::sync();
     let (private, resident) = idle()?;
     let mut text = format!(
@@ -140,14 +140,14 @@ fn kib(bytes: u64) -> f64 {
     bytes as f64 / 1024.0
 }
 
-/// (private, resident) bytes of a process without calls.
+/// Returns the private and resident bytes of a process without calls.
 fn idle() -> anyhow::Result<(u64, u64)> {
     let edge = Edge::start(CARRIER_TO_PBX)?;
     std::thread::sleep(process::STARTED);
     Ok((process::private_bytes(edge.pid())?, edge.resident_bytes()? as u64))
 }
 
-/// Bytes of a held call of this kind: once both sides have spoken, and when what its set-up left is forgotten.
+/// Returns the bytes of a held call of this kind: after audio on both sides, and after the end of its transactions.
 fn held(kind: &Kind, calls: usize) -> anyhow::Result<(u64, u64)> {
     let folder = tempfile::tempdir()?;
     let dialer = Dialer::new()?;
@@ -178,7 +178,7 @@ fn held(kind: &Kind, calls: usize) -> anyhow::Result<(u64, u64)> {
     ensure!(seen.packets > 0, "nothing was heard");
     let of_one = |bytes: u64| bytes.saturating_sub(before) / calls as u64;
     let fresh = of_one(bytes()?);
-    // They speak on: the end of a continuous stream is noted in a call.
+    // Audio continues, because the end of a continuous stream is recorded in a call.
     generator::drive(&pairs, &paths, u32::try_from(FORGOTTEN.as_secs())?, &|| process::cpu(edge.pid()))?;
     let held = of_one(bytes()?);
     let live = edge.metric("trunkgate_calls_live")?;
@@ -186,7 +186,7 @@ fn held(kind: &Kind, calls: usize) -> anyhow::Result<(u64, u64)> {
     Ok((fresh, held))
 }
 
-/// Memory of a process after calls that are over, in a sentence.
+/// Describes the memory of a process after ended calls.
 fn over(calls: u32) -> anyhow::Result<String> {
     let _callee = Callee::start(PBX, 5060)?;
     let mut edge = Edge::start(&format!("[limits]\ncalls_per_second = 0\n{CARRIER_TO_PBX}"))?;

@@ -1,6 +1,6 @@
-//! Whole-system benches: the same packets from the same generator through the edge, through rtpengine and through a bare
-//! relay, in turn, and the CPU time of each one's process per packet. What counts is the ratio within one run: absolute
-//! times differ from machine to machine.
+//! Whole-system benchmarks: the same packets from the same generator through the edge, rtpengine and a bare relay in
+//! turn, with the CPU time of each process per packet. The ratio within one run is what counts: absolute times differ
+//! between machines.
 
 mod agents;
 mod amd;
@@ -63,7 +63,7 @@ pub(crate) enum Bench {
     Overload(overload::Options),
 }
 
-/// Runs it; `true` when it could be measured: a ratio beyond its goal is for the reader.
+/// Runs the benchmark; returns whether it could be measured. A ratio beyond its goal is for the reader to judge.
 pub(crate) fn run(bench: &Bench) -> anyhow::Result<bool> {
     match bench {
         Bench::Rtp(options) => rtp::run(options),

@@ -1,6 +1,6 @@
-//! `cargo xtask bench overload`: what the edge does at twice the rate that it can carry, how soon it is itself again, and
-//! what a flood of requests leaves behind in memory. The edge has one core for itself, all of its threads together; both
-//! sides of the calls share the other one: so it is the edge that is at its limit, and not what measures it.
+//! `cargo xtask bench overload`: behaviour at twice the maximum rate, recovery afterwards, and memory left by a flood
+//! of requests. All threads of the edge share one core; both sides of the calls share another, so that the edge is the
+//! bottleneck.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -12,24 +12,24 @@ use super::process::{self, machine, on_device_core, stay_on_generator_core};
 use crate::interop::edge::{self, Edge};
 use crate::interop::sipp::CARRIER_TO_PBX;
 
-/// The called side's port.
+/// Port of the called side.
 pub(super) const CALLED_PORT: u16 = 5060;
-/// Calls before anything is measured.
+/// Rate and duration of calls before the measurement.
 const WARM_UP: (f64, Duration) = (200.0, Duration::from_secs(2));
-/// How much the next rate that is tried is higher.
+/// Factor between the rates tried.
 const STEP: f64 = 1.2;
-/// A rate is carried where so many calls are served.
+/// Share of served calls at which a rate counts as sustained.
 const CARRIED: f64 = 0.98;
-/// Rates tried at most.
+/// Maximum number of rates tried.
 const STEPS: usize = 16;
-/// The rest after an overload: how many calls a second, of the best rate.
+/// Rate after an overload, relative to the maximum.
 const AFTERWARDS: f64 = 0.5;
-/// A flood is so many requests.
+/// Requests of a flood.
 const FLOOD: usize = 12_000;
-/// How long all that a flood may leave behind lasts: 64·T1 and what follows it.
+/// Maximum lifetime of a flood's traces: 64·T1 and some more.
 const FORGOTTEN: Duration = Duration::from_secs(70);
 
-/// Flags of `cargo xtask bench overload`.
+/// Options of `cargo xtask bench overload`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
     /// Overloads, each on a fresh edge.
@@ -85,7 +85,7 @@ fn start(limits: &str) -> anyhow::Result<Edge> {
     Edge::start_by(on_device_core(edge::binary()), &format!("{limits}{CARRIER_TO_PBX}"))
 }
 
-/// The best rate, then twice of it, then half of it.
+/// Runs the maximum rate, then twice of it, then half of it.
 fn overload(load: &mut Load, options: &Options) -> anyhow::Result<String> {
     let edge = start("[limits]\ncalls_per_second = 0\n")?;
     load.run(edge.udp, &[WARM_UP])?;
@@ -133,7 +133,7 @@ fn count(seen: &[Seen], outcome: Outcome) -> usize {
     seen.iter().filter(|call| call.outcome == outcome).count()
 }
 
-/// Times until an answer, in milliseconds.
+/// Response times in milliseconds.
 struct Percentiles {
     p50: f64,
     p99: f64,
@@ -150,7 +150,7 @@ impl Percentiles {
     }
 }
 
-/// Memory of the process before a flood, at its peak, and when all of it is forgotten, in a sentence.
+/// Describes the memory of the process before a flood, at its peak, and after its traces have ended.
 pub(super) fn flood(load: &mut Load) -> anyhow::Result<String> {
     let edge = start("")?;
     load.run(edge.udp, &[WARM_UP])?;

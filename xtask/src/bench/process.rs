@@ -1,4 +1,4 @@
-//! A device's process: started on a core of its own, its CPU time and memory read from outside.
+//! Process of a device: started on its own core, with CPU time and memory read from outside.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -9,29 +9,29 @@ use anyhow::Context as _;
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::{Pid, SysconfVar, sysconf};
 
-/// The generator's core.
+/// Core of the generator.
 const GENERATOR_CORE: usize = 0;
-/// The devices' core; the generator's where there is only one.
+/// Core of the devices; that of the generator if there is only one.
 const DEVICE_CORE: usize = 1;
 
-/// A child that is killed when dropped.
+/// Child process, killed on drop.
 #[derive(Debug)]
 pub(crate) struct Device {
     child: Child,
 }
 
 impl Device {
-    /// Takes over a child.
+    /// Takes ownership of a child.
     pub(crate) fn new(child: Child) -> Device {
         Device { child }
     }
 
-    /// The child.
+    /// Returns the child.
     pub(crate) fn child(&mut self) -> &mut Child {
         &mut self.child
     }
 
-    /// Its process.
+    /// Returns the process ID.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -44,27 +44,27 @@ impl Drop for Device {
     }
 }
 
-/// A command that runs on the devices' core alone.
+/// Returns a command pinned to the devices' core.
 pub(crate) fn on_device_core(program: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = Command::new("taskset");
     command.arg("-c").arg(DEVICE_CORE.min(cores() - 1).to_string()).arg(program);
     command
 }
 
-/// Keeps the calling thread on the generator's core.
+/// Pins the calling thread to the generator's core.
 pub(crate) fn stay_on_generator_core() -> anyhow::Result<()> {
     let mut set = CpuSet::new();
     set.set(GENERATOR_CORE)?;
     Ok(sched_setaffinity(Pid::from_raw(0), &set)?)
 }
 
-/// Cores of this machine, whichever of them the calling thread is kept on.
+/// Returns the number of cores of this machine, independent of the thread's affinity.
 pub(crate) fn cores() -> usize {
     let online = sysconf(SysconfVar::_NPROCESSORS_ONLN).ok().flatten();
     online.and_then(|cores| usize::try_from(cores).ok()).unwrap_or(1).max(1)
 }
 
-/// The processor's name and the kernel's release: the machine's shape, for the report.
+/// Returns the processor's name and the kernel's release, for the report.
 pub(crate) fn machine() -> String {
     let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("unknown processor");
@@ -72,15 +72,15 @@ pub(crate) fn machine() -> String {
     format!("{} cores, {}, Linux {}", cores(), model.trim_start_matches(['\t', ' ', ':']), kernel.trim())
 }
 
-/// Until a new edge has done all that it does at its start, and given back what that has used.
+/// Time until a new edge has completed its start and released the memory used for it.
 pub(crate) const STARTED: Duration = Duration::from_secs(10);
 
-/// Resident memory that it has written and shares with no other process, in bytes: pages of its file can be read again.
+/// Returns the resident memory written and not shared, in bytes: pages of its file could be read again.
 pub(crate) fn private_bytes(pid: u32) -> anyhow::Result<u64> {
     of_memory(pid, &["Private_Dirty:"])
 }
 
-/// Resident memory, what is shared divided among those who share it, in bytes.
+/// Returns the proportional set size in bytes.
 pub(crate) fn proportional_bytes(pid: u32) -> anyhow::Result<u64> {
     of_memory(pid, &["Pss:"])
 }
@@ -95,25 +95,26 @@ fn of_memory(pid: u32, names: &[&'static str]) -> anyhow::Result<u64> {
     Ok(1024 * kib)
 }
 
-/// The fields of /proc/PID/stat behind the second, which is a name in brackets that may hold spaces. Of a thread: `PID/task/TID`.
+/// Returns the fields of /proc/PID/stat after the second, a name in brackets that may contain spaces. Of a thread:
+/// `PID/task/TID`.
 fn stat(pid: impl Display) -> anyhow::Result<Vec<String>> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let (_, rest) = stat.rsplit_once(')').context("/proc/PID/stat")?;
     Ok(rest.split_ascii_whitespace().map(str::to_owned).collect())
 }
 
-/// What threads have done so far.
+/// Work of threads so far.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Work {
-    /// How often they had to be woken, having waited.
+    /// Voluntary context switches.
     pub(crate) woken: u64,
-    /// How often others took their core.
+    /// Involuntary context switches.
     pub(crate) pushed_off: u64,
     pub(crate) cpu: Duration,
 }
 
 impl Work {
-    /// Adds what has been done since `before`.
+    /// Adds the work since `before`.
     pub(crate) fn add(&mut self, now: Work, before: Work) {
         self.woken += now.woken.saturating_sub(before.woken);
         self.pushed_off += now.pushed_off.saturating_sub(before.pushed_off);
@@ -121,13 +122,13 @@ impl Work {
     }
 }
 
-/// The threads of a process by their names; those of one name together.
+/// Returns the work of a process' threads, grouped by name.
 pub(crate) fn threads(pid: u32) -> anyhow::Result<BTreeMap<String, Work>> {
     let mut all: BTreeMap<String, Work> = BTreeMap::new();
     for entry in std::fs::read_dir(format!("/proc/{pid}/task"))? {
         let thread = entry?.path();
         let read = |file: &str| std::fs::read_to_string(thread.join(file));
-        // One that has just ended is nobody's business.
+        // The thread has just ended.
         let (Ok(name), Ok(status)) = (read("comm"), read("status")) else { continue };
         let field = |name: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
@@ -143,7 +144,7 @@ pub(crate) fn threads(pid: u32) -> anyhow::Result<BTreeMap<String, Work>> {
     Ok(all)
 }
 
-/// CPU time of all threads of a process, those that ended too; of one thread: `PID/task/TID`.
+/// Returns the CPU time of all threads of a process, including ended ones; of one thread: `PID/task/TID`.
 pub(crate) fn cpu(pid: impl Display) -> anyhow::Result<Duration> {
     let stat = stat(pid)?;
     let field = |n: usize| stat.get(n).and_then(|value| value.parse::<u64>().ok());
@@ -152,12 +153,12 @@ pub(crate) fn cpu(pid: impl Display) -> anyhow::Result<Duration> {
     Ok(Duration::from_micros(ticks * 1_000_000 / hertz))
 }
 
-/// A process with its children, in no order.
+/// Returns a process with its children, unordered.
 pub(crate) fn family(pid: u32) -> anyhow::Result<Vec<u32>> {
     let mut all = vec![pid];
     for entry in std::fs::read_dir("/proc")?.filter_map(Result::ok) {
         let Some(child) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-        // Gone meanwhile: nobody's child.
+        // The process has ended meanwhile.
         let parent = stat(child).ok().and_then(|stat| stat.get(1)?.parse().ok());
         if parent == Some(pid) {
             all.push(child);
@@ -166,7 +167,7 @@ pub(crate) fn family(pid: u32) -> anyhow::Result<Vec<u32>> {
     Ok(all)
 }
 
-/// Lets this process open as many descriptors as it may.
+/// Raises the descriptor limit of this process to its maximum.
 pub(crate) fn raise_descriptor_limit() -> anyhow::Result<()> {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;

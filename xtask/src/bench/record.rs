@@ -1,5 +1,5 @@
-//! `cargo xtask bench record`: the same relayed calls unrecorded and recorded, in turn: CPU time of a packet in the whole process and on the media
-//! workers; and the time from a request to the first sample of its recording.
+//! `cargo xtask bench record`: the same relayed calls without and with recording, alternately: CPU time per packet in
+//! the whole process and on the media workers, and the time from a request to the first sample of its recording.
 
 use std::cell::RefCell;
 use std::path::Path;
@@ -16,7 +16,7 @@ use super::rtp::start_recorded;
 use crate::interop::edge::{self, Edge};
 use crate::interop::install;
 
-/// Flags of `cargo xtask bench record`.
+/// Options of `cargo xtask bench record`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
     /// Calls.
@@ -33,7 +33,7 @@ pub(crate) struct Options {
     begun: usize,
 }
 
-/// Kinds of recording: name, and keys of its section; none: unrecorded.
+/// Kinds of recording: name, and keys of its section; `None`: not recorded.
 const KINDS: [(&str, Option<&str>); 4] = [
     ("not recorded", None),
     ("dual WAV", Some("")),
@@ -41,7 +41,7 @@ const KINDS: [(&str, Option<&str>); 4] = [
     ("dual Ogg Opus", Some("format = \"opus\"\n")),
 ];
 
-/// CPU time of a packet, in µs.
+/// CPU time per packet, in µs.
 #[derive(Debug, Clone, Copy)]
 struct Cost {
     process: f64,
@@ -49,7 +49,7 @@ struct Cost {
     lost: u64,
 }
 
-/// Measures the kinds in turn and prints a table.
+/// Measures the kinds alternately and prints a table.
 pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     edge::build()?;
     process::raise_descriptor_limit()?;
@@ -96,7 +96,7 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// Starts an edge that records its calls with keys of the section `recording` into a folder, and whether by the route.
+/// Starts an edge with these keys of the section `recording` and a folder, and recording by the route or not.
 fn start(dialer: &Dialer, folder: &Path, keys: &str, is_by_route: bool) -> anyhow::Result<Edge> {
     let key = folder.join("recording.key");
     if keys.contains("KEY") {
@@ -114,7 +114,7 @@ fn measure(options: &Options, keys: Option<&str>) -> anyhow::Result<Cost> {
     let pairs = generator::pairs(options.calls)?;
     let edge = start(&dialer, folder.path(), keys.unwrap_or_default(), keys.is_some())?;
     let paths = dialer.dial(edge.udp, &pairs, None).with_context(|| edge.log_tail())?;
-    // The first and the last look.
+    // First and last reading.
     let looks = RefCell::new(Vec::new());
     let look = || {
         let threads = process::threads(edge.pid())?;
@@ -136,7 +136,7 @@ fn measure(options: &Options, keys: Option<&str>) -> anyhow::Result<Cost> {
     Ok(Cost { process: per_packet(seen.cpu), workers: per_packet(workers), lost: seen.lost })
 }
 
-/// Times from requests to the first samples of their recordings, in ms, the shortest first.
+/// Returns the times from requests to the first samples of their recordings in ms, sorted.
 fn first_samples(options: &Options) -> anyhow::Result<Vec<f64>> {
     let folder = tempfile::tempdir()?;
     let dialer = Dialer::new()?;

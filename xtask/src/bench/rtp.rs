@@ -1,5 +1,6 @@
 //! `cargo xtask bench rtp`: CPU time per packet and added delay of the edge, of rtpengine in user space and of a bare
-//! relay, for the same sessions and packets, relayed or converted; what listeners add to it; memory of a held call and of a fork.
+//! relay, for the same sessions and packets, relayed or transcoded; cost of listeners; memory of a held call and of a
+//! fork.
 
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use super::{bare, fork, listener};
 use crate::interop::edge::{self, Edge, LISTENERS};
 use crate::interop::install;
 
-/// Flags of `cargo xtask bench rtp`.
+/// Options of `cargo xtask bench rtp`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
     /// Runs of each device in each case, one device after the other.
@@ -38,41 +39,41 @@ pub(crate) struct Options {
     out: Option<std::path::PathBuf>,
 }
 
-/// Who listens to each call.
+/// Listener of each call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fork {
     Nobody,
-    /// An agent by WebSocket, both directions.
+    /// WebSocket agent, both directions.
     WebSocket,
-    /// The same, an ordinary one: a process that waits in epoll, and is woken for each message. It shares the device's core.
+    /// Ordinary WebSocket agent: a process in epoll, woken for each message, which shares the device's core.
     Waiting,
-    /// A socket that gets both directions as plain RTP.
+    /// Socket that receives both directions as plain RTP.
     Raw,
 }
 
-/// What is relayed, and what it is held against.
+/// Relayed traffic, and devices to compare.
 struct Case {
     name: &'static str,
     sessions: usize,
     suite: Option<Suite>,
     fork: Fork,
-    /// What the two sides speak.
+    /// Codecs of the two sides.
     codecs: (Codec, Codec),
     devices: &'static [Kind],
 }
 
-/// A device under test.
+/// Device under test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Edge,
-    /// The edge with the same calls, to which nobody listens.
+    /// Edge with the same calls, but without listeners.
     Unheard,
     Rtpengine,
     Bare,
 }
 
 impl Kind {
-    /// As the tables name it.
+    /// Returns the name in the tables.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Kind::Edge => "Trunkgate",
@@ -96,7 +97,7 @@ const GCM: Option<Suite> = Some(Suite::AeadAes128Gcm);
 const CASES: &[Case] = &[
     Case { name: "relay-100", sessions: 100, devices: ALL, ..RELAYED },
     Case { name: "relay-300", sessions: 300, devices: ALL, ..RELAYED },
-    // Two thirds of the device's core, with the generator's always busy: nothing may be lost.
+    // Two thirds of the device's core, with the generator's always busy: no packet may be lost.
     Case { name: "relay-600", sessions: 600, devices: OURS, ..RELAYED },
     Case { name: "srtp-cm-300", sessions: 300, suite: CM, ..RELAYED },
     Case { name: "srtp-gcm-300", sessions: 300, suite: GCM, ..RELAYED },
@@ -115,10 +116,10 @@ const CASES: &[Case] = &[
     },
 ];
 
-/// Calls held in the case `memory`.
+/// Held calls in the case `memory`.
 const HELD: usize = 1000;
 
-/// Measures the chosen cases and prints their tables.
+/// Measures the selected cases and prints their tables.
 pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     install::packages(&[("rtpengine", "rtpengine-daemon"), ("taskset", "util-linux"), ("espeak-ng", "espeak-ng")])?;
     if options.libopus {
@@ -199,18 +200,18 @@ fn drive(pairs: &[Pair], paths: &[Paths], seconds: u32, pid: u32) -> anyhow::Res
     generator::drive(pairs, paths, seconds, &|| process::cpu(pid))
 }
 
-/// An edge between the dialer's two sides, which speak PCMU.
+/// Starts an edge between the dialer's two sides with PCMU.
 pub(super) fn start_relay(dialer: &Dialer) -> anyhow::Result<Edge> {
     start_edge(dialer, false, None, RELAYED.codecs)
 }
 
-/// The same with a section `recording`; `is_by_route`: every call is recorded.
+/// Starts an edge with a section `recording`; `is_by_route`: every call is recorded.
 pub(super) fn start_recorded(dialer: &Dialer, section: &str, is_by_route: bool) -> anyhow::Result<Edge> {
     let key = if is_by_route { "record = true\n" } else { "" };
     start_with(dialer, "", section, key, RELAYED.codecs)
 }
 
-/// The same of sides that speak so; `fork`: where a listener of every call is.
+/// Starts an edge for sides with these codecs; `fork`: address of a listener for every call.
 pub(super) fn start_edge(
     dialer: &Dialer,
     srtp: bool,
@@ -223,7 +224,7 @@ pub(super) fn start_edge(
     start_with(dialer, srtp, &agent, fork, codecs)
 }
 
-/// The same with keys of the called trunk, sections, and keys of the route.
+/// Starts an edge with keys of the called trunk, sections, and keys of the route.
 fn start_with(
     dialer: &Dialer,
     called_keys: &str,
@@ -239,12 +240,12 @@ fn start_with(
         codecs.0.name(),
         codecs.1.name()
     );
-    // Calls that are held for a minute without a word are not to end.
+    // Silent calls held for a minute must not end.
     let listeners = LISTENERS.replace("[media]\n", "[media]\nidle_timeout = \"1h\"\n");
     Edge::start_as(on_device_core(edge::binary()), &format!("{listeners}{rest}"))
 }
 
-/// (bytes of the idle process, bytes for each of [`HELD`] calls in which nobody speaks).
+/// Returns the bytes of the idle process, and those per call for [`HELD`] silent calls.
 fn memory() -> anyhow::Result<(u64, u64)> {
     let dialer = Dialer::new()?;
     let edge = start_relay(&dialer)?;

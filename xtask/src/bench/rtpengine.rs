@@ -1,5 +1,5 @@
-//! rtpengine beside us: its daemon in user space, two threads, driven by its own protocol (ng: a cookie and a bencoded
-//! dictionary over UDP) as Kamailio would.
+//! rtpengine for comparison: its daemon in user space with two threads, controlled by its own protocol (ng: a cookie
+//! and a bencoded dictionary over UDP), as by Kamailio.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::process::Command;
@@ -14,24 +14,24 @@ use super::speech::Codec;
 use super::srtp::{self, Suite};
 use crate::interop::raw::Text;
 
-/// Where it is spoken to.
+/// Address of its control socket.
 const CONTROL: &str = "127.0.0.1:22222";
 
-/// A running rtpengine.
+/// Running rtpengine.
 #[derive(Debug)]
 pub(crate) struct Rtpengine {
-    /// Its process.
+    /// Process of the daemon.
     pub(crate) device: Device,
     control: UdpSocket,
 }
 
 impl Rtpengine {
-    /// Starts it and waits until it answers.
+    /// Starts it and waits for its first response.
     pub(crate) fn start() -> anyhow::Result<Rtpengine> {
         Rtpengine::start_by(on_device_core("rtpengine"))
     }
 
-    /// The same by a command that runs `rtpengine` in its own way.
+    /// Starts it by a command that runs `rtpengine` in another way.
     pub(crate) fn start_by(mut command: Command) -> anyhow::Result<Rtpengine> {
         let child = command
             .args(["--foreground", "--log-stderr", "--log-level=1", "--table=-1", "--interface=127.0.0.1"])
@@ -53,7 +53,7 @@ impl Rtpengine {
         bail!("rtpengine does not answer")
     }
 
-    /// One session for each pair.
+    /// Creates one session for each pair.
     pub(crate) fn dial(&self, pairs: &[Pair], suite: Option<Suite>) -> anyhow::Result<Vec<Paths>> {
         pairs.iter().enumerate().map(|(n, pair)| self.session(n, pair, suite)).collect()
     }
@@ -96,8 +96,8 @@ impl Rtpengine {
         Ok(Paths { near: media(&answered)?, far: media(&offered)?, numbers, keys: keys.map(|(_, keys)| keys) })
     }
 
-    /// Makes PCMU of a description's codecs before it goes on to `callee`, whose answer is PCMU too: where the callee's RTP
-    /// goes, and what answers the description.
+    /// Converts a description's codecs to PCMU for `callee`, which answers in PCMU; returns the destination of the
+    /// callee's RTP, and the answer to the description.
     pub(crate) fn transcode(
         &self,
         call: &str,
@@ -127,7 +127,7 @@ impl Rtpengine {
         Ok((media, string_of(&answered, "sdp").context("no description in its answer")?))
     }
 
-    /// Copies what the two sides of each session say to one socket, which takes it and forgets it.
+    /// Copies the packets of both sides of each session to one socket, which discards them.
     pub(crate) fn subscribe(&self, sessions: usize, listener: SocketAddr) -> anyhow::Result<()> {
         for n in 0..sessions {
             for side in ["near", "far"] {
@@ -154,7 +154,7 @@ impl Rtpengine {
         Ok(())
     }
 
-    /// Asks and returns the answer as it came, unless it is an error.
+    /// Sends a command; returns the raw response, unless it is an error.
     fn ask(&self, cookie: &str, dictionary: &str) -> anyhow::Result<String> {
         self.control.send_to(format!("{cookie} {dictionary}").as_bytes(), CONTROL)?;
         let mut buffer = vec![0; 65_535];
@@ -170,12 +170,12 @@ impl Rtpengine {
     }
 }
 
-/// A dictionary of strings.
+/// Encodes a dictionary of strings.
 fn dictionary(entries: Vec<(&str, &str)>) -> String {
     encoded(entries.into_iter().map(|(key, text)| (key, string(text))).collect())
 }
 
-/// In the order of its keys, as bencode wants; what stands under them is encoded already.
+/// Encodes a dictionary sorted by key, as bencode requires; the values are already encoded.
 fn encoded(mut entries: Vec<(&str, String)>) -> String {
     entries.sort_by_key(|(key, _)| *key);
     let entry = |(key, value): (&str, String)| format!("{}{value}", string(key));
@@ -186,7 +186,7 @@ fn string(text: &str) -> String {
     format!("{}:{text}", text.len())
 }
 
-/// The string of a key, wherever in the bencoded text it stands.
+/// Returns the string of a key anywhere in the bencoded text.
 fn string_of(text: &str, key: &str) -> Option<String> {
     let (_, rest) = text.split_once(&format!("{}:{key}", key.len()))?;
     let (len, rest) = rest.split_once(':')?;

@@ -1,6 +1,6 @@
-//! `cargo xtask bench sip`: CPU time per call and memory of a held call, SIPp on both sides, the same scenario through the
-//! edge (a back-to-back user agent that anchors media), through Kamailio as a stateful proxy, and through Kamailio with
-//! its dialog module and rtpengine.
+//! `cargo xtask bench sip`: CPU time per call and memory of a held call with SIPp on both sides, the same scenario
+//! through the edge (a B2BUA that anchors media), through Kamailio as a stateful proxy, and through Kamailio with its
+//! dialog module and rtpengine.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -21,20 +21,20 @@ use crate::interop::sipp::{CARRIER_TO_PBX, Callee, Calls, Counted, PBX};
 const CALLER: &str = include_str!("../interop/scenarios/uac_bench.xml");
 const CALLED: &str = include_str!("../interop/scenarios/uas_bench.xml");
 const KAMAILIO: &str = include_str!("../interop/scenarios/kamailio_bench.cfg");
-/// Where Kamailio listens.
+/// Address of Kamailio.
 const PROXY: &str = "127.0.0.5:5080";
-/// Memory of Kamailio's processes together, in MiB: at 1,000 calls a second it keeps 10,000 transactions.
+/// Shared memory of Kamailio's processes in MiB: at 1,000 calls per second it keeps 10,000 transactions.
 const SHARED_MIB: u32 = 512;
 /// Length of a call.
 const LENGTH: Duration = Duration::from_millis(100);
-/// Calls before it is measured: the first touch of memory is not what a call costs.
+/// Calls before the measurement, to exclude the first touch of memory.
 const WARM_UP_CALLS: u32 = 500;
-/// Calls held for the memory of one.
+/// Held calls for the memory of one.
 const HELD: u32 = 2000;
-/// Time for everything that follows a call's end.
+/// Time for the work after a call's end.
 const SETTLE: Duration = Duration::from_secs(1);
 
-/// Flags of `cargo xtask bench sip`.
+/// Options of `cargo xtask bench sip`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
     /// Runs of each device at each rate, one device after the other.
@@ -57,7 +57,7 @@ pub(crate) struct Options {
     out: Option<std::path::PathBuf>,
 }
 
-/// What stands between caller and callee.
+/// Device between caller and callee.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Edge,
@@ -77,7 +77,7 @@ impl Kind {
     }
 }
 
-/// A running one. Ended when dropped, its far end first.
+/// Running device; ended on drop, the called side first.
 struct Device {
     at: SocketAddr,
     _callee: Callee,
@@ -105,7 +105,7 @@ impl Device {
         Ok(device)
     }
 
-    /// All processes of it.
+    /// Returns all its processes.
     fn pids(&self) -> anyhow::Result<Vec<u32>> {
         let first = [
             self.edge.as_ref().map(Edge::pid),
@@ -134,13 +134,13 @@ impl Device {
     }
 }
 
-/// One run.
+/// Result of one run.
 #[derive(Debug)]
 struct Seen {
     /// CPU seconds for 1,000 calls.
     cost: f64,
     counted: Counted,
-    /// What the edge's threads have done.
+    /// Work of the edge's threads.
     threads: BTreeMap<String, Work>,
 }
 
@@ -161,13 +161,13 @@ fn measure(kind: Kind, rate: u32, seconds: u32) -> anyhow::Result<Seen> {
     Ok(Seen { cost: used.as_secs_f64() * 1000.0 / f64::from(rate * seconds), counted, threads: worked })
 }
 
-/// (bytes before, bytes for each held call).
+/// Returns the bytes before, and per held call.
 fn memory(kind: Kind) -> anyhow::Result<(u64, u64)> {
     let device = Device::start(kind)?;
     device.call(WARM_UP_CALLS, 200, LENGTH)?;
     std::thread::sleep(SETTLE);
     let idle = device.memory()?;
-    // Read once all are up: 10 s to dial them, then they are held for 20.
+    // Read when all are up: 10 s to dial them, then they are held for 20.
     let (calls, rate, length) = (HELD, 200, Duration::from_secs(20));
     let held = std::thread::scope(|scope| -> anyhow::Result<u64> {
         let dialed = scope.spawn(|| device.call(calls, rate, length));
@@ -219,7 +219,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     Ok(true)
 }
 
-/// The edge's threads at one rate.
+/// Adds the rows of the edge's threads at one rate.
 fn thread_rows(text: &mut String, rate: u32, options: &Options, runs: &[Seen]) {
     let mut sums: BTreeMap<&str, Work> = BTreeMap::new();
     for (name, work) in runs.iter().flat_map(|run| &run.threads) {
@@ -233,7 +233,7 @@ fn thread_rows(text: &mut String, rate: u32, options: &Options, runs: &[Seen]) {
     }
 }
 
-/// All devices at one rate; what the edge's runs were.
+/// Adds the rows of all devices at one rate; returns the runs of the edge.
 fn rows(text: &mut String, rate: u32, options: &Options) -> anyhow::Result<Vec<Seen>> {
     let mut seen: [Vec<Seen>; KINDS.len()] = Default::default();
     for run in 1..=options.runs {

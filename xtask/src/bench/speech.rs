@@ -1,5 +1,5 @@
-//! What a side of a session says where the sides share no codec: sentences by a synthesiser, coded before the run; and what
-//! became of them, decoded after it.
+//! Speech of sessions without a common codec: sentences of a synthesizer, encoded before the run, and their analysis,
+//! decoded after it.
 
 use std::process::Command;
 
@@ -15,20 +15,20 @@ const TEXT: &str = "The birch canoe slid on the smooth planks. Glue the sheet to
     It's easy to tell the depth of a well. These days a chicken leg is a rare dish. Rice is often served in round bowls. \
     The juice of lemons makes fine punch. The box was thrown beside the parked truck. The hogs were fed chopped corn and \
     garbage. Four hours of steady work faced us. A large size in stockings is hard to sell.";
-/// Samples per second of what a side with Opus says: wide-band, as such sides have it.
+/// Sample rate of a side with Opus: wide-band, as usual.
 const WIDE_HZ: u32 = 16_000;
-/// Packets a second.
+/// Packets per second.
 const PACKETS: usize = 50;
 /// Inputs on each side of an output of [`at_16_khz`].
 const REACH: isize = 24;
-/// How far, in packets, what comes may be from what was sent when it came.
+/// Maximum distance in packets between a received packet and the one sent at its arrival.
 const FAR_OFF: usize = 10;
-/// Likeness of the loudness of packets, and the difference of the whole's in dB, up to which they are the same speech:
-/// rtpengine makes two channels of one for Opus, and each 3 dB softer.
+/// Minimum similarity of the packets' loudness, and maximum difference of the whole in dB, for the same speech:
+/// rtpengine converts mono to two channels for Opus, each 3 dB softer.
 const LEAST_ALIKE: f64 = 0.85;
 const MOST_DB: f64 = 4.0;
 
-/// What a side speaks.
+/// Codec of a side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Codec {
     Pcmu,
@@ -37,7 +37,7 @@ pub(crate) enum Codec {
 }
 
 impl Codec {
-    /// As `a=rtpmap` names it.
+    /// Returns the name in `a=rtpmap`.
     pub(crate) fn rtpmap(self) -> &'static str {
         match self {
             Codec::Pcmu => "PCMU/8000",
@@ -46,7 +46,7 @@ impl Codec {
         }
     }
 
-    /// As the edge's file and rtpengine name it.
+    /// Returns the name in the configurations of the edge and rtpengine.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Codec::Pcmu => "PCMU",
@@ -55,13 +55,13 @@ impl Codec {
         }
     }
 
-    /// Its payload number in an offer.
+    /// Returns its payload type in an offer.
     pub(crate) fn number_in(self, offer: &Text) -> anyhow::Result<u8> {
         let number = |line: &str| {
             let (number, name) = line.strip_prefix("a=rtpmap:")?.split_once(' ')?;
             name.trim().eq_ignore_ascii_case(self.rtpmap()).then(|| number.parse().ok())?
         };
-        // Fixed ones need no line (RFC 3551 §6).
+        // Static payload types need no line (RFC 3551 §6).
         let fixed = match self {
             Codec::Pcmu => Some(0),
             Codec::Pcma => Some(8),
@@ -70,7 +70,7 @@ impl Codec {
         fixed.or_else(|| offer.0.lines().find_map(number)).with_context(|| format!("no {} in the offer", self.rtpmap()))
     }
 
-    /// RTP clock ticks of a packet.
+    /// Returns the RTP clock ticks per packet.
     pub(crate) fn ticks(self) -> u32 {
         match self {
             Codec::Pcmu | Codec::Pcma => 160,
@@ -79,19 +79,19 @@ impl Codec {
     }
 }
 
-/// The sentences, as every side says them: one after the other, and again.
+/// Sentences as sent by every side, repeatedly.
 #[derive(Debug)]
 pub(crate) struct Speech {
-    /// 20 ms each, at 8 kHz.
+    /// Frames of 20 ms at 8 kHz.
     frames: Vec<Vec<i16>>,
     opus: Vec<Vec<u8>>,
 }
 
 impl Speech {
-    /// Has them spoken and coded.
+    /// Synthesizes and encodes them.
     pub(crate) fn new() -> anyhow::Result<Speech> {
         let output = Command::new("espeak-ng").args(["--stdout", TEXT]).output().context("espeak-ng")?;
-        // Its WAV has one channel of 16 bits behind a header of 44 bytes.
+        // Its WAV has one 16-bit channel after a header of 44 bytes.
         let (header, data) = output.stdout.split_at_checked(44).context("espeak-ng said nothing")?;
         let rate = header.get(24..28).and_then(|bytes| Some(u32::from_le_bytes(bytes.try_into().ok()?)));
         let samples: Vec<i16> = data.as_chunks::<2>().0.iter().map(|bytes| i16::from_le_bytes(*bytes)).collect();
@@ -115,7 +115,7 @@ impl Speech {
         Ok(Speech { frames, opus })
     }
 
-    /// All of it in a codec.
+    /// Returns all of it in a codec.
     pub(crate) fn payloads(&self, codec: Codec) -> Vec<Vec<u8>> {
         let each = |encode: fn(i16) -> u8| {
             let frames = self.frames.iter();
@@ -128,7 +128,7 @@ impl Speech {
         }
     }
 
-    /// The loudness of each packet of a stream that began with packet `first`.
+    /// Returns the loudness of each packet of a stream that began with packet `first`.
     fn said(&self, first: usize, packets: usize) -> Vec<f64> {
         self.frames.iter().cycle().skip(first % self.frames.len()).take(packets).map(|frame| loudness(frame)).collect()
     }
@@ -159,22 +159,21 @@ fn loudness(samples: &[i16]) -> f64 {
     (samples.iter().map(|sample| f64::from(*sample).powi(2)).sum::<f64>() / samples.len().max(1) as f64).sqrt()
 }
 
-/// A packet that came.
+/// Received packet.
 #[derive(Debug)]
 pub(crate) struct Heard {
-    /// When, in ns since the start.
+    /// Arrival time in ns since the start.
     pub(crate) at: u64,
-    /// Its RTP header's.
+    /// RTP timestamp.
     pub(crate) timestamp: u32,
-    /// The codec's.
+    /// Payload in the codec.
     pub(crate) payload: Vec<u8>,
 }
 
-/// Which packet of the other side each is, by what is heard in it: a device numbers anew what it converts, may begin late,
-/// and may leave a gap in its time; `None` for one from before the first.
+/// Returns the sent packet that each received one corresponds to, by content: a device renumbers transcoded packets,
+/// may begin late, and may leave time gaps; `None` for one before the first.
 ///
-/// # Errors
-/// What came cannot be decoded, or is other speech.
+/// # Errors The packets cannot be decoded, or have other speech.
 pub(crate) fn places(
     heard: &[Heard],
     codec: Codec,

@@ -1,4 +1,4 @@
-//! The figures as Markdown: medians with their spread, and the ratios that count.
+//! Results as Markdown: medians with their spread, and the relevant ratios.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -8,26 +8,26 @@ use super::generator::Seen;
 use super::process::machine;
 use super::rtp::Kind;
 
-/// What was measured so far.
+/// Results so far.
 #[derive(Debug)]
 pub(crate) struct Table {
     runs: usize,
     seconds: u32,
-    /// In the order of the first run of each case.
+    /// Cases in the order of their first run.
     cases: Vec<&'static str>,
     seen: BTreeMap<(&'static str, &'static str), Vec<Seen>>,
     memory: Option<(u64, u64)>,
     fork: Option<Cost>,
 }
 
-/// CPU time per packet, in µs.
+/// Returns the CPU time per packet, in µs.
 fn cost(seen: &Seen) -> f64 {
     #[allow(clippy::cast_precision_loss)]
     let packets = seen.packets.max(1) as f64;
     seen.cpu.as_secs_f64() * 1e6 / packets
 }
 
-/// (median, smallest, largest).
+/// Returns median, minimum and maximum.
 pub(super) fn spread(values: impl Iterator<Item = f64>) -> (f64, f64, f64) {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
@@ -36,12 +36,12 @@ pub(super) fn spread(values: impl Iterator<Item = f64>) -> (f64, f64, f64) {
 }
 
 impl Table {
-    /// Empty.
+    /// Creates an empty table.
     pub(crate) fn new(runs: usize, seconds: u32) -> Table {
         Table { runs, seconds, cases: Vec::new(), seen: BTreeMap::new(), memory: None, fork: None }
     }
 
-    /// Takes a run; says it in a line.
+    /// Adds a run; describes it in a line.
     pub(crate) fn add(&mut self, case: &'static str, kind: Kind, seen: Seen) -> String {
         if !self.cases.contains(&case) {
             self.cases.push(case);
@@ -58,12 +58,12 @@ impl Table {
         )
     }
 
-    /// Takes (bytes idle, bytes a held call).
+    /// Sets the memory: bytes idle, and per held call.
     pub(crate) fn add_memory(&mut self, memory: (u64, u64)) {
         self.memory = Some(memory);
     }
 
-    /// Takes what a fork in mid-call costs besides its messages.
+    /// Sets the cost of a fork in mid-call, apart from its messages.
     pub(crate) fn add_fork(&mut self, cost: Cost) {
         self.fork = Some(cost);
     }
@@ -72,7 +72,7 @@ impl Table {
         Some(spread(self.seen.get(&(case, kind.name()))?.iter().map(cost)).0)
     }
 
-    /// The tables.
+    /// Returns the tables.
     pub(crate) fn text(&self) -> String {
         let mut text = format!(
             "Machine: {}. Device and generator on a core each; medians of {} alternating runs of {} s (smallest–largest).\n\n\

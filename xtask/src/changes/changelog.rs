@@ -23,7 +23,7 @@ fn sections(changelog: &str) -> Vec<Section> {
     heads.iter().copied().zip(ends).map(section).collect()
 }
 
-/// Returns the version that a head names.
+/// Returns the version named in a head.
 fn version_of(head: &str) -> &str {
     head.trim_start_matches("## ").split([' ', ':']).next().unwrap_or_default()
 }
@@ -35,7 +35,7 @@ pub(super) fn section<'a>(changelog: &'a str, version: &str) -> Option<&'a str> 
     Some(changelog[found.body].trim())
 }
 
-/// Joins two parts of the text, of which either may be empty.
+/// Joins two parts of the text, either of which may be empty.
 pub(super) fn join(first: &str, second: &str) -> String {
     let parts = [first.trim(), second.trim()];
     parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n\n")

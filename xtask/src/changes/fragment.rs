@@ -1,11 +1,11 @@
-//! One fragment: a file `NAME.KIND.md` with the sentence of the changelog.
+//! Changelog fragment: a file `NAME.KIND.md` with one sentence.
 
-/// Longest text of a fragment, in characters.
+/// Maximum length of a fragment, in characters.
 const TEXT_CHARACTERS: usize = 300;
-/// Longest name of a fragment, in characters.
+/// Maximum length of a fragment's name, in characters.
 const NAME_CHARACTERS: usize = 60;
 
-/// The kind of a change, in the order of the changelog: first those that users may have to act upon.
+/// Kind of a change in the order of the changelog: first those that may require action by users.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum ChangeKind {
     Security,
@@ -19,7 +19,7 @@ impl ChangeKind {
     const ALL: [ChangeKind; 5] =
         [ChangeKind::Security, ChangeKind::Removed, ChangeKind::Changed, ChangeKind::Added, ChangeKind::Fixed];
 
-    /// Returns the part of a file name that stands for the kind.
+    /// Returns the part of a file name for the kind.
     fn slug(self) -> &'static str {
         match self {
             ChangeKind::Security => "security",
@@ -42,7 +42,7 @@ impl ChangeKind {
     }
 }
 
-/// A change that is not in CHANGELOG.md yet.
+/// Change that is not in CHANGELOG.md yet.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Fragment {
     kind: ChangeKind,
@@ -78,7 +78,7 @@ impl Fragment {
     }
 }
 
-/// Returns the fault of a text that is not one line with one sentence.
+/// Returns the fault of a text other than one line with one sentence.
 fn check_text(text: &str) -> Result<(), String> {
     if text.trim().is_empty() {
         return Err("the file is empty: write one sentence".to_owned());

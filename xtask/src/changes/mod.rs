@@ -1,5 +1,5 @@
-//! `cargo xtask changes`: each change that users notice is a fragment, a file of `changes/`; a release moves the fragments into
-//! CHANGELOG.md. `fragment` knows the files, `changelog` the sections of CHANGELOG.md.
+//! `cargo xtask changes`: each change visible to users is a fragment, a file of `changes/`; a release moves the
+//! fragments into CHANGELOG.md. `fragment` parses the files, `changelog` the sections of CHANGELOG.md.
 
 mod changelog;
 mod fragment;
@@ -57,7 +57,7 @@ fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// Returns the fragments in the order of the changelog, and the faults of files that are none.
+/// Returns the fragments in the order of the changelog, and the faults of invalid files.
 fn read(root: &Path) -> anyhow::Result<(Vec<Fragment>, Vec<String>)> {
     let (mut fragments, mut faults) = (Vec::new(), Vec::new());
     for entry in fs::read_dir(root.join(FOLDER)).context(FOLDER)? {

@@ -1,4 +1,4 @@
-//! An agent that serves one call and fails it: in one of twelve ways, at one of three moments.
+//! Agent that serves one call and fails it: in one of twelve ways, at one of three moments.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::{self, Message, WebSocket};
 
 use crate::interop::bots::field;
 
-/// How it fails.
+/// Kind of failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
     Refused,
@@ -29,7 +29,7 @@ pub(crate) enum Fault {
     Stalled,
 }
 
-/// When.
+/// Moment of the failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Moment {
     Before,
@@ -37,15 +37,15 @@ pub(crate) enum Moment {
     MidCall,
 }
 
-/// Longer than the edge waits for the handshake.
+/// Delay longer than the edge waits for the handshake.
 const LATE: Duration = Duration::from_secs(2);
-/// A stream that says nothing is kept for so long.
+/// Time for which a silent stream is kept.
 const KEPT: Duration = Duration::from_secs(30);
-/// A frame of an opcode that nobody has (RFC 6455 §5.2).
+/// Frame with an undefined opcode (RFC 6455 §5.2).
 const NO_FRAME: [u8; 7] = [0x8F, 0x05, b'h', b'e', b'l', b'l', b'o'];
 
 impl Fault {
-    /// All twelve.
+    /// All twelve kinds.
     pub(crate) const ALL: [Fault; 12] = [
         Fault::Refused,
         Fault::TlsError,
@@ -61,7 +61,7 @@ impl Fault {
         Fault::Stalled,
     ];
 
-    /// In words.
+    /// Returns the kind in words.
     pub(crate) fn name(self) -> String {
         match self {
             Fault::Refused => "refused".to_owned(),
@@ -77,13 +77,13 @@ impl Fault {
         }
     }
 
-    /// Whether it speaks TLS.
+    /// Returns whether the agent uses TLS.
     pub(crate) const fn is_over_tls(self) -> bool {
         matches!(self, Fault::TlsError | Fault::WrongCertificate)
     }
 
-    /// Whether it is a new stream that meets it, after the first one was cut: nothing of this kind can happen to a stream
-    /// that is open.
+    /// Returns whether the failure hits a new stream after the first one was cut: some kinds cannot happen to an open
+    /// stream.
     pub(crate) const fn meets_a_new_stream(self, moment: Moment) -> bool {
         match (self, moment) {
             (_, Moment::Before) | (Fault::ProtocolError | Fault::Reset | Fault::Stalled, _) => false,
@@ -103,10 +103,10 @@ impl Fault {
 }
 
 impl Moment {
-    /// All three.
+    /// All three moments.
     pub(crate) const ALL: [Moment; 3] = [Moment::Before, Moment::FirstSecond, Moment::MidCall];
 
-    /// In words.
+    /// Returns the moment in words.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Moment::Before => "before the answer",
@@ -115,7 +115,7 @@ impl Moment {
         }
     }
 
-    /// How long its first stream is a good one.
+    /// Returns the time for which its first stream works.
     const fn good_for(self) -> Duration {
         match self {
             Moment::Before => Duration::ZERO,
@@ -125,17 +125,17 @@ impl Moment {
     }
 }
 
-/// A certificate that the edge trusts, and one that it does not.
+/// Certificate that the edge trusts, and one that it does not.
 #[derive(Debug, Clone)]
 pub(crate) struct Certificates {
     right: Arc<ServerConfig>,
     wrong: Arc<ServerConfig>,
-    /// The right one.
+    /// Trusted certificate.
     pub(crate) pem: String,
 }
 
 impl Certificates {
-    /// Makes both.
+    /// Generates both certificates.
     pub(crate) fn new() -> anyhow::Result<Certificates> {
         let (right, pem) = certificate()?;
         let (wrong, _) = certificate()?;
@@ -154,17 +154,17 @@ fn certificate() -> anyhow::Result<(Arc<ServerConfig>, String)> {
     Ok((Arc::new(config), made.cert.pem()))
 }
 
-/// An agent for one call; its thread ends with it, or after [`KEPT`].
+/// Agent for one call; its thread ends with it, or after [`KEPT`].
 #[derive(Debug)]
 pub(crate) struct Agent {
-    /// Where it is.
+    /// URL of the agent.
     pub(crate) url: String,
-    /// When its stream failed the call, where it has had one.
+    /// Time at which its stream failed the call, if it had one.
     failed: Arc<OnceLock<Instant>>,
 }
 
 impl Agent {
-    /// Listens on a free port of loopback; or has listened there, where it refuses from the beginning.
+    /// Listens on a free loopback port; if it refuses from the beginning, the port is closed again.
     pub(crate) fn start(fault: Fault, moment: Moment, certificates: &Certificates) -> anyhow::Result<Agent> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let scheme = if fault.is_over_tls() { "wss" } else { "ws" };
@@ -175,7 +175,7 @@ impl Agent {
         Ok(Agent { url, failed })
     }
 
-    /// When its stream failed the call, where it has had one.
+    /// Returns the time at which its stream failed the call, if it had one.
     pub(crate) fn failed_at(&self) -> Option<Instant> {
         self.failed.get().copied()
     }
@@ -200,11 +200,11 @@ fn serve(
         echo(&mut socket, moment.good_for())?;
     }
     let new_stream = fault.meets_a_new_stream(moment);
-    // Whoever refuses has gone before its stream is cut.
+    // A refusing agent closes its port before its stream is cut.
     let listener = Some(listener).filter(|_| !(new_stream && fault == Fault::Refused));
     let _ = failed.set(Instant::now());
     match fault {
-        // It is cut when both are dropped.
+        // The stream is cut when both are dropped.
         _ if new_stream => cut(&keep)?,
         Fault::Reset => return cut(&keep),
         Fault::ProtocolError => {
@@ -227,11 +227,11 @@ fn serve(
     }
 }
 
-/// What the first stream meets.
+/// Fails the first stream.
 fn meet(listener: TcpListener, fault: Fault, certificates: &Certificates) -> anyhow::Result<()> {
     match fault {
         Fault::Refused => drop(listener),
-        // Nobody takes it, though the system has said that somebody is there.
+        // Not accepted, although the kernel has completed the connection.
         Fault::Stalled => std::thread::sleep(KEPT),
         Fault::Silent => {
             let _open = listener.accept()?;
@@ -248,7 +248,7 @@ fn meet(listener: TcpListener, fault: Fault, certificates: &Certificates) -> any
     Ok(())
 }
 
-/// What a stream meets in its handshake, or, where the agent is silent, behind it.
+/// Fails a stream in its handshake or, if the agent is silent, after it.
 fn meet_again(listener: &TcpListener, fault: Fault, certificates: &Certificates) -> anyhow::Result<()> {
     let (mut tcp, _) = listener.accept()?;
     let mut request = [0; 4_096];
@@ -286,13 +286,13 @@ fn meet_again(listener: &TcpListener, fault: Fault, certificates: &Certificates)
     }
 }
 
-/// Ends a connection so that the far end is told by a reset.
+/// Closes a connection with a reset.
 fn cut(tcp: &TcpStream) -> anyhow::Result<()> {
     setsockopt(tcp, sockopt::Linger, &libc::linger { l_onoff: 1, l_linger: 0 })?;
     Ok(())
 }
 
-/// Says back each frame for so long.
+/// Echoes each frame for this long.
 fn echo<S: Read + Write>(socket: &mut WebSocket<S>, time: Duration) -> anyhow::Result<()> {
     let began = Instant::now();
     while began.elapsed() < time {
@@ -304,7 +304,7 @@ fn echo<S: Read + Write>(socket: &mut WebSocket<S>, time: Duration) -> anyhow::R
     Ok(())
 }
 
-/// Serves a crowd by saying back each frame, until its process is killed; says where it is first.
+/// Serves many calls by echoing each frame until its process is killed; prints its address first.
 pub(crate) fn echo_for_all() -> anyhow::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address: SocketAddr = listener.local_addr()?;
@@ -320,7 +320,7 @@ pub(crate) fn echo_for_all() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A connection, with TLS on top or without.
+/// Connection with or without TLS.
 enum Wire {
     Plain(TcpStream),
     Tls(Box<StreamOwned<ServerConnection, TcpStream>>),

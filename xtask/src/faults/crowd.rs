@@ -1,4 +1,4 @@
-//! Callers, and the next target that takes them all: real SIP and RTP on loopback.
+//! Callers, and the next target of all of them: real SIP and RTP on loopback.
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, UdpSocket};
@@ -13,29 +13,29 @@ use crate::interop::raw::{Phone, Text, number_of, numbered};
 use crate::interop::rtp;
 use crate::interop::sipp::{CARRIER, PBX};
 
-/// The next target's first number, beyond all of a caller's.
+/// First packet number of the next target, above all of the callers'.
 const CALLEE: u32 = 1_000_000;
-/// A packet's time.
+/// Duration of a packet.
 const FRAME: Duration = Duration::from_millis(20);
-/// Packets of the next target by which a caller has it.
+/// Packets of the next target after which a caller counts as connected.
 const ENOUGH: u32 = 10;
 
-/// What a caller met.
+/// Events of a caller.
 #[derive(Debug, Clone)]
 pub(crate) struct Met {
-    /// When it called.
+    /// Time of the call.
     pub(crate) called: Instant,
-    /// First packet that is neither its own, come back from the agent, nor the next target's.
+    /// First packet that is neither its own echo of the agent nor from the next target.
     pub(crate) hold: Option<Instant>,
-    /// Last packet of the agent's.
+    /// Last packet of the agent.
     pub(crate) agent: Option<Instant>,
-    /// First packet of the next target's.
+    /// First packet of the next target.
     pub(crate) next: Option<Instant>,
-    /// Why it was lost, if it was.
+    /// Reason of its loss, if it was lost.
     pub(crate) lost: Option<String>,
 }
 
-/// How many callers talk, and whether that has been noticed.
+/// Number of talking callers.
 #[derive(Debug, Default)]
 pub(crate) struct Talking(AtomicU32);
 
@@ -45,7 +45,7 @@ impl Talking {
     }
 }
 
-/// Calls a number and talks until the next target has been heard, for so long at most.
+/// Calls a number and sends audio until the next target is heard, for at most `limit`.
 pub(crate) fn call(edge: SocketAddr, number: &str, limit: Duration, talking: &Talking) -> anyhow::Result<Met> {
     let phone = Phone::new(CARRIER, 0, "caller")?;
     phone.rtp.set_read_timeout(Some(FRAME))?;
@@ -97,14 +97,14 @@ pub(crate) fn call(edge: SocketAddr, number: &str, limit: Duration, talking: &Ta
     if met.next.is_none() && met.lost.is_none() {
         met.lost = Some(format!("nobody else within {} s", limit.as_secs()));
     }
-    // Where the edge has hung up there is nobody to tell.
+    // Unless the edge has hung up.
     if met.lost.is_none() {
         phone.bye(&call).context("at the end")?;
     }
     Ok(met)
 }
 
-/// A target that takes every call and says the same to all.
+/// Target that answers every call with the same audio.
 #[derive(Debug)]
 pub(crate) struct Callee {
     answered: Arc<Mutex<BTreeMap<String, Instant>>>,
@@ -112,19 +112,19 @@ pub(crate) struct Callee {
     thread: Option<JoinHandle<anyhow::Result<()>>>,
 }
 
-/// A call that it has.
+/// Call of the target.
 struct Taken {
     media: SocketAddr,
     invite: Text,
     from: SocketAddr,
     number: String,
-    /// When it answers; `None`: it has.
+    /// Time of its answer; `None` once answered.
     answers: Option<Instant>,
     sent: u32,
 }
 
 impl Callee {
-    /// Answers each call after it has rung for so long.
+    /// Answers each call after ringing for this long.
     pub(crate) fn start(ringing: Duration) -> anyhow::Result<Callee> {
         let phone = Phone::new(PBX, 5060, "callee")?;
         phone.sip.set_nonblocking(true)?;
@@ -136,12 +136,12 @@ impl Callee {
         Ok(Callee { answered, over, thread: Some(thread) })
     }
 
-    /// When it answered the call to a number.
+    /// Returns the time of its answer to the call to a number.
     pub(crate) fn answered_at(&self, number: &str) -> Option<Instant> {
         self.answered.lock().ok()?.get(number).copied()
     }
 
-    /// Ends it.
+    /// Ends the thread.
     pub(crate) fn end(mut self) -> anyhow::Result<()> {
         self.over.store(true, Ordering::Relaxed);
         let ended = self.thread.take().map(JoinHandle::join);
@@ -153,7 +153,7 @@ impl Drop for Callee {
     fn drop(&mut self) {
         self.over.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
-            // Its address is free for the next only then; what it said no longer matters.
+            // Its address is free for the next one only then; its result no longer matters.
             let _ = thread.join();
         }
     }
@@ -201,7 +201,7 @@ fn hear(
     match method.as_str() {
         "INVITE" => {
             if let Some(taken) = calls.get(&id) {
-                // Repeated: what was said is said again.
+                // Retransmission: repeat the response.
                 return match taken.answers {
                     Some(_) => phone.reply(&text, from, "180 Ringing", ""),
                     None => phone.reply(&text, from, "200 OK", &phone.sdp()?),
@@ -225,7 +225,7 @@ fn hear(
     Ok(())
 }
 
-/// The next packet to all who have been answered.
+/// Sends the next packet to all answered calls.
 fn say(socket: &UdpSocket, calls: &mut BTreeMap<String, Taken>) -> anyhow::Result<()> {
     for taken in calls.values_mut().filter(|taken| taken.answers.is_none()) {
         let n = taken.sent;

@@ -1,5 +1,5 @@
-//! The fault matrix: what an agent can do to a caller, and how long that caller waits for the next target. Real binary,
-//! real sockets, real SIP and RTP; figures for `docs/configure/fallback.md`.
+//! Fault matrix: failures of an agent, and the time until the caller reaches the next target. Real binary, real
+//! sockets, real SIP and RTP; figures for `docs/configure/fallback.md`.
 
 mod agent;
 mod crowd;
@@ -19,7 +19,7 @@ use crowd::{Callee, Met, Talking};
 use crate::interop::Setting;
 use crate::interop::edge::{self, Edge};
 
-/// Flags of `cargo xtask faults`.
+/// Options of `cargo xtask faults`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
     /// Calls a cell.
@@ -33,13 +33,13 @@ pub(crate) struct Options {
     only: Option<String>,
 }
 
-/// How long a caller waits for the next target before it counts as lost.
+/// Time for the next target after which a caller counts as lost.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Between two calls of a batch.
+/// Interval between two calls of a batch.
 const APART: Duration = Duration::from_millis(10);
-/// How long the next target rings where an agent is killed.
+/// Ringing time of the next target when an agent is killed.
 const RINGING: Duration = Duration::from_millis(1_500);
-/// The time in which each of those callers must hear that it is held.
+/// Time within which each of those callers must hear hold audio.
 const HOLD_WITHIN: Duration = Duration::from_millis(200);
 
 /// One call of the matrix.
@@ -49,7 +49,7 @@ struct Job {
     moment: Moment,
 }
 
-/// Runs the matrix and the crowd; `true` where no caller was lost and no cell is empty.
+/// Runs the matrix and the crowd; returns whether no caller was lost and no cell is empty.
 pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     edge::build()?;
     let cells: Vec<Job> = all().filter(|job| is_wanted(*job, options.only.as_deref())).collect();
@@ -86,7 +86,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     Ok(good)
 }
 
-/// The short form, as a case of the interop suite: each cell once, all at the same time; then an agent killed under a few
+/// Short form as a case of the interop suite: each cell once, all at the same time; then an agent killed during a few
 /// calls.
 pub(crate) fn case(setting: &Setting) -> anyhow::Result<String> {
     let jobs: Vec<Job> = all().collect();
@@ -119,10 +119,10 @@ fn is_wanted(job: Job, only: Option<&str>) -> bool {
     only.is_none_or(|only| name(job).contains(only))
 }
 
-/// What came of a cell's calls.
+/// Results of a cell's calls.
 struct Cell {
     job: Job,
-    /// In order.
+    /// Waiting times, sorted.
     waits: Vec<Duration>,
     lost: usize,
 }
@@ -157,7 +157,7 @@ impl Cell {
     }
 }
 
-/// The value of so many percent, of values in order.
+/// Returns a percentile of sorted values.
 fn at_percent(values: &[Duration], percent: usize) -> Option<Duration> {
     values.get((values.len() * percent).div_ceil(100).max(1) - 1).copied()
 }
@@ -166,13 +166,13 @@ fn ms(time: Option<Duration>) -> String {
     time.map_or_else(|| "–".to_owned(), |time| format!("{} ms", time.as_millis()))
 }
 
-/// The number of a call of a batch.
+/// Returns the number of a call of a batch.
 fn number(at: usize) -> String {
     format!("+1415555{at:04}")
 }
 
-/// All these calls at once, each with an agent and a route of its own, so that no agent is skipped for what others did:
-/// how long each waited for the next target, or why it was lost. `alone`: there is no next target.
+/// Makes all these calls at once, each with its own agent and route, so that no agent is skipped for the failures of
+/// others; returns the time until the next target, or the reason of the loss. `alone`: without a next target.
 fn batch(jobs: &[Job], alone: bool) -> anyhow::Result<Vec<Result<Duration, String>>> {
     let folder = tempfile::tempdir()?;
     let certificates = Certificates::new()?;
@@ -219,14 +219,14 @@ fn batch(jobs: &[Job], alone: bool) -> anyhow::Result<Vec<Result<Duration, Strin
     Ok(met.into_iter().zip(&agents).zip(jobs).enumerate().map(wait).collect())
 }
 
-/// Why each call has ended, by its number.
+/// Returns the end reason of each call by its number.
 fn reasons(edge: &Edge) -> anyhow::Result<BTreeMap<String, String>> {
     let text = |record: &serde_json::Value, key| record.get(key).and_then(|value| value.as_str()).map(str::to_owned);
     let reason = |record: &serde_json::Value| Some((text(record, "to")?, text(record, "reason")?));
     Ok(edge.records()?.iter().filter_map(reason).collect())
 }
 
-/// Trunks, and limits that no batch meets.
+/// Returns the trunks, and limits that no batch reaches.
 fn head() -> String {
     r#"
 [limits]
@@ -242,7 +242,7 @@ peers = ["sip:127.0.0.3:5060"]
     .to_owned()
 }
 
-/// So many callers, each in a thread of its own.
+/// Runs this many callers, each in its own thread.
 fn callers(edge: &Edge, calls: usize, number: fn(usize) -> String, talking: &Talking) -> anyhow::Result<Vec<Met>> {
     let udp = edge.udp;
     std::thread::scope(|scope| {
@@ -256,8 +256,8 @@ fn callers(edge: &Edge, calls: usize, number: fn(usize) -> String, talking: &Tal
     })
 }
 
-/// An agent's process is killed while it has so many callers. In words, and whether each heard within
-/// [`HOLD_WITHIN`] that it is held and none was lost.
+/// Kills an agent's process during this many calls. Returns a description, and whether each caller heard hold audio
+/// within [`HOLD_WITHIN`] and none was lost.
 fn killed(calls: u32) -> anyhow::Result<(String, bool)> {
     let mut child = Command::new(std::env::current_exe()?).arg("faults-agent").stdout(Stdio::piped()).spawn()?;
     let mut address = String::new();

@@ -1,7 +1,7 @@
-//! `cargo xtask bench amd`: the detection of answering machines on a labelled set that is made here: the confusion matrix and the recalls of
-//! its held-out half, the delay of verdicts behind the moment at which thresholds decide, and their time after the answer.
+//! `cargo xtask bench amd`: answering machine detection on a generated labelled set: confusion matrix and recalls on
+//! its held-out half, delay of verdicts after the deciding moment of the thresholds, and time after the answer.
 //!
-//! The detector is tuned on the training half alone (`--half training`), of which `--errors` shows the calls that were misjudged.
+//! The detector is tuned on the training half only (`--half training`), for which `--errors` lists the misjudged calls.
 
 mod set;
 mod signal;
@@ -17,7 +17,7 @@ use trunkgate_detection::{AnsweredBy, Detector, Mode, Settings, Verdict};
 use crate::interop::install;
 use set::{Call, Decided, HELD_OUT, Half, Label, TRAINING};
 
-/// Programs that speak, and their packages.
+/// Speech synthesizers, and their packages.
 const ENGINES: [(&str, &str); 4] = [
     ("espeak-ng", "espeak-ng"),
     ("flite", "flite"),
@@ -26,12 +26,12 @@ const ENGINES: [(&str, &str); 4] = [
 ];
 /// Labels, in the order of the matrix.
 const LABELS: [Label; 4] = [Label::Human, Label::Machine, Label::Fax, Label::Unknown];
-/// Most of a pause that is part of speech.
+/// Longest pause within speech.
 const PAUSE_MS: i64 = 300;
 /// Thresholds tuned for speed, in the order of `Settings::new`.
 const FAST: [Option<u32>; 4] = [None, Some(1_300), Some(500), Some(2_000)];
 
-/// Flags of `cargo xtask bench amd`.
+/// Options of `cargo xtask bench amd`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
     /// Calls of humans, and of machines.
@@ -45,15 +45,15 @@ pub(crate) struct Options {
     errors: bool,
 }
 
-/// What came of a call.
+/// Result of a call.
 struct Outcome<'a> {
     call: &'a Call,
     verdict: Option<Verdict>,
-    /// Milliseconds between the moment at which thresholds decide and the verdict.
+    /// Milliseconds from the deciding moment of the thresholds to the verdict.
     delay_ms: Option<i64>,
 }
 
-/// Judges one half of the set and prints tables.
+/// Judges one half of the set, and prints tables.
 pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     install::packages(&ENGINES)?;
     let half: &Half = if options.half == TRAINING.name { &TRAINING } else { &HELD_OUT };
@@ -82,7 +82,7 @@ fn judged(call: &Call, mode: Mode, thresholds: [Option<u32>; 4]) -> Outcome<'_> 
     let began = Instant::now();
     let (mut now, mut detector) = (began, Detector::new(began, settings.clone()));
     for frame in call.samples.as_chunks::<FRAME_SAMPLES>().0 {
-        // A frame is heard when it is over.
+        // A frame is heard when it has ended.
         now += FRAME;
         detector.take(now, frame);
         if let Some(verdict) = detector.poll_verdict() {
@@ -102,7 +102,7 @@ fn decided_ms(call: &Call, settings: &Settings) -> Option<i64> {
     }
 }
 
-/// Returns when speech has lasted for so long, with pauses of up to `PAUSE_MS` each.
+/// Returns the time at which the speech, with pauses of up to `PAUSE_MS`, has lasted for the threshold.
 fn spoken_for(parts: &[(u32, u32)], threshold: i64) -> Option<i64> {
     let (mut sum, mut before) = (0, None::<i64>);
     for (from, to) in parts.iter().map(|(from, to)| (i64::from(*from), i64::from(*to))) {
@@ -119,7 +119,7 @@ fn millis(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// Returns the label that a verdict gives.
+/// Returns the label for a verdict.
 fn label_of(verdict: Option<Verdict>) -> Label {
     match verdict.map(|verdict| verdict.answered_by) {
         Some(AnsweredBy::Human) => Label::Human,
@@ -176,7 +176,7 @@ fn list(outcomes: &[Outcome<'_>]) {
     }
 }
 
-/// Prints what `DetectMessageEnd` makes of machines.
+/// Prints the results of `DetectMessageEnd` for machines.
 fn print_ends(outcomes: &[Outcome<'_>]) {
     println!(
         "\nDetectMessageEnd, machines:\n\n| message | machine_end_beep | machine_end_silence | other |\n| --- | --- | --- | --- |"

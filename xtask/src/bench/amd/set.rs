@@ -1,4 +1,4 @@
-//! The labelled set: calls of two halves that share no speech engine, voice, greeting text, room, beep or codec.
+//! Labelled set: calls of two halves without a common synthesizer, voice, greeting, room, beep or codec.
 
 use std::path::Path;
 
@@ -6,30 +6,30 @@ use super::signal::{Chance, Codec, Noise, Room, coded, noise, tone};
 use super::speech::{Engine, RATE_HZ, Voice, utterance};
 use super::texts::{self, Texts};
 
-/// The party of a call.
+/// Kind of called party.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Label {
     Human,
     Machine,
     Fax,
-    /// Silence, or ringback that goes on.
+    /// Silence, or ringback without end.
     Unknown,
 }
 
-/// The moment from which on thresholds decide, in ms after the answer.
+/// Moment from which the thresholds decide, in ms after the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Decided {
-    /// The end of the speech, to which the silence is added.
+    /// End of the speech, to which the silence is added.
     SpeechEnds(u32),
-    /// Speech in parts, from and to, of which one begins the time that the threshold of speech measures.
+    /// Parts of speech, from and to, one of which begins the time measured by the speech threshold.
     Speech,
-    /// The beginning of a beep, after speech that is too short.
+    /// Beginning of a beep after speech that is too short.
     Beeps(u32),
-    /// Of no interest.
+    /// Not measured.
     Never,
 }
 
-/// A call.
+/// Generated call.
 #[derive(Debug)]
 pub(super) struct Call {
     pub(super) label: Label,
@@ -40,11 +40,11 @@ pub(super) struct Call {
     pub(super) beep: Option<(u32, u32)>,
     /// The audio at 8 kHz.
     pub(super) samples: Vec<i16>,
-    /// All that it is made of.
+    /// Description of its components.
     pub(super) about: String,
 }
 
-/// A half of the set.
+/// Half of the set.
 #[derive(Debug)]
 pub(super) struct Half {
     pub(super) name: &'static str,
@@ -107,13 +107,13 @@ pub(super) const HELD_OUT: Half = Half {
     beeps: &[(&[950.0], 300.0), (&[1209.0], 600.0), (&[500.0], 700.0), (&[2000.0], 250.0), (&[700.0, 1050.0], 450.0)],
 };
 
-/// Level, of a peak of 1, from which on a part of an utterance is speech and no pause.
+/// Level, relative to a peak of 1, above which a part of an utterance counts as speech.
 const SPOKEN: f32 = 0.03;
 /// Ringback tones: frequencies, and milliseconds of tone and pause.
 const RINGBACK: &[(&[f32], f32, f32)] =
     &[(&[440.0, 480.0], 2_000.0, 4_000.0), (&[425.0], 1_000.0, 4_000.0), (&[400.0, 450.0], 400.0, 200.0)];
 
-/// Most of what a call is made of while it is put together, at 16 kHz.
+/// Components of a call under construction, at 16 kHz.
 struct Scene<'a> {
     folder: &'a Path,
     half: &'a Half,
@@ -124,7 +124,7 @@ struct Scene<'a> {
 }
 
 impl Half {
-    /// Makes so many calls of each label, of fax machines and silent ones a fifth of that.
+    /// Generates this many calls of each label; of fax machines and silent ones a fifth of that.
     pub(super) fn calls(&self, folder: &Path, each: usize) -> anyhow::Result<Vec<Call>> {
         let mut babble = Vec::new();
         for (engine, names) in self.voices {
@@ -179,7 +179,7 @@ impl Scene<'_> {
         let loud = 10_f32.powf(self.chance.between(-24.0, -8.0) / 20.0);
         self.signal.iter_mut().for_each(|sample| *sample *= loud);
         let kind = *self.chance.one(self.half.noises);
-        // Speech of a peak of 1 has a level of about −14 dB.
+        // Speech with a peak of 1 has a level of about −14 dB.
         let least = if kind == Noise::Babble { 22.0 } else { 15.0 };
         let ratio = self.chance.between(least, 40.0);
         let level = loud * 10_f32.powf((-14.0 - ratio) / 20.0);

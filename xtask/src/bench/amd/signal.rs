@@ -10,7 +10,7 @@ use super::speech::RATE_HZ;
 #[derive(Debug, Clone)]
 pub(super) struct Chance(u64);
 
-/// A room, as Schroeder's reverberator makes it: delays of its combs, time in which sound falls by 60 dB, and level of the reverberation.
+/// Room of Schroeder's reverberator: comb delays, time in which sound decays by 60 dB, and level of the reverberation.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Room {
     pub(super) name: &'static str,
@@ -19,15 +19,15 @@ pub(super) struct Room {
     pub(super) wet_db: f32,
 }
 
-/// Noise of a line.
+/// Kind of line noise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Noise {
     White,
-    /// Hum of the mains, with its harmonics, and hiss.
+    /// Mains hum with its harmonics, and hiss.
     Hum,
-    /// Low noise of an engine that comes and goes.
+    /// Low engine noise with varying level.
     Traffic,
-    /// Low noise of a fan.
+    /// Low fan noise.
     Fan,
     /// Several voices of the half at once.
     Babble,
@@ -47,7 +47,7 @@ impl Chance {
         Chance(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
-    /// 0 to 1.
+    /// Returns a number from 0 to 1.
     pub(super) fn next(&mut self) -> f32 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -64,7 +64,7 @@ impl Chance {
     }
 }
 
-/// Returns samples at another rate, by a windowed sinc.
+/// Resamples by a windowed sinc.
 pub(super) fn resampled(samples: &[f32], from_hz: u32, to_hz: u32) -> Vec<f32> {
     if from_hz == to_hz {
         return samples.to_vec();
@@ -89,7 +89,7 @@ pub(super) fn resampled(samples: &[f32], from_hz: u32, to_hz: u32) -> Vec<f32> {
 }
 
 impl Room {
-    /// Puts a signal into the room; it gets longer by the reverberation.
+    /// Adds reverberation to a signal, which gets longer.
     pub(super) fn fill(&self, signal: &mut [f32]) {
         let mut wet = vec![0.0; signal.len()];
         for ms in self.delays_ms {
@@ -118,7 +118,7 @@ impl Room {
     }
 }
 
-/// Makes noise of a level (root of the mean square).
+/// Generates noise with an RMS level.
 pub(super) fn noise(kind: Noise, count: usize, level: f32, chance: &mut Chance, voices: &[Vec<f32>]) -> Vec<f32> {
     let (mut low, phase, mut voice) = (0.0_f32, chance.between(0.0, TAU), Vec::new());
     if kind == Noise::Babble {
@@ -157,7 +157,7 @@ pub(super) fn noise(kind: Noise, count: usize, level: f32, chance: &mut Chance, 
     samples
 }
 
-/// Makes a tone of frequencies, with soft ends; a peak of 1.
+/// Generates a tone of several frequencies with soft ends and a peak of 1.
 pub(super) fn tone(hz: &[f32], ms: f32) -> Vec<f32> {
     let count = (ms * RATE_HZ as f32 / 1000.0) as usize;
     let ramp = (RATE_HZ / 250) as usize;
@@ -169,7 +169,7 @@ pub(super) fn tone(hz: &[f32], ms: f32) -> Vec<f32> {
     (0..count).map(at).collect()
 }
 
-/// Sends a signal of 16 kHz through a codec, in packets of 20 ms; returns what is heard at 8 kHz.
+/// Encodes and decodes a signal of 16 kHz in packets of 20 ms; returns the result at 8 kHz.
 pub(super) fn coded(codec: Codec, signal: &[f32]) -> Vec<i16> {
     let whole = |samples: &[f32]| -> Vec<i16> {
         samples.iter().map(|sample| (sample * 32_767.0).clamp(-32_768.0, 32_767.0) as i16).collect()

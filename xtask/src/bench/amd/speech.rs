@@ -1,4 +1,4 @@
-//! Utterances by speech engines: what is said is made once, and kept below `target`.
+//! Utterances of speech synthesizers, generated once and kept below `target`.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -11,12 +11,12 @@ use md5::{Digest as _, Md5};
 use super::signal::resampled;
 use crate::interop::sound::Sound;
 
-/// Samples per second of everything before its codec.
+/// Sample rate before the codec.
 pub(super) const RATE_HZ: u32 = 16_000;
-/// Levels below the loudest sample that are no speech: 38 dB.
+/// Level, relative to the loudest sample, below which samples count as silence: -38 dB.
 const SILENT: f32 = 0.0126;
 
-/// A speech engine.
+/// Speech synthesizer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Engine {
     Espeak,
@@ -24,7 +24,7 @@ pub(super) enum Engine {
     Flite,
 }
 
-/// A voice at a rate: per cent of the engine's own.
+/// Voice at a rate in percent of the synthesizer's own.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Voice {
     pub(super) engine: Engine,
@@ -32,7 +32,7 @@ pub(super) struct Voice {
     pub(super) rate: u32,
 }
 
-/// Makes an utterance: trimmed, of a peak of 1.
+/// Generates an utterance, trimmed and with a peak of 1.
 pub(super) fn utterance(folder: &Path, voice: Voice, text: &str) -> anyhow::Result<Vec<f32>> {
     let Voice { engine, name, rate } = voice;
     let key = URL_SAFE_NO_PAD.encode(Md5::digest(format!("{engine:?} {name} {rate} {text}")));

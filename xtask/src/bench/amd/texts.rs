@@ -1,19 +1,19 @@
-//! Greetings of the two halves of the set; no text is in both.
+//! Greetings of the two halves of the set, without common texts.
 
 /// Texts of one half.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Texts {
     /// Greetings of humans.
     pub(super) humans: &'static [&'static str],
-    /// Second words of humans that get no answer.
+    /// Second utterances of humans who get no answer.
     pub(super) again: &'static [&'static str],
-    /// Beginnings of messages of machines.
+    /// Beginnings of machine messages.
     pub(super) beginnings: &'static [&'static str],
-    /// Their ends.
+    /// Ends of machine messages.
     pub(super) ends: &'static [&'static str],
-    /// Whole messages that are shorter than the threshold of speech: a beep says what they are.
+    /// Complete messages shorter than the speech threshold, recognised by their beep.
     pub(super) short: &'static [&'static str],
-    /// Announcements of networks after special information tones.
+    /// Network announcements after special information tones.
     pub(super) announcements: &'static [&'static str],
 }
 

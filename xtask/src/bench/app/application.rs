@@ -1,4 +1,4 @@
-//! The application: an HTTP server on loopback that measures how long it takes itself.
+//! Application: an HTTP server on loopback that measures its own response time.
 
 use std::f64::consts::TAU;
 use std::io::{BufRead, BufReader, Read as _, Write as _};
@@ -11,7 +11,7 @@ use anyhow::Context as _;
 
 use crate::interop::sound::{self, AMPLITUDE};
 
-/// A document in a file that plays the same prompt.
+/// Document in a file that plays the same prompt.
 pub(super) const FILE: &str = "<Response><Play>prompt.wav</Play><Pause length=\"60\"/></Response>";
 /// Documents by their paths.
 const DOCUMENTS: [(&str, &str); 5] = [
@@ -21,24 +21,24 @@ const DOCUMENTS: [(&str, &str); 5] = [
     ("/hang-up", "<Gather timeout=\"1\"/>"),
     ("/say", "<Say>Attention please, this sentence is known by now.</Say><Pause length=\"60\"/>"),
 ];
-/// Path of a document whose sentence is another one each time.
+/// Path of a document with a new sentence for each request.
 pub(super) const NEW_SENTENCE: &str = "/say-new";
-/// Sentences said so far.
+/// Sentences so far.
 static SENTENCES: AtomicU64 = AtomicU64::new(0);
-/// Seconds of the prompt.
+/// Length of the prompt in seconds.
 const PROMPT_SECONDS: u32 = 1;
 
-/// A running application; its threads end with the process.
+/// Running application; its threads end with the process.
 #[derive(Debug)]
 pub(super) struct Application {
-    /// Where it listens.
+    /// Address of the server.
     pub(super) address: SocketAddr,
     took_ns: Arc<AtomicU64>,
     prompt: Arc<[u8]>,
 }
 
 impl Application {
-    /// Listens on a free port of loopback.
+    /// Starts on a free loopback port.
     pub(super) fn start() -> anyhow::Result<Application> {
         let socket = TcpListener::bind("127.0.0.1:0")?;
         let address = socket.local_addr()?;
@@ -54,17 +54,17 @@ impl Application {
         Ok(Application { address, took_ns, prompt })
     }
 
-    /// The prompt as a WAV file.
+    /// Returns the prompt as a WAV file.
     pub(super) fn prompt(&self) -> &[u8] {
         &self.prompt
     }
 
-    /// Forgets what it has taken so far.
+    /// Resets the measured time.
     pub(super) fn forget(&self) {
         self.took_ns.store(0, Ordering::Relaxed);
     }
 
-    /// Time from whole requests to written answers since then.
+    /// Returns the total time from complete requests to written responses since the reset.
     pub(super) fn took(&self) -> Duration {
         Duration::from_nanos(self.took_ns.load(Ordering::Relaxed))
     }
@@ -101,7 +101,7 @@ fn serve(stream: &TcpStream, took_ns: &AtomicU64, prompt: &[u8]) -> anyhow::Resu
     }
 }
 
-/// Reads the head of a request: its path, and the length of its body.
+/// Reads the head of a request; returns its path, and the length of its body.
 fn head(reader: &mut impl BufRead) -> anyhow::Result<(String, usize)> {
     let mut line = String::new();
     reader.read_line(&mut line)?;

@@ -12,7 +12,7 @@ use crate::bench::speech::Codec;
 use crate::interop::raw::Text;
 use crate::interop::sipp::CARRIER;
 
-/// How long calls that are under way at the end may take.
+/// Time for calls still in progress at the end.
 const LINGER: Duration = Duration::from_secs(5);
 
 /// Result of a run.
@@ -20,7 +20,7 @@ const LINGER: Duration = Duration::from_secs(5);
 pub(super) struct Seen {
     calls: usize,
     served: usize,
-    /// From INVITE to 200 OK, in order.
+    /// Times from INVITE to 200 OK, sorted.
     took: Vec<Duration>,
     cpu: Duration,
 }
@@ -43,14 +43,14 @@ impl fmt::Display for Seen {
     }
 }
 
-/// A call that has no BYE yet.
+/// Call without a BYE so far.
 #[derive(Debug)]
 struct Open {
     began: Instant,
     is_answered: bool,
 }
 
-/// Calls at a rate for so many seconds; `cpu`: the edge's CPU time so far.
+/// Makes calls at a rate for this many seconds; `cpu`: CPU time of the edge so far.
 pub(super) fn drive(
     edge: SocketAddr,
     rate: u32,

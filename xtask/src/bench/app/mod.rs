@@ -1,5 +1,5 @@
-//! `cargo xtask bench app`: calls that an application has. Time that the edge adds from INVITE to the effect of the first verb, memory of a
-//! call that waits in Gather, and calls a second.
+//! `cargo xtask bench app`: calls controlled by an application. Measures the time that the edge adds from INVITE to the
+//! effect of the first verb, memory of a call waiting in Gather, and calls per second.
 
 mod application;
 mod crowd;
@@ -19,32 +19,32 @@ use crate::interop::rtp;
 use crate::interop::sipp::CARRIER;
 use application::Application;
 
-/// Number that leads to the application.
+/// Number of the application.
 const NUMBER: &str = "+14155550100";
-/// Calls one after the other before those that are measured.
+/// Sequential calls before the measured ones.
 const WARM_UP: usize = 20;
-/// Longest wait for a prompt.
+/// Maximum wait for a prompt.
 const PROMPT: Duration = Duration::from_secs(2);
-/// Time until what a call has sent is taken, and its buffers are free.
+/// Time until a call's deliveries are complete and its buffers free.
 const SETTLE: Duration = Duration::from_secs(2);
 /// Time of a fresh process before its first call.
 const FRESH: Duration = Duration::from_millis(200);
-/// Seconds in which the CPU time of waiting calls is read.
+/// Seconds over which the CPU time of waiting calls is measured.
 const WATCHED: u32 = 5;
 
-/// Flags of `cargo xtask bench app`.
+/// Options of `cargo xtask bench app`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Calls of each kind, one after the other, for the time to the first effect.
+    /// Sequential calls of each kind, for the time to the first effect.
     #[arg(long, default_value_t = 200)]
     calls: usize,
-    /// Fresh processes, whose first calls are listed.
+    /// Fresh processes with listed first calls.
     #[arg(long, default_value_t = 5)]
     fresh: usize,
-    /// Calls that wait at once, for the memory of one.
+    /// Concurrent waiting calls, for the memory of one.
     #[arg(long, default_value_t = 1000)]
     waiting: usize,
-    /// Calls a second, one run for each.
+    /// Calls per second, one run for each value.
     #[arg(long, value_delimiter = ',', default_values_t = [50, 100, 200])]
     rates: Vec<u32>,
     /// Seconds of calls in such a run.
@@ -57,15 +57,15 @@ pub(crate) struct Options {
 enum Effect {
     /// 200 OK.
     Answer,
-    /// First packet with the prompt.
+    /// First packet of the prompt.
     Prompt,
 }
 
-/// A kind of calls.
+/// Kind of calls.
 #[derive(Debug)]
 struct Kind {
     name: &'static str,
-    /// Path of its document; `None`: a file beside the configuration.
+    /// Path of its document; `None`: a file next to the configuration.
     path: Option<&'static str>,
     effect: Effect,
 }
@@ -74,7 +74,7 @@ const KINDS: [Kind; 5] = [
     Kind { name: "webhook, Gather: 200 OK", path: Some("/gather"), effect: Effect::Answer },
     Kind { name: "webhook, Play: prompt heard", path: Some("/play"), effect: Effect::Prompt },
     Kind { name: "file, Play: prompt heard", path: None, effect: Effect::Prompt },
-    // By an installed espeak-ng, which the edge finds by itself.
+    // By an installed espeak-ng, which the edge finds itself.
     Kind { name: "webhook, Say, known: speech heard", path: Some("/say"), effect: Effect::Prompt },
     Kind { name: "webhook, Say, new: speech heard", path: Some(application::NEW_SENTENCE), effect: Effect::Prompt },
 ];
@@ -109,7 +109,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     Ok(true)
 }
 
-/// An edge whose calls go to a document.
+/// Starts an edge whose calls get a document.
 fn start(path: Option<&str>, application: &Application) -> anyhow::Result<Edge> {
     let app = match path {
         Some(path) => format!("url = \"http://{}{path}\"\nallow_private = true\n", application.address),
@@ -123,7 +123,7 @@ fn start(path: Option<&str>, application: &Application) -> anyhow::Result<Edge> 
     Edge::start_beside(&rest, &files)
 }
 
-/// Row of a kind.
+/// Returns the row of a kind.
 fn times(options: &Options, kind: &Kind, application: &Application) -> anyhow::Result<String> {
     let mut first = Vec::new();
     let mut edge = start(kind.path, application)?;
@@ -157,7 +157,7 @@ fn times(options: &Options, kind: &Kind, application: &Application) -> anyhow::R
     ))
 }
 
-/// One call: the time to its effect without the application's own, and that.
+/// Makes one call; returns the time to its effect without the application's share, and that share.
 fn call(edge: &Edge, kind: &Kind, application: &Application) -> anyhow::Result<(Duration, Duration)> {
     let phone = Phone::new(CARRIER, 0, "caller")?;
     application.forget();
@@ -186,7 +186,7 @@ fn hear(phone: &Phone, began: Instant) -> anyhow::Result<()> {
     bail!("the prompt was not heard within {PROMPT:?}")
 }
 
-/// Rows of calls that wait in Gather, before and after a prompt, and of ordinary calls.
+/// Returns the rows of calls waiting in Gather, before and after a prompt, and of ordinary calls.
 fn waiting(options: &Options, application: &Application) -> anyhow::Result<String> {
     let mut rows = Vec::new();
     for (name, path) in [("Gather", "/gather"), ("Gather with a prompt that has ended", "/menu")] {
@@ -214,7 +214,7 @@ fn waiting(options: &Options, application: &Application) -> anyhow::Result<Strin
     Ok(rows.join("\n"))
 }
 
-/// Row of the calls that an edge has now.
+/// Returns the row of the current calls of an edge.
 fn row(name: &str, edge: &Edge, before: u64, calls: usize) -> anyhow::Result<String> {
     std::thread::sleep(SETTLE);
     let cpu = process::cpu(edge.pid())?;
