@@ -1,5 +1,5 @@
 //! SIP status codes: the edge's use of them, their meaning from a carrier or PBX, and the next step.
-//! docs/sip-answers.md has the exact conditions.
+//! docs/reference/sip-answers.md has the exact conditions.
 
 /// Explanation of a status code.
 #[derive(Debug)]
