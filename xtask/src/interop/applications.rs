@@ -1,4 +1,4 @@
-//! An edge with web applications behind it, the party that they dial, and what their callers hear.
+//! Edge with web applications, the party that they dial, and the audio of their callers.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -16,13 +16,13 @@ use super::rtp;
 use super::sipp::PBX;
 use super::speech::Speech;
 
-/// Secret of the requests' signatures.
+/// Secret for the signatures of requests.
 pub(crate) const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 /// SID of the account.
 pub(crate) const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
-/// Voices that applications name, and those of the program that speaks.
+/// Voices named by applications, and the corresponding ones of the synthesizer.
 const VOICES: [(&str, &str); 2] = [("Polly.Joanna", "joanna"), ("Polly.Matthew", "matthew")];
-/// The trunks: callers' and the called parties'.
+/// Trunks of the callers and of the called parties.
 const TRUNKS: &str = r#"
 [trunk.carrier]
 options_interval = "0s"
@@ -38,27 +38,27 @@ from = ["carrier"]
 connect = ["reject:404"]
 "#;
 
-/// An application for a number.
+/// Application for a number.
 #[derive(Debug, Clone)]
 pub(crate) struct Application {
-    /// The number.
+    /// Number of the application.
     pub(crate) number: String,
     /// `url = "…"` or `file = "…"`, and further keys.
     pub(crate) keys: String,
 }
 
-/// The edge and all around it but the application's server.
+/// Edge with its surroundings, except the application's server.
 #[derive(Debug)]
 pub(crate) struct Bench {
-    /// The edge.
+    /// Edge under test.
     pub(crate) edge: Edge,
-    /// The program that speaks.
+    /// Speech synthesizer.
     pub(crate) speech: Speech,
     party: Phone,
 }
 
 impl Bench {
-    /// Starts an edge with these applications; it trusts the certificate of `front`.
+    /// Starts an edge with these applications, which trusts the certificate of `front`.
     pub(crate) fn start(token: &str, applications: &[Application], front: Option<&Front>) -> anyhow::Result<Bench> {
         let speech = Speech::new()?;
         let tables = speech.table(&VOICES) + &application_tables(token, applications);
@@ -66,7 +66,7 @@ impl Bench {
         Ok(Bench { edge, speech, party: Phone::new(PBX, 5060, "party")? })
     }
 
-    /// Starts an edge whose one application is a file.
+    /// Starts an edge with a file as its only application.
     pub(crate) fn with_file(token: &str, application: &Application, file: (&str, &str)) -> anyhow::Result<Bench> {
         let speech = Speech::new()?;
         let tables = speech.table(&VOICES) + &application_tables(token, std::slice::from_ref(application));
@@ -74,17 +74,18 @@ impl Bench {
         Ok(Bench { edge, speech, party: Phone::new(PBX, 5060, "party")? })
     }
 
-    /// Starts an edge without speech and party.
+    /// Starts an edge without synthesizer and party.
     pub(crate) fn start_alone(token: &str, applications: &[Application], front: &Front) -> anyhow::Result<Edge> {
         Edge::start_by(trusting(Some(front)), &application_tables(token, applications))
     }
 
-    /// Starts an edge without applications, which programs use by its API, with further tables.
+    /// Starts an edge without applications, for programs that use its API, with further tables.
     pub(crate) fn open(numbers: &[&str], front: Option<&Front>, further: &str) -> anyhow::Result<Bench> {
         Bench::open_by(Command::new(edge::binary()), numbers, front, ("", further))
     }
 
-    /// The same by a command that runs the binary in its own way, with further keys of `[api]` before the tables.
+    /// Starts such an edge by a command that runs the binary in another way, with further keys of `[api]` before the
+    /// tables.
     pub(crate) fn open_by(
         command: Command,
         numbers: &[&str],
@@ -102,7 +103,7 @@ impl Bench {
         Caller::call(self.edge.udp, number).with_context(|| self.edge.log_tail())
     }
 
-    /// Waits until the caller hears a text with these words, in this voice.
+    /// Waits until the caller hears a text with these words in this voice.
     pub(crate) fn hears(&self, caller: &Caller, words: &str, voice: &str, since: usize) -> anyhow::Result<String> {
         let spoken = self.speech.spoken(words)?;
         caller.hears(spoken.hz, since).with_context(|| format!("the caller does not hear {:?}", spoken.text))?;
@@ -110,7 +111,7 @@ impl Bench {
         Ok(spoken.text)
     }
 
-    /// The call that comes to the party, which is for this number, and from this one where that is given.
+    /// Receives the call to the party for this number and, if given, from this caller ID.
     pub(crate) fn dialled(&self, number: &str, caller_id: Option<&str>) -> anyhow::Result<(Text, SocketAddr)> {
         let (invite, from) = self.party.called().with_context(|| format!("{number} is not dialled"))?;
         let called = invite.first().starts_with(&format!("INVITE sip:{number}@"));
@@ -122,14 +123,15 @@ impl Bench {
         Ok((invite, from))
     }
 
-    /// The party answers, and each side hears the other's tone.
+    /// Answers at the party; checks that each side hears the other's tone.
     pub(crate) fn connected(&self, caller: &Caller, invite: &Text, from: SocketAddr) -> anyhow::Result<Call> {
         let call = self.party.accept(invite, from, |_| self.party.sdp())?;
         self.converse(caller, &call, 0)?;
         Ok(call)
     }
 
-    /// The party and a caller say a tone for two seconds, and each hears the other's. The party's packets are numbered from `first`.
+    /// Sends a tone of two seconds from the party and a caller; checks that each hears the other's. The party's packets
+    /// are numbered from `first`.
     pub(crate) fn converse(&self, caller: &Caller, call: &Call, first: u16) -> anyhow::Result<()> {
         let since = caller.mark();
         let (mut heard, mut buffer) = (Vec::new(), [0; 2_048]);
@@ -154,28 +156,28 @@ impl Bench {
         Ok(())
     }
 
-    /// The party that applications dial.
+    /// Returns the party that applications dial.
     pub(crate) fn party(&self) -> &Phone {
         &self.party
     }
 
-    /// The party hangs up.
+    /// Hangs up at the party.
     pub(crate) fn hangs_up(&self, call: &Call) -> anyhow::Result<()> {
         self.party.bye(call)
     }
 
-    /// The edge ends the party's call.
+    /// Receives the edge's BYE at the party.
     pub(crate) fn is_hung_up_on(&self) -> anyhow::Result<()> {
         self.party.expect_bye()
     }
 
-    /// The party is busy.
+    /// Answers busy at the party.
     pub(crate) fn is_busy(&self, invite: &Text, from: SocketAddr) -> anyhow::Result<()> {
         self.party.reply(invite, from, "486 Busy Here", "")?;
         self.party.expect_ack()
     }
 
-    /// The party rings, and its call is withdrawn once `meanwhile` has happened.
+    /// Rings at the party until its call is canceled, after `meanwhile`.
     pub(crate) fn is_cancelled(
         &self,
         invite: &Text,
@@ -216,14 +218,14 @@ pub(crate) fn application_tables(token: &str, applications: &[Application]) -> S
     tables + TRUNKS
 }
 
-/// Tables of an edge that programs use by its API; `keys` are further ones of `[api]`.
+/// Returns the tables of an edge for programs that use its API; `keys`: further ones of `[api]`.
 pub(crate) fn open_tables(numbers: &[&str], keys: &str) -> String {
     let api = format!("[api]\naccount_sid = \"{ACCOUNT}\"\nauth_token = \"{TOKEN}\"\nallow_private = true\n{keys}\n");
     let numbers: String = numbers.iter().map(|number| format!("[[number]]\nnumber = \"{number}\"\n")).collect();
     api + &numbers + TRUNKS
 }
 
-/// The binary, with the certificate of `front` as its only root.
+/// Returns the binary's command with the certificate of `front` as its only root.
 fn trusting(front: Option<&Front>) -> Command {
     trusting_by(Command::new(edge::binary()), front)
 }
@@ -235,7 +237,8 @@ fn trusting_by(mut command: Command, front: Option<&Front>) -> Command {
     command
 }
 
-/// Waits for a request that a judging application accepted: its line, not among the first `since`, contains all of these words.
+/// Waits for a request that a validating application accepted: its line, not among the first `since`, contains all of
+/// these words.
 pub(crate) fn accepted(judge: &Script, since: usize, words: &[&str]) -> anyhow::Result<()> {
     let began = Instant::now();
     loop {

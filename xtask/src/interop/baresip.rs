@@ -1,4 +1,4 @@
-//! baresip as a phone: it says a tone from a file and writes down what it hears, after decryption.
+//! baresip as a phone: it sends a tone from a file and records the received audio, after decryption.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -12,32 +12,32 @@ use anyhow::{Context as _, bail};
 use super::rtp::SAMPLE_RATE;
 use super::sound::{self, Sound};
 
-/// Seconds of a tone in a file.
+/// Length of a tone file in seconds.
 const TONE_SECONDS: u32 = 120;
 
-/// Where it takes commands.
+/// Port for its commands.
 const CONTROL_PORT: u16 = 4444;
 
-/// How a phone is set up.
+/// Configuration of a phone.
 #[derive(Debug)]
 pub(crate) struct Setup<'a> {
-    /// Its address.
+    /// Address of the phone.
     pub(crate) ip: &'a str,
-    /// Its SIP port for UDP and TCP; 0: any, it only calls.
+    /// SIP port for UDP and TCP; 0: any, for calling only.
     pub(crate) port: u16,
-    /// Its account line; with `mwi=yes` it subscribes to messages.
+    /// Account line; with `mwi=yes` it subscribes to messages.
     pub(crate) account: &'a str,
-    /// A WAV file that it says, at the rate and with the channels of its codec.
+    /// WAV file to send, at the rate and with the channels of its codec.
     pub(crate) says: Vec<u8>,
-    /// A certificate that it trusts for TLS.
+    /// Trusted certificate for TLS.
     pub(crate) ca: Option<&'a Path>,
-    /// Whom it calls at once.
+    /// Target to call at once.
     pub(crate) dial: Option<&'a str>,
-    /// When it hangs up and ends.
+    /// Time after which it hangs up and ends.
     pub(crate) lasts: Option<Duration>,
 }
 
-/// A running phone, ended when dropped.
+/// Running phone, ended on drop.
 #[derive(Debug)]
 pub(crate) struct Baresip {
     child: Child,
@@ -46,13 +46,13 @@ pub(crate) struct Baresip {
 }
 
 impl Baresip {
-    /// Starts it.
+    /// Starts the phone.
     pub(crate) fn start(setup: &Setup<'_>) -> anyhow::Result<Baresip> {
-        // Unbuffered: its log is read while it runs.
+        // Unbuffered, because its log is read while it runs.
         Baresip::start_by(Command::new("stdbuf"), setup)
     }
 
-    /// The same by a `stdbuf` that is run in another way.
+    /// Starts the phone by a `stdbuf` that is run in another way.
     pub(crate) fn start_by(mut command: Command, setup: &Setup<'_>) -> anyhow::Result<Baresip> {
         let folder = tempfile::tempdir()?;
         let path = folder.path();
@@ -72,12 +72,12 @@ impl Baresip {
         Ok(Baresip { child, ip: setup.ip.to_owned(), folder })
     }
 
-    /// What it printed.
+    /// Returns its output.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
-    /// Waits until it says so.
+    /// Waits until its output contains a text.
     pub(crate) fn wait_for(&self, text: &str, limit: Duration) -> anyhow::Result<()> {
         let began = Instant::now();
         while !self.log().contains(text) {
@@ -89,19 +89,19 @@ impl Baresip {
         Ok(())
     }
 
-    /// Gives it a command of its menu.
+    /// Sends a menu command.
     pub(crate) fn command(&self, command: &str, parameters: &str) -> anyhow::Result<()> {
         let text = format!("{{\"command\":\"{command}\",\"params\":\"{parameters}\"}}");
         let mut control = TcpStream::connect((self.ip.as_str(), CONTROL_PORT)).context("baresip's control port")?;
         control.write_all(format!("{}:{text},", text.len()).as_bytes())?;
-        // Its answer says that it was read.
+        // Its response confirms that it was read.
         control.set_read_timeout(Some(Duration::from_secs(5)))?;
         let mut answer = [0; 1_024];
         control.read(&mut answer).context("baresip does not answer a command")?;
         Ok(())
     }
 
-    /// Waits until it has ended by itself.
+    /// Waits until it ends by itself.
     pub(crate) fn wait(&mut self, limit: Duration) -> anyhow::Result<()> {
         let began = Instant::now();
         while self.child.try_wait()?.is_none() {
@@ -113,31 +113,31 @@ impl Baresip {
         Ok(())
     }
 
-    /// Asks it to end, which takes its registration back, and waits until it has.
+    /// Ends it by a signal, which removes its registration, and waits for the end.
     pub(crate) fn end(&mut self, limit: Duration) -> anyhow::Result<()> {
         let pid = nix::unistd::Pid::from_raw(i32::try_from(self.child.id())?);
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM)?;
         self.wait(limit)
     }
 
-    /// What it has heard, in samples at [`SAMPLE_RATE`].
+    /// Returns the received audio in samples at [`SAMPLE_RATE`].
     pub(crate) fn heard(&self) -> anyhow::Result<Vec<f64>> {
         Ok(self.recorded()?.samples)
     }
 
-    /// What it has heard in all of its calls, in samples at the rate of their codec.
+    /// Returns the received audio of all its calls, in samples at the rate of their codec.
     pub(crate) fn all_heard(&self) -> anyhow::Result<Vec<f64>> {
         let sounds = self.recordings()?.into_iter().map(|file| Ok(Sound::of_wav(&std::fs::read(file)?)?.samples));
         Ok(sounds.collect::<anyhow::Result<Vec<_>>>()?.concat())
     }
 
-    /// What it has heard, at the rate of its codec.
+    /// Returns the received audio at the rate of its codec.
     pub(crate) fn recorded(&self) -> anyhow::Result<Sound> {
         let file = self.recordings()?.pop().with_context(|| format!("nothing was heard:\n{}", self.log()))?;
         Sound::of_wav(&std::fs::read(file)?)
     }
 
-    /// The files with what it has heard, one for each call.
+    /// Returns the recordings of received audio, one for each call.
     fn recordings(&self) -> anyhow::Result<Vec<PathBuf>> {
         let files = std::fs::read_dir(self.folder.path())?.filter_map(Result::ok).map(|entry| entry.path());
         Ok(files.filter(|path| path.to_string_lossy().ends_with("-dec.wav")).collect())
@@ -166,7 +166,7 @@ fn configuration(path: &Path, setup: &Setup<'_>) -> String {
     )
 }
 
-/// A tone as a WAV file at [`SAMPLE_RATE`].
+/// Returns a tone as a WAV file at [`SAMPLE_RATE`].
 pub(crate) fn wav(hz: u32) -> Vec<u8> {
     sound::wav(SAMPLE_RATE, 1, TONE_SECONDS, |t| sound::tone(hz, t))
 }

@@ -1,5 +1,5 @@
-//! Agents of our own, in threads: one that echoes for a crowd, and many that misbehave. They speak WebSocket by
-//! tungstenite and share no line with the edge's own agent code.
+//! Agents on threads: one that echoes many calls, and many that misbehave. They use tungstenite and share no code with
+//! the edge's agent implementation.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -14,53 +14,53 @@ use tokio_tungstenite::tungstenite::{self, Message, WebSocket};
 
 use super::rtp;
 
-/// How an agent treats each connection.
+/// Behaviour of an agent on each connection.
 #[derive(Debug, Clone)]
 pub(crate) enum Manner {
-    /// Says back each frame; of each so many, one is left out (0: none).
+    /// Echoes each frame, except one in this many (0: none left out).
     Echo {
-        /// Every which frame is left out.
+        /// Interval of omitted frames.
         leave_out: u32,
     },
-    /// Sends these after `start`, then echoes.
+    /// Sends these messages after `start`, then echoes.
     Say(Vec<Message>),
-    /// Stops reading after so many messages, and keeps the connection.
+    /// Stops reading after a number of messages, and keeps the connection.
     StopsReading {
         /// Messages read before that.
         after: u32,
     },
-    /// Says back each frame, and breaks the connection after so many.
+    /// Echoes each frame, and breaks the connection after a number of them.
     Breaks {
-        /// Frames said back before that.
+        /// Frames echoed before that.
         after: u32,
     },
-    /// Reads and never says anything.
+    /// Reads and sends nothing.
     Mute,
-    /// Reads and keeps what it hears.
+    /// Reads and records the received audio.
     WriteDown,
-    /// Answers the handshake with this, then closes.
+    /// Answers the handshake with this text, then closes.
     Http(&'static str),
-    /// Takes the connection and says nothing at all.
+    /// Accepts the connection and sends nothing.
     Nothing,
 }
 
-/// A running agent; its threads end with the process or with their connection.
+/// Running agent; its threads end with the process or with their connection.
 #[derive(Debug)]
 pub(crate) struct Bot {
-    /// Where it listens.
+    /// Address of the agent.
     pub(crate) address: SocketAddr,
     heard: Arc<Mutex<Tracks>>,
 }
 
-/// What was heard, in samples: inbound, outbound.
+/// Received audio in samples: inbound, outbound.
 type Tracks = [Vec<f64>; 2];
 
 impl Bot {
-    /// Listens on a free port of loopback.
+    /// Listens on a free loopback port.
     pub(crate) fn start(manner: Manner) -> anyhow::Result<Bot> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         if matches!(manner, Manner::StopsReading { .. }) {
-            // Inherited by each connection: what is not read is soon not taken either.
+            // Inherited by each connection: a small buffer stops the sender soon after the reader.
             setsockopt(&listener, sockopt::RcvBuf, &4_096)?;
         }
         let address = listener.local_addr()?;
@@ -75,12 +75,12 @@ impl Bot {
         Ok(Bot { address, heard })
     }
 
-    /// What one that writes down has heard so far, in samples: inbound, outbound.
+    /// Returns the audio recorded so far, in samples: inbound, outbound.
     pub(crate) fn written_down(&self) -> Tracks {
         self.heard.lock().map(|tracks| tracks.clone()).unwrap_or_default()
     }
 
-    /// Its URL.
+    /// Returns its URL.
     pub(crate) fn url(&self) -> String {
         format!("ws://{}/media", self.address)
     }
@@ -140,7 +140,7 @@ fn serve(mut stream: TcpStream, manner: &Manner, heard: &Mutex<Tracks>) -> anyho
     Ok(())
 }
 
-/// Says back so many frames at most.
+/// Echoes at most this many frames.
 fn echo(socket: &mut WebSocket<TcpStream>, leave_out: u32, most: u32) -> anyhow::Result<()> {
     let mut frames = 0u32;
     while frames < most {
@@ -156,13 +156,13 @@ fn echo(socket: &mut WebSocket<TcpStream>, leave_out: u32, most: u32) -> anyhow:
     Ok(())
 }
 
-/// The string of a field, wherever in the text it stands; enough for what an edge sends.
+/// Returns the string of a field anywhere in the text, as far as the edge's messages need it.
 pub(crate) fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     let (_, rest) = text.split_once(&format!("\"{name}\":\""))?;
     rest.split('"').next()
 }
 
-/// A carrier, a PBX, an agent with these keys, and a route from the carrier to these targets.
+/// Returns a carrier, a PBX, an agent with these keys, and a route from the carrier to these targets.
 pub(crate) fn with_agent(keys: &str, connect: &str) -> String {
     format!(
         r#"

@@ -1,4 +1,4 @@
-//! Called parties at one address, in a thread: the called number decides whether one answers, is busy or only rings.
+//! Called parties at one address, in a thread: the called number decides between answer, busy and ringing only.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -10,14 +10,14 @@ use std::time::Duration;
 use super::raw::{Phone, Text};
 use super::sipp::PBX;
 
-/// End of the number of a party that is busy.
+/// Last digits of a busy party's number.
 const BUSY: &str = "02";
-/// End of the number of a party that only rings.
+/// Last digits of the number of a party that only rings.
 const SILENT: &str = "03";
-/// Longest wait for a message before the thread looks whether it is to end.
+/// Maximum wait for a message before the thread checks for its end.
 const GLANCE: Duration = Duration::from_millis(100);
 
-/// Parties; their thread ends when this is dropped.
+/// Called parties; their thread ends on drop.
 #[derive(Debug)]
 pub(crate) struct Callees {
     called: Arc<Mutex<Vec<Text>>>,
@@ -26,7 +26,7 @@ pub(crate) struct Callees {
 }
 
 impl Callees {
-    /// Begins to listen at the address of the trunk `pbx`.
+    /// Starts to listen at the address of the trunk `pbx`.
     pub(crate) fn start() -> anyhow::Result<Callees> {
         let phone = Phone::new(PBX, 5060, "callee")?;
         nix::sys::socket::setsockopt(&phone.sip, nix::sys::socket::sockopt::RcvBuf, &(4 << 20))?;
@@ -36,7 +36,7 @@ impl Callees {
             let mut ringing = HashMap::new();
             while !ends.load(Ordering::Relaxed) {
                 if let Ok(Some((message, from))) = phone.receive(GLANCE) {
-                    // A response that cannot be sent is a loss like another.
+                    // A response that cannot be sent counts as lost.
                     drop(serve(&phone, &message, from, &kept, &mut ringing));
                 }
             }
@@ -44,7 +44,7 @@ impl Callees {
         Ok(Callees { called, over, thread: Some(thread) })
     }
 
-    /// The INVITEs of all calls so far.
+    /// Returns the INVITEs of all calls so far.
     pub(crate) fn called(&self) -> Vec<Text> {
         self.called.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -97,7 +97,7 @@ fn serve(
     }
 }
 
-/// The user part of a Request-URI.
+/// Returns the user part of a Request-URI.
 fn user(request: &Text) -> &str {
     let uri = request.first().split(' ').nth(1).unwrap_or_default();
     uri.split_once(':').and_then(|(_, rest)| rest.split_once('@')).map_or(uri, |(user, _)| user)

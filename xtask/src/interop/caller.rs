@@ -1,4 +1,4 @@
-//! A caller of applications: presses keys as telephone-events and keeps the audio that it hears.
+//! Caller of applications: sends digits as telephone-events and records the received audio.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
@@ -11,16 +11,16 @@ use super::raw::{Call, Phone, tone_frame};
 use super::rtp;
 use super::sipp::CARRIER;
 
-/// Samples of a piece that is judged: 200 ms.
+/// Samples of a judged section: 200 ms.
 const PIECE: usize = 1_600;
-/// A tone is heard that is this far above everything else.
+/// Minimum distance of a tone from everything else to count as heard.
 const SNR_DB: f64 = 20.0;
 /// Payload type of telephone-events in the phone's offer.
 const EVENTS: u8 = 101;
-/// Longest wait for a tone.
+/// Maximum wait for a tone.
 const PATIENCE: Duration = Duration::from_secs(12);
 
-/// A caller in a call.
+/// Caller in a call.
 #[derive(Debug)]
 pub(crate) struct Caller {
     phone: Phone,
@@ -49,7 +49,7 @@ impl Caller {
         Ok(Caller { phone, call, listener, sequence: AtomicU16::new(0) })
     }
 
-    /// Presses a key: 100 ms, its end three times.
+    /// Sends a digit: 100 ms, with its end three times.
     pub(crate) fn press(&self, key: char) -> anyhow::Result<()> {
         let code = "0123456789*#ABCD".find(key).with_context(|| format!("{key} is no key"))?;
         let timestamp = u32::from(self.sequence.load(Ordering::Relaxed)) * 160;
@@ -78,17 +78,17 @@ impl Caller {
         Ok(())
     }
 
-    /// The number of samples heard so far.
+    /// Returns the number of samples received so far.
     pub(crate) fn mark(&self) -> usize {
         self.listener.mark()
     }
 
-    /// Returns the samples heard so far.
+    /// Returns the samples received so far.
     pub(crate) fn samples(&self) -> Vec<f64> {
         self.listener.samples()
     }
 
-    /// Whether a tone was heard after a mark.
+    /// Returns whether a tone was heard after a mark.
     pub(crate) fn has_heard(&self, hz: u32, since: usize) -> bool {
         self.listener.has_heard(hz, since)
     }
@@ -105,7 +105,7 @@ impl Caller {
         Ok(())
     }
 
-    /// Presses a key while a tone is heard: how long it is heard after the key's first packet left.
+    /// Sends a digit while a tone is heard; returns the time until the tone stopped, from the digit's first packet.
     pub(crate) fn cuts_short(&self, key: char, hz: u32) -> anyhow::Result<Duration> {
         let pressed = Instant::now();
         self.press(key)?;
@@ -125,23 +125,23 @@ impl Caller {
     }
 }
 
-/// Keeps the audio of PCMU that comes to a socket, from its start until it is dropped.
+/// Records PCMU audio from a socket until dropped.
 #[derive(Debug)]
 pub(crate) struct Listener {
     heard: Arc<Mutex<Heard>>,
     over: Arc<AtomicBool>,
 }
 
-/// Audio with the times at which it came.
+/// Audio with its arrival times.
 #[derive(Debug, Default)]
 struct Heard {
     samples: Vec<f64>,
-    /// Each packet: when it came, and the samples before it.
+    /// Arrival time of each packet, and the number of samples before it.
     packets: Vec<(Instant, usize)>,
 }
 
 impl Listener {
-    /// Begins to listen to a socket that has a read timeout.
+    /// Starts to record from a socket with a read timeout.
     pub(crate) fn start(socket: &UdpSocket) -> anyhow::Result<Listener> {
         let (heard, over) = (Arc::<Mutex<Heard>>::default(), Arc::new(AtomicBool::new(false)));
         let (socket, kept, ends) = (socket.try_clone()?, Arc::clone(&heard), Arc::clone(&over));
@@ -149,17 +149,17 @@ impl Listener {
         Ok(Listener { heard, over })
     }
 
-    /// The samples heard so far.
+    /// Returns the samples received so far.
     pub(crate) fn samples(&self) -> Vec<f64> {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner).samples.clone()
     }
 
-    /// The number of samples heard so far.
+    /// Returns the number of samples received so far.
     pub(crate) fn mark(&self) -> usize {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner).samples.len()
     }
 
-    /// Whether a tone was heard after a mark.
+    /// Returns whether a tone was heard after a mark.
     pub(crate) fn has_heard(&self, hz: u32, since: usize) -> bool {
         let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         let tones = heard.samples.get(since..).unwrap_or_default().windows(PIECE).step_by(PIECE / 4);
@@ -168,7 +168,7 @@ impl Listener {
 }
 
 impl Listener {
-    /// When the last packet with a tone came.
+    /// Returns the arrival time of the last packet with a tone.
     fn last_of(&self, hz: u32) -> Option<Instant> {
         let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         let ends = heard.packets.iter().skip(1).map(|(_, at)| *at).chain([heard.samples.len()]);

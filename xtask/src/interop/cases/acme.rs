@@ -1,4 +1,5 @@
-//! ACME by acme2certifier with an authority of OpenSSL's: account, proof by http-01, and the certificate as a peer verifies it.
+//! ACME with acme2certifier and an OpenSSL authority: account, http-01 challenge, and the certificate as verified by a
+//! peer.
 
 use std::path::Path;
 use std::process::Command;
@@ -14,7 +15,7 @@ use crate::interop::{Setting, install};
 const PATIENCE: Duration = Duration::from_secs(60);
 const NAMES: [&str; 2] = ["sbc.example.com", "sip.example.com"];
 
-/// The first certificate of an edge; sabotaged, port 80 leads elsewhere.
+/// Orders an edge's first certificate; sabotaged, port 80 leads elsewhere.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     install::packages(&[("openssl", "openssl")])?;
     let folder = tempfile::tempdir()?;
@@ -53,7 +54,7 @@ connect = ["reject:486"]
     Ok(format!("a certificate for {}, verified by OpenSSL", NAMES.join(" and ")))
 }
 
-/// Connects as a peer that verifies the chain and the name.
+/// Connects like a peer that verifies the chain and the name.
 fn verified(address: &str, name: &str, ca: &Path) -> anyhow::Result<()> {
     let connect = ["s_client", "-connect", address, "-servername", name, "-verify_hostname", name];
     let verify = ["-verify_return_error", "-CAfile"];

@@ -1,6 +1,6 @@
-//! Calls of an edge without `public_address` on a machine with two interfaces, in networks of the case's own: one towards the
-//! administrators, one towards a carrier whose addresses are behind a router. Callers hear the called side in each arrangement of
-//! listeners and routes, and each side is shown the address at the carrier's side.
+//! Calls of an edge without `public_address` on a machine with two interfaces, in network namespaces: one towards the
+//! administrators, one towards a carrier behind a router. Callers hear the called side with each combination of
+//! listeners and routes, and each side sees the edge's address on the carrier's interface.
 
 use std::process::Command;
 
@@ -12,28 +12,29 @@ use crate::interop::edge::{self, Edge};
 use crate::interop::netns::{self, Namespace};
 use crate::interop::{Setting, sound};
 
-/// The edge at the administrators' side and at the carrier's, each with its neighbour.
+/// Edge and neighbour on the administrators' interface and on the carrier's.
 const ADMIN: [&str; 2] = ["192.0.2.9/24", "192.0.2.1/24"];
 const OUTSIDE: [&str; 2] = ["198.51.100.10/24", "198.51.100.7/24"];
-/// Address of the edge at the carrier's side.
+/// Address of the edge on the carrier's interface.
 const OURS: &str = "198.51.100.10";
-/// Address of the carrier, behind its router.
+/// Address of the carrier behind its router.
 const CARRIER: &str = "203.0.113.5";
-/// Least packets that a caller hears of a tone of two seconds.
+/// Minimum packets received by a caller of a tone of two seconds.
 const HEARD: u64 = 50;
 
-/// Routes of the edge's machine.
+/// Routing table of the edge's machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Routes {
-    /// One to the carrier's network, no default route.
+    /// Route to the carrier's network, no default route.
     CarrierAlone,
-    /// The same, and a default route over the administrators' interface.
+    /// Route to the carrier's network, and a default route over the administrators' interface.
     DefaultElsewhere,
-    /// A default route over the administrators' interface, and a rule for packets from the address at the carrier's side.
+    /// Default route over the administrators' interface, and a rule for packets with the source address of the
+    /// carrier's interface.
     BySource,
 }
 
-/// Places a call in each arrangement.
+/// Places a call with each combination.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     if let Some(skipped) = netns::missing() {
         return Ok(skipped);
@@ -52,7 +53,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     Ok(format!("{count} arrangements: callers hear the called side, and both sides are shown {OURS}"))
 }
 
-/// From the carrier through the edge back to the carrier, which plays a tone.
+/// Places a call from the carrier through the edge back to the carrier, which plays a tone.
 fn call(routes: Routes, listen: &str, sabotage: bool) -> anyhow::Result<()> {
     let (here, admin, carrier) =
         (Namespace::new("two-edge")?, Namespace::new("two-admin")?, Namespace::new("two-carrier")?);
@@ -62,7 +63,7 @@ fn call(routes: Routes, listen: &str, sabotage: bool) -> anyhow::Result<()> {
         "{}[trunk.edge]\naccept_from = [\"{OURS}/32\"]\n[[route]]\nconnect = [\"play:tone.wav\"]\n",
         listeners(CARRIER, 5_070, "20000-20999", "")
     );
-    // Broken: an address that no machine has.
+    // Broken: a nonexistent address.
     let public = if sabotage { "[edge]\npublic_address = \"198.51.100.99\"\n" } else { "" };
     let config = format!(
         "{}[trunk.carrier]\npeers = [\"sip:{CARRIER}:5070\"]\naccept_from = [\"{CARRIER}/32\"]\n\
@@ -92,7 +93,7 @@ fn call(routes: Routes, listen: &str, sabotage: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Lays the cables and routes between the edge, the administrators and the carrier.
+/// Creates the links and routes between the edge, the administrators and the carrier.
 fn lay(routes: Routes, [here, admin, carrier]: [&Namespace; 3]) -> anyhow::Result<()> {
     here.cable(ADMIN[0], admin, ADMIN[1], "admin")?;
     here.cable(OUTSIDE[0], carrier, OUTSIDE[1], "outside")?;

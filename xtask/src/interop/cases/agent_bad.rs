@@ -1,5 +1,5 @@
-//! What an agent can do wrong, one call each: it stands in the trace, and the caller is served by the agent or the next
-//! target.
+//! Misbehaviour of an agent, one call for each kind: the trace reports it, and the caller is served by the agent or the
+//! next target.
 
 use std::time::Duration;
 
@@ -15,25 +15,25 @@ use crate::interop::recording::{Heard, Line, converse, one_stream};
 use crate::interop::rtp;
 use crate::interop::sipp::{CARRIER, PBX};
 
-/// Packets that the caller says: 1.5 s.
+/// Packets of the caller: 1.5 s.
 const PACKETS: u32 = 75;
-/// The callee's first number.
+/// First packet number of the callee.
 const CALLEE: u32 = 1_000_000;
 
-/// Who should serve the caller.
+/// Expected audio of the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Served {
     /// The agent echoes.
     ByAgent,
-    /// The agent stays and is not heard.
+    /// The agent stays without audio.
     InSilence,
-    /// The agent's own audio is heard.
+    /// Audio of the agent's own.
     ByItsAudio,
-    /// The next target.
+    /// Audio of the next target.
     ByTrunk,
 }
 
-/// What is done, by whom the caller should be served, and what the trace has to say.
+/// Misbehaviour, expected audio, and expected text of the trace.
 struct Row {
     what: &'static str,
     agent: Agent,
@@ -43,9 +43,9 @@ struct Row {
 
 enum Agent {
     Bot(Manner),
-    /// No one listens at its address.
+    /// Closed port.
     Absent,
-    /// A certificate of an authority that the edge does not know; or does.
+    /// Certificate of an authority that the edge does or does not know.
     Tls {
         known: bool,
     },
@@ -57,7 +57,7 @@ fn rows() -> Vec<Row> {
     let row = |what, agent, served, says| Row { what, agent, served, says };
     let minute = format!(
         r#"{{"event":"media","streamSid":"{{sid}}","media":{{"payload":"{}"}}}}"#,
-        // Three bytes of μ-law that are heard, again and again.
+        // Three bytes of audible μ-law, repeated.
         "ECAw".repeat(60 * 8_000 / 3)
     );
     use Served::{ByAgent, ByItsAudio, ByTrunk, InSilence};
@@ -101,7 +101,7 @@ fn rows() -> Vec<Row> {
     ]
 }
 
-/// Each row, one call.
+/// Runs each row in one call.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let (mut wrong, rows) = (Vec::new(), rows());
     for row in &rows {
@@ -120,7 +120,7 @@ fn judge(row: &Row, sabotage: bool) -> anyhow::Result<()> {
     let ca = folder.path().join("ca.pem").display().to_string();
     let tls;
     let url = match &row.agent {
-        // Broken: every agent is a good one.
+        // Broken: every agent behaves well.
         _ if sabotage => format!("url = \"{}\"", Bot::start(Manner::Echo { leave_out: 0 })?.url()),
         Agent::Bot(manner) => format!("url = \"{}\"", Bot::start(manner.clone())?.url()),
         Agent::Absent => "url = \"ws://127.0.0.1:1/media\"".to_owned(),
@@ -154,7 +154,7 @@ fn judge(row: &Row, sabotage: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// One call; what the caller heard.
+/// Makes one call; returns the audio of the caller.
 fn call(edge: &Edge, to_trunk: bool) -> anyhow::Result<Vec<Heard>> {
     let (caller, callee) = (Phone::new(CARRIER, 0, "caller")?, Phone::new(PBX, 5060, "callee")?);
     let udp = edge.udp;

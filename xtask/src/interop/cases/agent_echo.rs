@@ -1,4 +1,4 @@
-//! A tone through an agent in Python that says back what it hears: the example of `examples/`, and pipecat.
+//! Tone through a Python echo agent: the example of `examples/`, and pipecat.
 
 use std::process::Command;
 use std::time::Duration;
@@ -15,14 +15,14 @@ use crate::interop::recording::{Heard, Line, converse, one_stream};
 use crate::interop::rtp;
 use crate::interop::sipp::CARRIER;
 
-/// The least that may be left of a tone after μ-law both ways.
+/// Minimum SNR of a tone after μ-law in both directions.
 const SNR_DB: f64 = 30.0;
-/// What a run of ten minutes or less may have: packets early or late, seconds disturbed.
+/// Permitted faults in a run of up to ten minutes: packets early or late, seconds disturbed.
 const ALLOWED: usize = 1;
-/// The agent's secret.
+/// Secret of the agent.
 const TOKEN: &str = "12345678901234567890123456789012";
 
-/// A tone to the echo agent and back.
+/// Sends a tone to the echo agent and back.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let seconds = setting.calls(600, 20);
     let agent = Script::start(Packages::Base, &python::echo_agent(), &[])?;
@@ -43,7 +43,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     Ok(format!("{figure}; {} marks back, each once", marks.len()))
 }
 
-/// A tone to pipecat and back.
+/// Sends a tone to pipecat and back.
 pub(crate) fn pipecat(setting: &Setting) -> anyhow::Result<String> {
     let seconds = setting.calls(30, 8);
     let agent = Script::start(Packages::Pipecat, &python::script("pipecat_agent.py"), &["--token", TOKEN])?;
@@ -66,9 +66,9 @@ pub(crate) fn pipecat(setting: &Setting) -> anyhow::Result<String> {
     Ok(format!("{figure}; RequestValidator accepts the handshake, pipecat takes it for {kind}"))
 }
 
-/// A bot that ends its pipeline: pipecat's serializer hangs up by the API at its `base_url`.
+/// Runs a bot that ends its pipeline: pipecat's serializer hangs up by the API at its `base_url`.
 pub(crate) fn pipecat_hangs_up(setting: &Setting) -> anyhow::Result<String> {
-    // The bot has to know the address of the API before the edge starts, which has to know the bot's.
+    // The bot needs the API's address before the edge starts, which needs the bot's address.
     let http = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     let base = format!("http://{http}");
     // Broken: the bot's hang-up is for another account.
@@ -92,7 +92,7 @@ pub(crate) fn pipecat_hangs_up(setting: &Setting) -> anyhow::Result<String> {
     Ok("BYE to the caller once the pipeline ended, the call is completed, its record has the reason".to_owned())
 }
 
-/// A tone to an agent behind TLS that lets Twilio's own validator judge the handshake.
+/// Sends a tone to an agent behind TLS that validates the handshake with Twilio's own validator.
 pub(crate) fn signed(setting: &Setting) -> anyhow::Result<String> {
     let folder = tempfile::tempdir()?;
     let ca = folder.path().join("ca.pem").display().to_string();
@@ -113,7 +113,7 @@ pub(crate) fn signed(setting: &Setting) -> anyhow::Result<String> {
     Ok("RequestValidator accepts the handshakes of two `wss` URLs; the tone comes back".to_owned())
 }
 
-/// Calls, says a tone and judges what comes back.
+/// Calls, sends a tone and judges the echo.
 fn tone(edge: &mut Edge, seconds: u32) -> anyhow::Result<String> {
     let caller = Phone::new(CARRIER, 0, "caller")?;
     let call = caller.call(edge.udp, "+14155550100").with_context(|| edge.log_tail())?;
@@ -139,11 +139,11 @@ fn tone(edge: &mut Edge, seconds: u32) -> anyhow::Result<String> {
     ))
 }
 
-/// The SNR of each whole second from the first tone on: the worst that is not disturbed, and how many are.
+/// Returns the SNR of the worst undisturbed second from the first tone on, and the number of disturbed seconds.
 fn seconds_of_tone(heard: &[Heard], seconds: u32) -> anyhow::Result<(f64, usize)> {
     let first = heard.iter().position(|packet| rtp::is_heard(&packet.payload)).context("no tone came back")?;
     let tone: Vec<u8> = heard.iter().skip(first + 5).flat_map(|packet| packet.payload.iter().copied()).collect();
-    // The last second may not be whole.
+    // The last second may be incomplete.
     let whole: Vec<f64> = tone.chunks_exact(8_000).take(usize::try_from(seconds)? - 1).map(rtp::tone_snr_db).collect();
     if whole.len() + 1 < usize::try_from(seconds)? {
         bail!("only {} of {seconds} s came back", whole.len());

@@ -1,4 +1,4 @@
-//! The agent's process dies without a word while a caller talks to it.
+//! Agent process killed during a conversation.
 
 use std::time::Duration;
 
@@ -13,21 +13,21 @@ use crate::interop::recording::{Line, converse, one_stream};
 use crate::interop::rtp;
 use crate::interop::sipp::{CARRIER, PBX};
 
-/// Packets that the caller says: 10 s.
+/// Packets of the caller: 10 s.
 const PACKETS: u32 = 500;
-/// When the agent is killed.
+/// Time of the kill.
 const KILLED_AFTER: Duration = Duration::from_secs(3);
-/// How long the callee lets it ring.
+/// Ringing time of the callee.
 const RINGING: Duration = Duration::from_millis(1_500);
-/// The callee's first number, beyond all of the caller's.
+/// First packet number of the callee, above all of the caller's.
 const CALLEE: u32 = 1_000_000;
-/// The longest silence that a caller may meet.
+/// Maximum silence of a caller.
 const GAP: Duration = Duration::from_millis(200);
 
-/// `kill -9` in mid-call.
+/// Kills the agent by `kill -9` in mid-call.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let mut agent = Script::start(Packages::Base, &python::echo_agent(), &[])?;
-    // Broken: nobody to go on to.
+    // Broken: no next target.
     let connect = if setting.sabotage { "\"agent:bot\"" } else { "\"agent:bot\", \"trunk:pbx\"" };
     let mut edge = Edge::start(&with_agent(&format!("url = \"ws://{}/media\"", agent.address), connect))?;
     let (caller, callee) = (Phone::new(CARRIER, 0, "caller")?, Phone::new(PBX, 5060, "callee")?);

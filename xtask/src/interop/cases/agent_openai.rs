@@ -1,5 +1,5 @@
-//! OpenAI's agents SDK for Node with its own transport layer for Twilio, unmodified, against a model of ours: what it lets the
-//! model remember of an answer that the caller interrupted is what the caller has heard.
+//! OpenAI's agents SDK for Node with its own Twilio transport, unmodified, with a simulated model: the remembered part
+//! of an interrupted answer is the part that the caller has heard.
 
 use std::time::Duration;
 
@@ -14,12 +14,12 @@ use crate::interop::recording::{interrupt, one_stream};
 use crate::interop::rtp;
 use crate::interop::sipp::CARRIER;
 
-/// What the SDK adds to the last mark that came back, in milliseconds.
+/// Milliseconds that the SDK adds to the last returned mark.
 const ADDED_MS: i64 = 50;
-/// What may be heard between the last mark and the clear: the SDK's piece of 40 ms, and the way of the caller's voice.
+/// Audio possible between the last mark and the clear: the SDK's chunk of 40 ms, and the delay of the caller's voice.
 const APART_MS: i64 = 120;
 
-/// Speaks, listens, interrupts.
+/// Speaks, listens, and interrupts.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     // Broken: no mark reaches the SDK.
     let flags: &[&str] = if setting.sabotage { &["--swallow-marks"] } else { &[] };

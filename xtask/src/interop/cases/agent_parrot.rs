@@ -1,4 +1,4 @@
-//! The agents of `examples/` that take turns, in Python and in Node: by `trunkgate agent test`, then in a call.
+//! Turn-taking agents of `examples/`, in Python and in Node: with `trunkgate agent test`, then in a call.
 
 use std::process::Command;
 use std::time::Duration;
@@ -16,19 +16,19 @@ use crate::interop::recording::{Heard, Line, converse, one_stream};
 use crate::interop::rtp;
 use crate::interop::sipp::CARRIER;
 
-/// The least that may be left of a tone after it was kept and said back.
+/// Minimum SNR of a tone after storage and playback.
 const SNR_DB: f64 = 30.0;
-/// What the caller says, and then hears, in packets.
+/// Packets of the caller, and packets while it listens.
 const SAYS: u32 = 75;
 const LISTENS: u32 = 150;
 
-/// Both of them.
+/// Runs both agents.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let agents = [
         ("Python", Script::start(Packages::Base, &python::example("parrot_agent.py"), &[])?),
         ("Node", node::start(node::Packages::Base, &python::example("parrot_agent.js"), &[])?),
     ];
-    // Broken: an agent that hears and says nothing.
+    // Broken: an agent that receives and sends nothing.
     let mute = Bot::start(Manner::Mute)?;
     let mut figures = Vec::new();
     for (name, agent) in &agents {
@@ -40,7 +40,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     Ok(figures.join("; "))
 }
 
-/// By `trunkgate agent test`: nothing fails, and it is silent when it is interrupted.
+/// Runs `trunkgate agent test`: nothing fails, and the agent stops when interrupted.
 fn tested(url: &str) -> anyhow::Result<String> {
     let output = Command::new(binary()).args(["agent", "test", url, "--times", "1", "--json"]).output()?;
     let told: Value = serde_json::from_slice(&output.stdout).context("agent test")?;
@@ -51,9 +51,9 @@ fn tested(url: &str) -> anyhow::Result<String> {
     }
 }
 
-/// A call in which the caller speaks once and the agent answers: the edge, and what the caller heard.
+/// Makes a call in which the caller speaks once and the agent answers; returns the edge, and the caller's audio.
 pub(super) fn conversation(url: &str) -> anyhow::Result<(Edge, Vec<Heard>)> {
-    // The agent answers two seconds after the beginning: the round trip to it is known by then.
+    // The agent answers two seconds after the start, when its round-trip time is known.
     let keys = format!("url = \"{url}\"\nping = \"500ms\"");
     let mut edge = Edge::start(&with_agent(&keys, "\"agent:bot\""))?;
     let caller = Phone::new(CARRIER, 0, "caller")?;
@@ -66,7 +66,7 @@ pub(super) fn conversation(url: &str) -> anyhow::Result<(Edge, Vec<Heard>)> {
     Ok((edge, heard))
 }
 
-/// In a call: what was said comes back once the caller is silent.
+/// Checks in a call that the caller's audio comes back once it is silent.
 fn called(url: &str) -> anyhow::Result<String> {
     let (_edge, heard) = conversation(url)?;
     one_stream(&heard)?;

@@ -1,5 +1,5 @@
-//! Two minutes of audio in one burst and a `clear`: what the agent is told of it, against what the caller's phone got, by the
-//! kernel's own times.
+//! Two minutes of audio in one burst and a `clear`: reports to the agent compared with the packets of the caller's
+//! phone, by kernel timestamps.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread::JoinHandle;
@@ -18,23 +18,23 @@ use crate::interop::recording::{FRAME, Heard, Line, converse, one_stream};
 use crate::interop::rtp;
 use crate::interop::sipp::CARRIER;
 
-/// Marks, or the clear, that may be a packet off: the machine has other things to do.
+/// Marks, or the clear, that may be off by a packet on a busy machine.
 const ALLOWED: usize = 2;
-/// Audio behind the clear that must not be heard.
+/// Audio after the clear that must not be heard.
 const CLEARED_SECONDS: u32 = 10;
 
-/// What the agent saw, by the system's clock.
+/// Events at the agent, by the system's clock.
 struct Told {
-    /// When each mark came, in order, and how many packets lie before it.
+    /// Arrival time of each mark in order, and the number of packets before it.
     marks: Vec<(Duration, u32)>,
-    /// When the `clear` was sent.
+    /// Time of sending the `clear`.
     cleared: Duration,
 }
 
-/// A call of so many seconds and a few more.
+/// Makes a call of this many seconds and a few more.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let seconds = setting.calls(120, 10);
-    // Broken: an agent that says it sends the clear a quarter of a second before it does.
+    // Broken: the agent's recorded time of the clear is a quarter of a second early.
     let (address, agent) = agent(seconds, setting.sabotage)?;
     let mut edge = Edge::start(&with_agent(&format!("url = \"ws://{address}/media\""), "\"agent:bot\""))?;
     let caller = Phone::new(CARRIER, 0, "caller")?;
@@ -50,7 +50,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     judge(&heard, &told)
 }
 
-/// Whether each packet of the burst came once, in order, with nothing between.
+/// Checks that each packet of the burst arrived once, in order, with nothing between.
 fn whole(heard: &[Heard], packets: u32) -> anyhow::Result<()> {
     let first = heard.iter().position(|packet| rtp::is_heard(&packet.payload)).context("nothing was heard")?;
     for (n, packet) in (0..packets).zip(heard.iter().skip(first)) {
@@ -96,7 +96,7 @@ fn agent(seconds: u32, sabotage: bool) -> anyhow::Result<(SocketAddr, JoinHandle
     Ok((address, std::thread::spawn(move || talk(listener.accept()?.0, seconds, sabotage))))
 }
 
-/// Says the whole burst, a mark behind each second of it; hears each back; then talks on, and is cleared.
+/// Sends the whole burst with a mark after each second of it; receives each back; then continues to send, and clears.
 fn talk(stream: TcpStream, seconds: u32, sabotage: bool) -> anyhow::Result<Told> {
     stream.set_nodelay(true)?;
     let mut socket = tungstenite::accept(stream)?;
@@ -123,7 +123,7 @@ fn talk(stream: TcpStream, seconds: u32, sabotage: bool) -> anyhow::Result<Told>
         std::thread::sleep(Duration::from_millis(250));
     }
     socket.send(Message::text(r#"{"event":"clear"}"#))?;
-    // Until the call ends; one mark more would be one too many.
+    // Until the call ends; a further mark would be an error.
     while let Ok(message) = socket.read() {
         if message.to_text().is_ok_and(|text| text.starts_with(r#"{"event":"mark""#)) {
             bail!("a mark came twice: {message}");

@@ -1,4 +1,4 @@
-//! A fork whose listener stops reading.
+//! Fork with a listener that stops reading.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -12,10 +12,10 @@ use crate::interop::raw::{Phone, number_of, numbered};
 use crate::interop::recording::{Line, converse};
 use crate::interop::sipp::{CARRIER, PBX};
 
-/// How much memory may grow.
+/// Permitted growth of memory.
 const GROWTH_MIB: f64 = 16.0;
 
-/// A trunk call with such a fork.
+/// Makes a trunk call with such a fork.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let packets = setting.calls(1_500, 600);
     // Broken: a listener that reads everything.

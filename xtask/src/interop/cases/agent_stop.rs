@@ -1,5 +1,5 @@
-//! The end of a call as a bot of FastAPI's sees it. uvicorn hands nothing over any more once a close frame has come: a `stop`
-//! that came just before it is lost to a bot that is a few messages behind.
+//! End of a call at a FastAPI bot. uvicorn discards received messages once a close frame has arrived: a bot a few
+//! messages behind loses a `stop` sent just before it.
 
 use std::time::Duration;
 
@@ -13,13 +13,13 @@ use crate::interop::raw::{Phone, tone_frame};
 use crate::interop::recording::{Line, converse};
 use crate::interop::sipp::CARRIER;
 
-/// 20 ms each, of one call.
+/// Frames of 20 ms per call.
 const FRAMES: u32 = 40;
 
-/// Call after call, each ended by the caller.
+/// Makes calls in sequence, each ended by the caller.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let calls = setting.calls(40, 10);
-    // Broken: an agent that closes in mid-call; of what comes after, it is told nothing.
+    // Broken: an agent that closes in mid-call, and gets no later messages.
     let flags: &[&str] = if setting.sabotage { &["--leave-after", "10"] } else { &[] };
     let agent = Script::start(Packages::FastApi, &python::script("fastapi_agent.py"), flags)?;
     let url = format!("url = \"ws://{}/media\"", agent.address);

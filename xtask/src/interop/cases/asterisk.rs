@@ -1,5 +1,6 @@
-//! Asterisk behind the edge, set up by the very files of its guide: a call in to a phone of its own, and calls of that phone
-//! out and for help. Debian's stable release has none, so it is that of unstable, in a folder of its own.
+//! Asterisk behind the edge, configured by the files of its guide: a call to its phone, and outgoing and emergency
+//! calls of that phone. Debian's stable release lacks Asterisk, so the package of unstable is used, in its own root
+//! folder.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -18,18 +19,18 @@ use crate::interop::install;
 use crate::interop::sipp::{CARRIER, PBX};
 
 const GUIDE: &str = include_str!("../../../../docs/guides/asterisk.md");
-/// Where its phone is.
+/// Address of its phone.
 const PHONE: &str = "127.0.0.6";
-/// What the carrier's side says, and the phone: no harmonic of the other.
+/// Tones of the carrier's side and of the phone, neither a harmonic of the other.
 const CARRIER_HZ: u32 = 440;
 const PHONE_HZ: u32 = 660;
-/// How long each call lasts, in seconds.
+/// Duration of each call, in seconds.
 const TALK: u32 = 6;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Asterisk loads some 360 modules.
 const STARTED: Duration = Duration::from_secs(120);
 
-/// A call in, one out, one for help.
+/// Makes an incoming, an outgoing and an emergency call.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let folder = root()?;
     let edge = Edge::start_as(Command::new(edge::binary()), &configuration()?)?;
@@ -62,7 +63,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     Ok(format!("{}: {}", asterisk.version, figures.join("; ")))
 }
 
-/// Waits until a call is over, and looks at what both have heard.
+/// Waits until a call is over, and judges the audio of both sides.
 fn judged(edge: &Edge, what: &str, calls: usize, mut caller: Baresip, callee: Baresip) -> anyhow::Result<String> {
     callee.wait_for("terminated", PATIENCE)?;
     edge.wait_until("the call has its record", PATIENCE, |edge| Ok(edge.records()?.len() == calls))?;
@@ -79,7 +80,7 @@ fn judged(edge: &Edge, what: &str, calls: usize, mut caller: Baresip, callee: Ba
     Ok(format!("{what} {callee_heard:.1} and {caller_heard:.1} dB"))
 }
 
-/// The phone that the guide has; it answers, or calls somebody once it is registered.
+/// Starts the phone of the guide; it answers, or calls once it is registered.
 fn phone(dial: Option<&str>) -> anyhow::Result<Baresip> {
     let phone = Baresip::start(&Setup {
         ip: PHONE,
@@ -98,7 +99,7 @@ fn phone(dial: Option<&str>) -> anyhow::Result<Baresip> {
     Ok(phone)
 }
 
-/// The carrier's side, by the number that it is called by or calls from.
+/// Starts the carrier's side, with the number that it is called by or calls from.
 fn carrier(dial: Option<&str>, number: &str) -> anyhow::Result<Baresip> {
     let carrier = Baresip::start(&Setup {
         ip: CARRIER,
@@ -113,7 +114,7 @@ fn carrier(dial: Option<&str>, number: &str) -> anyhow::Result<Baresip> {
     Ok(carrier)
 }
 
-/// The first block of a language behind a text of the guide.
+/// Returns the first block of a language after a text of the guide.
 fn block(behind: &str, language: &str) -> anyhow::Result<String> {
     let open = format!("```{language}\n");
     let (_, rest) = GUIDE.split_once(behind).with_context(|| format!("the guide has no {behind}"))?;
@@ -121,7 +122,7 @@ fn block(behind: &str, language: &str) -> anyhow::Result<String> {
     Ok(rest.split_once("```").context("a block without an end")?.0.to_owned())
 }
 
-/// The guide's trunks and routes between addresses of loopback.
+/// Returns the guide's trunks and routes with loopback addresses.
 fn configuration() -> anyhow::Result<String> {
     let guide = block("## The edge", "toml")?;
     let (_, rest) = guide.split_once("[trunk.carrier]").context("the guide has no trunk.carrier")?;
@@ -134,7 +135,7 @@ fn configuration() -> anyhow::Result<String> {
     Ok(format!("{listeners}[trunk.carrier]{rest}"))
 }
 
-/// The guide's `pjsip.conf`; on loopback a socket must be told from which of its addresses it sends.
+/// Returns the guide's `pjsip.conf`; on loopback a socket needs an explicit source address.
 fn pjsip(edge: &Edge, known: &str) -> anyhow::Result<String> {
     let guide = block("`pjsip.conf`, whole", "ini")?;
     let media = format!("direct_media = no\nmedia_address = {PBX}\nbind_rtp_to_media_address = yes");
@@ -145,7 +146,7 @@ fn pjsip(edge: &Edge, known: &str) -> anyhow::Result<String> {
         .replace("direct_media = no", &media))
 }
 
-/// A system with Asterisk in it.
+/// Returns a root folder with Asterisk installed.
 fn root() -> anyhow::Result<PathBuf> {
     let folder = edge::target().join("interop-asterisk");
     if folder.join("usr/sbin/asterisk").is_file() {
@@ -167,7 +168,7 @@ fn root() -> anyhow::Result<PathBuf> {
     if !output.status.success() {
         bail!("mmdebstrap: {}", String::from_utf8_lossy(&output.stderr));
     }
-    // It asks for names that nobody here answers, ten seconds for each.
+    // It resolves unknown names, which takes ten seconds for each.
     let name = nix::sys::utsname::uname()?.nodename().to_string_lossy().into_owned();
     std::fs::write(folder.join("etc/hosts"), format!("127.0.0.1 localhost {name} A.ROOT-SERVERS.NET\n"))?;
     let switch = folder.join("etc/nsswitch.conf");
@@ -177,7 +178,7 @@ fn root() -> anyhow::Result<PathBuf> {
     Ok(folder)
 }
 
-/// A running one, ended when dropped.
+/// Running Asterisk, ended on drop.
 #[derive(Debug)]
 struct Asterisk {
     child: Child,
@@ -189,7 +190,7 @@ impl Asterisk {
     fn start(root: &Path, pjsip: &str, extensions: &str) -> anyhow::Result<Asterisk> {
         std::fs::write(root.join("etc/asterisk/pjsip.conf"), pjsip)?;
         std::fs::write(root.join("etc/asterisk/extensions.conf"), extensions)?;
-        // It wants its null device and nothing else of the machine's.
+        // Its only device is /dev/null.
         let null = root.join("dev/null");
         if !null.exists() {
             use nix::sys::stat::{Mode, SFlag, makedev, mknod};
@@ -218,7 +219,7 @@ impl Asterisk {
         Ok(asterisk)
     }
 
-    /// The end of what it said.
+    /// Returns the end of its log.
     fn log(&self) -> String {
         let text = std::fs::read_to_string(self.log.path()).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();

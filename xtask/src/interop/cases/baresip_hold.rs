@@ -1,4 +1,4 @@
-//! baresip puts its caller on hold and takes it back: the other side is told, or the edge answers and plays music.
+//! baresip holds and resumes its caller: the other side is informed, or the edge answers and plays music.
 
 use std::time::Duration;
 
@@ -12,17 +12,17 @@ use crate::interop::rtp::{linear, snr_db};
 use crate::interop::sipp::{CARRIER, PBX};
 
 const PATIENCE: Duration = Duration::from_secs(10);
-/// 20 ms each.
+/// Packets of 20 ms.
 const PACKETS: u32 = 75;
-/// How many of what is heard last are judged; before, the change may still be heard.
+/// Judged packets at the end; earlier ones may precede the change.
 const JUDGED: usize = 25;
-/// What baresip says, and what the music is.
+/// Tone of baresip, and of the music.
 const PHONE_HZ: u32 = 660;
 const MUSIC_HZ: u32 = 880;
-/// The least that may be left of a tone after μ-law.
+/// Minimum SNR of a tone after μ-law.
 const SNR_DB: f64 = 25.0;
 
-/// Both kinds of holds.
+/// Tests both kinds of hold.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     // Broken: there is no music.
     let local = if setting.sabotage { "relay" } else { "local" };
@@ -31,7 +31,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     Ok(format!("relayed: {told}; at the edge: {music}"))
 }
 
-/// A call in which baresip holds.
+/// Makes a call in which baresip holds.
 fn held(hold: &str, music: bool) -> anyhow::Result<String> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("music.wav");
@@ -81,7 +81,7 @@ fn talk_and_hold(edge: &Edge, phone: &Baresip, caller: &Phone, music: bool) -> a
     } else {
         caller.expect_reinvite()?;
         state("held")?;
-        // What was under way when baresip was answered.
+        // Packets in flight at the answer to baresip.
         heard(caller, &call)?;
         let heard = heard(caller, &call)?;
         if !heard.is_empty() {
@@ -96,7 +96,7 @@ fn talk_and_hold(edge: &Edge, phone: &Baresip, caller: &Phone, music: bool) -> a
     state("answered")?;
     let after = talks(edge, caller, &call).context("after the hold")?;
     if !music {
-        // And baresip is held by its caller.
+        // The caller holds baresip.
         caller.reinvite(&mut call, "sendonly")?;
         state("held")?;
         caller.reinvite(&mut call, "sendrecv")?;
@@ -107,7 +107,7 @@ fn talk_and_hold(edge: &Edge, phone: &Baresip, caller: &Phone, music: bool) -> a
     Ok(format!("{before:.1} dB, then {meanwhile}, then {after:.1} dB"))
 }
 
-/// Holds that both hear each other; how clean baresip's tone is.
+/// Checks that both hear each other; returns the SNR of baresip's tone.
 fn talks(edge: &Edge, caller: &Phone, call: &Call) -> anyhow::Result<f64> {
     let sent = |edge: &Edge| anyhow::Ok(shown(edge)?["legs"][1]["rtp"]["tx_packets"].as_u64().unwrap_or_default());
     let before = sent(edge)?;
@@ -119,20 +119,20 @@ fn talks(edge: &Edge, caller: &Phone, call: &Call) -> anyhow::Result<f64> {
     Ok(clean)
 }
 
-/// The call as the edge shows it.
+/// Returns the call as shown by the edge.
 fn shown(edge: &Edge) -> anyhow::Result<serde_json::Value> {
     let calls: serde_json::Value = serde_json::from_str(&edge.get("/v1/calls")?)?;
     Ok(calls["calls"][0].clone())
 }
 
-/// The audio that the caller hears last while it speaks.
+/// Returns the last audio received by the caller while it sends.
 fn heard(caller: &Phone, call: &Call) -> anyhow::Result<Vec<Vec<u8>>> {
     let heard = caller.talk(call.media, &numbered_tone(PACKETS))?;
     let audio: Vec<Vec<u8>> = heard.into_values().filter(|payload| !payload.is_empty()).collect();
     Ok(audio.get(audio.len().saturating_sub(JUDGED)..).unwrap_or_default().to_vec())
 }
 
-/// How clean a tone is in dB, where it is clean enough.
+/// Returns the SNR of a tone in dB, if sufficient.
 fn tone(heard: &[Vec<u8>], hz: u32) -> anyhow::Result<f64> {
     if heard.len() < JUDGED {
         bail!("only {} packets were heard", heard.len());

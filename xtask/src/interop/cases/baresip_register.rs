@@ -1,5 +1,5 @@
-//! baresip behind a NAT registers at the edge and is called over the flow that it came by. Its version knows MD5 alone and
-//! gives up where any other algorithm is offered beside it.
+//! baresip behind a NAT registers at the edge and is called over the flow of its registration. Its version supports
+//! only MD5 and gives up if another algorithm is offered too.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -15,16 +15,16 @@ use crate::interop::nat::Nat;
 use crate::interop::raw::{Phone, numbered_tone};
 use crate::interop::sipp::{CARRIER, Callee, PBX};
 
-/// The phone's own address: what its Via and Contact say.
+/// Address of the phone, as in its Via and Contact.
 const PRIVATE: &str = "127.0.0.10";
-/// The NAT's, on the phone's side and on the edge's. What baresip's RTP has as its source on loopback is the latter.
+/// Addresses of the NAT towards the phone and the edge. On loopback, baresip's RTP has the latter as its source.
 const INSIDE: &str = "127.0.0.7";
 const OUTSIDE: &str = "127.0.0.1";
 const PATIENCE: Duration = Duration::from_secs(10);
-/// 20 ms each.
+/// Packets of 20 ms.
 const PACKETS: u32 = 50;
 
-/// By UDP, then by TLS.
+/// Tests UDP, then TLS.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let folder = tempfile::tempdir()?;
     let at = folder.path();
@@ -88,7 +88,7 @@ connect = ["trunk:pbx"]
     Ok(format!("{transport}: 2 calls over its flow, one of them after a reload, none once it had ended, {out}"))
 }
 
-/// A phone that registers by the NAT.
+/// Starts a phone that registers through the NAT.
 fn start(setting: &Setting, folder: &Path, transport: &str, inside: SocketAddr) -> anyhow::Result<Baresip> {
     // Broken: another password.
     let password = if setting.sabotage { "a-wrong-one" } else { "a-right-one" };
@@ -106,7 +106,7 @@ fn start(setting: &Setting, folder: &Path, transport: &str, inside: SocketAddr) 
     })
 }
 
-/// A call to the phone: how many packets it says while it is sent as many.
+/// Calls the phone; returns the number of packets that it sends while receiving as many.
 fn called(edge: &Edge) -> anyhow::Result<usize> {
     let caller = Phone::new(CARRIER, 0, "caller")?;
     let call = caller.call(edge.udp, "+14155550100")?;
@@ -115,7 +115,7 @@ fn called(edge: &Edge) -> anyhow::Result<usize> {
     Ok(heard.len())
 }
 
-/// Holds that both calls came by the NAT and nothing else was tried.
+/// Checks that both calls came through the NAT, without other attempts.
 fn over_the_flow(edge: &Edge, nat: &Nat, transport: &str) -> anyhow::Result<()> {
     let (invites, connections) = (nat.came_back("INVITE "), nat.connections());
     if transport == "udp" && invites != 2 {
@@ -128,8 +128,8 @@ fn over_the_flow(edge: &Edge, nat: &Nat, transport: &str) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// The phone calls: it is asked for its credentials, and the call goes on to the PBX, which answers. What follows goes to
-/// the edge's Contact, which this NAT does not carry.
+/// Makes a call of the phone: it is challenged, and the PBX answers. Later requests go to the edge's Contact, which
+/// this NAT does not forward.
 fn calls_out(edge: &Edge, phone: &Baresip, inside: SocketAddr) -> anyhow::Result<&'static str> {
     let _callee = Callee::start(PBX, 5060)?;
     let asked =

@@ -1,5 +1,5 @@
-//! baresip transfers its caller: the edge calls the target, the caller talks with that, and baresip hears so and leaves. And
-//! one that fails: baresip hears why.
+//! baresip transfers its caller: the edge calls the target, the caller talks with it, and baresip is notified and
+//! leaves. In a failed transfer baresip is notified of the reason.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use crate::interop::edge::Edge;
 use crate::interop::raw::{Phone, numbered_tone};
 use crate::interop::sipp::{CARRIER, Callee, PBX};
 
-/// Whom callers are sent on to; it sends back what it hears.
+/// Transfer target, which echoes the received audio.
 const DESK: &str = "127.0.0.4";
 const PATIENCE: Duration = Duration::from_secs(10);
-/// 20 ms each.
+/// Packets of 20 ms.
 const PACKETS: u32 = 50;
 
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
@@ -59,14 +59,14 @@ connect = ["reject:486"]
     let (caller, _call) = called()?;
     phone.command("transfer", &format!("sip:+12135550100@{}", edge.udp))?;
     phone.wait_for("transfer failed: 486", PATIENCE).with_context(|| told(&phone))?;
-    // This phone hangs up then.
+    // This phone then hangs up.
     caller.expect_bye()?;
     let (caller, call) = called()?;
     phone.command("transfer", &format!("sip:+12125550100@{}", edge.udp))?;
     let left = |edge: &Edge| Ok(edge.get("/v1/calls")?.contains("\"transferred\""));
     edge.wait_until("the phone has left", PATIENCE, left).with_context(|| told(&phone))?;
     let tone = numbered_tone(PACKETS);
-    // Under other sequence numbers: what the caller hears is one stream from the first side on.
+    // With other sequence numbers: the caller hears one stream from the first side on.
     let heard = caller.talk(call.media, &tone)?;
     let back = heard.values().filter(|payload| tone.contains(payload)).count();
     if back < PACKETS as usize / 2 {
@@ -82,7 +82,7 @@ connect = ["reject:486"]
     Ok(format!("one that fails with 486, then one that the target takes: {back} of {PACKETS} packets back from it"))
 }
 
-/// The phone that transfers.
+/// Starts the transferring phone.
 fn answering() -> anyhow::Result<Baresip> {
     Baresip::start(&Setup {
         ip: PBX,

@@ -1,4 +1,4 @@
-//! A call as others see it: its capture file by tshark, and what goes out by HEP by sngrep.
+//! Call as seen by other tools: its capture file by tshark, and HEP packets by sngrep.
 
 use std::net::UdpSocket;
 use std::path::Path;
@@ -14,10 +14,10 @@ use crate::interop::edge::{Edge, binary};
 use crate::interop::sipp::{CARRIER_TO_PBX, Callee, Calls, PBX};
 use crate::interop::{Setting, install};
 
-/// What each leg of SIPp's call has, in order: request or code.
+/// Messages of each leg of SIPp's call in order: request or code.
 const LEG: [&str; 6] = ["INVITE", "180", "200", "ACK", "BYE", "200"];
 
-/// sngrep that listens and writes; killed when dropped.
+/// sngrep as a listener that writes a file; killed on drop.
 struct Sngrep(Child);
 
 impl Sngrep {
@@ -34,7 +34,7 @@ impl Sngrep {
         Ok(Sngrep(child))
     }
 
-    /// Ends it, so that its file is whole.
+    /// Ends it, so that its file is complete.
     fn end(&mut self) -> anyhow::Result<()> {
         kill(Pid::from_raw(i32::try_from(self.0.id())?), Signal::SIGTERM)?;
         self.0.wait()?;
@@ -49,7 +49,7 @@ impl Drop for Sngrep {
     }
 }
 
-/// Fields of each packet with SIP, a line each.
+/// Returns fields of each packet with SIP, one line each.
 fn fields(file: &Path, fields: &[&str]) -> anyhow::Result<Vec<Vec<String>>> {
     let mut tshark = Command::new("tshark");
     tshark.arg("-r").arg(file).args(["-Y", "sip", "-T", "fields"]);
@@ -61,7 +61,7 @@ fn fields(file: &Path, fields: &[&str]) -> anyhow::Result<Vec<Vec<String>>> {
     Ok(lines.map(|line| line.split('\t').map(str::to_owned).collect()).collect())
 }
 
-/// Whether a file has both legs of a call, each with every message, and nothing that tshark cannot read.
+/// Checks that a file has both legs of a call with all messages, and nothing malformed by tshark.
 fn check(file: &Path) -> anyhow::Result<usize> {
     let malformed = output(Command::new("tshark").arg("-r").arg(file).args(["-Y", "_ws.malformed"]))?;
     ensure!(!malformed.lines().any(|line| line.contains("SIP")), "tshark cannot read: {malformed}");
@@ -82,7 +82,7 @@ fn check(file: &Path) -> anyhow::Result<usize> {
     Ok(messages.len())
 }
 
-/// One call; sabotaged, HEP goes elsewhere.
+/// Makes one call; sabotaged, HEP goes elsewhere.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     install::packages(&[("tshark", "tshark"), ("sngrep", "sngrep")])?;
     let folder = tempfile::tempdir()?;

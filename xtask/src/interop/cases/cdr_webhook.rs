@@ -1,4 +1,4 @@
-//! Call records by HTTPS to a receiver with the Standard Webhooks library.
+//! Call records by HTTPS to a receiver that uses the Standard Webhooks library.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -11,18 +11,18 @@ use crate::interop::python::{self, Packages, Script};
 use crate::interop::sipp::{Callee, Calls, PBX};
 
 const SECRET: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
-/// Another one.
+/// Another secret.
 const WRONG: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwAAECAwQFBgc=";
-/// Until all are there: the two refusals cost some seconds.
+/// Time until all are delivered; the two rejections cost some seconds.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Calls whose records are verified one by one.
+/// Makes calls whose records are verified one by one.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let folder = tempfile::tempdir()?;
     let ca = folder.path().join("ca.pem").display().to_string();
     let flags = ["--ca", &ca, "--secret", SECRET];
     let receiver = Script::start(Packages::Base, &python::script("webhook_receiver.py"), &flags)?;
-    // Broken: signed by another secret.
+    // Broken: signed with another secret.
     let secret = if setting.sabotage { WRONG } else { SECRET };
     let mut edge = Edge::start(&format!(
         r#"

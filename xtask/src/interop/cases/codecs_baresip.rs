@@ -1,5 +1,5 @@
-//! Pairs of baresip phones that share no codec talk through the edge: what each says, a tone and speech, is as loud and
-//! clean at the other, in the codecs of libopus, SpanDSP and G.191 there.
+//! Pairs of baresip phones without a common codec talk through the edge: the tone and speech of each is as loud and
+//! clean at the other, with the codecs of libopus, SpanDSP and G.191.
 
 use std::time::Duration;
 
@@ -11,18 +11,18 @@ use crate::interop::edge::Edge;
 use crate::interop::sound::{self, Judgement, said};
 
 const PATIENCE: Duration = Duration::from_secs(15);
-/// How long they talk: a whole period of what is said, wherever it begins, and what settles before.
+/// Duration of the audio: a whole period of the file from any position, and the time to settle.
 const TALK: Duration = Duration::from_secs(8);
-/// Seconds of what is said, which begins again and again.
+/// Seconds of the repeated file.
 const SAID_SECONDS: u32 = 15;
-/// How many calls at once.
+/// Number of concurrent calls.
 const AT_ONCE: usize = 3;
-/// What a caller says, and a callee.
+/// Tones of a caller and of a callee.
 const HZ: [u32; 2] = [440, 660];
-/// Seconds from the first sample that a phone hears in which it and the edge settle.
+/// Seconds from a phone's first received sample in which it and the edge settle.
 const SETTLED: f64 = 0.5;
 
-/// A codec as baresip has it.
+/// Codec of baresip.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Codec {
     Pcmu,
@@ -32,7 +32,7 @@ pub(super) enum Codec {
 }
 
 impl Codec {
-    /// Its name in descriptions and in `codecs`.
+    /// Returns its name in descriptions and in `codecs`.
     pub(super) fn name(self) -> &'static str {
         match self {
             Codec::Pcmu => "PCMU",
@@ -42,7 +42,7 @@ impl Codec {
         }
     }
 
-    /// Samples per second and channels of what baresip hands to it.
+    /// Returns the samples per second and channels of baresip's input.
     pub(super) fn shape(self) -> (u32, u16) {
         match self {
             Codec::Pcmu | Codec::Pcma => (8_000, 1),
@@ -51,7 +51,7 @@ impl Codec {
         }
     }
 
-    /// The least that it leaves of a tone and of speech, in dB, and the largest click.
+    /// Returns its minimum SNR of a tone and of speech in dB, and its largest click.
     pub(super) fn limits(self) -> Limits {
         match self {
             Codec::Pcmu | Codec::Pcma | Codec::G722 => Limits { tone_db: 30.0, speech_db: 25.0, click: 0.1 },
@@ -60,7 +60,7 @@ impl Codec {
     }
 }
 
-/// What must be left of what was said.
+/// Minimum quality of the received audio.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
     tone_db: f64,
@@ -68,7 +68,7 @@ pub(super) struct Limits {
     click: f64,
 }
 
-/// All pairs; in a quick run those that have each codec.
+/// All pairs; a quick run has those that cover each codec.
 const PAIRS: [(Codec, Codec); 6] = [
     (Codec::Pcmu, Codec::Opus),
     (Codec::G722, Codec::Pcma),
@@ -78,19 +78,19 @@ const PAIRS: [(Codec, Codec); 6] = [
     (Codec::G722, Codec::Pcmu),
 ];
 
-/// A few pairs at once.
+/// Runs a few pairs at a time.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let pairs = PAIRS.get(..if setting.quick { AT_ONCE } else { PAIRS.len() }).unwrap_or_default();
     let mut figures = Vec::new();
     for pairs in pairs.chunks(AT_ONCE) {
-        // Once more where that fails: a phone's own clock slips now and then on a busy machine.
+        // One retry: a phone's own clock slips at times on a busy machine.
         let talked = talk(pairs, setting.sabotage).or_else(|_| talk(pairs, setting.sabotage));
         figures.extend(talked?);
     }
     Ok(figures.join("; "))
 }
 
-/// A trunk for each phone, a route for each pair.
+/// Returns a trunk for each phone, and a route for each pair.
 pub(super) fn configuration(pairs: &[(Codec, Codec)]) -> String {
     let mut text = String::new();
     for (n, (near, far)) in pairs.iter().enumerate() {
@@ -119,12 +119,12 @@ connect = ["trunk:far{n}"]
     text
 }
 
-/// Where a caller is.
+/// Returns the address of a caller.
 pub(super) fn near_address(n: usize) -> String {
     format!("127.0.1.{}", n + 1)
 }
 
-/// Where a callee is.
+/// Returns the address of a callee.
 pub(super) fn far_address(n: usize) -> String {
     format!("127.0.2.{}", n + 1)
 }
@@ -133,7 +133,7 @@ fn talk(pairs: &[(Codec, Codec)], sabotage: bool) -> anyhow::Result<Vec<String>>
     let edge = Edge::start(&configuration(pairs))?;
     let phone = |ip: &str, codec: Codec, user: &str, hz: u32, dial: Option<&str>| {
         let (rate_hz, channels) = codec.shape();
-        // Broken: what is said is softer by 1 dB.
+        // Broken: the sent audio is softer by 1 dB.
         let volume = if sabotage { 0.89 } else { 1.0 };
         Baresip::start(&Setup {
             ip,
@@ -178,7 +178,7 @@ fn talk(pairs: &[(Codec, Codec)], sabotage: bool) -> anyhow::Result<Vec<String>>
     Ok(figures)
 }
 
-/// Whether what came is as loud and clean as it can be: the figures of it.
+/// Checks that the received audio is as loud and clean as possible; returns its figures.
 pub(super) fn judge(judged: &Judgement, from: Codec, to: Codec) -> anyhow::Result<String> {
     let (one, other) = (from.limits(), to.limits());
     let limits = Limits {

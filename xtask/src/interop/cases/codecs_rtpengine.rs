@@ -1,5 +1,5 @@
-//! rtpengine behind the edge: each far side of it speaks another codec, which the edge makes of PCMU and rtpengine makes
-//! PCMU of again, and back. What each end says, a tone and speech, is as loud and clean at the other, without a gap.
+//! rtpengine behind the edge: each of its sides has another codec, which the edge transcodes from PCMU and rtpengine
+//! back to PCMU, in both directions. The tone and speech of each end is as loud and clean at the other, without a gap.
 
 use std::process::Command;
 use std::time::Duration;
@@ -16,18 +16,18 @@ use crate::interop::recording::{Heard, Line, converse};
 use crate::interop::rtp::{SAMPLE_RATE, linear, ulaw};
 use crate::interop::sound::{PERIOD, Sound, said};
 
-/// What the edge and rtpengine speak to each other, one call each.
+/// Codecs between the edge and rtpengine, one call each.
 const BETWEEN: [Codec; 3] = [Codec::Opus, Codec::G722, Codec::Pcma];
-/// rtpengine 10.5 makes two channels of one for Opus, each softer by half of its power, whatever `stereo` says.
+/// rtpengine 10.5 converts mono to two channels for Opus, each at half the power, independent of `stereo`.
 const OF_TWO_CHANNELS_DB: f64 = -3.01;
-/// What a caller says, and a callee.
+/// Tones of a caller and of a callee.
 const HZ: [u32; 2] = [440, 660];
-/// Seconds that are said before what is judged: all settles.
+/// Seconds of audio before the judged part, for settling.
 const SETTLED: f64 = 0.5;
-/// How long after the last packet is listened.
+/// Listening time after the last packet.
 const TAIL: Duration = Duration::from_millis(500);
 
-/// All calls at once.
+/// Makes all calls at once.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     install::packages(&[("rtpengine", "rtpengine-daemon")])?;
     let edge = Edge::start(&configuration(&BETWEEN.map(|codec| (Codec::Pcmu, codec))))?;
@@ -38,7 +38,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     }
     let lines: Vec<Line<'_>> =
         calls.iter().flatten().map(|(phone, call)| Line { socket: &phone.rtp, to: call.media }).collect();
-    // Broken: what is said is softer by 1 dB.
+    // Broken: the sent audio is softer by 1 dB.
     let volume = if setting.sabotage { 0.89 } else { 1.0 };
     #[allow(clippy::cast_possible_truncation)]
     let packet = |line: usize, n: u32| {
@@ -69,7 +69,8 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     Ok(figures.join("; "))
 }
 
-/// A call whose far side's media is behind rtpengine: both phones, each with where its RTP goes.
+/// Makes a call with the called side's media behind rtpengine; returns both phones, each with the destination of its
+/// RTP.
 fn answered(edge: &Edge, engine: &Rtpengine, n: usize) -> anyhow::Result<[(Phone, Call); 2]> {
     let caller = Phone::new(&near_address(n), 0, "caller")?;
     let callee = Phone::new(&far_address(n), 5060, "callee")?;
@@ -92,7 +93,7 @@ fn answered(edge: &Edge, engine: &Rtpengine, n: usize) -> anyhow::Result<[(Phone
     Ok([(caller, near), (callee, far)])
 }
 
-/// What packets of PCMU are together, the ones that are missing silent.
+/// Joins packets of PCMU, with silence for missing ones.
 fn sound(heard: &[Heard], said: u32) -> anyhow::Result<Sound> {
     if heard.len() < usize::try_from(said)? - 3 {
         bail!("{} packets were heard of {said}", heard.len());

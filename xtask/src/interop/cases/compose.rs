@@ -1,5 +1,5 @@
-//! The demo of docker-compose.yml without containers: its commands as they stand in the file, each in its own folder, in a network
-//! with the file's addresses; the edge with the configuration that the file mounts. `status` has to report no problems.
+//! Demo of docker-compose.yml without containers: the commands of the file, each in its own folder, in a network with
+//! the file's addresses, and the edge with the configuration mounted by the file. `status` must report no problems.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -16,9 +16,9 @@ use crate::interop::netns::{self, Namespace};
 use crate::interop::node::{self, Packages};
 use crate::interop::{Setting, rtp};
 
-/// Calls that the PBX has to have answered and that have ended before `status` is asked.
+/// Calls that the PBX must have answered, and that must have ended, before `status` is checked.
 const CALLS: f64 = 10.0;
-/// Time by which they have: one call a second, and one of five seconds every ten to the agent.
+/// Timeout for them: one call per second, and one of five seconds every ten to the agent.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Address and command of one service of the file.
@@ -28,7 +28,7 @@ struct Container {
     command: String,
 }
 
-/// A party of the demo, ended when dropped.
+/// Party of the demo, ended on drop.
 #[derive(Debug)]
 struct Party(Child);
 
@@ -39,7 +39,7 @@ impl Drop for Party {
     }
 }
 
-/// Runs the demo and the commands that the file documents.
+/// Runs the demo and the commands documented in the file.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     if let Some(skipped) = netns::missing() {
         return Ok(skipped);
@@ -95,27 +95,27 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     ))
 }
 
-/// Reports whether a call by a route of this name was answered and has ended.
+/// Returns whether a call by a route of this name was answered and has ended.
 fn ended(edge: &Edge, route: &str) -> anyhow::Result<bool> {
     let calls: serde_json::Value = serde_json::from_str(&edge.get("/v1/calls?limit=500")?)?;
     let calls = calls["calls"].as_array().context("no list of calls")?;
     Ok(calls.iter().any(|call| call["route"] == route && !call["ended_at"].is_null()))
 }
 
-/// Folder in which a program of the file runs: what its image has in its working directory.
+/// Returns the folder in which a program of the file runs: the working directory of its image.
 fn place(program: &str) -> PathBuf {
     let examples = root().join("examples");
     if program == "sipp" { examples.join("sipp") } else { examples }
 }
 
-/// The file that is mounted as the edge's configuration.
+/// Returns the file mounted as the edge's configuration.
 fn mounted(text: &str) -> anyhow::Result<&str> {
     let mount = text.split('"').find(|part| part.ends_with(":/etc/trunkgate/trunkgate.toml:ro"));
     let path = mount.and_then(|mount| mount.split(':').next()).context("no configuration is mounted")?;
     Ok(path.trim_start_matches("./"))
 }
 
-/// Arguments of the commands that the file's head has for the edge.
+/// Returns the arguments of the edge's commands in the file's head.
 fn documented(text: &str) -> Vec<Vec<&str>> {
     text.lines()
         .filter_map(|line| line.strip_prefix("#     docker compose exec edge trunkgate "))
@@ -123,7 +123,7 @@ fn documented(text: &str) -> Vec<Vec<&str>> {
         .collect()
 }
 
-/// Commands and addresses by service: as much of YAML as the file uses.
+/// Parses commands and addresses by service, with as much YAML as the file uses.
 fn services(text: &str) -> BTreeMap<String, Container> {
     let mut services: BTreeMap<String, Container> = BTreeMap::new();
     let mut name = String::new();

@@ -1,5 +1,6 @@
-//! Ten parties, baresip phones and SIPp calls, in a conference that twilio-python and twilio-node drive: each says a tone of its own, in its own
-//! codec, and hears those of all others and not its own, by the spectrum of what a phone has recorded and of SIPp's packets as they pass.
+//! Ten participants, baresip phones and SIPp calls, in a conference controlled by twilio-python and twilio-node: each
+//! sends its own tone in its own codec, and hears those of all others but not its own, by the spectrum of phone
+//! recordings and of SIPp's sniffed packets.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -17,29 +18,29 @@ use crate::interop::sound::{self, Sound};
 use crate::interop::{Setting, node, rtp};
 
 const PATIENCE: Duration = Duration::from_secs(15);
-/// The number of the conference.
+/// Number of the conference.
 const NUMBER: &str = "+14155550100";
-/// SIPp's scenario of a party, which is hung up on.
+/// SIPp scenario of a participant, which the edge hangs up.
 const UAC_PARTY: &str = include_str!("../scenarios/uac_party.xml");
-/// Tones of the parties in Hz, none of them the harmonic of another. The pauses of a tone put others beside it, each 2.5 Hz: neighbours differ by no
-/// multiple of that.
+/// Tones of the participants in Hz, without harmonics among them. The pauses of a tone add spectral lines at multiples
+/// of 2.5 Hz beside it, which no neighbour matches.
 const TONES: [u32; 10] = [410, 531, 642, 773, 904, 1_030, 1_191, 1_352, 1_513, 1_694];
-/// Addresses of the parties that are SIPp; those before them are phones.
+/// Addresses of the SIPp participants; those before them are phones.
 const SIPP: [&str; 4] = ["127.0.2.7", "127.0.2.8", "127.0.2.9", "127.0.2.10"];
 const PHONES: usize = TONES.len() - SIPP.len();
 const CODECS: [Codec; 4] = [Codec::Pcmu, Codec::G722, Codec::Opus, Codec::Pcma];
-/// Seconds of what is said, which begins again and again.
+/// Seconds of the repeated audio.
 const SAID_SECONDS: u32 = 60;
-/// Seconds of the end of a recording that are judged, but for the last one: the conference ends in that.
+/// Judged seconds at the end of a recording, except the last one, in which the conference ends.
 const JUDGED: usize = 2;
-/// The least amplitude of a tone that is heard: ten voices at once share what one has.
+/// Minimum amplitude of a tone to count as heard: ten concurrent voices share the level of one.
 const LEAST: f64 = 300.0;
 
 fn address(n: usize) -> String {
     format!("127.0.2.{}", n + 1)
 }
 
-/// A trunk for each party, whose calls lead to the conference.
+/// Returns a trunk for each participant, routed to the conference.
 fn configuration() -> String {
     let trunk = |n: usize| {
         let (ip, codec) = (address(n), codec(n).name());
@@ -59,7 +60,7 @@ fn codec(n: usize) -> Codec {
     if n < PHONES { CODECS[n % CODECS.len()] } else { Codec::Pcmu }
 }
 
-/// A phone that calls the conference at once.
+/// Starts a phone that calls the conference at once.
 fn phone(edge: &Edge, n: usize, hz: u32) -> anyhow::Result<Baresip> {
     let (ip, (rate_hz, channels)) = (address(n), codec(n).shape());
     Baresip::start(&Setup {
@@ -77,7 +78,7 @@ fn phone(edge: &Edge, n: usize, hz: u32) -> anyhow::Result<Baresip> {
     })
 }
 
-/// A call of SIPp to the conference.
+/// Returns a call of SIPp to the conference.
 fn sipp(address: &'static str, hz: u32) -> Calls {
     let mut call = Calls::new(1, 1, Duration::from_secs(SAID_SECONDS.into()));
     (call.scenario, call.rtp) = (Some(UAC_PARTY.into()), true);
@@ -85,12 +86,12 @@ fn sipp(address: &'static str, hz: u32) -> Calls {
     let time = |n: u32| f64::from(n) / f64::from(rtp::SAMPLE_RATE);
     #[allow(clippy::cast_possible_truncation)]
     let sample = |n: u32| rtp::ulaw(sound::syllables(hz, time(n)) as i32);
-    // As long as both the tone and its pauses need to begin again at their beginnings.
+    // As long as the common period of the tone and its pauses.
     call.says = Some((0..rtp::SAMPLE_RATE * 2).map(sample).collect());
     call
 }
 
-/// Holds what a party has heard against what it should: all tones but its own. Returns the softest of the others and its own.
+/// Checks the audio of a participant: all tones but its own. Returns the softest of the others, and its own.
 fn judge(n: usize, heard: &Sound) -> anyhow::Result<(f64, f64)> {
     let second = usize::try_from(heard.rate_hz)?;
     let end = heard.samples.len().saturating_sub(second);
@@ -114,7 +115,7 @@ fn judge(n: usize, heard: &Sound) -> anyhow::Result<(f64, f64)> {
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let edge = Edge::start(&configuration())?;
     let sniffer = Sniffer::start()?;
-    // Broken: the first party says the tone of the second.
+    // Broken: the first participant sends the tone of the second.
     let tone = |n: usize| if setting.sabotage && n == 0 { TONES[1] } else { TONES[n] };
     let phones = (0..PHONES).map(|n| phone(&edge, n, tone(n))).collect::<anyhow::Result<Vec<_>>>()?;
     let told = || edge.log_tail();
@@ -150,7 +151,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     ))
 }
 
-/// Has both programs drive the conference until it ends; returns their words.
+/// Lets both programs control the conference until it ends; returns their output.
 fn drive(edge: &Edge) -> anyhow::Result<String> {
     let (url, parties) = (format!("http://{}", edge.http), TONES.len().to_string());
     let flags = ["--url", &url, "--account", ACCOUNT, "--token", TOKEN, "--parties", &parties];

@@ -1,5 +1,5 @@
-//! The JSON Schema of the configuration by a validator that we did not write: it takes whatever `check` takes, what
-//! `config show` prints as well, and refuses what it can know to be wrong.
+//! JSON Schema of the configuration by an independent validator: it accepts all files that `check` accepts, and the
+//! output of `config show`, and rejects errors expressible in a schema.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,7 +11,7 @@ use crate::commands::output;
 use crate::interop::edge::binary;
 use crate::interop::{Setting, python};
 
-/// What no file may say, each by itself.
+/// Invalid files, each with one error.
 const WRONG: [&str; 24] = [
     "[edge]\nnam = 'x'",
     "[edge]\nname = 'a b'",
@@ -39,7 +39,7 @@ const WRONG: [&str; 24] = [
     "[voicemail.x]\nsilence = 5",
 ];
 
-/// Files of the tree, TOML of the documents, and what is made of both.
+/// Validates files of the tree, TOML of the documents, and the output of `config show` for both.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let folder = tempfile::tempdir()?;
     let at = folder.path();
@@ -69,7 +69,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     Ok(format!("{} files taken, {} refused", right.len(), wrong.len()))
 }
 
-/// Every whole configuration of the tree.
+/// Returns all complete configurations of the tree.
 fn written(at: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut files = vec![root().join("config/trunkgate.toml"), root().join("deploy/trunkgate.toml")];
     let folders = ["start", "guides", "configure", "operate", "reference"];
@@ -91,12 +91,13 @@ fn written(at: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// What `config show` makes of a file, which `check` takes again; `None` where files or secrets that it names are not here.
+/// Returns the output of `config show` for a file, which `check` accepts too; `None` if files or secrets that it names
+/// are missing.
 fn shown(file: &Path) -> Option<PathBuf> {
     let with = |file: &Path, verb: &[&str]| Command::new(binary()).arg("--config").arg(file).args(verb).output().ok();
     let printed = with(file, &["config", "show"]).filter(|output| output.status.success())?;
     let again = file.with_extension("shown.toml");
-    // Not beside a file of the tree.
+    // Not next to a file of the tree.
     let again = if again.starts_with(root()) { std::env::temp_dir().join(again.file_name()?) } else { again };
     std::fs::write(&again, printed.stdout).ok()?;
     with(&again, &["check"]).filter(|output| output.status.success()).map(|_| again)

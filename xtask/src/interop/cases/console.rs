@@ -1,6 +1,6 @@
-//! Tests the console in headless Chromium: every page with the demo's calls and with 0 to 50 trunks, the response times of an agent that takes
-//! turns, then sign-in with a token and hang-up of a SIPp call, whose recording is played,
-//! and a conference of two SIPp calls. Screenshots are kept in `target/interop-console`.
+//! Tests the console in headless Chromium: every page with the demo's calls and with 0 to 50 trunks, response times of
+//! a turn-taking agent, sign-in with a token, hang-up of a SIPp call with playback of its recording, and a conference
+//! of two SIPp calls. Screenshots are kept in `target/interop-console`.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -17,7 +17,7 @@ use crate::interop::node::{self, Packages};
 use crate::interop::python;
 use crate::interop::sipp::{CARRIER_TO_PBX, Callee, Calls, PBX};
 
-/// The demo's edge (`--serve`); dropping ends it.
+/// Edge of the demo (`--serve`), ended on drop.
 struct Demo {
     child: Child,
     url: String,
@@ -96,7 +96,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     ))
 }
 
-/// Two SIPp calls in a conference, which a person mutes, holds and ends.
+/// Makes two SIPp calls in a conference, which a user mutes, holds and ends.
 fn conference(script: &Path, out: &str) -> anyhow::Result<String> {
     let routes = CARRIER_TO_PBX.replace("trunk:pbx\"", "conference:weekly\"");
     let mut edge = Edge::start_as(Command::new(edge::binary()), &format!("{LISTENERS}{routes}"))?;

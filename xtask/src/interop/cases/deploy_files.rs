@@ -1,5 +1,5 @@
-//! Files under `deploy/` and what Docker reads, each by its own tool. A tool that cannot be had is said, and is no failure:
-//! the files do not get worse by it.
+//! Files under `deploy/` and Docker files, each checked by its own tool. An unavailable tool is reported, but is not a
+//! failure.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -9,25 +9,25 @@ use anyhow::{Context as _, ensure};
 use crate::commands::output;
 use crate::interop::{SKIPPED, Setting, install, python};
 
-/// The top of the tree.
+/// Returns the top of the tree.
 pub(super) fn root() -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
     folder.canonicalize().unwrap_or(folder)
 }
 
-/// A file below `deploy/`.
+/// Returns the path of a file below `deploy/`.
 pub(super) fn deploy(name: &str) -> PathBuf {
     root().join("deploy").join(name)
 }
 
-/// `None` once these (program, package) are there; else what a case says instead of a figure.
+/// Returns `None` once these (program, package) are installed; else the report of a case in place of a figure.
 pub(super) fn needs(wanted: &[(&str, &str)]) -> Option<String> {
     let missing = install::packages(wanted).err()?;
     let reason = format!("{missing:#}").lines().next().unwrap_or_default().to_owned();
     Some(format!("{SKIPPED}{} cannot be had here: {reason}", wanted.first()?.0))
 }
 
-/// Returns what a program prints to stdout and stderr.
+/// Returns the stdout and stderr of a program.
 pub(super) fn said(command: &mut Command) -> anyhow::Result<String> {
     let output = command.stdin(Stdio::null()).output().with_context(|| format!("{command:?}"))?;
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -35,7 +35,7 @@ pub(super) fn said(command: &mut Command) -> anyhow::Result<String> {
     Ok(format!("{stdout}{stderr}"))
 }
 
-/// Both compose files are of the form, and what they mount is there.
+/// Checks the form of both compose files, and that their mounts exist.
 pub(crate) fn compose(setting: &Setting) -> anyhow::Result<String> {
     let plugin = Command::new("docker").args(["compose", "version"]).stdin(Stdio::null()).output();
     let tool: &[&str] = match plugin {
@@ -70,10 +70,10 @@ pub(crate) fn compose(setting: &Setting) -> anyhow::Result<String> {
     Ok(format!("two files by {}, {mounts} mounted paths are there; no container was started", tool.join(" ")))
 }
 
-/// Images that the tree describes.
+/// Dockerfiles of the tree.
 const DOCKERFILES: [&str; 3] = ["Dockerfile", "examples/sipp/Dockerfile", "examples/echo_agent.Dockerfile"];
 
-/// hadolint finds nothing in the Dockerfiles.
+/// Checks that hadolint finds nothing in the Dockerfiles.
 pub(crate) fn dockerfile(setting: &Setting) -> anyhow::Result<String> {
     let hadolint = match python::hadolint() {
         Ok(program) => program,
@@ -93,10 +93,10 @@ pub(crate) fn dockerfile(setting: &Setting) -> anyhow::Result<String> {
     Ok(format!("hadolint finds nothing in {} files; no image was built", DOCKERFILES.len()))
 }
 
-/// Scripts that users run.
+/// Scripts for users.
 const SCRIPTS: [&str; 2] = ["ci/trunkgate-ci.sh", "install.sh"];
 
-/// shellcheck finds nothing in the scripts.
+/// Checks that shellcheck finds nothing in the scripts.
 pub(crate) fn scripts(setting: &Setting) -> anyhow::Result<String> {
     let shellcheck = match python::shellcheck() {
         Ok(program) => program,

@@ -1,5 +1,5 @@
-//! Alerts and dashboards by Prometheus itself: promtool's checks and tests, then a server that scrapes an edge after the demo's
-//! calls, evaluates every alert and answers what every panel asks.
+//! Alerts and dashboards by Prometheus itself: promtool's checks and tests, then a server that scrapes an edge after
+//! the demo's calls, evaluates every alert and runs every panel's query.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
@@ -15,10 +15,10 @@ use crate::commands::output;
 use crate::interop::Setting;
 use crate::interop::edge::binary;
 
-/// Until the demo's calls are over, or Prometheus has scraped.
+/// Timeout for the demo's calls, and for a scrape by Prometheus.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A process that is killed when dropped.
+/// Process that is killed on drop.
 struct Running(Child);
 
 impl Drop for Running {
@@ -64,7 +64,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     ))
 }
 
-/// The demo's edge, once its calls are over, and its HTTP address.
+/// Starts the demo's edge and waits for the end of its calls; returns it with its HTTP address.
 fn demo() -> anyhow::Result<(Running, String)> {
     let mut child =
         Command::new(binary()).args(["demo", "--serve"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
@@ -94,7 +94,7 @@ fn check_metrics(metrics: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A Prometheus server of the tree's configuration.
+/// Prometheus server with the configuration of the tree.
 struct Server {
     _process: Running,
     address: String,
@@ -128,7 +128,7 @@ impl Server {
         Ok(answer)
     }
 
-    /// Until the edge has been scraped often enough for a rate.
+    /// Waits until the edge has been scraped often enough for a rate.
     fn wait_for_targets(&self) -> anyhow::Result<()> {
         let began = Instant::now();
         while began.elapsed() < PATIENCE {
@@ -141,7 +141,7 @@ impl Server {
         bail!("Prometheus has not scraped the edge within {PATIENCE:?}")
     }
 
-    /// How many alerts there are; each was evaluated without an error.
+    /// Returns the number of alerts, each evaluated without an error.
     fn alerts(&self) -> anyhow::Result<usize> {
         let rules = self.get("rules", &[])?;
         let groups = rules.pointer("/data/groups").and_then(Value::as_array).context("groups")?;
@@ -154,7 +154,7 @@ impl Server {
         Ok(alerts)
     }
 
-    /// How many expressions the panels have, each taken, and how many have an answer.
+    /// Returns the number of panel expressions, all valid, and the number with a result.
     fn panels(&self) -> anyhow::Result<(usize, usize)> {
         let (mut asked, mut answered) = (0, 0);
         for name in ["overview", "media", "agents"] {

@@ -1,4 +1,4 @@
-//! The unit by systemd itself: its own checks, then a start in a container in which systemd is the first process.
+//! systemd unit by systemd itself: its own checks, then a start in a container with systemd as the first process.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,13 +11,13 @@ use crate::commands::output;
 use crate::interop::edge::binary;
 use crate::interop::{SKIPPED, Setting};
 
-/// Most exposure that `systemd-analyze security` may find, of 10.
+/// Maximum exposure by `systemd-analyze security`, of 10.
 const EXPOSURE: f64 = 2.0;
-/// What the sabotaged unit is without.
+/// Settings removed from the sabotaged unit.
 const HARDENING: [&str; 5] = ["SystemCallFilter", "CapabilityBoundingSet", "DynamicUser", "Private", "Protect"];
-/// Where the binary is in the container: its /usr is this machine's, read-only.
+/// Path of the binary in the container, whose /usr is this machine's, read-only.
 const INSIDE: &str = "/opt/trunkgate";
-/// What runs in the container, and writes what it sees as `name=value`.
+/// Script in the container that writes its observations as `name=value`.
 const SCRIPT: &str = r#"#!/bin/sh
 exec > /share/seen 2> /share/errors
 unit() { systemctl show "$1" -p "$2" --value; }
@@ -46,7 +46,7 @@ journalctl -u trunkgate -u trunkgate-demo --no-pager -o cat > /share/journal
 systemctl poweroff
 "#;
 
-/// Runs the checks, and the container where there can be one.
+/// Runs the checks, and the container if possible.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     if let Some(skipped) = needs(&[("systemd-analyze", "systemd")]) {
         return Ok(skipped);
@@ -80,13 +80,13 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     ))
 }
 
-/// Why no container can be started here.
+/// Returns the reason why no container can be started here.
 fn no_container() -> Option<String> {
     let tried = output(container(Path::new("/")).args(["--pipe", "/bin/true"]).stdin(Stdio::null()));
     tried.err().map(|error| format!("{SKIPPED}no container can be started here: {error:#}"))
 }
 
-/// With this machine's programs, and nothing else of it.
+/// Returns a command in a container with this machine's programs, and nothing else of it.
 fn container(share: &Path) -> Command {
     let mut command = Command::new("timeout");
     command.args([
@@ -105,9 +105,9 @@ fn container(share: &Path) -> Command {
     command
 }
 
-/// Starts the unit in a container and does with it what an operator does.
+/// Starts the unit in a container and acts as an operator.
 fn boot(folder: &Path, unit: &str) -> anyhow::Result<BTreeMap<String, String>> {
-    // No network is waited for: there is none.
+    // Without a wait for the network, which does not exist.
     let unit: String = unit.lines().filter(|line| !line.contains("network-online")).map(|l| format!("{l}\n")).collect();
     let unit = unit.replace("/usr/bin/trunkgate", INSIDE);
     let once = |line: &&str| !["ExecReload", "Watchdog", "Restart"].iter().any(|key| line.starts_with(key));

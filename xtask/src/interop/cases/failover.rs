@@ -1,4 +1,4 @@
-//! A first target that says nothing.
+//! First target that does not respond.
 
 use std::net::UdpSocket;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::interop::sipp::{Callee, Calls, PBX};
 
 const SILENT: &str = "127.0.0.4:5060";
 
-/// Calls whose first trunk is a socket that nobody reads.
+/// Makes calls with a first trunk whose socket is never read.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let _silent = UdpSocket::bind(SILENT)?;
     let second = if setting.sabotage { "" } else { r#", "trunk:pbx""# };

@@ -1,6 +1,6 @@
-//! Somebody hears nothing, in networks of our own: two phones with sound, the edge between them, and one thing broken at a
-//! time by what breaks it in the field. Each place that an operator looks at has to name the cause and what to change; of a
-//! call in which all is well none says anything. The pictures of docs/operate/troubleshooting.md are taken on the way.
+//! Calls without audio in network namespaces: two phones with sound, the edge between them, and one fault at a time,
+//! caused as in the field. Every view of an operator must name the cause and the change to make; for a good call none
+//! reports a fault. The pictures of docs/operate/troubleshooting.md are taken on the way.
 
 use std::path::Path;
 use std::process::Command;
@@ -17,42 +17,42 @@ use crate::interop::edge::{self, Edge};
 use crate::interop::netns::{self, Namespace};
 use crate::interop::node::{self, Packages};
 
-/// The carrier's address, and the edge's on that side (RFC 5737): outside of its `local_networks`.
+/// Addresses of the carrier and of the edge on its side (RFC 5737): outside of `local_networks`.
 const CARRIER: &str = "198.51.100.7";
 const OUTSIDE: &str = "198.51.100.1";
-/// The PBX's, and the edge's.
+/// Addresses of the PBX and of the edge on its side.
 const PBX: &str = "10.0.0.5";
 const INSIDE: &str = "10.0.0.2";
-/// An address that nobody has.
+/// Unused address.
 const NOBODY: &str = "203.0.113.99";
 const CALLED: &str = "+14155550123";
-/// What the phones say: no harmonic of the other.
+/// Tones of the phones, neither a harmonic of the other.
 const PBX_HZ: u32 = 660;
 const CARRIER_HZ: u32 = 440;
-/// Packets of a side that was heard for longer than a silent one waits for its verdict.
+/// Packets of a side that was heard for longer than the delay of a silent side's verdict.
 const HEARD_PACKETS: u64 = 450;
-/// Seconds of them that are judged.
+/// Judged seconds of them.
 const HEARD_SECONDS: u32 = 6;
 const PATIENCE: Duration = Duration::from_secs(40);
 
-/// What is broken, and what has to be said of it.
+/// Fault, and expected reports.
 struct Fault {
     name: &'static str,
-    /// As the carrier is told.
+    /// Public address shown to the carrier.
     public_address: &'static str,
-    /// The rules of the edge's machine.
+    /// Firewall rules of the edge's machine.
     rules: &'static str,
-    /// What the calling phone has, and what its trunk may use.
+    /// Codecs of the calling phone, and of its trunk.
     codecs: (&'static str, &'static str),
-    /// What the call has in lists.
+    /// Flag of the call in lists.
     flag: &'static str,
-    /// What shows the cause …
+    /// Texts of the cause, expected in every view.
     cause: &'static [&'static str],
-    /// … and what would help; both everywhere.
+    /// Texts of the fix, expected in every view.
     fix: &'static [&'static str],
-    /// `doctor`'s line.
+    /// Line of `doctor`.
     line: &'static str,
-    /// A page of the console, `now` or `call`, that docs/operate/troubleshooting.md shows.
+    /// Page of the console, `now` or `call`, shown in docs/operate/troubleshooting.md.
     picture: Option<(&'static str, &'static str)>,
 }
 
@@ -117,19 +117,19 @@ const FAULTS: [Fault; 4] = [
     },
 ];
 
-/// The machines.
+/// Network namespaces.
 struct Networks {
     edge: Namespace,
     carrier: Namespace,
     pbx: Namespace,
 }
 
-/// Each fault, and then none.
+/// Runs each fault, and then a call without one.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     if let Some(skipped) = needs(&[("chromium", "chromium")]).or_else(netns::missing) {
         return Ok(skipped);
     }
-    // Within the networks there is no way to a registry.
+    // The namespaces have no access to a registry.
     node::install(Packages::Browser)?;
     let pictures = edge::target().join("interop-faults");
     std::fs::create_dir_all(&pictures)?;
@@ -187,9 +187,9 @@ connect = ["trunk:carrier"]
         Ok((edge, carrier, pbx))
     }
 
-    /// A call with a fault.
+    /// Makes a call with a fault.
     fn silent(&self, fault: &Fault, sabotaged: bool, pictures: &Path) -> anyhow::Result<()> {
-        // Broken: what is to be found is not there.
+        // Broken: the expected fault is not made.
         let made = if sabotaged { &HEALTHY } else { fault };
         let (edge, carrier, pbx) = self.start(made)?;
         let told = || format!("{}\n{}\n{}", edge.log_tail(), carrier.log(), pbx.log());
@@ -203,13 +203,13 @@ connect = ["trunk:carrier"]
         if fault.flag == "unsent" {
             self.no_way_for_sip(&edge)?;
         }
-        // Once it is over each says the same of the last hour.
+        // Once it is over each view reports it for the last hour.
         pbx.command("hangup", "")?;
         edge.wait_until("the call has its record", PATIENCE, |edge| Ok(edge.records()?.len() == 1))?;
         asked(&edge, fault, &sid).context("after its end")
     }
 
-    /// The firewall keeps OPTIONS back as well: its own rules are to be looked at, and not the far side's.
+    /// Checks a firewall that also blocks OPTIONS: the report points to its rules, not to the remote party.
     fn no_way_for_sip(&self, edge: &Edge) -> anyhow::Result<()> {
         self.edge.rules(
             "table inet faults { chain out { type filter hook output priority 0; ip daddr 198.51.100.7 drop; }; }",
@@ -224,7 +224,7 @@ connect = ["trunk:carrier"]
         Ok(())
     }
 
-    /// A call without a fault.
+    /// Makes a call without a fault.
     fn well(&self, pictures: &Path) -> anyhow::Result<String> {
         let (edge, carrier, pbx) = self.start(&HEALTHY)?;
         let heard = |edge: &Edge| -> anyhow::Result<bool> {
@@ -258,7 +258,7 @@ fn json(edge: &Edge, path: &str) -> anyhow::Result<Value> {
     Ok(serde_json::from_str(&edge.get(path)?)?)
 }
 
-/// The sid of the only call.
+/// Returns the SID of the only call.
 fn call(edge: &Edge) -> anyhow::Result<String> {
     let calls = json(edge, "/v1/calls")?;
     Ok(calls["calls"][0]["sid"].as_str().context("no call yet")?.to_owned())
@@ -269,7 +269,7 @@ fn verdict(edge: &Edge, sid: &str) -> anyhow::Result<String> {
     Ok(trace["verdict"].as_str().context("no verdict")?.to_owned())
 }
 
-/// What a verb prints, whatever it exits with.
+/// Returns the output of a command, for any exit code.
 fn printed(arguments: &[&str]) -> anyhow::Result<String> {
     let output = Command::new(edge::binary()).args(arguments).output()?;
     let stdout = String::from_utf8(output.stdout)?;
@@ -277,12 +277,12 @@ fn printed(arguments: &[&str]) -> anyhow::Result<String> {
     Ok(stdout)
 }
 
-/// Pages fold lines, set code apart, and begin a sentence with a capital.
+/// Normalizes text: pages fold lines, mark code, and capitalize sentences.
 fn squeezed(text: &str) -> String {
     text.chars().filter(|c| !c.is_whitespace() && *c != '`').flat_map(char::to_lowercase).collect()
 }
 
-/// What a text does not say of a fault; where there is none, what it says of any.
+/// Returns an expected text that is missing; without a fault, a text that should not be there.
 fn lacks(text: &str, fault: &Fault) -> anyhow::Result<Option<&'static str>> {
     let text = squeezed(text);
     let has = |part: &&'static str| text.contains(&squeezed(part));
@@ -296,7 +296,7 @@ fn lacks(text: &str, fault: &Fault) -> anyhow::Result<Option<&'static str>> {
     }
 }
 
-/// The API, `trace`, `status` and `doctor` are asked.
+/// Checks the API, `trace`, `status` and `doctor`.
 fn asked(edge: &Edge, fault: &Fault, sid: &str) -> anyhow::Result<()> {
     let flags = json(edge, &format!("/v1/calls/{sid}"))?["flags"].clone();
     let flags: Vec<&str> = flags.as_array().context("no flags")?.iter().filter_map(Value::as_str).collect();
@@ -322,7 +322,7 @@ fn asked(edge: &Edge, fault: &Fault, sid: &str) -> anyhow::Result<()> {
         ensure!(!doctor.contains("FAIL"), "doctor complains of nothing:\n{doctor}");
         return Ok(());
     }
-    // The call that shows it, and the level.
+    // The example call, and the level.
     ensure!(
         squeezed(&status).contains(&squeezed(&format!("see: trunkgate trace {sid}"))),
         "no call in status:\n{status}"
@@ -332,12 +332,12 @@ fn asked(edge: &Edge, fault: &Fault, sid: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// All lines for a call without a fault.
+/// Returns the line of a fault, or all lines for a call without a fault.
 fn fault_line(fault: &Fault) -> &'static str {
     if fault.line.is_empty() { "public address,inbound udp,outbound udp,codecs,options" } else { fault.line }
 }
 
-/// The console's pages, by a browser in the edge's network.
+/// Checks the console's pages by a browser in the edge's network.
 fn browse(edge: &Edge, fault: &Fault, sid: &str, pictures: &Path) -> anyhow::Result<()> {
     let url = format!("http://{}", edge.http);
     let out = pictures.to_str().context("a path in UTF-8")?;

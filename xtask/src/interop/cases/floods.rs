@@ -1,4 +1,4 @@
-//! Floods that one source makes, and what others must still get meanwhile; credentials that were meant for another number.
+//! Floods by one source, and the service that others still get; credentials computed for another number.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
@@ -14,14 +14,15 @@ use crate::interop::Setting;
 use crate::interop::edge::Edge;
 use crate::interop::raw::Text;
 
-/// The trunk that floods.
+/// Trunk that floods.
 const FLOOD: &str = "127.0.0.5";
-/// The trunk that makes few calls.
+/// Trunk with few calls.
 const GOOD: &str = "127.0.0.2";
-/// INVITEs of the flood in each 5 ms: 400 a second.
+/// INVITEs of the flood per 5 ms: 400 per second.
 const BURST: u32 = 2;
 
-/// Both trunks' calls are refused by their route: an admitted call gets 486, one that a limit refuses 503.
+/// Configuration in which both trunks' calls are rejected by their route: an admitted call gets 486, one refused by a
+/// limit 503.
 const TWO_TRUNKS: &str = r#"
 [limits]
 calls_per_second = 30
@@ -41,7 +42,7 @@ fn invite(here: SocketAddr, edge: SocketAddr, number: &str, call: &str, lines: &
     )
 }
 
-/// Sends an INVITE until there is a final answer, which is acknowledged.
+/// Sends an INVITE until its final response, which is acknowledged.
 fn ask(socket: &UdpSocket, edge: SocketAddr, number: &str, call: &str, lines: &str) -> anyhow::Result<Text> {
     let here = socket.local_addr()?;
     let request = invite(here, edge, number, call, lines);
@@ -69,12 +70,12 @@ fn patient(address: &str) -> anyhow::Result<UdpSocket> {
     Ok(socket)
 }
 
-/// 50 calls of one trunk, ten a second, while another sends 400 INVITEs a second.
+/// Makes 50 calls of one trunk, ten per second, while another sends 400 INVITEs per second.
 pub(crate) fn fairness(setting: &Setting) -> anyhow::Result<String> {
     let mut edge = Edge::start(TWO_TRUNKS)?;
     let udp = edge.udp;
     let is_over = AtomicBool::new(false);
-    // Broken: the calls that are few are of the trunk that floods.
+    // Broken: the few calls come from the flooding trunk.
     let good = patient(if setting.sabotage { FLOOD } else { GOOD })?;
     let (sent, answers) = std::thread::scope(|scope| {
         let flood = scope.spawn(|| -> anyhow::Result<u32> {
@@ -133,7 +134,7 @@ fn hash(parts: &[&str]) -> String {
     Md5::digest(parts.join(":").as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The Authorization of the user `desk` or `good`, for a challenge with MD5.
+/// Returns the Authorization of the user `desk` or `good` for an MD5 challenge.
 fn shown(challenge: &Text, method: &str, user: &str, password: &str, uri: &str) -> anyhow::Result<String> {
     let asked =
         challenge.all("WWW-Authenticate").find(|asked| asked.contains("MD5")).context("no challenge with MD5")?;
@@ -147,7 +148,7 @@ fn shown(challenge: &Text, method: &str, user: &str, password: &str, uri: &str) 
     ))
 }
 
-/// Sends a REGISTER on a connection; the answer.
+/// Sends a REGISTER on a connection; returns the response.
 fn register(stream: &mut TcpStream, edge: SocketAddr, cseq: u32, lines: &str) -> anyhow::Result<Text> {
     let here = stream.local_addr()?;
     write!(
@@ -166,11 +167,11 @@ fn register(stream: &mut TcpStream, edge: SocketAddr, cseq: u32, lines: &str) ->
     Ok(Text(text))
 }
 
-/// Connections of unknown sources that send a keep-alive and no more, and a phone that registers beside them.
+/// Opens connections from unknown sources that only send a keep-alive, while a phone registers.
 pub(crate) fn idle_strangers(setting: &Setting) -> anyhow::Result<String> {
     let mut edge = Edge::start(PHONES)?;
     let tcp = edge.tcp.context("no TCP listener")?;
-    // Below the rate at which addresses of no trunk may begin connections: these are places that they hold.
+    // Below the limit on new connections of unknown addresses: the connections occupy slots.
     let count = setting.calls(1_100, 300);
     let mut idle = Vec::new();
     for n in 0..count {
@@ -179,7 +180,7 @@ pub(crate) fn idle_strangers(setting: &Setting) -> anyhow::Result<String> {
         idle.push(stream);
         std::thread::sleep(Duration::from_millis(21));
     }
-    // Broken: the phone does not know its password, and is one of those that never register.
+    // Broken: the phone has a wrong password, so it is one of those that never register.
     let password = if setting.sabotage { "wrong" } else { "right" };
     let phone = || -> anyhow::Result<TcpStream> {
         let mut stream = connect_from(std::net::Ipv4Addr::new(127, 0, 0, 9), tcp)?;
@@ -207,7 +208,7 @@ pub(crate) fn idle_strangers(setting: &Setting) -> anyhow::Result<String> {
     ))
 }
 
-/// One probe of `/healthz` on a connection of its own.
+/// Probes `/healthz` on a new connection.
 fn probe(http: SocketAddr) -> anyhow::Result<()> {
     let mut stream = TcpStream::connect_timeout(&http, Duration::from_secs(2))?;
     stream.set_read_timeout(Some(Duration::from_secs(2)))?;
@@ -218,7 +219,7 @@ fn probe(http: SocketAddr) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Half-sent requests and bodies, idle connections, while `/healthz` is asked nine times.
+/// Sends incomplete requests and bodies, and keeps idle connections, during nine probes of `/healthz`.
 pub(crate) fn slow_http(setting: &Setting) -> anyhow::Result<String> {
     let mut edge = Edge::start("[trunk.one]\naccept_from = [\"127.0.0.2\"]\n")?;
     let http = edge.http;
@@ -237,7 +238,7 @@ pub(crate) fn slow_http(setting: &Setting) -> anyhow::Result<String> {
             flood.push(stream);
         }
         flood.drain(..flood.len().saturating_sub(384));
-        // Broken: the edge stands still.
+        // Broken: the edge is stopped.
         if setting.sabotage {
             edge.signal(Signal::SIGSTOP)?;
         }
@@ -252,9 +253,9 @@ pub(crate) fn slow_http(setting: &Setting) -> anyhow::Result<String> {
     Ok(format!("9 of 9 probes answered, {evicted} incomplete connections evicted"))
 }
 
-/// An INVITE whose called number is another than the one that its credentials are for.
+/// Sends an INVITE with credentials computed for another called number.
 pub(crate) fn digest_uri(setting: &Setting) -> anyhow::Result<String> {
-    // Broken: the trunk takes any.
+    // Broken: the trunk accepts any.
     let any = if setting.sabotage { "digest_uri = \"any\"\n" } else { "" };
     let mut edge = Edge::start(&format!(
         "[trunk.good]\naccept_from = [\"127.0.0.2\"]\n{any}\

@@ -1,4 +1,5 @@
-//! The Helm chart: linted, rendered and validated by programs of others. Its configurations are read by `trunkgate check`.
+//! Helm chart: linted, rendered and validated by independent programs, with its configurations checked by `trunkgate
+//! check`.
 
 use std::path::Path;
 use std::process::Command;
@@ -10,13 +11,13 @@ use crate::commands::output;
 use crate::interop::edge::binary;
 use crate::interop::{SKIPPED, Setting, python};
 
-/// Folder of the mounted Secret with the certificate.
+/// Folder of the mounted certificate Secret.
 const MOUNTED: &str = "/etc/trunkgate-tls";
 /// Variables of the Secrets in `ci/complete-values.yaml`.
 const SECRETS: [(&str, &str); 2] =
     [("HTTP_TOKEN", "a-token-of-this-interop-case"), ("CARRIER_PASSWORD", "a-password-of-this-interop-case")];
 
-/// The chart with its default values and with every optional part.
+/// Tests the chart with its default values and with every optional part.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let python = match python::helm() {
         Ok(python) => python,
@@ -26,7 +27,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let chart = folder.path().join("trunkgate");
     copy(&deploy("helm/trunkgate"), &chart)?;
     if setting.sabotage {
-        // Broken: a key that Kubernetes does not know.
+        // Broken: a key unknown to Kubernetes.
         let manifest = chart.join("templates/daemonset.yaml");
         let text = std::fs::read_to_string(&manifest)?;
         std::fs::write(&manifest, text.replace("terminationGracePeriodSeconds", "terminationGraceSeconds"))?;
@@ -49,7 +50,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     Ok(format!("{valid} documents are valid, {refused} sets of values refused; nothing was installed"))
 }
 
-/// Copies the chart, so that a broken one is not written into the tree.
+/// Copies the chart, so that the sabotaged one is not written into the tree.
 fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
     std::fs::create_dir(to)?;
     for entry in std::fs::read_dir(from).with_context(|| from.display().to_string())? {
@@ -64,7 +65,7 @@ fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes the files of a Secret of the type kubernetes.io/tls.
+/// Writes the files of a Secret of type kubernetes.io/tls.
 fn certificate(folder: &Path) -> anyhow::Result<()> {
     let made = rcgen::generate_simple_self_signed(["edge.example.com".to_owned()])?;
     std::fs::write(folder.join("tls.crt"), made.cert.pem())?;

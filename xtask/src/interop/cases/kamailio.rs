@@ -1,4 +1,4 @@
-//! Kamailio as the upstream: route sets, double Record-Route, its own retransmissions.
+//! Kamailio as the upstream: route sets, double Record-Route, retransmissions.
 
 use std::fs::File;
 use std::process::{Child, Command, Stdio};
@@ -12,10 +12,10 @@ use crate::interop::edge::Edge;
 use crate::interop::scenario::Scenario;
 use crate::interop::sipp::{Callee, Calls, Counted, PBX};
 
-/// A record-routing proxy between its two sockets that answers OPTIONS to itself.
+/// Configuration of a record-routing proxy between its two sockets that answers OPTIONS to itself.
 pub(super) const CONFIGURATION: &str = include_str!("../scenarios/kamailio.cfg");
 
-/// A running Kamailio, ended when dropped.
+/// Running Kamailio, ended on drop.
 #[derive(Debug)]
 pub(crate) struct Kamailio {
     child: Child,
@@ -23,12 +23,12 @@ pub(crate) struct Kamailio {
 }
 
 impl Kamailio {
-    /// With this configuration.
+    /// Starts it with this configuration.
     pub(crate) fn start(configuration: &str) -> anyhow::Result<Kamailio> {
         Kamailio::start_with(configuration, 32)
     }
 
-    /// The same with so many MiB of memory for all its processes together.
+    /// Starts it with this many MiB of memory for all its processes together.
     pub(crate) fn start_with(configuration: &str, shared_mib: u32) -> anyhow::Result<Kamailio> {
         let folder = tempfile::tempdir()?;
         let file = folder.path().join("kamailio.cfg");
@@ -49,12 +49,12 @@ impl Kamailio {
         Ok(Kamailio { child, folder })
     }
 
-    /// Its first process; the others are its children.
+    /// Returns its first process, the parent of the others.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// The beginning of what it said, for a failure's message.
+    /// Returns the beginning of its log, for a failure's message.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default().chars().take(2_000).collect()
     }
@@ -62,7 +62,7 @@ impl Kamailio {
 
 impl Drop for Kamailio {
     fn drop(&mut self) {
-        // Its children end with it only when it is asked to.
+        // Its children end with it only after a signal.
         if let Ok(pid) = i32::try_from(self.child.id()) {
             let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGTERM);
         }
@@ -70,9 +70,9 @@ impl Drop for Kamailio {
     }
 }
 
-/// Calls SIPp → edge → Kamailio → SIPp: with RTP, then those in which both sides have more to say.
+/// Makes calls SIPp → edge → Kamailio → SIPp: with RTP, then with changes by both sides.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
-    // Broken: the upstream is a port where Kamailio does not listen.
+    // Broken: Kamailio does not listen on the upstream's port.
     let port = if setting.sabotage { 5090 } else { 5080 };
     let mut edge = Edge::start(&format!(
         r#"
@@ -115,7 +115,7 @@ connect = ["reject:486"]
     ))
 }
 
-/// Holds and comes back, is held and taken back, and is hung up on.
+/// Scenario of a caller that holds and resumes, is held and resumed, and is hung up on.
 fn changing_caller() -> Scenario {
     Scenario::caller()
         .ask("INVITE", "", "sendrecv")
@@ -136,7 +136,7 @@ fn changing_caller() -> Scenario {
         .expect_bye(&[])
 }
 
-/// The other side of it, which also tries to transfer: that fails, and it hears why.
+/// Scenario of its callee, which also attempts a transfer that fails, and is notified of the reason.
 fn changing_callee() -> Scenario {
     Scenario::callee(2, &[])
         .answer("200 OK", "", "sendrecv")
@@ -163,7 +163,8 @@ fn changing_callee() -> Scenario {
         .expect_answer(200, &["BYE"])
 }
 
-/// Holds that an edge carried all calls with their audio and kept no dialog: the RTP packets that it sent.
+/// Checks that an edge carried all calls with their audio and kept no dialog; returns the number of RTP packets that it
+/// sent.
 pub(super) fn carried(edge: &mut Edge, calls: &Calls, counted: &Counted, kamailio: &Kamailio) -> anyhow::Result<f64> {
     edge.assert_alive()?;
     calls.all(counted, || format!("{}\n{}", edge.log_tail(), kamailio.log()))?;

@@ -1,4 +1,4 @@
-//! Digest authentication with programs that we did not write: Kamailio asks the edge, the edge asks SIPp.
+//! Digest authentication with independent programs: Kamailio challenges the edge, the edge challenges SIPp.
 
 use std::time::Duration;
 
@@ -11,25 +11,25 @@ use crate::interop::raw::Phone;
 use crate::interop::sipp::{CARRIER, Callee, Calls, PBX};
 
 const CONFIGURATION: &str = include_str!("../scenarios/kamailio_digest.cfg");
-/// SIPp's caller that shows credentials where it is asked for them.
+/// SIPp scenario of a caller that responds to a challenge.
 const UAC_AUTH: &str = include_str!("../scenarios/uac_auth.xml");
-/// How long Kamailio takes a nonce for fresh, and a little more.
+/// Lifetime of a nonce at Kamailio, and a little more.
 const STALE: Duration = Duration::from_millis(4_200);
 
-/// The edge shows its credentials to Kamailio, then asks SIPp for some.
+/// Tests the edge's credentials at Kamailio, then its challenge to SIPp.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let shown = shows(setting).context("where Kamailio asks")?;
     let asked = asks(setting).context("where the edge asks")?;
     Ok(format!("{shown}; {asked}"))
 }
 
-/// One carrier asks by 407 with MD5, the other by 401 with SHA-256; both tell when a nonce is stale.
+/// One carrier challenges by 407 with MD5, the other by 401 with SHA-256; both indicate a stale nonce.
 fn shows(setting: &Setting) -> anyhow::Result<String> {
     let carrier = |port: u16, algorithm: &str, challenge: &str| {
         let text = CONFIGURATION.replace("PORT", &port.to_string()).replace("ALGORITHM", algorithm);
         Kamailio::start(&text.replace("CHALLENGE", challenge).replace("PASSWORD", "a-right-one"))
     };
-    // Broken: the passwords are others.
+    // Broken: wrong passwords.
     let right = if setting.sabotage { "another-one" } else { "a-right-one" };
     let trunk = |name: &str, port: u16, password: &str| {
         format!(
@@ -55,7 +55,7 @@ fn shows(setting: &Setting) -> anyhow::Result<String> {
     let rounds = [("md5", 407, number), ("sha", 401, number), ("md5", 407, 3), ("sha", 401, 3)];
     for (round, (name, code, count)) in rounds.into_iter().enumerate() {
         if round == 2 {
-            // What both gave out is stale now.
+            // Both nonces are stale now.
             std::thread::sleep(STALE);
         }
         let before = challenged(&edge, name, code)?;
@@ -67,7 +67,7 @@ fn shows(setting: &Setting) -> anyhow::Result<String> {
             bail!("{} of {count} calls to {name} failed\n{logs}", counted.failed);
         }
         let times = challenged(&edge, name, code)? - before;
-        // A nonce is used on while it lasts; once it does not there is another challenge.
+        // A nonce is reused during its lifetime; after that there is another challenge.
         if times < 1.0 || times > f64::from(count) {
             bail!("{times} challenges in {count} calls to {name}");
         }
@@ -81,7 +81,7 @@ fn shows(setting: &Setting) -> anyhow::Result<String> {
     Ok(format!("{}; a wrong password is a failed target", figures.join(", ")))
 }
 
-/// SIPp is a PBX that has to show its credentials. It ends where it reads of any algorithm but MD5.
+/// Challenges SIPp as a PBX, which gives up on any algorithm but MD5.
 fn asks(setting: &Setting) -> anyhow::Result<String> {
     let edge = Edge::start(
         r#"

@@ -1,4 +1,4 @@
-//! The edge registers at Kamailio, which calls it there.
+//! Registration of the edge at Kamailio, which then calls it.
 
 use std::net::UdpSocket;
 use std::time::Duration;
@@ -13,10 +13,10 @@ use crate::interop::sipp::{CARRIER, PBX};
 
 const CONFIGURATION: &str = include_str!("../scenarios/kamailio_registrar.cfg");
 const REGISTRAR: &str = "127.0.0.5:5080";
-/// Longer than what is granted.
+/// Longer than the granted expiry.
 const WHILE: Duration = Duration::from_secs(6);
 
-/// Registers with digest, is called, refreshes, is called again, and takes it back at its end.
+/// Registers with digest, is called, refreshes, is called again, and unregisters at its end.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let kamailio = Kamailio::start(&CONFIGURATION.replace("PASSWORD", "a-right-one"))?;
     // Broken: another password.
@@ -57,7 +57,7 @@ connect = ["trunk:pbx"]
     ))
 }
 
-/// What Kamailio says to OPTIONS: 200 while the edge is registered, else 404.
+/// Returns Kamailio's response to OPTIONS: 200 while the edge is registered, else 404.
 fn asked() -> anyhow::Result<u16> {
     let socket = UdpSocket::bind((CARRIER, 0))?;
     socket.set_read_timeout(Some(Duration::from_secs(2)))?;
@@ -75,7 +75,7 @@ fn asked() -> anyhow::Result<u16> {
     answer.code().with_context(|| answer.0.clone())
 }
 
-/// A call to a number that Kamailio delivers to the edge's Contact, and the edge to the PBX by what To says.
+/// Calls a number that Kamailio delivers to the edge's Contact, and the edge to the PBX by the To header.
 fn call(edge: std::net::SocketAddr) -> anyhow::Result<()> {
     let caller = Phone::new(CARRIER, 0, "caller")?;
     let callee = Phone::new(PBX, 5060, "callee")?;

@@ -1,4 +1,4 @@
-//! An attacker on the caller's own address who sends RTP first, from another port.
+//! Attacker on the caller's own address that sends RTP first, from another port.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,17 +13,17 @@ use crate::interop::rtp;
 use crate::interop::sipp::{CARRIER, CARRIER_TO_PBX, PBX};
 
 const PACKETS: u32 = 200;
-/// Packets of the attacker before the caller speaks, 20 ms each: longer than the grace period of the announced port.
+/// Packets of the attacker before the caller's first, 20 ms each: longer than the grace period of the announced port.
 const FIRST: u16 = 20;
-/// How long after the answer the callee speaks: after the caller has begun.
+/// Delay of the callee's audio after the answer: after the caller's start.
 const CALLEE_WAITS: Duration = Duration::from_millis(800);
 const FORGED: [u8; 160] = [0x55; 160];
 
-/// A call with a tone, of which an attacker sends the first packets and goes on for all of it.
+/// Makes a call with a tone, during which an attacker sends from the first packet on.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let mut edge = Edge::start(CARRIER_TO_PBX)?;
     let caller = Phone::new(CARRIER, 0, "caller")?;
-    // Broken: the caller speaks from another port than it has announced, as the attacker does.
+    // Broken: the caller sends from another port than announced, like the attacker.
     let elsewhere = Phone::new(CARRIER, 0, "elsewhere")?;
     let speaker = if setting.sabotage { &elsewhere } else { &caller };
     let callee = Phone::new(PBX, 5060, "callee")?;
@@ -84,7 +84,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     ))
 }
 
-/// One packet of the attacker, and 20 ms.
+/// Sends one packet of the attacker, and waits 20 ms.
 fn forge(attacker: &UdpSocket, n: u16, to: SocketAddr) -> anyhow::Result<()> {
     let packet = rtp::packet(9_000_u16.wrapping_add(n), u32::from(n) * 160, 0xBAD, &FORGED);
     attacker.send_to(&packet, to)?;

@@ -1,4 +1,4 @@
-//! Two rounds of calls, then silence: nothing may be left.
+//! Resource leaks: two rounds of calls, then silence, after which nothing may remain.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::interop::Setting;
 use crate::interop::edge::Edge;
 use crate::interop::sipp::{CARRIER_TO_PBX, Callee, Calls, PBX};
 
-/// Gauges that are 0 when nothing is left.
+/// Gauges that return to 0.
 const GAUGES: [&str; 6] = [
     "trunkgate_sip_transactions_active",
     "trunkgate_sip_dialogs_active",
@@ -18,19 +18,19 @@ const GAUGES: [&str; 6] = [
     "trunkgate_packet_buffers_in_use",
 ];
 
-/// SIPp's built-in uac without its BYE: the calls stay.
+/// Returns SIPp's built-in uac without its BYE: the calls stay.
 fn without_bye() -> String {
     let scenario = include_str!("../../../../examples/sipp/uac_rtp.xml");
     let end = scenario.find("<pause/>").unwrap_or(scenario.len());
     format!("{}</scenario>\n", scenario.get(..end).unwrap_or_default())
 }
 
-/// 1,000 calls twice.
+/// Makes 1,000 calls twice.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let mut edge = Edge::start(CARRIER_TO_PBX)?;
     let _callee = Callee::start(PBX, 5060)?;
     let calls = Calls::new(setting.calls(1_000, 300), 50, Duration::from_secs(1));
-    // A first, small round loads what is loaded once.
+    // A first, small round loads one-time data.
     Calls::new(20, 20, Duration::from_secs(1)).run(edge.udp)?;
     let mut resident = Vec::new();
     let descriptors = edge.metric("process_open_fds")?;
@@ -54,7 +54,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
         edge.assert_alive()?;
         resident.push(edge.resident_bytes()?);
         let now = edge.metric("process_open_fds")?;
-        // The HTTP connection of this very question may come and go.
+        // The HTTP connection of this request may come and go.
         if (now - descriptors).abs() > 2.0 {
             bail!("{descriptors} descriptors before, {now} now");
         }

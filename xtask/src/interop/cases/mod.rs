@@ -1,4 +1,4 @@
-//! The cases, in the order in which they run.
+//! Interop cases in the order in which they run.
 
 mod acme;
 mod addresses;
@@ -84,7 +84,7 @@ mod whatsapp;
 
 use super::Case;
 
-/// All cases.
+/// Returns all cases.
 pub(crate) fn all() -> Vec<Case> {
     let mut all = calls();
     all.extend(attacks());
@@ -101,7 +101,7 @@ pub(crate) fn all() -> Vec<Case> {
     all
 }
 
-/// Calls, and what goes wrong with them.
+/// Returns cases of calls and their failures.
 fn calls() -> Vec<Case> {
     vec![
         Case {
@@ -164,7 +164,7 @@ fn calls() -> Vec<Case> {
     ]
 }
 
-/// Attacks on calls, numbers and media.
+/// Returns cases of attacks on calls, numbers and media.
 fn attacks() -> Vec<Case> {
     vec![
         Case {
@@ -205,7 +205,7 @@ fn attacks() -> Vec<Case> {
     ]
 }
 
-/// What one source sends so that others get nothing.
+/// Returns cases of floods by one source.
 fn floods() -> Vec<Case> {
     vec![
         Case {
@@ -236,7 +236,7 @@ fn floods() -> Vec<Case> {
     ]
 }
 
-/// Phones.
+/// Returns cases with phones.
 fn phones() -> Vec<Case> {
     vec![
         Case {
@@ -262,7 +262,7 @@ fn phones() -> Vec<Case> {
     ]
 }
 
-/// Proxies, registrars, PBXes and media.
+/// Returns cases with proxies, registrars, PBXes and media servers.
 fn peers() -> Vec<Case> {
     vec![
         Case {
@@ -334,7 +334,7 @@ fn peers() -> Vec<Case> {
     ]
 }
 
-/// Agents, and what is left after all.
+/// Returns cases of agents, and of leaks.
 fn agents() -> Vec<Case> {
     vec![
         Case {
@@ -405,7 +405,7 @@ fn agents() -> Vec<Case> {
     ]
 }
 
-/// Warm transfers.
+/// Returns cases of warm transfers.
 fn transfers() -> Vec<Case> {
     vec![
         Case {
@@ -426,7 +426,7 @@ fn transfers() -> Vec<Case> {
     ]
 }
 
-/// Applications by webhooks and by the API.
+/// Returns cases of applications by webhooks and by the API.
 fn applications() -> Vec<Case> {
     vec![
         Case {
@@ -497,7 +497,7 @@ fn applications() -> Vec<Case> {
     ]
 }
 
-/// Tables of the edge, held against what others publish.
+/// Returns cases that compare the edge's tables with published ones.
 fn tables() -> Vec<Case> {
     vec![Case {
         name: "twilio-parameters",
@@ -506,7 +506,7 @@ fn tables() -> Vec<Case> {
     }]
 }
 
-/// Public programs written for Twilio: their requests, and some of them unmodified with calls.
+/// Returns cases of public programs written for Twilio: their requests, and some of them unmodified with calls.
 fn programs() -> Vec<Case> {
     vec![
         Case {
@@ -542,7 +542,7 @@ fn programs() -> Vec<Case> {
     ]
 }
 
-/// Reports and records of calls.
+/// Returns cases of reports and records of calls.
 fn records() -> Vec<Case> {
     vec![
         Case {
@@ -578,7 +578,7 @@ fn records() -> Vec<Case> {
     ]
 }
 
-/// What an operator does to a running edge, and what is installed, each by its own tool.
+/// Returns cases of operator actions on a running edge, and of installed files, each checked by its own tool.
 fn deployed() -> Vec<Case> {
     vec![
         Case {

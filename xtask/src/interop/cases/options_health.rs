@@ -1,4 +1,4 @@
-//! A peer that dies without a word, is skipped, and comes back.
+//! Peer that dies silently, is skipped, and comes back.
 
 use std::net::UdpSocket;
 use std::time::{Duration, Instant};
@@ -13,14 +13,14 @@ use crate::interop::sipp::{CARRIER, Callee, PBX};
 
 const FIRST: &str = "127.0.0.5";
 const SECOND: &str = "127.0.0.6";
-/// In which a call must be set up where the first peer is known to be dead.
+/// Maximum set-up time if the first peer is known to be dead.
 const AT_ONCE: Duration = Duration::from_millis(500);
 
-/// Two Kamailios; the first one's place is taken by a socket that says nothing.
+/// Uses two Kamailios; the first one is replaced by a socket that does not respond.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let start = |address: &str| Kamailio::start(&CONFIGURATION.replace(FIRST, address));
     let (first, _second) = (start(FIRST)?, start(SECOND)?);
-    // Broken: nobody is asked.
+    // Broken: no probes.
     let interval = if setting.sabotage { "0s" } else { "1s" };
     let edge = Edge::start(&format!(
         r#"
@@ -64,7 +64,7 @@ connect = ["trunk:upstream"]
     ))
 }
 
-/// A call that must go by this peer, and by it alone; how long it took to be answered.
+/// Makes a call that must use this peer only; returns its set-up time.
 fn call(edge: &Edge, by: &str) -> anyhow::Result<Duration> {
     let caller = Phone::new(CARRIER, 0, "caller")?;
     let records = edge.records()?.len();

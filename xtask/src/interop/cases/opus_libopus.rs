@@ -1,4 +1,4 @@
-//! libopus as the measure of ropus: the codec's tests with the feature `libopus`, which the ordinary test run leaves out
+//! libopus as the reference for ropus: the codec's tests with the feature `libopus`, which ordinary test runs omit
 //! because it needs cmake.
 
 use anyhow::{Context as _, bail};
@@ -7,7 +7,7 @@ use crate::interop::Setting;
 use crate::interop::edge::cargo;
 use crate::interop::install;
 
-/// Builds libopus and runs them.
+/// Builds libopus and runs the tests.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     install::packages(&[("cmake", "cmake")])?;
     let mut command = cargo();

@@ -1,5 +1,6 @@
-//! Three baresip phones and a queue that twilio-python and twilio-node drive, with documents of theirs: two phones wait, the third one dials the
-//! queue. The first and the third hear each other's tone, by the spectrum of what they have recorded, and the second hears neither.
+//! Three baresip phones and a queue controlled by twilio-python and twilio-node with their own documents: two phones
+//! wait, the third one dials the queue. The first and the third hear each other's tone, by the spectrum of their
+//! recordings, and the second hears neither.
 
 use std::time::Duration;
 
@@ -14,13 +15,13 @@ use crate::interop::sound;
 use crate::interop::{Setting, node, rtp};
 
 const PATIENCE: Duration = Duration::from_secs(15);
-/// The number that the calls are from.
+/// Calling number of the calls.
 const NUMBER: &str = "+14155550100";
-/// The phones: codec, and tone in Hz.
+/// Phones: codec, and tone in Hz.
 const PHONES: [(Codec, u32); 3] = [(Codec::Pcmu, 530), (Codec::G722, 770), (Codec::Opus, 1_190)];
-/// Seconds of what is said, which begins again and again.
+/// Seconds of the repeated audio.
 const SAID_SECONDS: u32 = 60;
-/// The least amplitude of a tone that is heard.
+/// Minimum amplitude of a tone to count as heard.
 const LEAST: f64 = 1_000.0;
 
 fn address(n: usize) -> String {
@@ -32,7 +33,7 @@ fn number(n: usize) -> String {
     format!("+1415555011{n}")
 }
 
-/// A trunk for each phone, which requests to the API call by its number.
+/// Returns a trunk for each phone, which API requests call by its number.
 fn configuration() -> String {
     let trunk = |(n, (codec, _)): (usize, (Codec, u32))| {
         let (ip, codec) = (address(n), codec.name());
@@ -50,7 +51,7 @@ fn configuration() -> String {
     )
 }
 
-/// Amplitude of a tone in each second of what a phone has heard: the highest of them.
+/// Returns the highest amplitude of a tone over the seconds of a phone's recording.
 fn loudest(phone: &Baresip, hz: u32) -> anyhow::Result<f64> {
     let heard = phone.recorded()?;
     let second = usize::try_from(heard.rate_hz)?;
@@ -64,7 +65,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let mut phones = Vec::new();
     for (n, (codec, hz)) in PHONES.into_iter().enumerate() {
         let (ip, (rate_hz, channels)) = (address(n), codec.shape());
-        // Broken: the first phone says the tone of the second.
+        // Broken: the first phone sends the tone of the second.
         let hz = if setting.sabotage && n == 0 { PHONES[1].1 } else { hz };
         phones.push(Baresip::start(&Setup {
             ip: &ip,

@@ -1,5 +1,5 @@
-//! A caller leaves a message by Record, and a later document plays it by its RecordingUrl: as the edge writes URLs by
-//! itself, with `public_url`, with `proxy`, whose URLs are those of Twilio, and in the sandbox of `trunkgate twilio`.
+//! A caller leaves a message by Record, and a later document plays it by its RecordingUrl: with the edge's default
+//! URLs, with `public_url`, with `proxy` (URLs of Twilio), and in the sandbox of `trunkgate twilio`.
 
 use std::net::SocketAddr;
 use std::process::Command;
@@ -20,19 +20,19 @@ use crate::interop::sound::AMPLITUDE;
 use crate::interop::web_application::{Posted, WebApplication};
 
 const NUMBER: &str = "+14155550100";
-/// Number that the application dials in the sandbox.
+/// Number dialled by the application in the sandbox.
 const PARTY: &str = "+14155550177";
-/// Address of the caller in the sandbox, whose carrier is there.
+/// Address of the caller in the sandbox, which is its carrier.
 const HERE: &str = "127.0.0.1";
 /// Tone of the message in Hz, and its length in packets.
 const TONE: u32 = 440;
 const PACKETS: u32 = 100;
-/// Length of what is heard of the message, in milliseconds.
+/// Length of the played message, in milliseconds.
 const HEARD_MS: std::ops::RangeInclusive<u32> = 1_700..=2_100;
-/// Largest change of the tone's level, and least distance from all else, in dB.
+/// Maximum change of the tone's level, and minimum distance from everything else, in dB.
 const LEVEL_DB: f64 = 0.5;
 const SNR_DB: f64 = 30.0;
-/// Further keys of `[http]` and of `[api]`, and the beginning of a RecordingUrl.
+/// Further keys of `[http]` and of `[api]`, and the prefix of a RecordingUrl.
 const WRITTEN: [(&str, &str, &str, &str); 3] = [
     ("plain", "", "", "http://127.0.0.1:"),
     (
@@ -59,7 +59,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     Ok(format!("a message of {} ms is heard again: {}", PACKETS * 20, figures.join(", ")))
 }
 
-/// Returns the documents: a Record, and a Dial that is recorded, then what was recorded.
+/// Returns the documents: a Record, and a recorded Dial, then the playback.
 fn verbs(sabotage: bool) -> impl Fn(&Posted) -> String + Send + Sync + 'static {
     move |posted: &Posted| {
         let url = posted.parameter("RecordingUrl");
@@ -83,7 +83,7 @@ fn start(application: &WebApplication, http: &str, api: &str) -> anyhow::Result<
     Edge::start_as(Command::new(edge::binary()), &format!("{listeners}{tables}{recording}"))
 }
 
-/// Leaves a message and hears it; returns how much of it, in milliseconds.
+/// Leaves a message and plays it; returns the played milliseconds.
 fn leave(address: &str, edge: SocketAddr, application: &WebApplication, begins: &str) -> anyhow::Result<u32> {
     let asked = application.posted().len();
     let caller = Caller::call_from(address, "caller", edge, NUMBER)?;
@@ -103,7 +103,7 @@ fn leave(address: &str, edge: SocketAddr, application: &WebApplication, begins: 
     judge(samples.get(since..).unwrap_or_default())
 }
 
-/// Judges what was heard of the tone; returns its length in milliseconds.
+/// Judges the played tone; returns its length in milliseconds.
 fn judge(heard: &[f64]) -> anyhow::Result<u32> {
     let tones = rtp::tones(heard, &[TONE]);
     let [(_, heard_ms)] = tones.as_slice() else { bail!("the message is heard in pieces: {tones:?}") };
@@ -118,7 +118,7 @@ fn judge(heard: &[f64]) -> anyhow::Result<u32> {
     Ok(*heard_ms)
 }
 
-/// Leaves a message by SIP in a sandbox that keeps running, and has a script hear a recorded Dial again.
+/// Leaves a message by SIP in a sandbox that keeps running, and plays a recorded Dial by a script.
 fn in_sandbox(application: &WebApplication) -> anyhow::Result<String> {
     let http = programs::free_address()?;
     let mut serve = sandbox(application, "/voice");

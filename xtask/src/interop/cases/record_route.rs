@@ -1,4 +1,4 @@
-//! Kamailio in front of a party whose Contact nobody else can reach: every request in a dialog takes the route set.
+//! Kamailio in front of a party with an unreachable Contact: every request in a dialog uses the route set.
 
 use std::net::UdpSocket;
 
@@ -12,12 +12,12 @@ use crate::interop::raw::Phone;
 use crate::interop::sipp::{CARRIER, PBX};
 
 const CONFIGURATION: &str = include_str!("../scenarios/kamailio_double.cfg");
-/// The host in the party's Contact. It is watched: nothing may come there.
+/// Host in the party's Contact, monitored for unexpected packets.
 const PRIVATE: &str = "127.0.9.9";
-/// Where Kamailio takes what the party sends.
+/// Socket of Kamailio for the party's requests.
 const INSIDE: &str = "127.0.0.5:5081";
 
-/// Calls in both directions, each with a hold, ended by either side.
+/// Makes calls in both directions, each with a hold, ended by either side.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let folder = tempfile::tempdir()?;
     let at = folder.path();
@@ -49,7 +49,7 @@ connect = ["trunk:carrier"]
         at = at.display()
     ))?;
     std::fs::write(at.join("tls.cfg"), tls_configuration(at))?;
-    // Broken: Kamailio does not ask to be on the way.
+    // Broken: Kamailio does not add Record-Route.
     let record = if setting.sabotage { "" } else { "record_route();" };
     let text = CONFIGURATION.replace("TLS_CFG", &at.join("tls.cfg").display().to_string());
     let text = text.replace("EDGE", &edge.tls.context("no TLS listener")?.to_string());
@@ -83,7 +83,7 @@ connect = ["trunk:carrier"]
     Ok(format!("{calls} calls with hold over two Record-Routes, TLS and UDP, nothing sent to the private Contact"))
 }
 
-/// A call; its callee puts it on hold and takes it back, its caller puts it on hold, then one of them ends it.
+/// Makes a call that its callee holds and resumes, and its caller holds; then one of them ends it.
 fn call(caller: &Phone, callee: &Phone, first: std::net::SocketAddr, caller_ends: bool) -> anyhow::Result<()> {
     std::thread::scope(|scope| {
         let far = scope.spawn(|| -> anyhow::Result<()> {

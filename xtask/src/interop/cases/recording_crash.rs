@@ -1,5 +1,5 @@
-//! `kill -9` of an edge that records: each file opens in ffprobe and lacks at most 1 s of its call; encrypted ones open with `age` after the
-//! next start and lack at most one more chunk.
+//! `kill -9` of a recording edge: each file opens in ffprobe and lacks at most 1 s of its call; encrypted ones open
+//! with `age` after the next start and lack at most one more chunk.
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, RandomState};
@@ -16,14 +16,14 @@ use crate::commands::output;
 use crate::interop::Setting;
 use crate::interop::edge::{self, Edge};
 
-/// Formats and whether files are encrypted, with the chunk's share of the audio in seconds: 64 KiB of dual WAV, or of Ogg Opus.
+/// Formats and encryption of files, with the chunk's share of the audio in seconds: 64 KiB of dual WAV, or of Ogg Opus.
 const KINDS: [Kind; 4] = [
     Kind { format: "wav", is_encrypted: false, chunk_s: 0.0 },
     Kind { format: "opus", is_encrypted: false, chunk_s: 0.0 },
     Kind { format: "wav", is_encrypted: true, chunk_s: 2.048 },
     Kind { format: "opus", is_encrypted: true, chunk_s: 13.2 },
 ];
-/// Most that a crash may cost a file.
+/// Maximum loss of a file by a crash.
 const LOST_S: f64 = 1.0;
 const CALLERS: &str = "127.0.0.2:15060";
 const CALLEES: &str = "127.0.0.3:15060";
@@ -35,13 +35,13 @@ struct Kind {
     chunk_s: f64,
 }
 
-/// Folder of one edge over its lives.
+/// Folder of one edge over its lifetimes.
 struct Place {
     folder: tempfile::TempDir,
     kind: &'static Kind,
 }
 
-/// Load on an edge, which ends with it.
+/// Load on an edge, ended on drop.
 struct Load(Child);
 
 impl Drop for Load {
@@ -51,7 +51,7 @@ impl Drop for Load {
     }
 }
 
-/// Returns a random part of a time.
+/// Returns a random part of a duration.
 fn part_of(time: Duration) -> Duration {
     let random = RandomState::new().hash_one(SystemTime::now()) % 10_000;
     time * u32::try_from(random).unwrap_or(0) / 10_000
@@ -66,7 +66,7 @@ fn now() -> anyhow::Result<f64> {
     Ok(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs_f64())
 }
 
-/// Kills the edge at random moments, with each kind of file in turn.
+/// Kills the edge at random times, with each kind of file in turn.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     if let Some(skipped) = needs(&[("ffprobe", "ffmpeg"), ("age", "age")]) {
         return Ok(skipped);
@@ -127,7 +127,7 @@ impl Place {
         Edge::start_by(command, &configuration)
     }
 
-    /// Has an edge record calls, and kills it some time after the first. Returns the length of each recording by its SID.
+    /// Records calls, and kills the edge some time after the first. Returns the length of each recording by its SID.
     fn kill(&self, calls: u32, after: Duration) -> anyhow::Result<BTreeMap<String, f64>> {
         let mut edge = self.start()?;
         let load = Command::new(edge::binary())
@@ -155,7 +155,7 @@ impl Place {
         Ok(lengths)
     }
 
-    /// Starts the edge again and waits until no recording is in progress.
+    /// Restarts the edge and waits until no recording is in progress.
     fn complete(&self) -> anyhow::Result<()> {
         let mut edge = self.start()?;
         edge.wait_until("recordings are complete", PATIENCE, |edge| {
@@ -164,11 +164,11 @@ impl Place {
         edge.end()
     }
 
-    /// The files of recordings, by their names.
+    /// Returns the files of recordings by their names.
     fn files(&self) -> anyhow::Result<BTreeMap<String, PathBuf>> {
         let (mut folders, mut files) = (vec![self.recordings()], BTreeMap::new());
         while let Some(folder) = folders.pop() {
-            // An edge that has just begun may have none.
+            // A recently started edge may have none.
             for entry in std::fs::read_dir(&folder).into_iter().flatten() {
                 let path = entry?.path();
                 if path.is_dir() {
@@ -181,7 +181,7 @@ impl Place {
         Ok(files)
     }
 
-    /// Length of the audio of a file; of an encrypted one once it is decrypted.
+    /// Returns the length of a file's audio, decrypted if necessary.
     fn length(&self, file: &Path) -> anyhow::Result<f64> {
         let clear = self.folder.path().join("clear");
         let file = if self.kind.is_encrypted {
@@ -203,7 +203,7 @@ impl Place {
         Ok(duration.unwrap_or("0").parse()?)
     }
 
-    /// Returns the most that a file lacks; an error where one does not open or lacks more than `may_lack` seconds.
+    /// Returns the largest loss of a file; an error if one does not open or lacks more than `may_lack` seconds.
     fn judge(&self, lengths: &BTreeMap<String, f64>, may_lack: f64) -> anyhow::Result<f64> {
         let (files, mut worst) = (self.files()?, 0.0_f64);
         for (sid, length) in lengths {
@@ -211,7 +211,7 @@ impl Place {
             let has = match named {
                 Some((_, file)) => match self.length(file) {
                     Ok(has) => has,
-                    // A file that is as short may have a header alone.
+                    // A file of such a short call may have only a header.
                     Err(_) if *length <= may_lack => 0.0,
                     Err(error) => return Err(error.context(format!("{sid} of {length:.2} s"))),
                 },
@@ -223,7 +223,7 @@ impl Place {
         Ok(worst)
     }
 
-    /// Cuts each file to a third.
+    /// Truncates each file to a third.
     fn cut(&self) -> anyhow::Result<()> {
         for path in self.files()?.values() {
             let file = std::fs::File::options().write(true).open(path)?;

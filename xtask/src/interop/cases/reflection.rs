@@ -1,4 +1,4 @@
-//! An INVITE in a trunk's name, from an address that could be forged, which names a victim's media address.
+//! INVITE with a trunk's forged source address and a victim's media address.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
@@ -13,9 +13,9 @@ use crate::interop::raw::Phone;
 use crate::interop::sipp::CARRIER;
 
 const VICTIM: &str = "127.0.0.77";
-/// Forged INVITEs, one call each.
+/// Number of forged INVITEs, one call each.
 const CALLS: u32 = 4;
-/// Longer than a 2xx is repeated without its ACK (RFC 3261 §13.3.1.4), so longer than such a call.
+/// Longer than the retransmissions of a 2xx without ACK (RFC 3261 §13.3.1.4), so longer than such a call.
 const WHOLE: Duration = Duration::from_secs(36);
 const QUICK: Duration = Duration::from_secs(6);
 
@@ -43,13 +43,13 @@ fn invite(here: SocketAddr, edge: SocketAddr, victim: SocketAddr, n: u32) -> Str
     )
 }
 
-/// Forged INVITEs to an agent that speaks at once; then an honest call, which hears it.
+/// Sends forged INVITEs to an agent that sends audio at once; then makes a genuine call, which hears it.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
-    // A minute of something that is heard.
+    // A minute of audible audio.
     let greeting = format!(r#"{{"event":"media","media":{{"payload":"{}"}}}}"#, "ECAw".repeat(60 * 8_000 / 3));
     let agent = Bot::start(Manner::Say(vec![Message::text(greeting)]))?;
     let mut edge = Edge::start(&configuration(&agent, setting.sabotage))?;
-    // It has the carrier's address, and does nothing with what comes there: a forger never sees it.
+    // It has the carrier's address, and ignores received messages, which a forger would not see.
     let forger = UdpSocket::bind((CARRIER, 0))?;
     let victim = UdpSocket::bind((VICTIM, 40_000))?;
     let victim_rtcp = UdpSocket::bind((VICTIM, 40_001))?;

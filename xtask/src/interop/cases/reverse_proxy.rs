@@ -1,5 +1,5 @@
-//! The HTTP API behind nginx on the same machine, in the forms in which people write its configuration: strangers get nothing without a
-//! token of the edge where a proxy shows, and nothing in any form where the edge has a token.
+//! HTTP API behind nginx on the same machine, in common forms of its configuration: without a token, unknown clients
+//! are rejected if the proxy is detectable; with a token, in any form.
 
 use std::fmt::Write as _;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -13,10 +13,10 @@ use reqwest::blocking::{Client, Response};
 use crate::interop::edge::{self, Edge, LISTENERS};
 use crate::interop::{Setting, install};
 
-/// Until nginx listens.
+/// Timeout for the start of nginx.
 const PATIENCE: Duration = Duration::from_secs(20);
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
-/// Lines of a `location` in addition to `proxy_pass`, and whether they show that a proxy is between: a bare one does not.
+/// Lines of a `location` in addition to `proxy_pass`, and whether they reveal the proxy: a bare one does not.
 const FORMS: [(&str, &str, bool); 5] = [
     ("bare", "", false),
     ("Host", "proxy_set_header Host edge.example.com;", true),
@@ -73,7 +73,8 @@ impl Proxies {
     }
 }
 
-/// Asks an edge without a token through each form, then one with a token, and judges a file without one.
+/// Sends requests to an edge without a token through each form, then to one with a token, and checks a file without
+/// one.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     install::packages(&[("nginx", "nginx-light")])?;
     let client = Client::builder().timeout(Duration::from_secs(10)).build()?;
@@ -91,7 +92,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     drop(proxies);
     drop(open);
 
-    // Broken: the edge has no token after all.
+    // Broken: the edge has no token.
     let http = if setting.sabotage {
         String::new()
     } else {
@@ -113,7 +114,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     Ok(format!("{} forms of nginx: strangers get nothing, the token opens each", FORMS.len()))
 }
 
-/// A file with `public_url` and without a token is no configuration.
+/// Checks that a file with `public_url` and without a token is invalid.
 fn without_token(folder: &Path) -> anyhow::Result<()> {
     let file = folder.join("open.toml");
     std::fs::write(&file, LISTENERS.replace("[cdr]", "public_url = \"https://edge.example.com\"\n[cdr]"))?;

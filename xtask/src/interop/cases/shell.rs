@@ -1,5 +1,4 @@
-//! What a shell and a reader of manuals get: bash completes by the script, each page is clean by mandoc's own judgement and
-//! is shown by man.
+//! Shell completions and manual pages: bash completes by the script, each page is valid by mandoc and is shown by man.
 
 use std::process::Command;
 
@@ -10,7 +9,7 @@ use crate::commands::output;
 use crate::interop::Setting;
 use crate::interop::edge::binary;
 
-/// What is written so far, and one word that bash has to offer.
+/// Words typed so far, and one expected completion.
 const COMPLETED: [(&[&str], &str); 5] = [
     (&["trunkgate", "sta"], "status"),
     (&["trunkgate", "config", "sc"], "schema"),
@@ -19,13 +18,13 @@ const COMPLETED: [(&[&str], &str); 5] = [
     (&["trunkgate", "agent", "te"], "test"),
 ];
 
-/// Bash with the script; the other shells' scripts are there and not empty.
+/// Tests the script in bash; those of other shells exist and are not empty.
 pub(crate) fn completions(setting: &Setting) -> anyhow::Result<String> {
     let folder = tempfile::tempdir()?;
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = output(Command::new(binary()).args(["completions", shell]))?;
         ensure!(script.contains("trunkgate") && script.len() > 1_000, "{shell}: {} bytes", script.len());
-        // Broken: a script for a program of another name.
+        // Broken: a script with a misspelt command.
         let script = if setting.sabotage { script.replace("status", "statsu") } else { script };
         std::fs::write(folder.path().join(shell), script)?;
     }
@@ -47,7 +46,7 @@ pub(crate) fn completions(setting: &Setting) -> anyhow::Result<String> {
     Ok(format!("bash completes {} lines; scripts for zsh, fish, elvish and PowerShell", COMPLETED.len()))
 }
 
-/// Every page.
+/// Checks every manual page.
 pub(crate) fn manual(setting: &Setting) -> anyhow::Result<String> {
     if let Some(skipped) = needs(&[("mandoc", "mandoc"), ("man", "man-db")]) {
         return Ok(skipped);

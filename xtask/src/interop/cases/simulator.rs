@@ -1,4 +1,4 @@
-//! The simulator, optimised: many more seeds than `cargo test` has time for.
+//! Optimised simulator: many more seeds than `cargo test` has time for.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! SIPp on both sides.
+//! Calls with SIPp on both sides.
 
 use std::time::Duration;
 
@@ -8,14 +8,14 @@ use crate::interop::Setting;
 use crate::interop::edge::Edge;
 use crate::interop::sipp::{CARRIER_TO_PBX, Callee, Calls, PBX};
 
-/// A limit that the calls of a case exceed, for its sabotage.
+/// Limit exceeded by the calls of a case, for its sabotage.
 const LIMIT: &str = "[limits]\ncalls_per_second = 5\n";
 
 fn configuration(setting: &Setting) -> String {
     format!("{}{CARRIER_TO_PBX}", if setting.sabotage { LIMIT } else { "" })
 }
 
-/// 200 calls at 20 a second with RTP echoed by the callee.
+/// Makes 200 calls at 20 per second, with RTP echoed by the callee.
 pub(crate) fn rtp(setting: &Setting) -> anyhow::Result<String> {
     let mut edge = Edge::start(&configuration(setting))?;
     let _callee = Callee::start(PBX, 5060)?;
@@ -43,7 +43,7 @@ pub(crate) fn rtp(setting: &Setting) -> anyhow::Result<String> {
     ))
 }
 
-/// Calls that come by TCP and go on by UDP.
+/// Makes calls that arrive over TCP and are sent on over UDP.
 pub(crate) fn tcp(setting: &Setting) -> anyhow::Result<String> {
     let mut edge = Edge::start(&configuration(setting))?;
     let _callee = Callee::start(PBX, 5060)?;

@@ -1,4 +1,4 @@
-//! SIPp on both sides of calls in which they speak: what goes on to the other side, and what does not.
+//! Mid-dialog requests with SIPp on both sides: those passed on to the other side, and those answered locally.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use crate::interop::sipp::{CARRIER_TO_PBX, Callee, Calls, PBX};
 const CALLER: &str = include_str!("../scenarios/uac_dialog.xml");
 const CALLEE: &str = include_str!("../scenarios/uas_dialog.xml");
 
-/// INFO, a re-INVITE without an offer and a hold by UPDATE in each call; then calls with one change each.
+/// Sends INFO, a re-INVITE without an offer and a hold by UPDATE in each call; then makes calls with one change each.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let mut edge = Edge::start(CARRIER_TO_PBX)?;
-    // Broken: the callee takes no INFO, and the caller must hear of that.
+    // Broken: the callee rejects INFO, which must reach the caller.
     let answer = if setting.sabotage { "415 Unsupported Media Type" } else { "200 OK" };
     let callee = Callee::start_with(PBX, 5060, &CALLEE.replace("INFO_ANSWER", answer))?;
     let mut calls = Calls::new(setting.calls(100, 20), 10, Duration::from_millis(300));
@@ -37,7 +37,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     ))
 }
 
-/// Pairs of a caller and a callee, and what they try.
+/// Returns pairs of a caller and a callee, with the change that they test.
 fn changes() -> [(&'static str, Scenario, Scenario); 4] {
     let late = Scenario::caller()
         .ask("INVITE", "", "")

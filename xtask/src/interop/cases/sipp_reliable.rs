@@ -1,4 +1,4 @@
-//! Reliable provisional answers with SIPp on both sides, each side with and without them; a caller that makes no offer.
+//! Reliable provisional responses with SIPp on both sides, each side with and without them; a caller without an offer.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use crate::interop::edge::Edge;
 use crate::interop::scenario::Scenario;
 use crate::interop::sipp::{Callee, Calls, DESK, PBX};
 
-/// A callee that sends its description in a reliable 183, and nothing in its 200.
+/// Scenario of a callee that sends its description in a reliable 183, and none in its 200.
 pub(super) fn reliable_callee(hops: u32) -> Scenario {
     Scenario::callee(hops, &["Supported: .*100rel", "m=audio"])
         .answer_call("183 Session Progress", "Require: 100rel\nRSeq: 4711\n", "sendrecv")
@@ -18,7 +18,8 @@ pub(super) fn reliable_callee(hops: u32) -> Scenario {
         .expect_bye(&[])
 }
 
-/// A caller without an offer that insists on reliable answers: it gets ours in one, and answers in its PRACK.
+/// Scenario of a caller without an offer that requires reliable responses: it gets the offer in one, and answers in its
+/// PRACK.
 pub(super) fn late_caller() -> Scenario {
     Scenario::caller()
         .ask("INVITE", "Require: 100rel\n", "")
@@ -28,7 +29,7 @@ pub(super) fn late_caller() -> Scenario {
         .hang_up()
 }
 
-/// A caller with an offer that insists on them too.
+/// Scenario of a caller with an offer that requires them too.
 fn insisting_caller() -> Scenario {
     Scenario::caller()
         .ask("INVITE", "Require: 100rel\n", "sendrecv")
@@ -38,7 +39,7 @@ fn insisting_caller() -> Scenario {
         .hang_up()
 }
 
-/// Calls of each kind.
+/// Makes calls of each kind.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let mut edge = Edge::start(&format!(
         r#"
@@ -60,7 +61,7 @@ from = ["carrier"]
 connect = ["trunk:pbx"]
 "#
     ))?;
-    // Broken: the callee wants another acknowledgement than it gets.
+    // Broken: the callee expects a different RAck.
     let mut text = reliable_callee(1).text();
     if setting.sabotage {
         text = text.replace("RSeq: 4711", "RSeq: 4712");

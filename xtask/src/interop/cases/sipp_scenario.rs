@@ -1,4 +1,4 @@
-//! `trunkgate loadtest --scenario` with SIPp: its calls counted, its audio judged, its refusals in its own words.
+//! `trunkgate loadtest --scenario` with SIPp: its calls counted, its audio judged, its errors quoted.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -11,12 +11,13 @@ use crate::interop::edge::{Edge, binary};
 use crate::interop::rtp::tone_ulaw;
 use crate::interop::sipp::{CARRIER_TO_PBX, PBX, UAC_RTP};
 
-/// A number that is always busy.
+/// Route of a number that is always busy.
 const BUSY: &str = "[[route]]\nfrom = [\"carrier\"]\nto = [\"486\"]\nconnect = [\"reject:486\"]\n";
-/// The same scenario with an element that SIPp does not know.
+/// Scenario with an element unknown to SIPp.
 const UNKNOWN: &str = "<scenario name=\"x\"><send><![CDATA[OPTIONS]]></send><sendd/></scenario>";
 
-/// Calls of SIPp's with a tone, through a private edge and through one with a configuration. Sabotaged, SIPp sends silence.
+/// Makes SIPp calls with a tone, through a private edge and through one with a configuration. Sabotaged, SIPp sends
+/// silence.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let folder = tempfile::tempdir()?;
     let at = folder.path();
@@ -36,7 +37,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let packets = answer["audio"]["packets"]["expected"].as_u64().unwrap_or_default();
     let mos = answer["audio"]["mos"]["p50"].as_f64().unwrap_or_default();
 
-    // Without a flag, audio is asserted of a scenario that sends some; through an edge of its own configuration.
+    // Without a flag, audio is asserted for a scenario that sends some; through an edge with its own configuration.
     let mut edge = Edge::start(&format!("{BUSY}{CARRIER_TO_PBX}"))?;
     let to = |number: &str| format!("sip:{number}@{}", edge.udp);
     let answer_at = format!("{PBX}:5060");
@@ -61,7 +62,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     ))
 }
 
-/// Runs the verb in the folder of the scenario, where SIPp looks for its audio.
+/// Runs the command in the folder of the scenario, where SIPp finds its audio.
 fn loadtest(folder: &Path, scenario: &str, flags: &[&str]) -> anyhow::Result<Output> {
     let program = std::fs::canonicalize(binary())?;
     let mut command = Command::new(program);

@@ -1,4 +1,4 @@
-//! Several SIPp callees of one call: one that has moved, and two that ring at once.
+//! Several SIPp callees of one call: one that redirects, and two that ring at once.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use crate::interop::edge::Edge;
 use crate::interop::scenario::Scenario;
 use crate::interop::sipp::{Callee, Calls, DESK, PBX};
 
-/// A carrier, two trunks with a SIPp each, and a route from the one to what `connect` says.
+/// Starts an edge with a carrier, two trunks with a SIPp each, and a route to the targets of `connect`.
 fn edge(connect: &str) -> anyhow::Result<Edge> {
     Edge::start(&format!(
         r#"
@@ -27,7 +27,7 @@ connect = [{connect}]
     ))
 }
 
-/// Who answers an INVITE that fits after it has rung for a while, and is hung up on.
+/// Scenario of a callee that checks the INVITE, answers after ringing, and is hung up on.
 fn answering(fits: &[&str]) -> Scenario {
     Scenario::callee(1, fits)
         .answer("180 Ringing", "", "")
@@ -37,10 +37,10 @@ fn answering(fits: &[&str]) -> Scenario {
         .expect_bye(&[])
 }
 
-/// A 302 to another trunk's peer.
+/// Tests a 302 to another trunk's peer.
 pub(crate) fn redirect(setting: &Setting) -> anyhow::Result<String> {
     let mut edge = edge("\"trunk:pbx\"")?;
-    // Broken: it has moved to where no trunk is.
+    // Broken: redirected to an address without a trunk.
     let host = if setting.sabotage { "127.0.0.9" } else { DESK };
     let contact = format!("Contact: <sip:+14155550177@{host}:5060>\n");
     let moved = Scenario::callee(1, &[]).answer("302 Moved Temporarily", &contact, "").expect("ACK", &[]);
@@ -55,7 +55,7 @@ pub(crate) fn redirect(setting: &Setting) -> anyhow::Result<String> {
     Ok(format!("{} calls sent on by 302 to another trunk's peer, 0 failed", counted.successful))
 }
 
-/// One of two answers, the other one hears that it was answered elsewhere.
+/// Tests two ringing targets: one answers, the other gets CANCEL with "answered elsewhere".
 pub(crate) fn ring_all(setting: &Setting) -> anyhow::Result<String> {
     // Broken: they ring one after the other.
     let both = "\"trunk:desk\", \"trunk:pbx\"";

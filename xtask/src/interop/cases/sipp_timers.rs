@@ -1,4 +1,5 @@
-//! Session timers with SIPp on both sides, in real time: refreshes of both, 422 both ways, and a caller that stops to refresh.
+//! Session timers with SIPp on both sides, in real time: refreshes of both sides, 422 in both directions, and a caller
+//! that stops refreshing.
 
 use std::time::Duration;
 
@@ -9,13 +10,13 @@ use crate::interop::edge::Edge;
 use crate::interop::scenario::Scenario;
 use crate::interop::sipp::{Callee, Calls, DESK, PBX};
 
-/// A third callee.
+/// Address of a third callee.
 const OFFICE: &str = "127.0.0.6";
 /// Calls of each kind, all at once.
 const CALLS: u32 = 5;
 const BY_CALLER: &str = "Supported: timer\nSession-Expires: 90;refresher=uac\n";
 
-/// A caller whose first interval is too short, and which refreshes by UPDATE and by re-INVITE.
+/// Scenario of a caller with a first interval that is too short, which refreshes by UPDATE and by re-INVITE.
 fn refreshing_caller() -> Scenario {
     let granted = ["Session-Expires: 90;refresher=uac", "Require: timer"];
     Scenario::caller()
@@ -37,7 +38,7 @@ fn refreshing_caller() -> Scenario {
         .expect_answer(200, &["BYE"])
 }
 
-/// Who hears no word of that, and is refreshed by UPDATE at half its time.
+/// Scenario of its callee, which is refreshed independently by UPDATE at half its interval.
 fn refreshed_by_update() -> Scenario {
     let session = "Require: timer\nSession-Expires: 90;refresher=uac\n";
     Scenario::callee(1, &["Supported: .*timer", "Session-Expires: 90", "Min-SE: 90"])
@@ -48,7 +49,7 @@ fn refreshed_by_update() -> Scenario {
         .expect_bye(&[])
 }
 
-/// Who wants longer sessions, and is refreshed by re-INVITE, since it takes no UPDATE.
+/// Scenario of a callee that requires longer sessions, and is refreshed by re-INVITE, since it does not allow UPDATE.
 fn refreshed_by_re_invite() -> Scenario {
     let session = "Require: timer\nSession-Expires: 100;refresher=uac\n";
     Scenario::callee(1, &["Session-Expires: 90"])
@@ -64,7 +65,7 @@ fn refreshed_by_re_invite() -> Scenario {
         .expect_bye(&[])
 }
 
-/// A caller that is to refresh and does not.
+/// Scenario of a caller that should refresh and does not.
 fn silent_caller() -> Scenario {
     Scenario::caller()
         .ask("INVITE", BY_CALLER, "sendrecv")
@@ -73,7 +74,7 @@ fn silent_caller() -> Scenario {
         .expect_bye(&["Reason: .*session_expired"])
 }
 
-/// Its callee, which refreshes its own session and is hung up on all the same.
+/// Scenario of its callee, which refreshes its own session and is hung up on nevertheless.
 fn refreshing_callee() -> Scenario {
     let session = "Supported: timer\nSession-Expires: 90;refresher=uac\n";
     Scenario::callee(1, &["Session-Expires: 90"])
@@ -89,9 +90,9 @@ fn refreshing_callee() -> Scenario {
         .expect_bye(&["Reason: .*session_expired"])
 }
 
-/// Three kinds of calls at once.
+/// Makes three kinds of calls at once.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
-    // Broken: the edge asks for no timers.
+    // Broken: the edge requests no timers.
     let expires = if setting.sabotage { "0s" } else { "90s" };
     let trunk = |name, address| {
         format!(

@@ -1,5 +1,5 @@
-//! The scanners that every SIP port on the Internet sees: they find nothing, tell no user from another, and never get more
-//! bytes than they sent.
+//! Scanners seen by every SIP port on the Internet: they find nothing, cannot enumerate users, and never get more bytes
+//! than they sent.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -14,23 +14,23 @@ use crate::interop::nat::Nat;
 use crate::interop::python;
 use crate::interop::raw::Text;
 
-/// Where the scanners send to; each comes to the edge from an address of its own, so that a ban of one is not another's.
+/// Target address of the scanners; each reaches the edge from its own address, so that a ban affects only one.
 const INSIDE: &str = "127.0.0.7";
-/// Users that exist, one that the scanners can answer a challenge of, one that is offered more, and their password.
+/// Existing users, one whose challenge the scanners can answer and one with another algorithm, and their password.
 const USER: &str = "desk";
 const OTHER: &str = "lamp";
 const PASSWORD: &str = "sesame-open-4711";
-/// Passwords that are tried.
+/// Number of passwords tried.
 const GUESSES: u32 = 60;
 
-/// A scanner and what it is told.
+/// Scanner and its arguments.
 struct Scan {
     program: &'static str,
     flags: Vec<String>,
     outside: &'static str,
 }
 
-/// All scanners at once.
+/// Runs all scanners at once.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let programs = python::sipvicious()?;
     let mut edge = Edge::start(&format!(
@@ -52,7 +52,7 @@ connect = ["trunk:phones"]
     ))?;
     let folder = tempfile::tempdir()?;
     let guesses = folder.path().join("passwords");
-    // Broken: the password is the first that anybody would try.
+    // Broken: the password is the first guess.
     let first = if setting.sabotage { format!("{PASSWORD}\n") } else { String::new() };
     let others: String = (0..GUESSES).map(|n| format!("guess-{n}\n")).collect();
     std::fs::write(&guesses, first + &others)?;
@@ -98,7 +98,7 @@ fn scans(guesses: &Path) -> Vec<Scan> {
     ]
 }
 
-/// Bytes sent and bytes that came back.
+/// Returns the bytes sent and received.
 fn run_one(programs: &Path, scan: &Scan, edge: SocketAddr) -> anyhow::Result<(u64, u64)> {
     let nat = Nat::udp(INSIDE, scan.outside, edge)?;
     let program: PathBuf = programs.join(scan.program);
@@ -123,7 +123,7 @@ fn run_one(programs: &Path, scan: &Scan, edge: SocketAddr) -> anyhow::Result<(u6
     Ok((sent, back))
 }
 
-/// Holds that a wrong password and an unknown user read the same, but for what is new in every answer.
+/// Checks that responses to a wrong password and to an unknown user are equal, except for unique values.
 fn indistinguishable(edge: SocketAddr) -> anyhow::Result<()> {
     let socket = UdpSocket::bind(("127.0.0.69", 0))?;
     socket.set_read_timeout(Some(Duration::from_secs(2)))?;
@@ -152,7 +152,7 @@ fn indistinguishable(edge: SocketAddr) -> anyhow::Result<()> {
         ))?;
         let mut shape = answer.0.clone();
         for what in ["nonce=\"", "branch=", ">;tag=", "CSeq: "] {
-            // The last is ours: From has a tag too.
+            // The last one is ours: From has a tag too.
             if let Some(value) = shape.rsplit_once(what).and_then(|(_, rest)| rest.split(['"', ';', '\r']).next()) {
                 shape = shape.replace(&format!("{what}{value}"), what);
             }
@@ -165,7 +165,7 @@ fn indistinguishable(edge: SocketAddr) -> anyhow::Result<()> {
     }
 }
 
-/// What stands behind this, up to where a value ends.
+/// Returns the text after `what`, up to the end of a value.
 fn between<'a>(text: &'a str, what: &str) -> Option<&'a str> {
     let rest = text.split_once(what)?.1;
     rest.split(['"', ';', '\r']).next()

@@ -1,4 +1,4 @@
-//! Two baresip phones, one with SRTP over TLS, the other with plain RTP over UDP, then with SRTP of its own; an agent
+//! Two baresip phones, one with SRTP over TLS, the other with plain RTP over UDP, then with its own SRTP; an agent
 //! listens to both.
 
 use std::net::SocketAddr;
@@ -14,32 +14,32 @@ use crate::interop::edge::Edge;
 use crate::interop::rtp::{SAMPLE_RATE, snr_db};
 use crate::interop::sipp::{CARRIER, PBX};
 
-/// The called number: a phone answers for the user of its account only.
+/// Called number: a phone answers only for the user of its account.
 const CALLED: &str = "+14155550100";
-/// What the secure phone says, and the plain one: no harmonic of the other.
+/// Tones of the secure and of the plain phone, neither a harmonic of the other.
 const CALLER_HZ: u32 = 440;
 const CALLEE_HZ: u32 = 660;
-/// The least that may be left of a tone after μ-law.
+/// Minimum SNR of a tone after μ-law.
 const SNR_DB: f64 = 30.0;
-/// Seconds of a run that may be disturbed: a phone's own clock slips now and then on a busy machine.
+/// Disturbed seconds permitted in a run: a phone's own clock slips at times on a busy machine.
 const ALLOWED: usize = 1;
-/// How long anything but the talk may take.
+/// Timeout for all steps but the conversation.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Both calls.
+/// Makes both calls.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let plain = call(setting, false).context("with a plain callee")?;
     let secure = call(setting, true).context("with a secure callee")?;
     Ok(format!("{plain}; {secure}"))
 }
 
-/// A call; the callee has SRTP as well, or not.
+/// Makes a call to a callee with or without SRTP.
 fn call(setting: &Setting, callee_too: bool) -> anyhow::Result<String> {
     let seconds = setting.calls(30, 8);
     let folder = tempfile::tempdir()?;
     let certificate = certificate(folder.path())?;
     let scribe = Bot::start(Manner::WriteDown)?;
-    // Broken: the trunk takes plain RTP only.
+    // Broken: the trunk accepts plain RTP only.
     let srtp = if setting.sabotage { "off" } else { "required" };
     let edge = Edge::start(&format!(
         r#"
@@ -91,7 +91,7 @@ fork = ["agent:scribe"]
     Ok(format!("{seconds} s, {suites}; {}", figures.join(", ")))
 }
 
-/// The phone that answers, and the one over TLS that calls it.
+/// Starts the answering phone, and the one over TLS that calls it.
 fn phones(tls: SocketAddr, ca: &Path, seconds: u32, callee_too: bool) -> anyhow::Result<(Baresip, Baresip)> {
     let encryption = if callee_too { ";mediaenc=srtp-mand" } else { "" };
     let callee = Baresip::start(&Setup {
@@ -110,14 +110,14 @@ fn phones(tls: SocketAddr, ca: &Path, seconds: u32, callee_too: bool) -> anyhow:
         account: &format!("<sip:alice@{tls};transport=tls>;regint=0;mediaenc=srtp-mand;audio_codecs=PCMU"),
         says: wav(CALLER_HZ),
         ca: Some(ca),
-        // Its account says by which transport.
+        // Its account selects the transport.
         dial: Some(&format!("sip:{CALLED}@{tls}")),
         lasts: Some(Duration::from_secs(u64::from(seconds) + 2)),
     })?;
     Ok((callee, caller))
 }
 
-/// The suites of both legs; the callee's has one only where it should.
+/// Returns the suites of both legs; the callee's has one only if expected.
 fn suites(edge: &Edge, callee_too: bool) -> anyhow::Result<String> {
     let records = edge.records()?;
     let legs = records.first().and_then(|record| record.get("legs")).and_then(serde_json::Value::as_array);
@@ -132,13 +132,13 @@ fn suites(edge: &Edge, callee_too: bool) -> anyhow::Result<String> {
     }
 }
 
-/// Whole seconds of a tone from where it begins: the worst of those that are not disturbed.
+/// Returns the SNR of the worst undisturbed whole second of a tone.
 pub(super) fn judge(heard: &[f64], hz: u32, seconds: u32) -> anyhow::Result<f64> {
     let frame = usize::try_from(SAMPLE_RATE / 50)?;
     let first = heard.iter().position(|sample| sample.abs() > 500.0).context("nothing was heard")?;
     let tone = heard.get(first + 5 * frame..).unwrap_or_default();
     let second = usize::try_from(SAMPLE_RATE)?;
-    // The first second passes before both sides talk, the last may not be whole.
+    // The first second passes before both sides have audio, the last may be incomplete.
     let expected = usize::try_from(seconds)? - 2;
     let mut all: Vec<f64> = tone.chunks_exact(second).take(expected).map(|second| snr_db(second, hz)).collect();
     if all.len() < expected {
@@ -151,7 +151,7 @@ pub(super) fn judge(heard: &[f64], hz: u32, seconds: u32) -> anyhow::Result<f64>
     }
 }
 
-/// A certificate for loopback, and its key, in files.
+/// Writes a certificate for loopback, and its key.
 fn certificate(folder: &Path) -> anyhow::Result<std::path::PathBuf> {
     let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()])?;
     let path = folder.join("certificate.pem");

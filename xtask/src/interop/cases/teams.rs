@@ -1,5 +1,5 @@
-//! Microsoft Teams Direct Routing as its pages describe it: three hubs behind their names, mutual TLS with certificates for
-//! servers alone, and a hub that rejects an edge that does not name itself as its certificate does.
+//! Microsoft Teams Direct Routing as documented: three hubs by name, mutual TLS with server-only certificates, and a
+//! hub that rejects an edge whose name differs from its certificate.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -16,28 +16,28 @@ use crate::interop::names;
 use crate::interop::raw::{Phone, Text, number_of, numbered_tone, serial, uri};
 use crate::interop::sipp::CARRIER;
 
-/// Name of the edge in Teams and in its certificate.
+/// Host name of the edge in Teams and in its certificate.
 const HOST: &str = "sbc.example.com";
-/// The names that the preset has, in their order, each with an address.
+/// Names of the preset in order, each with an address.
 const HUBS: [(&str, Ipv4Addr); 3] = [
     ("sip.pstnhub.microsoft.com", Ipv4Addr::new(127, 0, 0, 5)),
     ("sip2.pstnhub.microsoft.com", Ipv4Addr::new(127, 0, 0, 6)),
     ("sip3.pstnhub.microsoft.com", Ipv4Addr::new(127, 0, 0, 7)),
 ];
-/// The codecs that Teams takes and the edge has, and DTMF and comfort noise.
+/// Codecs common to Teams and the edge, with DTMF and comfort noise.
 const CODECS: [&str; 5] = ["PCMU", "PCMA", "G722", "telephone-event", "CN"];
-/// Packets each way: 3 s.
+/// Packets in each direction: 3 s.
 const PACKETS: u32 = 150;
 /// Number of a Teams user.
 const USER: &str = "+14155550123";
 
-/// Names, OPTIONS, calls in both directions, a transfer, and the order of the hubs.
+/// Tests names, OPTIONS, calls in both directions, a transfer, and the order of the hubs.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let folder = tempfile::tempdir()?;
     let authority = Authority::new(folder.path(), "authority")?;
     authority.issue_for_servers(folder.path(), "edge", &[HOST])?;
     authority.issue_for_servers(folder.path(), "hub", &HUBS.map(|(name, _)| name))?;
-    // Broken: the edge names itself otherwise than its certificate does.
+    // Broken: the edge's name differs from its certificate.
     let named = if setting.sabotage { "other.example.com" } else { HOST };
     let carrier = Phone::new(CARRIER, 5070, "carrier")?;
     let mut teams = Teams::start(folder.path())?;
@@ -60,7 +60,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     ))
 }
 
-/// A carrier by UDP, and Teams by its preset.
+/// Returns the configuration of a carrier over UDP, and of Teams by its preset.
 fn configuration(folder: &Path, named: &str) -> String {
     let at = folder.display();
     format!(
@@ -91,18 +91,18 @@ connect = ["trunk:carrier"]
     )
 }
 
-/// The three hubs.
+/// Simulated hubs.
 struct Teams {
     hubs: Vec<Hub>,
     arrivals: Receiver<anyhow::Result<Arrival>>,
     edge: Option<SocketAddr>,
-    /// Messages whose names were judged.
+    /// Messages with verified names.
     judged: usize,
-    /// Hubs that the edge has asked by OPTIONS.
+    /// Hubs probed by the edge.
     asked: Vec<SocketAddr>,
 }
 
-/// A call at a hub.
+/// Call at a hub.
 struct Call {
     line: Line,
     call_id: String,
@@ -110,7 +110,7 @@ struct Call {
     them: String,
     target: String,
     cseq: u32,
-    /// Tells its branches from those of other calls.
+    /// Distinguishes its branches from those of other calls.
     serial: u32,
 }
 
@@ -131,7 +131,7 @@ impl Teams {
         drop(self.hubs.remove(0));
     }
 
-    /// Returns the next message that begins so. OPTIONS are answered, every message is judged.
+    /// Returns the next message with this beginning. OPTIONS are answered, and every message is verified.
     fn expect(&mut self, beginning: &str) -> anyhow::Result<(Line, Text)> {
         loop {
             let Arrival { line, text } =
@@ -147,13 +147,13 @@ impl Teams {
         }
     }
 
-    /// Fails unless a message names the edge as Microsoft demands.
+    /// Fails unless a message names the edge as Microsoft requires.
     fn judge(&mut self, text: &Text) -> anyhow::Result<()> {
         let method = text.header("CSeq").split(' ').nth(1).unwrap_or_default();
         let (is_request, is_accepted) = (text.code().is_none(), text.code().is_some_and(|code| code / 100 == 2));
         let is_judged = match method {
             "INVITE" | "NOTIFY" | "REFER" | "UPDATE" => is_request || is_accepted,
-            // Contact is no part of its answer (RFC 3261 §11.2).
+            // Contact is not part of its answer (RFC 3261 §11.2).
             "OPTIONS" => is_request,
             _ => false,
         };
@@ -184,7 +184,7 @@ impl Teams {
         Ok(())
     }
 
-    /// Waits until each hub has been asked by OPTIONS.
+    /// Waits until each hub was probed by OPTIONS.
     fn is_asked(&mut self) -> anyhow::Result<()> {
         while HUBS.iter().any(|(_, ip)| !self.asked.iter().any(|asked| asked.ip() == *ip)) {
             self.expect("OPTIONS ").context("OPTIONS of the edge to each hub")?;
@@ -192,7 +192,7 @@ impl Teams {
         Ok(())
     }
 
-    /// Sends a REFER in a call and waits until it is accepted.
+    /// Sends a REFER in a call and waits for its acceptance.
     fn refers(&mut self, call: &mut Call, headers: &str) -> anyhow::Result<()> {
         call.send("REFER", headers, "")?;
         match self.expect("SIP/2.0 ")? {
@@ -207,7 +207,7 @@ impl Teams {
         hub.connect(self.edge.context("no edge")?, HOST)
     }
 
-    /// Asks the edge by OPTIONS, with a certificate for servers alone.
+    /// Sends OPTIONS to the edge, with a server-only certificate.
     fn asks(&mut self) -> anyhow::Result<()> {
         let line = self.connect()?;
         let call = Call::new(&line, HOST, "", self.edge);
@@ -221,7 +221,7 @@ impl Teams {
 }
 
 impl Call {
-    /// Begins one from a user (`who` with an @, or nothing) to a number.
+    /// Begins a call from a user (`who` with an @, or empty) to a number.
     fn new(line: &Line, host: &str, who: &str, edge: Option<SocketAddr>) -> Call {
         let serial = serial();
         let port = edge.map_or(0, |edge| edge.port());
@@ -237,7 +237,7 @@ impl Call {
         }
     }
 
-    /// The call that an answered INVITE makes.
+    /// Returns the call of an answered INVITE.
     fn answered(line: &Line, invite: &Text) -> Call {
         Call {
             line: line.clone(),
@@ -250,7 +250,7 @@ impl Call {
         }
     }
 
-    /// A request of it.
+    /// Returns a request of the call.
     fn request(&self, method: &str, cseq: u32, headers: &str, body: &str) -> String {
         let here = self.line.local;
         let kind = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
@@ -293,7 +293,7 @@ fn answer(request: &Text, status: &str, body: &str) -> String {
     )
 }
 
-/// Holds that the other side heard all packets of a tone.
+/// Checks that the other side received all packets of a tone.
 fn whole(heard: [usize; 2]) -> anyhow::Result<Vec<usize>> {
     let all = usize::try_from(PACKETS)?;
     match heard {
@@ -302,19 +302,20 @@ fn whole(heard: [usize; 2]) -> anyhow::Result<Vec<usize>> {
     }
 }
 
-/// What the carrier heard of a numbered tone.
+/// Returns the number of packets of a numbered tone received by the carrier.
 fn heard_by(carrier: &Phone, to: SocketAddr) -> anyhow::Result<usize> {
     let heard = carrier.talk(to, &numbered_tone(PACKETS))?;
     Ok(heard.values().filter_map(|payload| number_of(payload)).count())
 }
 
-/// The carrier calls a user: names and codecs of the INVITE, audio, a re-INVITE, and a transfer to a number.
+/// Tests a call of the carrier to a user: names and codecs of the INVITE, audio, a re-INVITE, and a transfer to a
+/// number.
 fn calls_a_user(teams: &mut Teams, carrier: &Phone, edge: &Edge) -> anyhow::Result<Vec<usize>> {
     let udp = edge.udp;
     let media = Media::new("127.0.0.5", 3)?;
     std::thread::scope(|scope| {
         let near = scope.spawn(move || -> anyhow::Result<(usize, SocketAddr)> {
-            // PCMA is taken back by the re-INVITE.
+            // The re-INVITE removes PCMA.
             let offer = carrier.sdp()?.replace("RTP/AVP 0\r\n", "RTP/AVP 0 8\r\na=rtpmap:8 PCMA/8000\r\n");
             let mut call = carrier.call_with(udp, USER, &offer)?;
             let heard = heard_by(carrier, call.media)?;
@@ -333,7 +334,7 @@ fn calls_a_user(teams: &mut Teams, carrier: &Phone, edge: &Edge) -> anyhow::Resu
         line.send(&answer(&invite, "200 OK", &media.described(1, "0", theirs.tag)?))?;
         teams.expect("ACK ")?;
         let there = media.talk(&theirs, PACKETS)?;
-        // What the carrier changes goes on to Teams, by name.
+        // The carrier's change is passed on to Teams, by name.
         let (line, again) = teams.expect("INVITE ").context("the carrier's re-INVITE")?;
         line.send(&answer(&again, "200 OK", &media.described(2, "0", Description::of(&again)?.tag)?))?;
         teams.expect("ACK ")?;
@@ -345,7 +346,7 @@ fn calls_a_user(teams: &mut Teams, carrier: &Phone, edge: &Edge) -> anyhow::Resu
     })
 }
 
-/// The user transfers its caller to a number of the edge, which is busy: the caller stays with the user.
+/// Tests a transfer of the user's caller to a busy number of the edge: the caller stays with the user.
 fn transfers_to_a_number(teams: &mut Teams, call: &mut Call, carrier: &Phone) -> anyhow::Result<()> {
     let port = teams.edge.map_or(0, |edge| edge.port());
     teams.refers(call, &format!("Refer-To: <sip:+12125550100@{HOST}:{port};user=phone;transport=tls>\r\n"))?;

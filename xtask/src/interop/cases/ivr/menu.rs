@@ -1,4 +1,4 @@
-//! The menu as a web application: it counts each call's tries and keeps every request.
+//! Menu as a web application: it counts the attempts of each call and stores every request.
 
 use std::collections::HashMap;
 use std::io::Write as _;
@@ -10,15 +10,15 @@ use anyhow::bail;
 
 use crate::interop::front::{form, read_request};
 
-/// The number that choice 1 leads to.
+/// Number of choice 1.
 pub(super) const DESK: &str = "+14155550123";
-/// The first words of each prompt, in the order of `Prompt` in the case.
+/// First words of each prompt, in the order of `Prompt` in the case.
 pub(super) const PROMPTS: [&str; 7] =
     ["Main menu", "Second try", "Third try", "Goodbye", "Invalid choice", "A call for you", "No answer there"];
-/// Longest wait for a request.
+/// Maximum wait for a request.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A request.
+/// Received request.
 #[derive(Debug, Clone)]
 pub(super) struct Asked {
     path: String,
@@ -31,10 +31,10 @@ impl Asked {
     }
 }
 
-/// The running application. Its thread lives as long as the process.
+/// Running application. Its thread lives as long as the process.
 #[derive(Debug)]
 pub(super) struct Menu {
-    /// Its address.
+    /// Address of the application.
     pub(super) address: SocketAddr,
     state: Arc<Mutex<State>>,
 }
@@ -42,14 +42,14 @@ pub(super) struct Menu {
 #[derive(Debug, Default)]
 struct State {
     asked: Vec<Asked>,
-    /// How often each call was without a key, by its sid.
+    /// Number of timeouts without a digit per call, by its SID.
     silences: HashMap<String, u32>,
-    /// Whether the menu is spoken before keys are taken.
+    /// Whether the menu is played before digits are collected.
     before: bool,
 }
 
 impl Menu {
-    /// Starts it. With `before`, the menu is spoken before keys are taken, so that none cuts it short.
+    /// Starts it. With `before`, the menu is played before digits are collected, so that none interrupts it.
     pub(super) fn start(before: bool) -> anyhow::Result<Menu> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
@@ -64,7 +64,7 @@ impl Menu {
         Ok(Menu { address, state })
     }
 
-    /// Requests of the calls from this caller: path, and what the application was given there.
+    /// Returns the requests of the calls from this caller: path, and the collected input.
     pub(super) fn steps(&self, caller: &str) -> Vec<String> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let of_caller = state.asked.iter().filter(|asked| asked.parameter("From").contains(caller));
@@ -75,7 +75,7 @@ impl Menu {
         of_caller.map(step).collect()
     }
 
-    /// Waits until the calls from this caller have made so many requests.
+    /// Waits until the calls from this caller have made this many requests.
     pub(super) fn has(&self, caller: &str, requests: usize) -> anyhow::Result<()> {
         let began = Instant::now();
         while self.steps(caller).len() < requests {

@@ -1,6 +1,6 @@
-//! A menu of a web application, called by SIPp and by baresip: a silent caller has three tries, a key cuts a prompt short, a
-//! choice leads to a trunk with a whisper, and back to the menu where that is not answered. Prompts are judged by the audio
-//! that callers and party receive, keys by what the application receives.
+//! Menu of a web application, called by SIPp and by baresip: a silent caller gets three attempts, a digit interrupts a
+//! prompt, and a choice leads to a trunk with a whisper, and back to the menu if that does not answer. Prompts are
+//! judged by the received audio, digits by the application's requests.
 
 mod menu;
 
@@ -21,23 +21,23 @@ use menu::{DESK, Menu, PROMPTS};
 
 const CALLER: &str = include_str!("../../scenarios/uac_menu.xml");
 const NUMBER: &str = "+14155550100";
-/// The tone of the party, in Hz, and that of the phone that calls.
+/// Tones in Hz of the called party and of the calling phone.
 const PARTY_HZ: u32 = 440;
 const PHONE_HZ: u32 = 350;
-/// Ports from SIPp's own media port to the one that it offers, where its audio is received.
+/// Offset from SIPp's own media port to the offered one, on which its audio is received.
 const OFFSET: u16 = 100;
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Callers who cut the menu short, and how long it may be heard after their key: 40 ms, and the packet that had left.
+/// Callers who interrupt the menu, and the permitted audio after their digit: 40 ms, and the packet in flight.
 const INTERRUPTED: usize = 10;
 const BARGE_IN: Duration = Duration::from_millis(60);
-/// How long a prompt is heard, in milliseconds: whole, whole five times, and cut short by a key.
+/// Milliseconds of a prompt: complete, complete five times, and interrupted by a digit.
 const WHOLE: RangeInclusive<u32> = 800..=1_100;
 const FIVE_TIMES: RangeInclusive<u32> = 4_500..=5_200;
 const CUT: RangeInclusive<u32> = 300..=3_500;
-/// The same for the rest of the 3 s in which the party talks.
+/// Milliseconds of the remaining 3 s in which the party talks.
 const TALK: RangeInclusive<u32> = 1_500..=2_800;
 
-/// A sound: the first words of a prompt, or a tone in Hz.
+/// Sound: the first words of a prompt, or a tone in Hz.
 #[derive(Debug, Clone, Copy)]
 enum Sound {
     Prompt(&'static str),
@@ -53,7 +53,7 @@ struct Ivr {
 
 /// Calls the menu in each way.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
-    // Broken: the menu is spoken before keys are taken, so that none cuts it short.
+    // Broken: the menu is played before digits are collected, so that none interrupts it.
     let menu = Menu::start(setting.sabotage)?;
     let url = format!("url = \"http://{}/voice\"\nallow_private = true", menu.address);
     let application = Application { number: NUMBER.to_owned(), keys: url };
@@ -69,7 +69,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
 }
 
 impl Ivr {
-    /// SIPp presses nothing: three prompts, then the end.
+    /// SIPp sends no digit: three prompts, then the end.
     fn silent(&self) -> anyhow::Result<String> {
         let heard = self.sipp_calls("silent", 5071, "")?;
         let [menu, second, third, goodbye, ..] = PROMPTS;
@@ -81,7 +81,7 @@ impl Ivr {
         Ok("no key: three prompts, then a farewell and BYE".to_owned())
     }
 
-    /// SIPp presses a wrong key in the menu, then 1: the party answers, hears the whisper and is heard.
+    /// SIPp sends a wrong digit in the menu, then 1: the party answers, hears the whisper and is heard.
     fn sipp(&self) -> anyhow::Result<String> {
         let keys = [press(1_500, '9'), press(3_500, '1')].concat();
         let (heard, party) = std::thread::scope(|scope| {
@@ -102,7 +102,7 @@ impl Ivr {
         Ok("SIPp: 9 and 1 cut the menu short, whisper, the party heard".to_owned())
     }
 
-    /// baresip presses 1 twice: the party does not answer, then it does.
+    /// baresip sends 1 twice: first the party does not answer, then it does.
     fn baresip(&self) -> anyhow::Result<String> {
         let called = format!("sip:{NUMBER}@{}", self.bench.edge.udp);
         let mut phone = Baresip::start(&Setup {
@@ -127,7 +127,7 @@ impl Ivr {
         Ok("baresip: no answer leads back to the menu, then whisper, both heard".to_owned())
     }
 
-    /// Callers press a key in the middle of the menu: it stops at once.
+    /// Callers send a digit in the middle of the menu, which stops at once.
     fn barge_in(&self) -> anyhow::Result<String> {
         let mut after = Vec::new();
         for _ in 0..INTERRUPTED {
@@ -146,7 +146,8 @@ impl Ivr {
         ))
     }
 
-    /// Waits until a caller hears the menu, and returns its tone: callers that came at once had it spoken twice.
+    /// Waits until a caller hears the menu, and returns its tone: concurrent callers may cause two synthesized
+    /// versions.
     fn hears_menu(&self, caller: &Caller) -> anyhow::Result<u32> {
         let began = Instant::now();
         while began.elapsed() < PATIENCE {
@@ -172,7 +173,7 @@ impl Ivr {
         self.answered()
     }
 
-    /// Calls the menu by SIPp with these keys, and returns the audio that the caller receives.
+    /// Calls the menu by SIPp with these digits, and returns the audio received by the caller.
     fn sipp_calls(&self, user: &str, port: u16, keys: &str) -> anyhow::Result<Vec<f64>> {
         let socket = UdpSocket::bind((CARRIER, 0))?;
         socket.set_read_timeout(Some(Duration::from_millis(5)))?;
@@ -187,7 +188,8 @@ impl Ivr {
         Ok(listener.samples())
     }
 
-    /// The party answers, talks for 3 s, of which the whisper takes one, and hangs up: the audio that it receives.
+    /// Answers at the party, which talks for 3 s, one of them during the whisper, and hangs up; returns its received
+    /// audio.
     fn answered(&self) -> anyhow::Result<Vec<f64>> {
         let party = self.bench.party();
         let (invite, from) = self.bench.dialled(DESK, None)?;
@@ -204,7 +206,7 @@ impl Ivr {
         Ok(listener.samples())
     }
 
-    /// Whether the audio has these sounds, in this order and no others.
+    /// Checks that the audio consists of these sounds in this order.
     fn is_heard(&self, samples: &[f64], expected: &[(Sound, RangeInclusive<u32>)]) -> anyhow::Result<()> {
         let mut known = vec![(PARTY_HZ, PARTY_HZ.to_string()), (PHONE_HZ, PHONE_HZ.to_string())];
         known.extend(self.bench.speech.all()?.into_iter().map(|spoken| (spoken.hz, spoken.text)));
@@ -227,7 +229,7 @@ impl Ivr {
         Ok(())
     }
 
-    /// Whether the application was asked for these documents, with these keys and results.
+    /// Checks that the application got these requests, with these digits and results.
     fn is_asked(&self, caller: &str, expected: &[&str]) -> anyhow::Result<()> {
         let asked = self.application.steps(caller);
         if asked != expected {
@@ -237,7 +239,7 @@ impl Ivr {
     }
 }
 
-/// Presses a key after a pause of so many milliseconds.
+/// Returns SIPp actions that send a digit after a pause in milliseconds.
 fn press(milliseconds: u32, key: char) -> String {
     format!("<pause milliseconds=\"{milliseconds}\"/><nop><action><exec play_dtmf=\"{key}\"/></action></nop>")
 }

@@ -1,4 +1,4 @@
-//! The files that are replaced: a configuration that is another one in each round, and certificates.
+//! Replaced files: a different configuration in each round, and certificates.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -13,13 +13,13 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use crate::bench::dialer::{FAR, NEAR};
 use crate::interop::cases::tls_kamailio::Authority;
 
-/// Our certificates: the listener's, and ours towards the trunk over TLS.
+/// Certificates of the listener, and of the edge towards the TLS trunk.
 const OURS: [(&str, &str); 2] = [("edge", "edge.test"), ("us", "us.test")];
 
-/// A round without the trunk that half of the calls go to.
+/// Round without the trunk used by half of the calls.
 pub(super) const WITHOUT_FAR: usize = 3;
 
-/// What the routes of a round say to who asks, and where fewer calls are allowed than are up, the limit.
+/// Returns the response of a round's routes to a test call; 503 if the limit is below the active calls.
 pub(super) fn answer(round: usize) -> u16 {
     if is_full(round) { 503 } else { code(round) }
 }
@@ -32,7 +32,7 @@ fn is_full(round: usize) -> bool {
     round % 4 == 1
 }
 
-/// A folder of them.
+/// Folder of the files.
 pub(super) struct Files {
     folder: tempfile::TempDir,
     authority: Authority,
@@ -41,7 +41,7 @@ pub(super) struct Files {
 }
 
 impl Files {
-    /// With a first certificate each; where the called sides are.
+    /// Creates the first certificates; the arguments are the addresses of the called sides.
     pub(super) fn new(plain: SocketAddr, secure: SocketAddr) -> anyhow::Result<Files> {
         let folder = tempfile::tempdir()?;
         let authority = Authority::new(folder.path(), "authority")?;
@@ -56,7 +56,7 @@ impl Files {
         self.folder.path()
     }
 
-    /// New ones under the same names, each file renamed into its place; what new connections are to be shown.
+    /// Replaces the certificates by atomic renames; returns the one that new connections must present.
     pub(super) fn replace_certificates(&self, round: usize) -> anyhow::Result<Vec<u8>> {
         for (file, name) in OURS {
             self.authority.issue(self.at(), "next", &[name, &format!("round{round}.test")])?;
@@ -67,7 +67,7 @@ impl Files {
         self.newest("edge")
     }
 
-    /// The listener's certificate is half there.
+    /// Truncates the listener's certificate.
     pub(super) fn break_certificates(&self) -> anyhow::Result<()> {
         let path = self.at().join("edge.pem");
         let whole = std::fs::read(&path)?;
@@ -75,7 +75,7 @@ impl Files {
         Ok(())
     }
 
-    /// The certificate of a file.
+    /// Returns the certificate of a file.
     pub(super) fn newest(&self, file: &str) -> anyhow::Result<Vec<u8>> {
         Ok(CertificateDer::from_pem_file(self.at().join(format!("{file}.pem")))?.to_vec())
     }
@@ -86,14 +86,14 @@ impl Files {
         Ok(Arc::new(roots))
     }
 
-    /// Who connects to the edge.
+    /// Returns the TLS configuration of clients of the edge.
     pub(super) fn client(&self) -> anyhow::Result<Arc<ClientConfig>> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
         Ok(Arc::new(builder.with_root_certificates(self.roots()?).with_no_client_auth()))
     }
 
-    /// Whom the edge connects to: it wants our certificate.
+    /// Returns the TLS configuration of servers, which require the edge's certificate.
     pub(super) fn server(&self) -> anyhow::Result<Arc<ServerConfig>> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let verifier = WebPkiClientVerifier::builder_with_provider(self.roots()?, Arc::clone(&provider)).build()?;
@@ -104,8 +104,9 @@ impl Files {
         Ok(Arc::new(config.context("the far side's certificate")?))
     }
 
-    /// Another one in each round: routes in another order, with other targets; limits, once below the calls that are up; keys
-    /// of the trunks that the calls are on, and one trunk of them left out; an agent that comes, changes and goes.
+    /// Returns the configuration of a round: routes in another order with other targets; limits, once below the active
+    /// calls; changed keys of the calls' trunks, one of which is left out once; an agent that appears, changes and
+    /// disappears.
     pub(super) fn configuration(&self, round: usize) -> String {
         let at = self.at().display();
         let Files { plain, secure, .. } = self;

@@ -1,5 +1,5 @@
-//! 200 calls with RTP both ways, half of them over TLS with SRTP on one side, while the file is read again and again with
-//! another content, certificates are replaced by others, and some of both are no good: no call may end, no packet be lost.
+//! 200 calls with RTP in both directions, half of them over TLS with SRTP on one side, during repeated reloads of
+//! changing configurations and certificates, some of them invalid: no call may end, no packet may be lost.
 
 mod files;
 
@@ -19,19 +19,19 @@ use crate::interop::Setting;
 use crate::interop::edge::Edge;
 use crate::interop::raw::Text;
 
-/// Where the called side of the secure calls waits for TLS.
+/// Address at which the called side of the secure calls accepts TLS.
 const SECURE: &str = "127.0.0.4";
-/// Who asks, after each reload, by which route a call goes now.
+/// Address of the test call after each reload.
 const ASKS: &str = "127.0.0.6";
-/// Beginning of the numbers of calls over TLS.
+/// Number prefix of calls over TLS.
 const SECURE_PREFIX: &str = "+1416555";
 const SUITE: Suite = Suite::AeadAes128Gcm;
-/// Reloads that must have been, whatever the machine.
+/// Minimum number of reloads, on any machine.
 const LEAST_ROUNDS: usize = 4;
-/// Within this time a file of certificates that has changed is read without a reload.
+/// Time within which a changed certificate file is read without a reload.
 const WATCHED: Duration = Duration::from_secs(15);
 
-/// Calls, reloads, certificates; then everybody hangs up.
+/// Makes calls, reloads, replaces certificates; then hangs up all calls.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     crate::bench::process::raise_descriptor_limit()?;
     let half = usize::try_from(setting.calls(100, 20))?;
@@ -65,7 +65,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
             edge.drops()?
         );
     }
-    // Whatever was in force last: now the trunk of half the calls is gone, and they are ended all the same.
+    // Without the trunk of half the calls, which can still be ended.
     edge.write(&files.configuration(files::WITHOUT_FAR))?;
     edge.reload()?;
     let newest = another_call(&files, &edge, tls, &listener, another)?;
@@ -89,13 +89,13 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     ))
 }
 
-/// TLS on both sides of the edge.
+/// Returns a dialer with TLS on both sides of the edge.
 fn secure_dialer(files: &Files, edge: SocketAddr, listener: &TcpListener) -> anyhow::Result<Dialer> {
     let caller = Line::open(edge, "edge.test", files.client()?)?;
     Ok(Dialer::between(caller, Line::wait(listener, files.server()?)?, SECURE_PREFIX))
 }
 
-/// What the edge counts.
+/// Packet counters of the edge.
 struct Packets {
     received: f64,
     sent: f64,
@@ -112,7 +112,7 @@ impl Packets {
     }
 }
 
-/// What was done meanwhile.
+/// Changes made during the calls.
 #[derive(Default)]
 struct Swaps {
     reloads: usize,
@@ -120,7 +120,7 @@ struct Swaps {
     refused: usize,
 }
 
-/// Everybody speaks; meanwhile everything is changed.
+/// Sends audio in all calls, while everything is changed.
 fn talk(
     setting: &Setting,
     edge: &Edge,
@@ -144,7 +144,7 @@ fn talk(
     })
 }
 
-/// Reloads and certificates until the calls have spoken.
+/// Reloads and replaces certificates until the calls' audio ends.
 fn change(
     setting: &Setting,
     edge: &Edge,
@@ -159,7 +159,7 @@ fn change(
             break;
         }
         let newest = files.replace_certificates(round)?;
-        // The first of them is found without anybody's saying so.
+        // The first one is found without a reload.
         if round == 1 {
             edge.wait_until("a new certificate is shown", WATCHED, |_| Ok(shown(files, tls)? == newest))?;
         }
@@ -195,7 +195,7 @@ fn change(
         swaps.reloads += 1 + usize::from(round.is_multiple_of(3));
         swaps.certificates += 1 + usize::from(round.is_multiple_of(3));
         rounds.fetch_add(1, Ordering::Relaxed);
-        // Broken: what a reload must never do.
+        // Broken: simulates a call lost by a reload.
         if setting.sabotage && round == 2 {
             edge.hang_up_newest()?;
         }
@@ -203,7 +203,7 @@ fn change(
     Ok(swaps)
 }
 
-/// This file is not taken.
+/// Checks that this file is rejected.
 fn refused(edge: &Edge, configuration: &str) -> anyhow::Result<()> {
     edge.write(configuration)?;
     if let Ok(answer) = edge.post("/v1/reload", "") {
@@ -212,13 +212,13 @@ fn refused(edge: &Edge, configuration: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What a new connection is shown.
+/// Returns the certificate presented to a new connection.
 fn shown(files: &Files, tls: SocketAddr) -> anyhow::Result<Vec<u8>> {
     let shown = Line::open(tls, "edge.test", files.client()?)?.shown();
     Ok(shown.map(|certificate| certificate.to_vec()).unwrap_or_default())
 }
 
-/// The answer to a call that the routes refuse.
+/// Returns the response to a call rejected by the routes.
 fn asked(edge: &Edge) -> anyhow::Result<u16> {
     static ASKED: AtomicUsize = AtomicUsize::new(0);
     let line = Line::udp(ASKS)?;
@@ -239,7 +239,7 @@ fn asked(edge: &Edge) -> anyhow::Result<u16> {
     answer.code().with_context(|| format!("no code after {:?}", began.elapsed()))
 }
 
-/// One call more, over new connections: on both sides of it the newest certificates are shown.
+/// Makes one more call over new connections, which present the newest certificates on both sides.
 fn another_call(
     files: &Files,
     edge: &Edge,
