@@ -1,8 +1,10 @@
-//! `cargo xtask`: drivers that need more than cargo. `interop` runs the real binary against peers that we did not
-//! write (SIPp, Kamailio) and prints one figure per case; `faults` has agents fail callers;
-//! `changes` checks the fragments of the changelog, and moves them into it at a release; `json` writes docs/reference/json.md;
-//! `peers-suites` runs other projects' scenarios; `bench` measures whole systems side by side; `deb` makes the Debian package, `release` all artefacts of a release;
-//! `twiml` runs folders of TwiML documents; `twilio-parameters` lists the parameters that Twilio's libraries can send; `seeds` runs web applications and programs for Twilio against the edge; `screenshots` takes the pictures of the console.
+//! `cargo xtask`: drivers that need more than cargo. `interop` runs the real binary against independent peers (SIPp,
+//! Kamailio) and prints one figure per case; `faults` runs failing agents; `changes` checks the fragments of the
+//! changelog, and moves them into it at a release; `json` writes docs/reference/json.md; `peers-suites` runs other
+//! projects' scenarios; `bench` compares whole systems; `deb` makes the Debian package, `release` all artefacts of a
+//! release; `twiml` runs folders of TwiML documents; `twilio-parameters` lists the parameters that Twilio's libraries
+//! can send; `seeds` runs web applications and programs for Twilio against the edge; `screenshots` takes the pictures
+//! of the console.
 
 mod bench;
 mod changes;

@@ -1,4 +1,4 @@
-//! The real binary, started with a configuration of the case's own and stopped when dropped.
+//! Real binary, started with a case's configuration and stopped on drop.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
@@ -13,7 +13,7 @@ use nix::unistd::Pid;
 
 use super::applications::{ACCOUNT, TOKEN};
 
-/// Cargo's profile of the binary that is packed, measured and tried against real peers.
+/// Cargo profile of the binary for packages, benchmarks and interop.
 pub(crate) const PROFILE: &str = "dist";
 
 /// Builds the binary once.
@@ -21,7 +21,7 @@ pub(crate) fn build() -> anyhow::Result<()> {
     build_with(&[])
 }
 
-/// The same with features.
+/// Builds the binary with features.
 pub(crate) fn build_with(features: &[&str]) -> anyhow::Result<()> {
     println!("building the binary");
     let status = cargo()
@@ -39,34 +39,34 @@ pub(crate) fn cargo() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
-/// The folder of what is built.
+/// Returns the target folder.
 pub(crate) fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target"), PathBuf::from)
 }
 
-/// Returns the path of the binary that [`build`] makes.
+/// Returns the path of the binary built by [`build`].
 pub(crate) fn binary() -> PathBuf {
     target().join(PROFILE).join("trunkgate")
 }
 
-/// A running edge.
+/// Running edge.
 #[derive(Debug)]
 pub(crate) struct Edge {
     child: Child,
     folder: tempfile::TempDir,
     client: reqwest::blocking::Client,
-    /// Its UDP listener.
+    /// UDP listener.
     pub(crate) udp: SocketAddr,
-    /// Its TCP listener, where the configuration has one.
+    /// TCP listener, if configured.
     pub(crate) tcp: Option<SocketAddr>,
-    /// Its TLS listener, where the configuration has one.
+    /// TLS listener, if configured.
     pub(crate) tls: Option<SocketAddr>,
-    /// Its HTTP listener.
+    /// HTTP listener.
     pub(crate) http: SocketAddr,
 }
 
-/// The front of every case's configuration: listeners on 127.0.0.1 with ports of the system's choice.
+/// Beginning of every case's configuration: listeners on 127.0.0.1 with ports chosen by the system.
 pub(crate) const LISTENERS: &str = r#"
 [edge]
 name = "interop"
@@ -91,22 +91,22 @@ impl Edge {
         Edge::start_by(Command::new(binary()), rest)
     }
 
-    /// The same by a command that runs [`binary`] in its own way.
+    /// Starts the edge by a command that runs [`binary`] in another way.
     pub(crate) fn start_by(command: Command, rest: &str) -> anyhow::Result<Edge> {
         Edge::start_as(command, &format!("{LISTENERS}{rest}"))
     }
 
-    /// The same with files beside the configuration.
+    /// Starts the edge with files next to the configuration.
     pub(crate) fn start_beside(rest: &str, files: &[(&str, &[u8])]) -> anyhow::Result<Edge> {
         Edge::start_in(Command::new(binary()), &format!("{LISTENERS}{rest}"), files)
     }
 
-    /// The same with all of the configuration, in which [`LISTENERS`] may differ.
+    /// Starts the edge with a complete configuration, whose listeners may differ from [`LISTENERS`].
     pub(crate) fn start_as(command: Command, configuration: &str) -> anyhow::Result<Edge> {
         Edge::start_in(command, configuration, &[])
     }
 
-    /// The same with files beside it.
+    /// Starts the edge with a complete configuration and files next to it.
     pub(crate) fn start_in(mut command: Command, configuration: &str, files: &[(&str, &[u8])]) -> anyhow::Result<Edge> {
         let folder = tempfile::tempdir()?;
         for (name, bytes) in files {
@@ -149,7 +149,7 @@ impl Edge {
         })
     }
 
-    /// Its process.
+    /// Returns the process ID.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -160,17 +160,17 @@ impl Edge {
         Ok(())
     }
 
-    /// Its file.
+    /// Returns the path of its configuration file.
     pub(crate) fn file(&self) -> PathBuf {
         self.folder.path().join("trunkgate.toml")
     }
 
-    /// Another file: it is not read yet.
+    /// Replaces the configuration file without a reload.
     pub(crate) fn write(&self, rest: &str) -> anyhow::Result<()> {
         Ok(std::fs::write(self.folder.path().join("trunkgate.toml"), format!("{LISTENERS}{rest}"))?)
     }
 
-    /// Ends the newest call.
+    /// Hangs up the newest call.
     pub(crate) fn hang_up_newest(&self) -> anyhow::Result<()> {
         let calls: serde_json::Value = serde_json::from_str(&self.get("/v1/calls?state=answered&limit=1")?)?;
         let sid = calls["calls"][0]["sid"].as_str().context("no call")?;
@@ -178,7 +178,7 @@ impl Edge {
         Ok(())
     }
 
-    /// Has it read its file again.
+    /// Reloads the configuration, and waits for the success.
     pub(crate) fn reload(&self) -> anyhow::Result<()> {
         let reloads = |edge: &Edge| edge.labelled("trunkgate_config_reloads_total", "result=\"success\"");
         let before = reloads(self)?;
@@ -187,7 +187,7 @@ impl Edge {
         Ok(())
     }
 
-    /// Asks it to end and waits until it has.
+    /// Stops it by SIGTERM and waits for the end.
     pub(crate) fn end(&mut self) -> anyhow::Result<()> {
         self.signal(Signal::SIGTERM)?;
         let began = Instant::now();
@@ -200,25 +200,26 @@ impl Edge {
         Ok(())
     }
 
-    /// Waits until it has ended, of which a signal is the cause.
+    /// Waits for its end by an earlier signal.
     pub(crate) fn gone(&mut self) -> anyhow::Result<()> {
         self.child.wait()?;
         Ok(())
     }
 
-    /// GET of a path, as text.
+    /// Sends a GET request, and returns the text.
     pub(crate) fn get(&self, path: &str) -> anyhow::Result<String> {
         let response = self.client.get(format!("http://{}{path}", self.http)).send()?;
         Ok(response.error_for_status()?.text()?)
     }
 
-    /// POST of a JSON body to a path, the answer as text.
+    /// Sends a POST request with a JSON body, and returns the text.
     pub(crate) fn post(&self, path: &str, body: &str) -> anyhow::Result<String> {
         let response = self.client.post(format!("http://{}{path}", self.http)).body(body.to_owned()).send()?;
         Ok(response.error_for_status()?.text()?)
     }
 
-    /// A request to the Twilio-compatible API, below the account: `GET Calls.json`, or `POST Calls.json` with parameters.
+    /// Sends a request to the Twilio-compatible API, below the account: `GET Calls.json`, or `POST Calls.json` with
+    /// parameters.
     pub(crate) fn api(&self, request: &str, parameters: &[(&str, &str)]) -> anyhow::Result<serde_json::Value> {
         let (method, path) = request.split_once(' ').context("a method and a path")?;
         let url = format!("http://{}/2010-04-01/Accounts/{ACCOUNT}/{path}", self.http);
@@ -251,7 +252,7 @@ impl Edge {
         }
     }
 
-    /// The sum of a metric over all its labels; 0 where it is absent.
+    /// Returns the sum of a metric over all its labels; 0 if absent.
     pub(crate) fn metric(&self, name: &str) -> anyhow::Result<f64> {
         let text = self.get("/metrics")?;
         Ok(text
@@ -261,7 +262,7 @@ impl Edge {
             .sum())
     }
 
-    /// A metric's value under one label pair, e.g. `direction="in"`.
+    /// Returns a metric's value for one label pair, e.g. `direction="in"`.
     pub(crate) fn labelled(&self, name: &str, label: &str) -> anyhow::Result<f64> {
         let text = self.get("/metrics")?;
         Ok(text
@@ -271,14 +272,14 @@ impl Edge {
             .sum())
     }
 
-    /// What was dropped and why, for a failure's message.
+    /// Returns the drop counters by reason, for a failure's message.
     pub(crate) fn drops(&self) -> anyhow::Result<String> {
         let text = self.get("/metrics")?;
         let counts = |line: &&str| line.contains("_dropped_total") && !line.starts_with('#') && !line.ends_with(" 0");
         Ok(text.lines().filter(counts).collect::<Vec<_>>().join("\n"))
     }
 
-    /// Waits until `holds` says so.
+    /// Waits until `holds` returns true.
     pub(crate) fn wait_until(
         &self,
         what: &str,
@@ -297,7 +298,7 @@ impl Edge {
         }
     }
 
-    /// Waits until it keeps no dialog any more.
+    /// Waits until no dialog is left.
     pub(crate) fn no_dialog_is_left(&self) -> anyhow::Result<()> {
         self.wait_until("all dialogs are gone", Duration::from_secs(45), |edge| {
             Ok(edge.metric("trunkgate_sip_dialogs_active")? == 0.0)
@@ -305,14 +306,14 @@ impl Edge {
         Ok(())
     }
 
-    /// Call records written so far; one that is still being written is none yet.
+    /// Returns the call records written so far, without an incomplete one.
     pub(crate) fn records(&self) -> anyhow::Result<Vec<serde_json::Value>> {
         let text = std::fs::read_to_string(self.folder.path().join("cdr.jsonl")).unwrap_or_default();
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
         whole.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
     }
 
-    /// The ladder of its only call.
+    /// Returns the ladder diagram of its only call.
     pub(crate) fn only_trace(&self) -> anyhow::Result<String> {
         let calls: serde_json::Value = serde_json::from_str(&self.get("/v1/calls")?)?;
         let calls = calls.get("calls").and_then(serde_json::Value::as_array).context("no list of calls")?;
@@ -321,14 +322,14 @@ impl Edge {
         self.get(&format!("/v1/calls/{sid}/trace.txt"))
     }
 
-    /// The ladder of its newest call.
+    /// Returns the ladder diagram of its newest call.
     pub(crate) fn newest_trace(&self) -> anyhow::Result<String> {
         let calls: serde_json::Value = serde_json::from_str(&self.get("/v1/calls?limit=1")?)?;
         let sid = calls["calls"][0]["sid"].as_str().context("no call")?;
         self.get(&format!("/v1/calls/{sid}/trace.txt"))
     }
 
-    /// The end of the edge's log, for a failure's message.
+    /// Returns the end of the edge's log, for a failure's message.
     pub(crate) fn log_tail(&self) -> String {
         let text = std::fs::read_to_string(self.folder.path().join("edge.log")).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
@@ -343,7 +344,7 @@ impl Edge {
         }
     }
 
-    /// Resident memory in bytes.
+    /// Returns the resident memory in bytes.
     pub(crate) fn resident_bytes(&self) -> anyhow::Result<f64> {
         self.metric("process_resident_memory_bytes")
     }

@@ -1,4 +1,5 @@
-//! The public address of a web application: a reverse proxy with TLS in front of it, which keeps every request and response.
+//! Public address of a web application: a reverse proxy with TLS in front of it, which records all requests and
+//! responses.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -10,12 +11,12 @@ use anyhow::{Context as _, bail};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-/// Longest request or response that is passed on.
+/// Maximum length of a forwarded request or response.
 const BYTES: usize = 256 * 1024;
-/// Longest wait for a request.
+/// Maximum wait for a request.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// A request and its response.
+/// Request and its response.
 #[derive(Debug, Clone)]
 pub(crate) struct Exchange {
     /// Method and path with query, such as `POST /voice`.
@@ -29,13 +30,13 @@ pub(crate) struct Exchange {
 }
 
 impl Exchange {
-    /// A parameter; empty if it is absent.
+    /// Returns a parameter; empty if absent.
     pub(crate) fn parameter(&self, name: &str) -> &str {
         self.form.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
     }
 }
 
-/// The proxy. Its thread lives as long as the process.
+/// Reverse proxy. Its thread lives as long as the process.
 #[derive(Debug)]
 pub(crate) struct Front {
     /// `https://NAME:PORT` with its first name.
@@ -45,12 +46,12 @@ pub(crate) struct Front {
 }
 
 impl Front {
-    /// Begins to listen; `upstream` may start later.
+    /// Starts to listen; `upstream` may start later.
     pub(crate) fn start(upstream: SocketAddr) -> anyhow::Result<Front> {
         Front::listen(upstream, &["localhost"], SocketAddr::from(([127, 0, 0, 1], 0)))
     }
 
-    /// The same at this address, with a certificate for these names.
+    /// Starts to listen at this address, with a certificate for these names.
     pub(crate) fn listen(upstream: SocketAddr, names: &[&str], address: SocketAddr) -> anyhow::Result<Front> {
         let folder = tempfile::tempdir()?;
         let made = rcgen::generate_simple_self_signed(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())?;
@@ -75,12 +76,12 @@ impl Front {
         Ok(Front { url, exchanges, folder })
     }
 
-    /// The certificate that a client must trust.
+    /// Returns the certificate that a client must trust.
     pub(crate) fn authority(&self) -> PathBuf {
         self.folder.path().join("ca.pem")
     }
 
-    /// All requests so far, in the order of their responses.
+    /// Returns all exchanges so far, in the order of their responses.
     pub(crate) fn exchanges(&self) -> Vec<Exchange> {
         self.exchanges.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -102,7 +103,7 @@ impl Front {
     }
 }
 
-/// Passes one request and its response on, and closes.
+/// Forwards one request and its response, and closes.
 fn pass_on(
     stream: TcpStream,
     config: Arc<ServerConfig>,
@@ -161,7 +162,7 @@ fn exchange(head: &str, body: &[u8], response: &[u8]) -> anyhow::Result<Exchange
     Ok(Exchange { request, form: form(body)?, status, location })
 }
 
-/// Parameters of a posted form.
+/// Parses the parameters of a posted form.
 pub(crate) fn form(body: &[u8]) -> anyhow::Result<Vec<(String, String)>> {
     let form = reqwest::Url::parse(&format!("http://form/?{}", String::from_utf8_lossy(body)))?;
     Ok(form.query_pairs().into_owned().collect())

@@ -1,5 +1,5 @@
-//! SIP over mutual TLS as a hub of Microsoft's speaks it: listeners and connections of a double, and its SRTP. It shares no
-//! line with the edge's own SIP and TLS connections.
+//! SIP over mutual TLS as in a Microsoft hub: listeners, connections and SRTP of a simulation, without code shared with
+//! the edge's SIP and TLS connections.
 
 use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
@@ -26,23 +26,23 @@ use trunkgate_media::srtp::{Inbound, Outbound, SrtpKey, Suite};
 use super::raw::{Text, number_of, numbered};
 use super::rtp;
 
-/// Longest wait for a byte before a connection looks for a message that is to be sent.
+/// Maximum wait for a byte before a connection checks for outgoing messages.
 const GLANCE: Duration = Duration::from_millis(5);
-/// Longest handshake.
+/// Maximum duration of a handshake.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// The suite that Teams uses.
+/// Cipher suite of Teams.
 const SUITE: &str = "AES_CM_128_HMAC_SHA1_80";
-/// Name of our key (MKI) in each packet.
+/// MKI of our key in each packet.
 const MKI: [u8; 1] = [1];
 
-/// The two sides of a hub's TLS: what it presents, and what it verifies.
+/// Both sides of a hub's TLS: the presented certificate, and the verification.
 #[derive(Debug, Clone)]
 pub(crate) struct Identity {
     server: Arc<ServerConfig>,
     client: Arc<ClientConfig>,
 }
 
-/// Verifies a client by the rules for servers: chain, dates and host name, with the usage that public CAs issue.
+/// Verifies a client by the rules for servers: chain, dates and host name, with the key usage issued by public CAs.
 #[derive(Debug)]
 struct ClientByName {
     verifier: Arc<WebPkiServerVerifier>,
@@ -111,11 +111,11 @@ impl Identity {
     }
 }
 
-/// A connection with the edge.
+/// Connection with the edge.
 #[derive(Debug, Clone)]
 pub(crate) struct Line {
     outgoing: Sender<String>,
-    /// The hub's own address on it.
+    /// Address of the hub on the connection.
     pub(crate) local: SocketAddr,
 }
 
@@ -126,16 +126,16 @@ impl Line {
     }
 }
 
-/// A message that has come by one of the connections.
+/// Message received on one of the connections.
 #[derive(Debug)]
 pub(crate) struct Arrival {
-    /// The connection.
+    /// Connection of the message.
     pub(crate) line: Line,
     /// The message.
     pub(crate) text: Text,
 }
 
-/// A listener; it and its connections are closed when this is dropped.
+/// Listener; it and its connections are closed on drop.
 #[derive(Debug)]
 pub(crate) struct Hub {
     over: Arc<AtomicBool>,
@@ -145,7 +145,7 @@ pub(crate) struct Hub {
 }
 
 impl Hub {
-    /// Listens at port 5061 of an address; all that comes is handed to `arrivals`, also a handshake that fails.
+    /// Listens on port 5061 of an address; messages and failed handshakes are passed to `arrivals`.
     pub(crate) fn start(
         ip: Ipv4Addr,
         identity: &Identity,
@@ -216,13 +216,13 @@ impl Drop for Hub {
     }
 }
 
-/// A stream after its handshake.
+/// Stream after its handshake.
 struct Stream<S> {
     stream: S,
     local: SocketAddr,
 }
 
-/// Does the handshake of a connection that the edge has opened.
+/// Completes the handshake of a connection opened by the edge.
 fn accept(
     mut stream: TcpStream,
     config: Arc<ServerConfig>,
@@ -263,7 +263,7 @@ fn pump(
             Ok(0) => return Ok(()),
             Ok(length) => read.extend_from_slice(buffer.get(..length).unwrap_or_default()),
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {}
-            // Closed without a word: the edge has ended.
+            // Closed without an alert: the edge has ended.
             Err(error) if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset) => {
                 return Ok(());
             }
@@ -276,7 +276,7 @@ fn pump(
     Ok(())
 }
 
-/// Takes the first whole message from what has been read (RFC 3261 §18.3).
+/// Takes the first complete message from the bytes read (RFC 3261 §18.3).
 fn cut(read: &mut Vec<u8>) -> anyhow::Result<Option<Text>> {
     // Keep-alives (RFC 5626 §3.5.1).
     while read.starts_with(b"\r\n") {
@@ -292,23 +292,23 @@ fn cut(read: &mut Vec<u8>) -> anyhow::Result<Option<Text>> {
     Ok(Some(Text(String::from_utf8_lossy(&bytes).into_owned())))
 }
 
-/// SRTP of one call at a hub: keys as Teams writes them, with a lifetime and a name that each packet has.
+/// SRTP of one call at a hub, with keys in the form of Teams: a lifetime, and an MKI in each packet.
 pub(crate) struct Media {
     socket: UdpSocket,
-    /// What comes there is RTCP.
+    /// Socket for RTCP.
     _rtcp: UdpSocket,
     key: Vec<u8>,
 }
 
 impl Media {
-    /// On a free pair of ports of an address; `seed` makes its key.
+    /// Opens a free pair of ports of an address; `seed` determines its key.
     pub(crate) fn new(ip: &str, seed: u8) -> anyhow::Result<Media> {
         let (socket, rtcp) = super::raw::media_pair(ip)?;
         socket.set_read_timeout(Some(GLANCE))?;
         Ok(Media { socket, _rtcp: rtcp, key: (0..30u8).map(|n| n.wrapping_mul(7).wrapping_add(seed)).collect() })
     }
 
-    /// Describes it, with these payload types and a tag for the key.
+    /// Returns its description, with these payload types and a tag for the key.
     pub(crate) fn described(&self, version: u32, formats: &str, tag: u32) -> anyhow::Result<String> {
         let here = self.socket.local_addr()?;
         Ok(format!(
@@ -320,7 +320,7 @@ impl Media {
         ))
     }
 
-    /// Sends a numbered tone of so many packets and returns how many of the other side's have come unchanged.
+    /// Sends a numbered tone of this many packets; returns the number of unchanged packets from the other side.
     pub(crate) fn talk(&self, theirs: &Description, packets: u32) -> anyhow::Result<usize> {
         let mut outbound = Outbound::new(&SrtpKey::new(Suite::AesCm128HmacSha1_80, &self.key, Some(&MKI))?);
         let mut inbound = Inbound::new(&theirs.key);
@@ -355,9 +355,9 @@ fn filled(packet: &[u8]) -> PacketBuf {
     buffer
 }
 
-/// Audio as the edge describes it.
+/// Audio in the edge's description.
 pub(crate) struct Description {
-    /// Where its RTP goes.
+    /// Destination of its RTP.
     pub(crate) media: SocketAddr,
     /// Names of its codecs.
     pub(crate) codecs: Vec<String>,
@@ -367,7 +367,7 @@ pub(crate) struct Description {
 }
 
 impl Description {
-    /// Reads it from a message: RTP/SAVP, with a key of the suite that Teams uses.
+    /// Parses it from a message: RTP/SAVP, with a key of Teams' suite.
     pub(crate) fn of(message: &Text) -> anyhow::Result<Description> {
         let media = message.media().with_context(|| format!("no audio in\n{}", message.0))?;
         let line = message.0.lines().find(|line| line.starts_with("m=audio ")).unwrap_or_default();
@@ -384,7 +384,7 @@ impl Description {
     }
 }
 
-/// Receives the next message, with patience.
+/// Waits for the next message.
 pub(crate) fn next(arrivals: &Receiver<anyhow::Result<Arrival>>) -> anyhow::Result<Arrival> {
     arrivals.recv_timeout(Duration::from_secs(20)).context("no message of the edge within 20 s")?
 }

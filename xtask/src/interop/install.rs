@@ -1,10 +1,10 @@
-//! The peers' Debian packages, installed where they are missing.
+//! Debian packages of the peers, installed if missing.
 
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail};
 
-/// (program, or a file below /usr/lib, and its package)
+/// Programs, or files below /usr/lib, and their packages.
 const PEERS: [(&str, &str); 4] = [
     ("sipp", "sip-tester"),
     ("kamailio", "kamailio"),
@@ -27,7 +27,7 @@ pub(crate) fn peers() -> anyhow::Result<()> {
     packages(&PEERS)
 }
 
-/// Installs those of (program, package) that are missing; needs root only then.
+/// Installs the missing ones of (program, package); needs root only for that.
 pub(crate) fn packages(wanted: &[(&str, &str)]) -> anyhow::Result<()> {
     let missing: Vec<&str> =
         wanted.iter().filter(|(program, _)| !present(program)).map(|(_, package)| *package).collect();

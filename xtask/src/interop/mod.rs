@@ -39,7 +39,7 @@ use anyhow::{Context as _, bail};
 
 use netns::Namespace;
 
-/// Flags of `cargo xtask interop`.
+/// Options of `cargo xtask interop`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
     /// Fewer calls, and without the cases that take longest; at most ten minutes.
@@ -59,8 +59,8 @@ pub(crate) struct Options {
     parallel: bool,
 }
 
-/// Cases that --quick leaves out unless they are asked for by name: one measures time on a machine that must have nothing
-/// else to do, one waits for intervals of real time, the others install large packages, or one that no other case needs.
+/// Cases that --quick omits unless named: one measures time on an otherwise idle machine, one waits for intervals of
+/// real time, the others install large packages, or one that no other case needs.
 const FULL_ONLY: [&str; 23] = [
     "mwi",
     "sipp-timers",
@@ -87,8 +87,7 @@ const FULL_ONLY: [&str; 23] = [
     "helm",
 ];
 
-/// Cases that need nothing from outside this machine, so that they can run in a network of their own. The others fetch
-/// packages.
+/// Cases without external needs, which can run in a network namespace. The others fetch packages.
 const SELF_CONTAINED: [&str; 38] = [
     "instructions",
     "sipp-rtp",
@@ -130,36 +129,36 @@ const SELF_CONTAINED: [&str; 38] = [
     "record-play",
 ];
 
-/// Cases that use or measure the whole machine: none runs beside them.
+/// Cases that use or measure the whole machine, and run alone.
 const ALONE: [&str; 2] = ["simulator", "agent-100"];
 
-/// One case.
+/// Interop case.
 pub(crate) struct Case {
-    /// Its name, as `--only` and `--sabotage` take it.
+    /// Name for `--only` and `--sabotage`.
     pub(crate) name: &'static str,
-    /// What it proves, in one line.
+    /// Proven statement, in one line.
     pub(crate) proves: &'static str,
-    /// Runs it: the figure, or what did not hold.
+    /// Runs it; returns the figure, or an error with the failed check.
     pub(crate) run: fn(&Setting) -> anyhow::Result<String>,
 }
 
-/// How a case is to run.
+/// Settings of a run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Setting {
-    /// Fewer calls.
+    /// Whether to make fewer calls.
     pub(crate) quick: bool,
-    /// Break the feature.
+    /// Whether to break the feature.
     pub(crate) sabotage: bool,
 }
 
 impl Setting {
-    /// `full` calls, or `quick` ones.
+    /// Returns `full`, or `quick` in a quick run.
     pub(crate) fn calls(&self, full: u32, quick: u32) -> u32 {
         if self.quick { quick } else { full }
     }
 }
 
-/// Runs the suite; `true` when every case held (with `--sabotage`: when the broken one failed).
+/// Runs the suite; returns whether every case passed (with `--sabotage`: whether the broken one failed).
 pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     let all = cases::all();
     if options.list {
@@ -181,7 +180,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
             Some(name) => case.name == name,
             None if options.only.is_empty() => !(options.quick && FULL_ONLY.contains(&case.name)),
             None => options.only.iter().any(|part| {
-                // A name that is the end of another's is that case alone.
+                // A name that is a suffix of another one selects its own case only.
                 case.name == part || !all.iter().any(|case| case.name == part) && case.name.contains(part.as_str())
             }),
         })
@@ -208,13 +207,13 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     Ok(failed.is_empty())
 }
 
-/// Beginning of the figure of a case that could not run here.
+/// Prefix of the figure of a case that could not run here.
 pub(crate) const SKIPPED: &str = "SKIPPED: ";
 
 /// Cases that did not pass.
 #[derive(Default)]
 struct Tally<'c> {
-    /// With their numbers.
+    /// Failed cases with their numbers.
     failed: Vec<(String, &'c Case)>,
     skipped: usize,
 }
@@ -234,8 +233,8 @@ fn one_by_one<'c>(chosen: &[&'c Case], setting: Setting) -> Tally<'c> {
     numbered.map(|(at, case)| judged(case, &format!("{}/{}", at + 1, chosen.len()), setting)).sum()
 }
 
-/// Runs first what must be alone, then the cases that fetch packages here, and at the same time the others in a network of their own. This thread helps
-/// with the others in the end.
+/// Runs the exclusive cases first, then the cases that fetch packages here, concurrently with the others in a network
+/// namespace. This thread helps with the others at the end.
 fn two_at_a_time<'c>(chosen: &[&'c Case], setting: Setting, namespace: &Namespace) -> anyhow::Result<Tally<'c>> {
     let (contained, fetching): (VecDeque<_>, VecDeque<_>) = (1..)
         .zip(chosen)
@@ -257,7 +256,7 @@ fn two_at_a_time<'c>(chosen: &[&'c Case], setting: Setting, namespace: &Namespac
     })
 }
 
-/// Runs what failed beside other cases again, with the machine to itself: the peers' own clocks suffer from load. What fails then has failed.
+/// Repeats failed concurrent cases alone, since the peers' own clocks suffer from load. A second failure counts.
 fn alone_again(tally: Tally<'_>, setting: Setting) -> Tally<'_> {
     let Tally { failed, skipped } = tally;
     let names: Vec<&str> = failed.iter().map(|(_, case)| case.name).collect();

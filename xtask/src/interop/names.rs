@@ -1,8 +1,8 @@
-//! A name server on loopback that knows a few names, for `TRUNKGATE_DNS`.
+//! Name server on loopback with a few names, for `TRUNKGATE_DNS`.
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 
-/// Names, each with its address.
+/// Names with their addresses.
 type Zone = &'static [(&'static str, Ipv4Addr)];
 
 /// Starts a name server for `zone`. It knows no other name, and ends with the process.
@@ -39,7 +39,7 @@ fn answer(question: &[u8], zone: Zone) -> Option<Vec<u8>> {
     let address = zone.iter().find(|(known, _)| *known == name).map(|(_, address)| address.octets());
     let found = address.filter(|_| is_a);
     let mut out = id.to_vec();
-    // An authoritative answer; 3: no such name.
+    // Authoritative answer; code 3: no such name.
     out.extend([0x85, if address.is_some() { 0x80 } else { 0x83 }]);
     out.extend([0, 1, 0, u8::from(found.is_some()), 0, 0, 0, 0]);
     out.extend_from_slice(question.get(12..at + 4)?);

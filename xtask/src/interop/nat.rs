@@ -1,5 +1,5 @@
-//! A NAT of our own: what comes to its inside goes on to the edge from another address, byte for byte, and back, and both
-//! ways are counted. Addresses inside of messages stay what they are, as with any NAT.
+//! Simulated NAT: packets to its inside are forwarded to the edge from another address, byte for byte, and back, with
+//! both directions counted. Addresses inside of messages are unchanged, as with any NAT.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -9,17 +9,17 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-/// How often what waits looks whether it is to end.
+/// Interval at which waiting threads check for the end.
 const TICK: Duration = Duration::from_millis(20);
 
-/// What went by.
+/// Counted traffic.
 #[derive(Debug, Default)]
 struct Passed {
     out: AtomicU64,
     back: AtomicU64,
-    /// First lines of what came back, where it was a datagram.
+    /// First lines of datagrams from the edge.
     heads: Mutex<Vec<String>>,
-    /// Connections that were made.
+    /// Number of connections.
     connections: AtomicU64,
     ended: AtomicBool,
 }
@@ -30,17 +30,17 @@ impl Passed {
     }
 }
 
-/// A running one, ended when dropped.
+/// Running NAT, ended on drop.
 #[derive(Debug)]
 pub(crate) struct Nat {
-    /// Where to send to from inside.
+    /// Inside address to send to.
     pub(crate) inside: SocketAddr,
     passed: Arc<Passed>,
 }
 
 impl Nat {
-    /// For datagrams between one sender at a time and `edge`: `inside` is the address to send to, `outside` the one that
-    /// the edge sees.
+    /// Starts a NAT for datagrams between one sender at a time and `edge`: `inside` is the address to send to,
+    /// `outside` the one that the edge sees.
     pub(crate) fn udp(inside: &str, outside: &str, edge: SocketAddr) -> anyhow::Result<Nat> {
         let near = UdpSocket::bind((inside, 0)).context(inside.to_owned())?;
         let far = UdpSocket::bind((outside, 0)).context(outside.to_owned())?;
@@ -78,7 +78,7 @@ impl Nat {
         Ok(nat)
     }
 
-    /// For connections to `edge`, which sees 127.0.0.1.
+    /// Starts a NAT for connections to `edge`, which sees 127.0.0.1.
     pub(crate) fn tcp(inside: &str, edge: SocketAddr) -> anyhow::Result<Nat> {
         let listener = TcpListener::bind((inside, 0)).context(inside.to_owned())?;
         listener.set_nonblocking(true)?;
@@ -95,17 +95,17 @@ impl Nat {
         Ok(nat)
     }
 
-    /// Bytes to the edge and back.
+    /// Returns the number of bytes to the edge and back.
     pub(crate) fn bytes(&self) -> (u64, u64) {
         (self.passed.out.load(Ordering::Relaxed), self.passed.back.load(Ordering::Relaxed))
     }
 
-    /// Connections that were made through it.
+    /// Returns the number of connections through it.
     pub(crate) fn connections(&self) -> u64 {
         self.passed.connections.load(Ordering::Relaxed)
     }
 
-    /// How many datagrams from the edge began so.
+    /// Returns the number of datagrams from the edge with this beginning.
     pub(crate) fn came_back(&self, beginning: &str) -> usize {
         let heads = self.passed.heads.lock().unwrap_or_else(PoisonError::into_inner);
         heads.iter().filter(|head| head.starts_with(beginning)).count()
@@ -118,7 +118,7 @@ impl Drop for Nat {
     }
 }
 
-/// Carries a connection on to the edge.
+/// Forwards a connection to the edge.
 fn join(near: TcpStream, edge: SocketAddr, passed: &Arc<Passed>) -> anyhow::Result<()> {
     let far = TcpStream::connect(edge)?;
     near.set_nonblocking(false)?;

@@ -1,5 +1,4 @@
-//! Networks of a case's own: namespaces with cables (veth) between them, each a machine as far as its addresses, routes and
-//! firewall go.
+//! Network namespaces with cables (veth) between them, each like a machine in its addresses, routes and firewall.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -11,18 +10,18 @@ use nix::sched::{CloneFlags, setns};
 
 use super::{SKIPPED, install};
 
-/// Where `ip netns` keeps them.
+/// Folder of `ip netns`.
 const FOLDER: &str = "/run/netns";
-/// Where files stand that programs in one see in the place of those of /etc, in a folder of its name.
+/// Folder with a subfolder per namespace, whose files replace those of /etc for its programs.
 const FILES: &str = "/etc/netns";
 
-/// One network, taken down when dropped.
+/// Network namespace, removed on drop.
 #[derive(Debug)]
 pub(crate) struct Namespace {
     name: String,
 }
 
-/// Why there can be none here.
+/// Returns the reason why no namespace can be created here.
 pub(crate) fn missing() -> Option<String> {
     let tried = install::packages(&[("ip", "iproute2"), ("nft", "nftables")]).and_then(|()| {
         let probe = Namespace::new("probe")?;
@@ -33,7 +32,7 @@ pub(crate) fn missing() -> Option<String> {
 }
 
 impl Namespace {
-    /// Makes one; `role` tells it from others of this process.
+    /// Creates a namespace; `role` distinguishes it from others of this process.
     pub(crate) fn new(role: &str) -> anyhow::Result<Namespace> {
         let name = format!("trunkgate-{}-{role}", std::process::id());
         done(Command::new("ip").args(["netns", "add", &name]))?;
@@ -42,7 +41,8 @@ impl Namespace {
         Ok(namespace)
     }
 
-    /// Lays a cable to another: the address with its prefix length at this end, and at the other, whose way to everywhere it is.
+    /// Creates a cable to another namespace: address with prefix length at this end and at the other, which uses it as
+    /// default route.
     pub(crate) fn cable(&self, here: &str, other: &Namespace, there: &str, device: &str) -> anyhow::Result<()> {
         let far = format!("{device}-far");
         let link = ["link", "add", device, "netns", &self.name, "type", "veth", "peer", "name", &far];
@@ -55,21 +55,21 @@ impl Namespace {
         done(other.command("ip").args(["route", "add", "default", "via", gateway]))
     }
 
-    /// Gives its programs a table of host names.
+    /// Sets the table of host names of its programs.
     pub(crate) fn hosts(&self, table: &str) -> anyhow::Result<()> {
         let folder = Path::new(FILES).join(&self.name);
         std::fs::create_dir_all(&folder)?;
         Ok(std::fs::write(folder.join("hosts"), table)?)
     }
 
-    /// A program in it.
+    /// Returns a command in the namespace.
     pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.name, program]);
         command
     }
 
-    /// Its firewall from now on, in nft's words; none: everything passes.
+    /// Replaces its firewall rules, in nft syntax; empty: everything passes.
     pub(crate) fn rules(&self, rules: &str) -> anyhow::Result<()> {
         let mut child = self.command("nft").args(["-f", "-"]).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         let mut stdin = child.stdin.take().context("nft's stdin")?;
@@ -80,7 +80,7 @@ impl Namespace {
         Ok(())
     }
 
-    /// Does something in it, on a thread of its own: what that starts, and threads of what it makes, are in it as well.
+    /// Runs `work` in the namespace, on a new thread: its children and threads are in it as well.
     pub(crate) fn enter<T: Send>(&self, work: impl FnOnce() -> anyhow::Result<T> + Send) -> anyhow::Result<T> {
         let file = File::open(format!("{FOLDER}/{}", self.name)).context("its namespace")?;
         std::thread::scope(|scope| {
@@ -100,7 +100,7 @@ impl Drop for Namespace {
     }
 }
 
-/// Runs a command that says something only where it fails.
+/// Runs a command that has output only on failure.
 fn done(command: &mut Command) -> anyhow::Result<()> {
     let output = command.stdin(Stdio::null()).output().with_context(|| format!("{command:?}"))?;
     ensure!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr).trim());

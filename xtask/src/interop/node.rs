@@ -1,4 +1,4 @@
-//! Agents in Node: packages that we did not write, installed by npm in a folder of their own below the target folder.
+//! Agents in Node: independent packages, installed by npm in their own folder below the target folder.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,24 +8,24 @@ use anyhow::Context as _;
 use super::python::{Script, run};
 use crate::commands;
 
-/// Which packages are there. The versions stand in docs/reference/interop.md.
+/// Set of packages. The versions are in docs/reference/interop.md.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Packages {
-    /// `ws`.
+    /// Package `ws`.
     Base,
-    /// That and OpenAI's agents SDK.
+    /// Package `ws` and OpenAI's agents SDK.
     OpenAi,
-    /// What steers a browser.
+    /// Browser automation.
     Browser,
     /// Twilio's library.
     Twilio,
-    /// The same as systems that are in use pin it.
+    /// Twilio's library in a commonly pinned version.
     Pinned,
-    /// Twilio's library in its newest version, whose parameters are listed.
+    /// Twilio's library in its newest version, for the list of parameters.
     Newest,
-    /// Twilio's program for the command line.
+    /// Twilio's command-line program.
     Cli,
-    /// The library, Express and what applications log by.
+    /// Twilio's library, Express and a logger of applications.
     Express,
 }
 
@@ -53,17 +53,17 @@ pub(crate) fn start(packages: Packages, script: &Path, flags: &[&str]) -> anyhow
     Script::start_by(command, script, flags)
 }
 
-/// Installs packages before a script runs where there is no network.
+/// Installs packages before a script runs without network.
 pub(crate) fn install(packages: Packages) -> anyhow::Result<()> {
     modules(packages).map(drop)
 }
 
-/// Runs a script to its end: what it printed, or an error with all that it said.
+/// Runs a script to its end; returns its output, or an error with all of it.
 pub(crate) fn output(packages: Packages, script: &Path, flags: &[&str]) -> anyhow::Result<String> {
     commands::output(Command::new("node").env("NODE_PATH", modules(packages)?).arg(script).args(flags)).context("node")
 }
 
-/// Where the packages are; installed unless a file says that exactly these have been.
+/// Returns the folder of the packages, installed unless a file confirms exactly these.
 pub(crate) fn modules(packages: Packages) -> anyhow::Result<PathBuf> {
     super::install::packages(&[("node", "nodejs"), ("npm", "npm")])?;
     let (name, packages) = packages.list();
@@ -80,7 +80,7 @@ pub(crate) fn modules(packages: Packages) -> anyhow::Result<PathBuf> {
     Ok(folder.join("node_modules").canonicalize()?)
 }
 
-/// A script in the folder beside this file.
+/// Returns the path of a script in the folder next to this file.
 pub(crate) fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src/interop/node").join(name)
 }

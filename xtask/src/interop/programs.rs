@@ -1,4 +1,4 @@
-//! Public programs that cases run unmodified: checkouts below the target folder, the packages that they pin, and their
+//! Public programs that cases run unmodified: checkouts below the target folder, their pinned packages, and their
 //! processes.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -15,11 +15,11 @@ use super::{SKIPPED, Setting, edge, install, python};
 
 /// Environment variable with a folder of checkouts by name. Without it they are cloned from their public addresses.
 const FOLDER: &str = "TRUNKGATE_APPS";
-/// Longest wait until a program takes connections. The first import of a fresh installation takes its time.
+/// Maximum wait until a program accepts connections; the first import of a fresh installation is slow.
 const START: Duration = Duration::from_secs(60);
-/// Longest wait until a program has ended by itself after SIGTERM.
+/// Maximum wait for a program's end after SIGTERM.
 const END: Duration = Duration::from_secs(3);
-/// Packages of requirements that a program does not import. Some of them cannot be built for the Python of today.
+/// Required packages that a program does not import, some of which cannot be built for current Python.
 const DEVELOPMENT: [&str; 12] = [
     "appdirs",
     "black",
@@ -35,7 +35,7 @@ const DEVELOPMENT: [&str; 12] = [
     "typing-extensions",
 ];
 
-/// A repository at GitHub, at a commit.
+/// GitHub repository at a commit.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Checkout {
     /// Owner of the repository.
@@ -47,7 +47,7 @@ pub(crate) struct Checkout {
 }
 
 impl Checkout {
-    /// Returns its folder below the target folder, cloned unless it is there already.
+    /// Returns its folder below the target folder, cloned if missing.
     pub(crate) fn folder(&self) -> anyhow::Result<PathBuf> {
         let Checkout { owner, name, commit } = *self;
         let folder = std::path::absolute(edge::target())?.join("interop-apps").join(name);
@@ -81,7 +81,7 @@ impl Checkout {
 }
 
 fn git(command: &mut Command) -> anyhow::Result<()> {
-    // A clone that asks for a name waits for ever.
+    // A clone that prompts for credentials would wait forever.
     let output = command.env("GIT_TERMINAL_PROMPT", "0").output().context("git")?;
     if !output.status.success() {
         bail!("git: {}", String::from_utf8_lossy(&output.stderr).trim());
@@ -89,8 +89,8 @@ fn git(command: &mut Command) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns the interpreter of an environment with the packages that a program pins in `requirements.txt`, without those
-/// for its development.
+/// Returns the interpreter of an environment with the packages pinned in a program's `requirements.txt`, without
+/// development packages.
 pub(crate) fn interpreter(name: &str, folder: &Path) -> anyhow::Result<PathBuf> {
     let text = std::fs::read_to_string(folder.join("requirements.txt")).context("requirements.txt")?;
     let environment = python::environment(name, &pins(&text))?;
@@ -104,10 +104,10 @@ fn pins(text: &str) -> Vec<&str> {
     lines.filter(is_needed).collect()
 }
 
-/// Installs the packages of a program's package-lock.json beside it, unless they are there already.
+/// Installs the packages of a program's package-lock.json next to it, unless present.
 pub(crate) fn install_locked(folder: &Path) -> anyhow::Result<()> {
     install::packages(&[("node", "nodejs"), ("npm", "npm")])?;
-    // npm writes it when it is done.
+    // npm writes this file at the end.
     if folder.join("node_modules/.package-lock.json").is_file() {
         return Ok(());
     }
@@ -121,7 +121,7 @@ pub(crate) fn free_address() -> anyhow::Result<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
 
-/// Posts a form, as a browser does; returns the body of the answer.
+/// Posts a form as a browser does; returns the response body.
 pub(crate) fn post(url: &str, form: &[(&str, &str)]) -> anyhow::Result<String> {
     let mut encoded = reqwest::Url::parse("http://form/")?;
     encoded.query_pairs_mut().extend_pairs(form);
@@ -135,7 +135,7 @@ pub(crate) fn post(url: &str, form: &[(&str, &str)]) -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// A program that serves; ended when dropped.
+/// Server program; ended on drop.
 #[derive(Debug)]
 pub(crate) struct Program {
     child: Child,
@@ -143,7 +143,7 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// Starts a command and waits until it takes connections at this address.
+    /// Starts a command and waits until it accepts connections at this address.
     pub(crate) fn start(mut command: Command, address: SocketAddr) -> anyhow::Result<Program> {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().with_context(|| format!("{command:?}"))?;
@@ -162,7 +162,7 @@ impl Program {
         Ok(program)
     }
 
-    /// Returns all that it has printed.
+    /// Returns its output so far.
     pub(crate) fn output(&self) -> String {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).join("\n")
     }
@@ -170,7 +170,7 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // What it cannot be asked to end is killed.
+        // It is killed if it does not end by itself.
         if let Ok(pid) = i32::try_from(self.child.id()) {
             _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
         }

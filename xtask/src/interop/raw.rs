@@ -1,4 +1,4 @@
-//! A bare phone of text templates and two sockets: it shares no line with the edge's own SIP.
+//! Plain phone made of text templates and two sockets, without code shared with the edge's SIP.
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, UdpSocket};
@@ -10,68 +10,68 @@ use anyhow::{Context as _, bail};
 
 use super::rtp;
 
-/// A phone with a SIP and an RTP socket on one loopback address.
+/// Phone with a SIP and an RTP socket on one loopback address.
 #[derive(Debug)]
 pub(crate) struct Phone {
-    /// Its SIP socket.
+    /// SIP socket.
     pub(crate) sip: UdpSocket,
-    /// Its RTP socket.
+    /// RTP socket.
     pub(crate) rtp: UdpSocket,
-    /// The next port: what comes there is RTCP, and nobody else's RTP.
+    /// Socket on the next port, for RTCP.
     _rtcp: UdpSocket,
     label: &'static str,
-    /// What it says in Contact where that is not its own address: nobody but its proxy knows the way there.
+    /// Host in Contact if not its own address, reachable only through its proxy.
     pub(crate) contact: Option<String>,
-    /// Whether it offers telephone-events (RFC 4733), as payload type 101.
+    /// Whether to offer telephone-events (RFC 4733), as payload type 101.
     pub(crate) telephone_events: bool,
 }
 
-/// What a call needs to be ended, and where its media goes.
+/// Dialog of a call, and the destination of its media.
 #[derive(Debug, Clone)]
 pub(crate) struct Call {
     edge: SocketAddr,
     call_id: String,
     /// Our address with tag, as in From of our requests.
     us: String,
-    /// The far end with tag.
+    /// Remote address with tag.
     them: String,
     target: String,
-    /// The route set: values of Route, in order.
+    /// Route set: values of Route, in order.
     routes: Vec<String>,
-    /// Of our last request in it.
+    /// CSeq of our last request.
     cseq: u32,
-    /// Tells its branches from those of other calls.
+    /// Distinguishes its branches from those of other calls.
     serial: u32,
-    /// Where our RTP goes.
+    /// Destination of our RTP.
     pub(crate) media: SocketAddr,
 }
 
-/// A message as text.
+/// SIP message as text.
 #[derive(Debug, Clone)]
 pub(crate) struct Text(pub(crate) String);
 
 impl Text {
-    /// The first line.
+    /// Returns the first line.
     pub(crate) fn first(&self) -> &str {
         self.0.lines().next().unwrap_or_default()
     }
 
-    /// Status code of a response.
+    /// Returns the status code of a response.
     pub(crate) fn code(&self) -> Option<u16> {
         self.first().strip_prefix("SIP/2.0 ")?.split(' ').next()?.parse().ok()
     }
 
-    /// First value of a header.
+    /// Returns the first value of a header.
     pub(crate) fn header(&self, name: &str) -> &str {
         find(&self.0, name).next().unwrap_or_default()
     }
 
-    /// All values of a header.
+    /// Returns all values of a header.
     pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
         find(&self.0, name)
     }
 
-    /// The direction that agrees with the one of its session description (RFC 3264 §6.1).
+    /// Returns the direction that answers the one of its description (RFC 3264 §6.1).
     fn mirrored(&self) -> &'static str {
         let offered = |direction: &str| self.0.lines().any(|line| line.trim_end() == format!("a={direction}"));
         match (offered("sendonly"), offered("recvonly"), offered("inactive")) {
@@ -82,7 +82,7 @@ impl Text {
         }
     }
 
-    /// Where its session description wants RTP.
+    /// Returns the RTP address of its description.
     pub(crate) fn media(&self) -> Option<SocketAddr> {
         let ip = self.0.lines().find_map(|line| line.strip_prefix("c=IN IP4 "))?;
         let port = self.0.lines().find_map(|line| line.strip_prefix("m=audio "))?.split(' ').next()?;
@@ -90,7 +90,7 @@ impl Text {
     }
 }
 
-/// An even port and the next one.
+/// Binds an even port and the next one.
 pub(crate) fn media_pair(address: &str) -> anyhow::Result<(UdpSocket, UdpSocket)> {
     for _ in 0..100 {
         let rtp = UdpSocket::bind((address, 0))?;
@@ -104,7 +104,7 @@ pub(crate) fn media_pair(address: &str) -> anyhow::Result<(UdpSocket, UdpSocket)
     bail!("no pair of free ports on {address}")
 }
 
-/// All values of a header, in order.
+/// Returns all values of a header, in order.
 fn find<'a>(text: &'a str, name: &str) -> impl Iterator<Item = &'a str> + use<'a> {
     let name = name.to_owned();
     text.lines().filter_map(move |line| {
@@ -113,19 +113,19 @@ fn find<'a>(text: &'a str, name: &str) -> impl Iterator<Item = &'a str> + use<'a
     })
 }
 
-/// A number that no other call of this process has.
+/// Returns a number unique among the calls of this process.
 pub(crate) fn serial() -> u32 {
     static LAST: AtomicU32 = AtomicU32::new(0);
     LAST.fetch_add(1, Ordering::Relaxed)
 }
 
-/// The address inside angle brackets.
+/// Returns the URI inside angle brackets.
 pub(crate) fn uri(header: &str) -> String {
     header.split_once('<').and_then(|(_, rest)| rest.split_once('>')).map_or(header, |(uri, _)| uri).to_owned()
 }
 
 impl Phone {
-    /// A phone on `address`; `port` 0 takes any.
+    /// Creates a phone on `address`; `port` 0 selects any.
     pub(crate) fn new(address: &str, port: u16, label: &'static str) -> anyhow::Result<Phone> {
         let sip = UdpSocket::bind((address, port)).with_context(|| format!("{address}:{port}"))?;
         sip.set_read_timeout(Some(Duration::from_millis(100)))?;
@@ -134,7 +134,7 @@ impl Phone {
         Ok(Phone { sip, rtp, _rtcp: rtcp, label, contact: None, telephone_events: false })
     }
 
-    /// Its offer or answer: PCMU, both ways.
+    /// Returns its offer or answer: PCMU, both ways.
     pub(crate) fn sdp(&self) -> anyhow::Result<String> {
         self.sdp_of(1, "sendrecv")
     }
@@ -158,7 +158,7 @@ impl Phone {
         Ok(self.contact.clone().unwrap_or_else(|| format!("sip:{user}@{here}")))
     }
 
-    /// The next message that comes before `limit`.
+    /// Returns the next message within `limit`.
     pub(crate) fn receive(&self, limit: Duration) -> anyhow::Result<Option<(Text, SocketAddr)>> {
         let began = Instant::now();
         let mut buffer = vec![0; 65_535];
@@ -235,12 +235,12 @@ impl Phone {
         bail!("no answer within 20 s")
     }
 
-    /// Waits for a call and answers it: 180, then 200 until the ACK comes.
+    /// Waits for a call and answers it: 180, then 200 until the ACK arrives.
     pub(crate) fn answer(&self) -> anyhow::Result<Call> {
         self.answer_after(Duration::ZERO)
     }
 
-    /// The same after it has rung for a while.
+    /// Answers a call after ringing for a while.
     pub(crate) fn answer_after(&self, ringing: Duration) -> anyhow::Result<Call> {
         self.answer_by(|_| {
             std::thread::sleep(ringing);
@@ -248,13 +248,13 @@ impl Phone {
         })
     }
 
-    /// The same by what somebody makes of the offer.
+    /// Answers a call with a description made from the offer.
     pub(crate) fn answer_by(&self, describe: impl FnOnce(&str) -> anyhow::Result<String>) -> anyhow::Result<Call> {
         let (invite, edge) = self.called()?;
         self.accept(&invite, edge, describe)
     }
 
-    /// Waits for a call: its INVITE, and where an answer goes.
+    /// Waits for a call; returns its INVITE, and the address for responses.
     pub(crate) fn called(&self) -> anyhow::Result<(Text, SocketAddr)> {
         let (invite, edge) = self.receive(Duration::from_secs(20))?.context("no INVITE within 20 s")?;
         if !invite.first().starts_with("INVITE ") {
@@ -263,7 +263,7 @@ impl Phone {
         Ok((invite, edge))
     }
 
-    /// Answers a call: 180, then 200 until the ACK comes.
+    /// Answers a call: 180, then 200 until the ACK arrives.
     pub(crate) fn accept(
         &self,
         invite: &Text,
@@ -319,7 +319,8 @@ impl Phone {
         self.request_with(call, (method, method), cseq, "")
     }
 
-    /// A request in a dialog, in the transaction of another method where it acknowledges a refusal (RFC 3261 §17.1.1.3).
+    /// Sends a request in a dialog, in the transaction of another method if it acknowledges a rejection (RFC 3261
+    /// §17.1.1.3).
     fn request_with(&self, call: &Call, methods: (&str, &str), cseq: u32, body: &str) -> anyhow::Result<()> {
         let (method, transaction) = methods;
         let here = self.sip.local_addr()?;
@@ -342,7 +343,7 @@ impl Phone {
         Ok(())
     }
 
-    /// Ends the call and waits for the answer.
+    /// Sends BYE and waits for the response.
     pub(crate) fn bye(&self, call: &Call) -> anyhow::Result<()> {
         for _ in 0..20 {
             self.request(call, "BYE", call.cseq + 1)?;
@@ -355,8 +356,7 @@ impl Phone {
         bail!("no answer to BYE")
     }
 
-    /// Offers the same media in this direction and waits until that is agreed, again where the far end is busy with the
-    /// last offer (491).
+    /// Offers the same media with this direction until accepted, retrying if the last offer is pending (491).
     pub(crate) fn reinvite(&self, call: &mut Call, direction: &str) -> anyhow::Result<()> {
         for _ in 0..20 {
             call.cseq += 1;
@@ -381,7 +381,7 @@ impl Phone {
         bail!("no agreement to a re-INVITE")
     }
 
-    /// Waits for a re-INVITE and agrees.
+    /// Waits for a re-INVITE and accepts it.
     pub(crate) fn expect_reinvite(&self) -> anyhow::Result<()> {
         let (invite, from) = self.expect("INVITE ")?;
         let body = self.sdp_of(1 + serial(), invite.mirrored())?;
@@ -408,7 +408,7 @@ impl Phone {
         self.expect("ACK ").map(drop)
     }
 
-    /// The next request that begins so.
+    /// Waits for the next request with this beginning.
     pub(crate) fn expect(&self, beginning: &str) -> anyhow::Result<(Text, SocketAddr)> {
         let began = Instant::now();
         while began.elapsed() < Duration::from_secs(20) {
@@ -422,7 +422,7 @@ impl Phone {
         bail!("no {beginning}within 20 s")
     }
 
-    /// Whether a request in a dialog came to a Contact of our own and by its whole route set.
+    /// Checks that a request in a dialog was sent to our own Contact with its whole route set.
     fn is_well_led(&self, request: &Text) -> anyhow::Result<()> {
         match &self.contact {
             Some(contact)
@@ -434,7 +434,7 @@ impl Phone {
         }
     }
 
-    /// Sends `payloads` at 20 ms each to `to` and collects what comes, until 500 ms after the last was sent.
+    /// Sends `payloads` at 20 ms intervals to `to` and collects received packets, until 500 ms after the last one.
     pub(crate) fn talk(&self, to: SocketAddr, payloads: &[Vec<u8>]) -> anyhow::Result<BTreeMap<u16, Vec<u8>>> {
         let mut heard = BTreeMap::new();
         let mut buffer = [0; 2_048];
@@ -460,21 +460,21 @@ impl Phone {
     }
 }
 
-/// A tone cut into 20 ms payloads, `packets` of them; each begins with its own number, so that no two are equal.
+/// Returns a tone in `packets` payloads of 20 ms; each begins with its number, so that no two are equal.
 pub(crate) fn numbered_tone(packets: u32) -> Vec<Vec<u8>> {
     (0..packets).map(numbered).collect()
 }
 
-/// 20 ms of a tone that goes on from payload to payload.
+/// Returns 20 ms of a tone that continues from payload to payload.
 pub(crate) fn tone_frame(number: u32) -> Vec<u8> {
     static CYCLE: OnceLock<Vec<u8>> = OnceLock::new();
-    // After 800 samples the tone is where it began.
+    // The tone repeats after 800 samples.
     let cycle = CYCLE.get_or_init(|| rtp::tone_ulaw(800));
     let from = usize::try_from(number % 5).unwrap_or(0) * 160;
     cycle.get(from..from + 160).unwrap_or_default().to_vec()
 }
 
-/// The same, beginning with its number.
+/// Returns 20 ms of the tone, beginning with its number.
 pub(crate) fn numbered(number: u32) -> Vec<u8> {
     let mut payload = tone_frame(number);
     for (slot, byte) in payload.iter_mut().zip(number.to_be_bytes()) {
@@ -483,13 +483,13 @@ pub(crate) fn numbered(number: u32) -> Vec<u8> {
     payload
 }
 
-/// The number of a payload that is one of these, bit for bit.
+/// Returns the number of such a payload, if it is unchanged.
 pub(crate) fn number_of(payload: &[u8]) -> Option<u32> {
     let number = u32::from_be_bytes(payload.get(..4)?.try_into().ok()?);
     (numbered(number) == payload).then_some(number)
 }
 
-/// How many of `sent` came whole and unchanged.
+/// Counts the payloads of `sent` received unchanged.
 pub(crate) fn identical(sent: &[Vec<u8>], heard: &BTreeMap<u16, Vec<u8>>) -> usize {
     sent.iter()
         .enumerate()

@@ -1,5 +1,5 @@
-//! Phones that talk at the same time, and all that comes to them, each packet with the kernel's own time of arrival: how
-//! late this program is does not count as lateness of the edge.
+//! Phones that talk at the same time, and all their received packets with kernel timestamps, so that delays of this
+//! program do not count as lateness of the edge.
 
 use std::io::IoSliceMut;
 use std::net::{SocketAddr, UdpSocket};
@@ -15,22 +15,22 @@ use nix::sys::time::TimeSpec;
 use super::raw::{Call, Phone, tone_frame};
 use super::rtp;
 
-/// Time of one packet.
+/// Duration of a packet.
 pub(crate) const FRAME: Duration = Duration::from_millis(20);
 
-/// One end of a call.
+/// End of a call.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Line<'a> {
-    /// Its RTP socket.
+    /// RTP socket.
     pub(crate) socket: &'a UdpSocket,
-    /// Where its RTP goes.
+    /// Destination of its RTP.
     pub(crate) to: SocketAddr,
 }
 
-/// A packet that came.
+/// Received packet.
 #[derive(Debug, Clone)]
 pub(crate) struct Heard {
-    /// When, by the system's clock.
+    /// Arrival time, by the system's clock.
     pub(crate) at: Duration,
     pub(crate) sequence: u16,
     pub(crate) timestamp: u32,
@@ -38,25 +38,25 @@ pub(crate) struct Heard {
     pub(crate) payload: Vec<u8>,
 }
 
-/// What the packets of one stream show.
+/// Properties of a stream's packets.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Stream {
     /// Longest time between two packets.
     pub(crate) largest_gap: Duration,
-    /// Packets that came 20 ms or more from where the stream's own pace has them.
+    /// Packets 20 ms or more off the stream's own pace.
     pub(crate) misplaced: usize,
     /// Packets.
     pub(crate) packets: usize,
 }
 
-/// Length of the word that [`interrupt`] begins with, in packets.
+/// Length of the first utterance of [`interrupt`], in packets.
 pub(crate) const WORD: u32 = 50;
-/// Behaviour of the caller behind it, in packets: silence while a model answers, an interruption, silence.
+/// Later behaviour of the caller, in packets: silence during the model's answer, an interruption, silence.
 const LISTENS: u32 = 100;
 const INTERRUPTS: u32 = 50;
 const LISTENS_AGAIN: u32 = 50;
 
-/// Has a caller say a word to a model, listen, interrupt it and listen again. Returns what it has heard.
+/// Lets a caller speak to a model, listen, interrupt it and listen again; returns the received audio.
 pub(crate) fn interrupt(caller: &Phone, call: &Call) -> anyhow::Result<Vec<Heard>> {
     let line = Line { socket: &caller.rtp, to: call.media };
     let silence = vec![0xff; 160];
@@ -66,7 +66,8 @@ pub(crate) fn interrupt(caller: &Phone, call: &Call) -> anyhow::Result<Vec<Heard
     Ok(converse(&[line], packets, &says, Duration::from_millis(300))?.pop().unwrap_or_default())
 }
 
-/// Each line says `packets` payloads, 20 ms apart, and listens until `tail` after the last. What each heard, in order.
+/// Sends `packets` payloads of each line at 20 ms intervals, and listens until `tail` after the last. Returns the
+/// received packets of each line in order.
 pub(crate) fn converse(
     lines: &[Line<'_>],
     packets: u32,
@@ -100,7 +101,7 @@ fn say(lines: &[Line<'_>], packets: u32, payload: &dyn Fn(usize, u32) -> Vec<u8>
     Ok(())
 }
 
-/// All that comes to each line until it is `over`, in order.
+/// Receives the packets of each line until `over`, in order.
 pub(crate) fn listen(lines: &[Line<'_>], over: &AtomicBool) -> anyhow::Result<Vec<Vec<Heard>>> {
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
     for (at, line) in lines.iter().enumerate() {
@@ -140,7 +141,7 @@ fn receive(socket: &UdpSocket) -> anyhow::Result<Option<Heard>> {
     Ok(Some(Heard { at, sequence, timestamp: word(4), ssrc: word(8), payload: payload.to_vec() }))
 }
 
-/// Holds that the packets are one unbroken stream: one SSRC, sequence +1, timestamp +160 throughout.
+/// Checks that the packets are one continuous stream: one SSRC, sequence +1, timestamp +160 throughout.
 pub(crate) fn one_stream(heard: &[Heard]) -> anyhow::Result<Stream> {
     let mut largest_gap = Duration::ZERO;
     for (n, pair) in heard.windows(2).enumerate() {
@@ -156,7 +157,7 @@ pub(crate) fn one_stream(heard: &[Heard]) -> anyhow::Result<Stream> {
         largest_gap = largest_gap.max(after.at.saturating_sub(before.at));
     }
     let late = lateness(heard);
-    // Early and late are seen from the middle of the field.
+    // Early and late packets are measured relative to the median.
     let mut sorted = late.clone();
     sorted.sort_unstable();
     let middle = sorted.get(sorted.len() / 2).copied().context("nothing was heard")?;
@@ -164,7 +165,7 @@ pub(crate) fn one_stream(heard: &[Heard]) -> anyhow::Result<Stream> {
     Ok(Stream { largest_gap, misplaced, packets: heard.len() })
 }
 
-/// How much later than the promptest packet of its stream each came, by the stream's own timestamps.
+/// Returns the lateness of each packet relative to the promptest one of its stream, by RTP timestamps.
 pub(crate) fn lateness(heard: &[Heard]) -> Vec<Duration> {
     let Some(first) = heard.first() else { return Vec::new() };
     let offset = |packet: &Heard| {

@@ -1,11 +1,11 @@
-//! Just enough RTP to check the edge from outside, written apart from the edge's own.
+//! Minimal RTP to check the edge from outside, independent of the edge's own.
 
 use std::f64::consts::TAU;
 
-/// Samples in a second.
+/// Samples per second.
 pub(crate) const SAMPLE_RATE: u32 = 8_000;
 
-/// μ-law of one sample (ITU-T G.711).
+/// Encodes a sample in μ-law (ITU-T G.711).
 pub(crate) fn ulaw(sample: i32) -> u8 {
     const BIAS: i32 = 0x84;
     let sign = if sample < 0 { 0x80 } else { 0 };
@@ -17,31 +17,31 @@ pub(crate) fn ulaw(sample: i32) -> u8 {
     byte
 }
 
-/// 440 Hz in μ-law, `samples` long from time 0; repeats without a click every 200 samples.
+/// Returns `samples` of 440 Hz in μ-law from time 0; repeats without a click every 200 samples.
 pub(crate) fn tone_ulaw(samples: u32) -> Vec<u8> {
     #[allow(clippy::cast_possible_truncation)]
     (0..samples).map(|n| ulaw((8_000.0 * (TAU * 440.0 * f64::from(n) / 8_000.0).sin()) as i32)).collect()
 }
 
-/// The sample of a μ-law byte (ITU-T G.711).
+/// Decodes a μ-law byte (ITU-T G.711).
 pub(crate) fn linear(byte: u8) -> f64 {
     let byte = !byte;
     let magnitude = ((i32::from(byte & 0x0F) << 3) + 0x84) << ((byte >> 4) & 7);
     f64::from(if byte & 0x80 == 0 { magnitude - 0x84 } else { 0x84 - magnitude })
 }
 
-/// 440 Hz against all else in μ-law, in dB.
+/// Returns the SNR of 440 Hz in μ-law, in dB.
 pub(crate) fn tone_snr_db(bytes: &[u8]) -> f64 {
     let samples: Vec<f64> = bytes.iter().copied().map(linear).collect();
     snr_db(&samples, 440)
 }
 
-/// A tone against all else, in dB.
+/// Returns the SNR of a tone, in dB.
 pub(crate) fn snr_db(samples: &[f64], hz: u32) -> f64 {
     fit(samples, hz, SAMPLE_RATE).1
 }
 
-/// A tone's amplitude, and it against all else in dB: sine and cosine fitted by least squares.
+/// Returns a tone's amplitude and SNR in dB: sine and cosine fitted by least squares.
 pub(crate) fn fit(samples: &[f64], hz: u32, rate_hz: u32) -> (f64, f64) {
     let (mut cc, mut ss, mut cs, mut xc, mut xs, mut xx) = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0);
     for (n, x) in samples.iter().enumerate() {
@@ -59,7 +59,8 @@ pub(crate) fn fit(samples: &[f64], hz: u32, rate_hz: u32) -> (f64, f64) {
     (a.hypot(b), 10.0 * (signal / (xx - signal).max(f64::MIN_POSITIVE)).log10())
 }
 
-/// The tones of a recording in their order, each with its length in milliseconds. A tone that pauses for less than 300 ms is one.
+/// Returns the tones of a recording in order, each with its length in milliseconds; pauses below 300 ms do not split a
+/// tone.
 pub(crate) fn tones(samples: &[f64], known: &[u32]) -> Vec<(u32, u32)> {
     const PIECE: usize = 400;
     let mut found: Vec<(u32, u32)> = Vec::new();
@@ -78,17 +79,17 @@ pub(crate) fn tones(samples: &[f64], known: &[u32]) -> Vec<(u32, u32)> {
             }
         }
     }
-    // What is shorter is the edge of a tone.
+    // Shorter ones are edges of a tone.
     found.retain(|(_, length)| *length >= 100);
     found
 }
 
-/// Whether anything is to be heard in μ-law.
+/// Returns whether μ-law audio is audible.
 pub(crate) fn is_heard(bytes: &[u8]) -> bool {
     bytes.iter().any(|byte| linear(*byte).abs() > 500.0)
 }
 
-/// A packet: PCMU, 20 ms.
+/// Returns a packet of PCMU, 20 ms.
 pub(crate) fn packet(sequence: u16, timestamp: u32, ssrc: u32, payload: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0x80, 0];
     bytes.extend(sequence.to_be_bytes());
@@ -98,7 +99,7 @@ pub(crate) fn packet(sequence: u16, timestamp: u32, ssrc: u32, payload: &[u8]) -
     bytes
 }
 
-/// Sequence number and payload of a plain 12-byte-header packet.
+/// Returns sequence number and payload of a packet with a 12-byte header.
 pub(crate) fn read(bytes: &[u8]) -> Option<(u16, &[u8])> {
     let header = bytes.get(..12)?;
     let sequence = u16::from_be_bytes([*header.get(2)?, *header.get(3)?]);

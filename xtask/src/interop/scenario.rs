@@ -1,33 +1,33 @@
-//! SIPp's scenarios made of steps: what one side of a call says, and what it has to hear. Whatever else comes fails the call.
+//! SIPp scenarios made of steps: messages sent and expected by one side of a call. Any other message fails the call.
 
 use std::fmt::Write as _;
 
-/// What a side allows in its dialogs where a case says nothing else.
+/// Allow header of a side, unless a case sets another.
 pub(crate) const ALLOW: &str = "Allow: INVITE, ACK, BYE, CANCEL, PRACK, UPDATE, INFO, REFER, NOTIFY";
 
-/// One side of a call. Steps that look at a message take regular expressions (POSIX) which it has to fit.
+/// One side of a call. Steps that check a message take regular expressions (POSIX) that it must match.
 #[derive(Debug, Clone)]
 pub(crate) struct Scenario {
-    /// Whether it has called.
+    /// Whether it is the caller.
     calls: bool,
     steps: String,
-    /// Of its last request.
+    /// CSeq of its last request.
     cseq: u32,
-    /// The number of its last INVITE.
+    /// CSeq of its last INVITE.
     invite: u32,
-    /// The direction and version of its last description.
+    /// Direction and version of its last description.
     described: (String, u32),
-    /// How often something was looked at: the number of variables.
+    /// Number of checks, which is the number of variables.
     looks: u32,
-    /// Vias of the INVITE that has called it.
+    /// Number of Vias in the received INVITE.
     hops: u32,
-    /// Whether that is what came last.
+    /// Whether that INVITE is the last message.
     called: bool,
     allow: &'static str,
 }
 
 impl Scenario {
-    /// One that calls; nothing is sent yet.
+    /// Creates a caller; nothing is sent yet.
     pub(crate) fn caller() -> Scenario {
         Scenario {
             calls: true,
@@ -42,10 +42,11 @@ impl Scenario {
         }
     }
 
-    /// One that is called by an INVITE that fits, with a Via of each of `hops`: the edge, and a proxy with two Record-Routes.
+    /// Creates a callee of a matching INVITE with a Via of each of `hops`: the edge, and a proxy with two
+    /// Record-Routes.
     pub(crate) fn callee(hops: u32, fits: &[&str]) -> Scenario {
         let mut callee = Scenario { calls: false, called: true, hops, ..Scenario::caller() };
-        // What its later answers to this INVITE, and its own requests, say again.
+        // Values repeated in its later responses to this INVITE, and in its own requests.
         let all = [("From", "theirs", 1), ("To", "ours", 1), ("CSeq", "number", 1)]
             .into_iter()
             .chain((1..=hops).map(|hop| ("Via", "via", hop)))
@@ -63,13 +64,13 @@ impl Scenario {
         callee
     }
 
-    /// The same side with another Allow.
+    /// Sets another Allow header.
     pub(crate) fn allowing(mut self, allow: &'static str) -> Scenario {
         self.allow = allow;
         self
     }
 
-    /// Sends a request, the next in its dialog, with these lines of header and a description of this direction.
+    /// Sends a request, the next in its dialog, with these header lines and a description of this direction.
     pub(crate) fn ask(mut self, method: &str, lines: &str, direction: &str) -> Scenario {
         self.cseq += 1;
         let to_tag = if self.invite == 0 && self.calls && method == "INVITE" { "" } else { "[peer_tag_param]" };
@@ -80,7 +81,7 @@ impl Scenario {
         self.request((method, cseq), to_tag, lines, direction, " retrans=\"500\"")
     }
 
-    /// Sends its first INVITE once more, which was refused.
+    /// Sends its rejected first INVITE again.
     pub(crate) fn ask_again(mut self, lines: &str, direction: &str) -> Scenario {
         self.invite = 0;
         self.ask("INVITE", lines, direction)
@@ -92,7 +93,7 @@ impl Scenario {
         self.request(("ACK", cseq), "[peer_tag_param]", "", direction, "")
     }
 
-    /// Acknowledges a refusal, in its INVITE's transaction (RFC 3261 §17.1.1.3).
+    /// Acknowledges a rejection, in its INVITE's transaction (RFC 3261 §17.1.1.3).
     pub(crate) fn ack_refusal(mut self) -> Scenario {
         let invite = self.invite;
         let _ = writeln!(
@@ -131,7 +132,7 @@ impl Scenario {
         self
     }
 
-    /// Answers the request that came last.
+    /// Answers the last received request.
     pub(crate) fn answer(self, status: &str, lines: &str, direction: &str) -> Scenario {
         if self.called {
             return self.answer_call(status, lines, direction);
@@ -139,7 +140,7 @@ impl Scenario {
         self.respond("[last_Via:]\n[last_From:]\n[last_To:]\n[last_CSeq:]", status, lines, direction)
     }
 
-    /// Answers the INVITE of the call, whatever has come since.
+    /// Answers the INVITE of the call, independent of later messages.
     pub(crate) fn answer_call(self, status: &str, lines: &str, direction: &str) -> Scenario {
         let vias: String = (1..=self.hops).map(|at| format!("Via:[$via{at}]\n")).collect();
         let routes: String = (1..=2 * (self.hops - 1)).map(|at| format!("Record-Route:[$route{at}]\n")).collect();
@@ -159,7 +160,7 @@ impl Scenario {
         self
     }
 
-    /// Waits for a request that fits, and that has come by as many hops as the one that called.
+    /// Waits for a matching request that has passed as many hops as the INVITE of the call.
     pub(crate) fn expect(mut self, method: &str, fits: &[&str]) -> Scenario {
         self.called = false;
         let hops = "Via: .*".repeat(self.hops.try_into().unwrap_or_default());
@@ -171,7 +172,7 @@ impl Scenario {
         self
     }
 
-    /// Waits for an answer that fits; 100 may come before it.
+    /// Waits for a matching response, optionally after 100.
     pub(crate) fn expect_answer(mut self, code: u16, fits: &[&str]) -> Scenario {
         let looks = self.looks(fits);
         let _ = writeln!(
@@ -181,7 +182,7 @@ impl Scenario {
         self
     }
 
-    /// Waits for a reliable provisional answer that fits, and acknowledges it (RFC 3262).
+    /// Waits for a matching reliable provisional response, and acknowledges it (RFC 3262).
     pub(crate) fn expect_reliable(mut self, code: u16, fits: &[&str], direction: &str) -> Scenario {
         let looks = self.looks(fits) + &keep("[0-9]+", "RSeq", 1, "rseq");
         let _ = writeln!(
@@ -192,7 +193,7 @@ impl Scenario {
         self.ask("PRACK", &rack, direction).expect_answer(200, &["PRACK"])
     }
 
-    /// Does nothing for so long; whatever comes meanwhile fails the call.
+    /// Waits for a time in which any message fails the call.
     pub(crate) fn pause(mut self, milliseconds: u32) -> Scenario {
         let _ = writeln!(self.steps, "<pause milliseconds=\"{milliseconds}\"/>");
         self
@@ -203,12 +204,12 @@ impl Scenario {
         self.pause(300).ask("BYE", "", "").expect_answer(200, &["BYE"])
     }
 
-    /// Is hung up on.
+    /// Waits for a BYE and answers it.
     pub(crate) fn expect_bye(self, fits: &[&str]) -> Scenario {
         self.expect("BYE", fits).answer("200 OK", "", "")
     }
 
-    /// The scenario as SIPp reads it.
+    /// Returns the scenario in SIPp's format.
     pub(crate) fn text(&self) -> String {
         let looked: Vec<String> = (1..=self.looks).map(|n| format!("look{n}")).collect();
         let looked = if looked.is_empty() {
@@ -222,7 +223,7 @@ impl Scenario {
         )
     }
 
-    /// Type, length and text of a description; of an empty direction none.
+    /// Returns type, length and text of a description; none for an empty direction.
     fn body(&mut self, direction: &str) -> String {
         if direction.is_empty() {
             return "Content-Length: 0\n\n".to_owned();
@@ -250,7 +251,7 @@ impl Scenario {
     }
 }
 
-/// Keeps what of a header's value fits as a variable.
+/// Returns a SIPp action that stores the matching part of a header's value as a variable.
 fn keep(fits: &str, header: &str, occurrence: u32, name: &str) -> String {
     format!(
         "<ereg regexp=\"{fits}\" search_in=\"hdr\" header=\"{header}:\" occurrence=\"{occurrence}\" check_it=\"true\" assign_to=\"{name}\"/>"

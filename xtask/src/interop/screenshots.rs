@@ -1,5 +1,6 @@
-//! `cargo xtask screenshots`: the pictures of the console in docs/images, taken by headless Chromium of an edge with calls between phones
-//! of our own: answered ones, one whose agent breaks, some that every target rejects, and three that are live. Numbers are fictional.
+//! `cargo xtask screenshots`: pictures of the console in docs/images, taken by headless Chromium of an edge with calls
+//! between simulated phones: answered ones, one with a failing agent, some rejected by every target, and three live
+//! ones. Numbers are fictional.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -18,11 +19,11 @@ use super::node::{self, Packages};
 use super::raw::{Call, Phone, tone_frame};
 use super::{install, rtp};
 
-/// What a picture may take in the repository, in bytes.
+/// Maximum size of a picture in the repository, in bytes.
 const MOST_BYTES: u64 = 200_000;
-/// Calls that all targets reject: enough for the trunks to be a problem.
+/// Calls rejected by all targets: enough to make a problem of the trunks.
 const REJECTED: u32 = 6;
-/// Frames after which the second agent's connection breaks: 4 s of audio.
+/// Frames after which the second agent breaks its connection: 4 s of audio.
 const BREAKS_AFTER: u32 = 200;
 const FRAME: Duration = Duration::from_millis(20);
 
@@ -31,7 +32,7 @@ const PBX: &str = "127.0.0.3";
 const CARRIER_WEST: &str = "127.0.0.4";
 const BRANCH: &str = "127.0.0.5";
 
-/// Trunks and routes; the agents' URLs are put behind it.
+/// Trunks and routes; the agents' URLs are appended.
 const TRUNKS: &str = r#"
 [trunk.carrier-east]
 peers = ["sip:127.0.0.2:5060"]
@@ -67,12 +68,12 @@ record = true
 directory = "recordings"
 "#;
 
-/// What a phone answers to an INVITE.
+/// Answer of a phone to an INVITE.
 #[derive(Debug, Clone, Copy)]
 enum Answer {
-    /// It rings, takes the call and sends the audio back.
+    /// Rings, answers the call and echoes its audio.
     Takes,
-    /// It rejects it with this status.
+    /// Rejects it with this status.
     Rejects(&'static str),
 }
 
@@ -148,7 +149,7 @@ fn calls_and_pictures(over: &AtomicBool) -> anyhow::Result<bool> {
     Ok(true)
 }
 
-/// Has the browser take the pictures.
+/// Takes the pictures by the browser.
 fn pictures(edge: &Edge) -> anyhow::Result<()> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/images").canonicalize()?;
     let out = folder.to_str().context("a path in UTF-8")?;
@@ -162,7 +163,7 @@ fn pictures(edge: &Edge) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A call of so many seconds.
+/// Makes a call of this many seconds.
 fn finished(edge: SocketAddr, (from, to): (&'static str, &str), seconds: u64) -> anyhow::Result<()> {
     let phone = Phone::new(CARRIER_EAST, 0, from)?;
     let call = phone.call(edge, to)?;
@@ -171,7 +172,7 @@ fn finished(edge: SocketAddr, (from, to): (&'static str, &str), seconds: u64) ->
     phone.bye(&call)
 }
 
-/// Sends a tone while `goes_on` says so.
+/// Sends a tone while `goes_on` returns true.
 fn speak(phone: &Phone, call: &Call, goes_on: impl Fn() -> bool) -> anyhow::Result<()> {
     let (began, mut n) = (Instant::now(), 0u32);
     while goes_on() {
@@ -183,7 +184,7 @@ fn speak(phone: &Phone, call: &Call, goes_on: impl Fn() -> bool) -> anyhow::Resu
     Ok(())
 }
 
-/// Answers what comes to a phone until it is over.
+/// Answers messages to a phone until it is over.
 fn serve(phone: &Phone, answer: Answer, over: &AtomicBool) -> anyhow::Result<()> {
     let audio = phone.rtp.try_clone()?;
     std::thread::scope(|scope| {
@@ -212,7 +213,7 @@ fn serve(phone: &Phone, answer: Answer, over: &AtomicBool) -> anyhow::Result<()>
     })
 }
 
-/// 4 s of audio with a mark behind it, as an agent says them at the start of a call.
+/// Returns 4 s of audio with a mark after it, as an agent's greeting.
 fn greeting() -> Vec<Message> {
     let audio = BASE64.encode(rtp::tone_ulaw(32_000));
     vec![

@@ -12,17 +12,17 @@ use anyhow::{Context as _, bail};
 use super::edge::Edge;
 use super::rtp::tone_ulaw;
 
-/// SIPp's own `uac` with an RTP stream added, as docker-compose.yml runs it.
+/// SIPp's own `uac` with an RTP stream added, as in docker-compose.yml.
 pub(crate) const UAC_RTP: &str = include_str!("../../../examples/sipp/uac_rtp.xml");
 
-/// The address that calls come from.
+/// Address of callers.
 pub(crate) const CARRIER: &str = "127.0.0.2";
-/// The address that calls go to.
+/// Address of callees.
 pub(crate) const PBX: &str = "127.0.0.3";
-/// A second address that calls go to.
+/// Second address of callees.
 pub(crate) const DESK: &str = "127.0.0.4";
 
-/// Two trunks known by their addresses and a route from the one to the other.
+/// Two trunks identified by their addresses and a route from one to the other.
 pub(crate) const CARRIER_TO_PBX: &str = r#"
 [trunk.carrier]
 options_interval = "0s"
@@ -37,7 +37,7 @@ from = ["carrier"]
 connect = ["trunk:pbx"]
 "#;
 
-/// A callee in the background, ended when dropped.
+/// Callee in the background, ended on drop.
 #[derive(Debug)]
 pub(crate) struct Callee {
     child: Child,
@@ -45,12 +45,12 @@ pub(crate) struct Callee {
 }
 
 impl Callee {
-    /// SIPp's built-in `uas` on `address:port`, sending back the RTP it gets.
+    /// Starts SIPp's built-in `uas` on `address:port`, with RTP echo.
     pub(crate) fn start(address: &str, port: u16) -> anyhow::Result<Callee> {
         Callee::start_by(address, port, |_| Ok(vec!["-sn".into(), "uas".into(), "-rtp_echo".into()]))
     }
 
-    /// The same by a scenario of our own, without RTP.
+    /// Starts a callee with this scenario, without RTP.
     pub(crate) fn start_with(address: &str, port: u16, scenario: &str) -> anyhow::Result<Callee> {
         Callee::start_by(address, port, |folder| {
             std::fs::write(folder.join("scenario.xml"), scenario)?;
@@ -58,7 +58,7 @@ impl Callee {
         })
     }
 
-    /// The same, which writes its messages to a file.
+    /// Starts a callee with this scenario, which writes its messages to a file.
     pub(crate) fn start_with_messages(address: &str, port: u16, scenario: &str) -> anyhow::Result<Callee> {
         Callee::start_by(address, port, |folder| {
             std::fs::write(folder.join("scenario.xml"), scenario)?;
@@ -72,7 +72,7 @@ impl Callee {
         self.folder.path()
     }
 
-    /// The messages of one that was started so.
+    /// Returns the messages of a callee started with a message file.
     pub(crate) fn messages(&self) -> anyhow::Result<String> {
         Ok(std::fs::read_to_string(self.folder.path().join(MESSAGES))?)
     }
@@ -98,7 +98,7 @@ impl Callee {
         Ok(Callee { child, folder })
     }
 
-    /// Waits until so many calls have gone as its scenario says, and none otherwise.
+    /// Waits until this many calls have followed its scenario, and no other ones.
     pub(crate) fn has_had(&self, calls: u32) -> anyhow::Result<()> {
         let began = Instant::now();
         loop {
@@ -124,43 +124,43 @@ impl Drop for Callee {
 
 /// File of messages in a folder.
 const MESSAGES: &str = "messages.log";
-/// Has SIPp write what it counts, and what it minds.
+/// Flags for SIPp's statistics and error files.
 const STATISTICS: [&str; 8] =
     ["-trace_stat", "-stf", "stat.csv", "-fd", "1", "-trace_err", "-error_file", "errors.log"];
 
-/// How SIPp is to call.
+/// Calls of SIPp.
 #[derive(Debug, Clone)]
 pub(crate) struct Calls {
-    /// Calls in all.
+    /// Total number of calls.
     pub(crate) calls: u32,
-    /// New calls a second.
+    /// New calls per second.
     pub(crate) per_second: u32,
     /// Length of a call.
     pub(crate) length: Duration,
     /// Whether to send RTP.
     pub(crate) rtp: bool,
-    /// The file `tone.ul` of what it says by RTP again and again, in μ-law [default: 440 Hz].
+    /// Repeated RTP audio, file `tone.ul` in μ-law [default: 440 Hz].
     pub(crate) says: Option<Vec<u8>>,
     /// SIPp's transport: `u1` or `t1`.
     pub(crate) transport: &'static str,
-    /// The scenario, where it is not `uac`.
+    /// Scenario, if not `uac`.
     pub(crate) scenario: Option<Cow<'static, str>>,
-    /// The address that it calls from.
+    /// Source address.
     pub(crate) address: &'static str,
-    /// The port that it calls from.
+    /// Source port.
     pub(crate) port: u16,
-    /// The port of its media [default: of SIPp's choice].
+    /// Media port [default: chosen by SIPp].
     pub(crate) media_port: Option<u16>,
-    /// The user that is called.
+    /// Called user.
     pub(crate) number: &'static str,
-    /// What it shows where it is asked, if the scenario does: user and password.
+    /// Credentials for a challenge, if the scenario uses them: user and password.
     pub(crate) credentials: Option<(&'static str, &'static str)>,
 }
 
-/// What SIPp counted.
+/// SIPp's counters.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Counted {
-    /// Calls that went as the scenario says.
+    /// Calls that followed the scenario.
     pub(crate) successful: u64,
     /// Calls that did not.
     pub(crate) failed: u64,
@@ -169,7 +169,7 @@ pub(crate) struct Counted {
 }
 
 impl Calls {
-    /// `calls` by UDP at `per_second`, each of `length`.
+    /// Returns `calls` over UDP at `per_second`, each of `length`.
     pub(crate) fn new(calls: u32, per_second: u32, length: Duration) -> Calls {
         Calls {
             calls,
@@ -187,7 +187,7 @@ impl Calls {
         }
     }
 
-    /// Calls its number by UDP, and holds that the edge lives and no call has failed.
+    /// Calls its number over UDP, and checks that the edge lives and no call has failed.
     pub(crate) fn all_succeed(&self, edge: &mut Edge) -> anyhow::Result<Counted> {
         let counted = self.run(edge.udp)?;
         edge.assert_alive()?;
@@ -195,7 +195,7 @@ impl Calls {
         Ok(counted)
     }
 
-    /// Holds that none of them has failed; `log` is for the message.
+    /// Checks that no call has failed; `log` is for the message.
     pub(crate) fn all(&self, counted: &Counted, log: impl FnOnce() -> String) -> anyhow::Result<()> {
         if counted.failed > 0 || counted.successful != u64::from(self.calls) {
             bail!("{} of {} calls failed\n{}", counted.failed, self.calls, log());
@@ -225,7 +225,7 @@ impl Calls {
             }
         }
         if let Some((user, password)) = self.credentials {
-            // A call that is refused is over: nothing is sent after it.
+            // A rejected call is over: nothing is sent after it.
             command.args(["-au", user, "-ap", password, "-nd"]);
         }
         if let Some(port) = self.media_port {
@@ -268,7 +268,7 @@ fn errors(folder: &Path) -> String {
     text.chars().take(2_000).collect()
 }
 
-/// The last line of SIPp's statistics file, read by its header.
+/// Parses the last line of SIPp's statistics file by its header.
 fn counted(file: &Path) -> anyhow::Result<Counted> {
     let text = std::fs::read_to_string(file).context("sipp wrote no statistics")?;
     let mut lines = text.lines();

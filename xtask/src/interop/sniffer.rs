@@ -1,4 +1,4 @@
-//! RTP on loopback as it passes, for peers that do not write down what they hear. Needs the right to read packets (`CAP_NET_RAW`).
+//! Sniffed RTP on loopback, for peers without recordings. Needs the right to read packets (`CAP_NET_RAW`).
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -19,25 +19,25 @@ use super::rtp;
 /// Protocol number of UDP.
 const UDP: u8 = 17;
 
-/// Bytes of packets that wait for the thread. The usual buffer takes 50 ms of a case with six calls, and the thread waits longer on a busy
-/// machine: a packet that does not fit would look like one that was never sent.
+/// Buffer for waiting packets in bytes. The default buffer holds 50 ms of a case with six calls, less than the
+/// scheduling delay on a busy machine: a dropped packet would look as if it were never sent.
 const WAITING: usize = 32 << 20;
 
-/// Packets of PCMU by the address that they go to.
+/// Packets of PCMU by their destination address.
 type Heard = BTreeMap<Ipv4Addr, Vec<Packet>>;
 
-/// A packet that has passed.
+/// Sniffed packet.
 #[derive(Debug, Clone)]
 pub(crate) struct Packet {
-    /// Time at which it passed.
+    /// Time of capture.
     pub(crate) at: Instant,
-    /// Its number.
+    /// Sequence number.
     pub(crate) sequence: u16,
-    /// Its samples.
+    /// Decoded samples.
     pub(crate) samples: Vec<f64>,
 }
 
-/// Listens until it is dropped.
+/// Sniffer, stopped on drop.
 #[derive(Debug)]
 pub(crate) struct Sniffer {
     heard: Arc<Mutex<Heard>>,
@@ -48,7 +48,7 @@ impl Sniffer {
     /// Begins to listen.
     pub(crate) fn start() -> anyhow::Result<Sniffer> {
         let family = AddressFamily::Packet;
-        // Of one protocol loopback shows each packet once: as it comes.
+        // For a single protocol, loopback shows each packet only once: on arrival.
         let socket = socket(family, SockType::Datagram, SockFlag::SOCK_CLOEXEC, SockProtocol::EthIp)
             .context("a socket that reads packets (CAP_NET_RAW)")?;
         setsockopt(&socket, RcvBufForce, &WAITING).or_else(|_| setsockopt(&socket, RcvBuf, &WAITING))?;
@@ -67,7 +67,7 @@ impl Sniffer {
         Ok(Sniffer { heard, over })
     }
 
-    /// What has gone to an address so far.
+    /// Returns the packets sent to an address so far.
     pub(crate) fn heard(&self, by: Ipv4Addr) -> Vec<Packet> {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner).get(&by).cloned().unwrap_or_default()
     }
@@ -79,7 +79,7 @@ impl Drop for Sniffer {
     }
 }
 
-/// Reads an IPv4 packet that holds 20 ms of PCMU.
+/// Parses an IPv4 packet with 20 ms of PCMU.
 fn pcmu(bytes: &[u8]) -> Option<(Ipv4Addr, Packet)> {
     let header = usize::from(bytes.first()? & 0x0F) * 4;
     if bytes.first()? >> 4 != 4 || *bytes.get(9)? != UDP {

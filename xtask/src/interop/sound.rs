@@ -1,5 +1,5 @@
-//! What phones say so that it can be judged, a tone and speech in turn, and what became of it at the other end of a call:
-//! how loud, how clean, with clicks or gaps.
+//! Test audio of phones, alternating between a tone and speech, and its judgement at the other end of a call: level,
+//! SNR, clicks and gaps.
 
 use std::f64::consts::{PI, TAU};
 
@@ -7,76 +7,76 @@ use anyhow::{Context as _, bail};
 
 use super::rtp::fit;
 
-/// How loud a tone is.
+/// Amplitude of the tone.
 pub(crate) const AMPLITUDE: f64 = 8_000.0;
 /// Seconds of tone, then of speech.
 const TONE: f64 = 1.5;
 const SPEECH: f64 = 1.5;
-/// Seconds after which what is said begins again.
+/// Period of the audio in seconds.
 pub(crate) const PERIOD: f64 = TONE + SPEECH;
-/// What is left out at both ends of the tone: codecs settle.
+/// Seconds omitted at both ends of the tone, in which codecs settle.
 const SETTLING: f64 = 0.15;
-/// What of a period is searched for, in seconds: speech.
+/// Searched part of a period, in seconds: speech.
 const SEARCHED: (f64, f64) = (TONE + 0.2, TONE + 0.9);
-/// How loud it is when is looked at in frames of so many seconds.
+/// Length of the frames of the loudness curve, in seconds.
 const FRAME: f64 = 0.005;
-/// Speech is judged in pieces of so many seconds.
+/// Length of the judged sections of speech, in seconds.
 const PIECE: f64 = 0.25;
-/// The least likeness to the speech at which it counts as found.
+/// Minimum correlation with the speech to count as found.
 const LIKENESS: f64 = 0.5;
-/// The first and second formant of syllables, in Hz.
+/// First and second formant of syllables, in Hz.
 const VOWELS: [(f64, f64); 5] = [(700.0, 1_200.0), (300.0, 2_300.0), (400.0, 2_000.0), (450.0, 900.0), (320.0, 800.0)];
 
-/// What was heard.
+/// Received audio.
 #[derive(Debug, Clone)]
 pub(crate) struct Sound {
     /// Samples per second.
     pub(crate) rate_hz: u32,
-    /// One channel of them.
+    /// Samples of one channel.
     pub(crate) samples: Vec<f64>,
 }
 
-/// What became of a tone and of speech, all but the last against what was said.
+/// Quality of a tone and of speech, all but the last relative to the sent audio.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Judgement {
-    /// How much louder the tone is, in dB.
+    /// Level change of the tone, in dB.
     pub(crate) tone_level_db: f64,
-    /// The tone against all else, in dB.
+    /// SNR of the tone, in dB.
     pub(crate) tone_snr_db: f64,
-    /// How much louder the speech is, in dB.
+    /// Level change of the speech, in dB.
     pub(crate) speech_level_db: f64,
-    /// The speech against all else, in dB: the middle one of its pieces.
+    /// SNR of the speech in dB: median of its sections.
     pub(crate) speech_snr_db: f64,
-    /// The largest click in the tone, as a part of its amplitude: see [`click`].
+    /// Largest click in the tone, relative to its amplitude: see [`click`].
     pub(crate) click: f64,
-    /// The softest 10 ms of the tone against the whole of it, in dB.
+    /// Level of the softest 10 ms of the tone relative to the whole, in dB.
     pub(crate) softest_db: f64,
 }
 
-/// A tone at a time, in seconds.
+/// Returns the tone at a time, in seconds.
 pub(crate) fn tone(hz: u32, t: f64) -> f64 {
     AMPLITUDE * (TAU * f64::from(hz) * t).sin()
 }
 
-/// A tone that begins and ends as syllables do: what never pauses is noise.
+/// Returns a tone with pauses like syllables, because continuous sound counts as noise.
 pub(crate) fn syllables(hz: u32, t: f64) -> f64 {
     if (t * 2.5).fract() < 0.6 { tone(hz, t) } else { 0.0 }
 }
 
-/// What is said at a time, in seconds: a tone and speech in turn, without an end.
+/// Returns the sent audio at a time, in seconds: tone and speech alternating without end.
 pub(crate) fn said(hz: u32, t: f64) -> f64 {
     let t = t.rem_euclid(PERIOD);
     if t < TONE { tone(hz, t) } else { speech(t - TONE) }
 }
 
-/// Something like speech: harmonics of a pitch that moves, vowels of 200 ms each, one of them silent.
+/// Returns speech-like audio: harmonics of a moving pitch, vowels of 200 ms each, one of them silent.
 pub(crate) fn speech(t: f64) -> f64 {
     let syllable = t / 0.2;
-    // Truncation is meant; nothing is negative here.
+    // Truncation is intended; nothing is negative here.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     let number = syllable as usize;
     let Some((first, second)) = VOWELS.get(number % 6) else { return 0.0 };
-    // The integral of 150 Hz and 25 Hz up and down.
+    // Integral of 150 Hz with a deviation of 25 Hz.
     let phase = 150.0 * t + 25.0 / (TAU * 1.7) * (TAU * 1.7 * t).sin();
     let resonance = |hz: f64, formant: f64| 1.0 / (1.0 + ((hz - formant) / 90.0).powi(2));
     let harmonic = |n: u32| {
@@ -86,7 +86,7 @@ pub(crate) fn speech(t: f64) -> f64 {
     7_000.0 * (PI * syllable.fract()).sin().powi(2) * (1..=20).map(harmonic).sum::<f64>()
 }
 
-/// A WAV file of 16 bits: the same in each channel.
+/// Returns a 16-bit WAV file with the same audio in each channel.
 pub(crate) fn wav(rate_hz: u32, channels: u16, seconds: u32, sample: impl Fn(f64) -> f64) -> Vec<u8> {
     let (frames, frame) = (rate_hz * seconds, u32::from(channels) * 2);
     let mut bytes = Vec::new();
@@ -108,9 +108,9 @@ pub(crate) fn wav(rate_hz: u32, channels: u16, seconds: u32, sample: impl Fn(f64
 }
 
 impl Sound {
-    /// Reads a WAV file of 16 bits; of several channels the mean.
+    /// Parses a 16-bit WAV file; several channels are averaged.
     pub(crate) fn of_wav(bytes: &[u8]) -> anyhow::Result<Sound> {
-        // Chunks stand in any order, with a reserve for RF64 before the format.
+        // Chunks are in any order, with a reserve for RF64 before the format.
         let (mut rest, mut format) = (bytes.get(12..).context("not a WAV file")?, &[][..]);
         let audio = loop {
             let (head, behind) = rest.split_at_checked(8).context("no audio")?;
@@ -132,20 +132,21 @@ impl Sound {
         Ok(Sound { rate_hz: rate.context("no rate")?, samples: samples.collect() })
     }
 
-    /// What is to be heard at each time, so many seconds long.
+    /// Generates audio of this many seconds.
     pub(crate) fn made(rate_hz: u32, seconds: f64, sample: impl Fn(f64) -> f64) -> Sound {
         let times = (0..).map(|n| f64::from(n) / f64::from(rate_hz)).take_while(|t| *t < seconds);
         Sound { rate_hz, samples: times.map(sample).collect() }
     }
 
-    /// From one second to another; less where it ends before.
+    /// Returns the samples from one second to another, or fewer at the end.
     fn part(&self, from: f64, to: f64) -> &[f64] {
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         let place = |t: f64| ((t * f64::from(self.rate_hz)).round().max(0.0) as usize).min(self.samples.len());
         self.samples.get(place(from)..place(to)).unwrap_or_default()
     }
 
-    /// What is heard from one time to another of a period that begins at `begin`, and what was said meanwhile.
+    /// Returns the received samples between two times of a period that begins at `begin`, and the corresponding sent
+    /// audio.
     fn aligned(&self, hz: u32, begin: f64, (from, to): (f64, f64)) -> (&[f64], Vec<f64>) {
         let rate = f64::from(self.rate_hz);
         let heard = self.part(begin + from, begin + to);
@@ -154,7 +155,7 @@ impl Sound {
         (heard, (0..heard.len()).map(|n| said(hz, offset + number(n) / rate)).collect())
     }
 
-    /// What of [`said`] is heard here in a whole period, `settled` seconds after the beginning or later.
+    /// Judges a whole period of [`said`] at least `settled` seconds after the beginning.
     pub(crate) fn judge(&self, hz: u32, settled: f64) -> anyhow::Result<Judgement> {
         let begin = self.search(hz, settled)?;
         let tone = self.part(begin + SETTLING, begin + TONE - SETTLING);
@@ -176,7 +177,7 @@ impl Sound {
         })
     }
 
-    /// Where a whole period begins, in seconds: by how loud it is when, then by its samples, then between two of them.
+    /// Returns the beginning of a whole period in seconds: by loudness, then by samples, then by interpolation.
     fn search(&self, hz: u32, settled: f64) -> anyhow::Result<f64> {
         let reference = Sound::made(self.rate_hz, PERIOD, |t| said(hz, t));
         let (wanted, heard) = (reference.loudness(), self.loudness());
@@ -200,7 +201,7 @@ impl Sound {
         }
     }
 
-    /// How loud it is in each [`FRAME`], without its mean.
+    /// Returns the loudness of each [`FRAME`], without its mean.
     fn loudness(&self) -> Vec<f64> {
         let frames = (0..).map(|n| self.part(f64::from(n) * FRAME, f64::from(n + 1) * FRAME));
         let frames = frames.take_while(|frame| !frame.is_empty());
@@ -210,8 +211,8 @@ impl Sound {
     }
 }
 
-/// The largest jump in a tone, as a part of its amplitude: what a filter leaves of it that takes the tone away whatever its
-/// phase. 0 for a tone that goes on; a phase that jumps by half leaves up to 2.
+/// Returns the largest jump in a tone relative to its amplitude: the output of a filter that removes the tone at any
+/// phase. 0 for a continuous tone; a phase jump by half leaves up to 2.
 pub(crate) fn click(tone: &[f64], hz: u32, rate_hz: u32) -> f64 {
     let (amplitude, _) = fit(tone, hz, rate_hz);
     let by = 2.0 * (TAU * f64::from(hz) / f64::from(rate_hz)).cos();
@@ -222,12 +223,12 @@ pub(crate) fn click(tone: &[f64], hz: u32, rate_hz: u32) -> f64 {
     left.fold(0.0, f64::max) / amplitude.max(1.0)
 }
 
-/// The one with the highest first number.
+/// Returns the pair with the highest first number.
 fn best(places: impl Iterator<Item = (f64, f64)>) -> Option<(f64, f64)> {
     places.max_by(|one, other| one.0.total_cmp(&other.0))
 }
 
-/// A count as a number.
+/// Converts a count to a number.
 fn number(count: usize) -> f64 {
     u32::try_from(count).map_or(f64::from(u32::MAX), f64::from)
 }
@@ -240,13 +241,13 @@ fn decibel(ratio: f64) -> f64 {
     10.0 * ratio.max(1e-12).log10()
 }
 
-/// The correlation of two, from -1 to 1.
+/// Returns the correlation of two signals, from -1 to 1.
 fn likeness(one: &[f64], other: &[f64]) -> f64 {
     let product: f64 = one.iter().zip(other).map(|(x, y)| x * y).sum();
     product / (energy(one) * energy(other)).sqrt().max(1.0)
 }
 
-/// What is alike against what is not, in dB.
+/// Returns the ratio of the correlated to the uncorrelated part, in dB.
 fn snr_of(likeness: f64) -> f64 {
     let alike = likeness.max(0.0).powi(2);
     decibel(alike / (1.0 - alike).max(1e-9))
@@ -282,7 +283,7 @@ mod tests {
         }
         let judged = noisy.judge(440, 0.5).unwrap();
         assert!(judged.tone_snr_db < 25.0 && judged.speech_snr_db < 22.0, "{judged:?}");
-        // A frame is missing in the tone: a click; one is silent: a gap.
+        // A missing frame in the tone is a click; a silent one is a gap.
         let mut clicks = heard(8_000, 0.0);
         clicks.samples.drain(30_000..30_130);
         assert!(clicks.judge(440, 0.5).unwrap().click > 0.2);

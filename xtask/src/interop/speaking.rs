@@ -1,5 +1,5 @@
-//! Parties that speak a tone of their own from the answer to the end of a call, and what each of them hears of the
-//! others.
+//! Parties that send their own tone from the answer to the end of a call, and the tones of the others that each of them
+//! hears.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -14,14 +14,14 @@ use super::recording::FRAME;
 use super::rtp::{self, SAMPLE_RATE};
 use super::sound;
 
-/// Samples of a piece that is judged: a second.
+/// Samples of a judged section: a second.
 const PIECE: usize = 8_000;
-/// Least amplitude of a tone that is heard: voices of a conference share what one has.
+/// Minimum amplitude of a tone to count as heard: voices of a conference share the level of one.
 const LEAST: f64 = 600.0;
-/// Longest wait for a tone.
+/// Maximum wait for a tone.
 const PATIENCE: Duration = Duration::from_secs(12);
 
-/// A party in a call; it stops speaking when dropped.
+/// Party in a call; stops its tone on drop.
 #[derive(Debug)]
 pub(crate) struct SpeakingParty {
     phone: Phone,
@@ -32,7 +32,7 @@ pub(crate) struct SpeakingParty {
 }
 
 impl SpeakingParty {
-    /// Has the phone of an answered call speak and listen from now on.
+    /// Starts the tone and the recording of an answered call's phone.
     pub(crate) fn begin(phone: Phone, call: Call, hz: u32) -> anyhow::Result<SpeakingParty> {
         let listener = Listener::start(&phone.rtp)?;
         let (socket, to, over) = (phone.rtp.try_clone()?, call.media, Arc::<AtomicBool>::default());
@@ -41,7 +41,7 @@ impl SpeakingParty {
         Ok(SpeakingParty { phone, call, listener, hz, over })
     }
 
-    /// Returns the tone that it speaks.
+    /// Returns the frequency of its tone.
     pub(crate) fn hz(&self) -> u32 {
         self.hz
     }
@@ -51,7 +51,7 @@ impl SpeakingParty {
         self.listener.mark()
     }
 
-    /// Returns the amplitude of a tone in that second after a mark that has most of it.
+    /// Returns the highest amplitude of a tone over the seconds after a mark.
     fn loudest(&self, hz: u32, since: usize) -> f64 {
         let heard = self.listener.samples();
         let pieces = heard.get(since..).unwrap_or_default().windows(PIECE).step_by(PIECE / 4);
@@ -103,13 +103,13 @@ fn speak(socket: &UdpSocket, to: SocketAddr, hz: u32, over: &AtomicBool) {
         }
         let sequence = (number & 0xffff) as u16;
         let packet = rtp::packet(sequence, number.wrapping_mul(160), 0x7261_0000 + hz, &frame(hz, number));
-        // A packet that cannot be sent is lost like another one.
+        // A packet that cannot be sent counts as lost.
         drop(socket.send_to(&packet, to));
         std::thread::sleep((began + FRAME * (number + 1)).saturating_duration_since(Instant::now()));
     }
 }
 
-/// Returns 20 ms of the tone. It pauses as syllables do, since what never pauses is noise.
+/// Returns 20 ms of the tone, with pauses like syllables, because continuous sound counts as noise.
 fn frame(hz: u32, number: u32) -> Vec<u8> {
     let first = number.wrapping_mul(160);
     #[allow(clippy::cast_possible_truncation)]

@@ -1,4 +1,4 @@
-//! Text-to-speech for cases: each text is a tone of its own, so that the audio of a call shows which text is spoken.
+//! Text-to-speech for cases: each text is a separate tone, so that the audio of a call identifies the spoken text.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -7,37 +7,37 @@ use anyhow::{Context as _, bail};
 
 use super::sound::wav;
 
-/// Texts of one edge at most.
+/// Maximum number of texts of one edge.
 const TEXTS: u32 = 12;
-/// Longest wait for a text.
+/// Maximum wait for a text.
 const PATIENCE: Duration = Duration::from_secs(12);
 
-/// Notes voice and text in a file; the number of its line is that of the tone.
+/// Program that appends voice and text to a file; the line number selects the tone.
 const PROGRAM: &str = r#"exec 9>>"$1/lock"
 flock 9
 printf '%s\t%s\n' "$2" "$3" >> "$1/said"
 cat "$1/tone-$(wc -l < "$1/said" | tr -d ' ').wav"
 "#;
 
-/// A program that speaks, and the texts that it was given.
+/// Speech program, and its texts.
 #[derive(Debug)]
 pub(crate) struct Speech {
     folder: tempfile::TempDir,
 }
 
-/// A text that was spoken.
+/// Spoken text.
 #[derive(Debug)]
 pub(crate) struct Spoken {
-    /// Voice that the program was given.
+    /// Voice passed to the program.
     pub(crate) voice: String,
     /// The text.
     pub(crate) text: String,
-    /// Tone that it was spoken as.
+    /// Tone of the text.
     pub(crate) hz: u32,
 }
 
 impl Speech {
-    /// Makes the program.
+    /// Writes the program.
     pub(crate) fn new() -> anyhow::Result<Speech> {
         let folder = tempfile::tempdir()?;
         std::fs::write(folder.path().join("speak.sh"), PROGRAM)?;
@@ -49,7 +49,7 @@ impl Speech {
         Ok(Speech { folder })
     }
 
-    /// The table of the configuration; `voices` are names of applications and of the program.
+    /// Returns the table of the configuration; `voices`: names of applications and of the program.
     pub(crate) fn table(&self, voices: &[(&str, &str)]) -> String {
         let folder = self.folder.path().display();
         let command = format!("[\"sh\", \"{folder}/speak.sh\", \"{folder}\", \"{{voice}}\", \"{{text}}\"]");
@@ -58,7 +58,7 @@ impl Speech {
         table
     }
 
-    /// The texts that were spoken so far.
+    /// Returns the texts spoken so far.
     pub(crate) fn all(&self) -> anyhow::Result<Vec<Spoken>> {
         let said = std::fs::read_to_string(self.folder.path().join("said")).context("texts")?;
         let lines = (1..).zip(said.lines()).filter_map(|(number, line)| Some((number, line.split_once('\t')?)));
@@ -70,7 +70,7 @@ impl Speech {
         Ok(lines.map(spoken).collect())
     }
 
-    /// Waits until a text was spoken that contains these words.
+    /// Waits for a spoken text that contains these words.
     pub(crate) fn spoken(&self, words: &str) -> anyhow::Result<Spoken> {
         let began = Instant::now();
         loop {
@@ -86,7 +86,7 @@ impl Speech {
     }
 }
 
-/// Frequency of a text; no two are near each other or near 440 Hz.
+/// Returns the frequency of a text; no two are near each other or near 440 Hz.
 const fn hz(number: u32) -> u32 {
     500 + 130 * number
 }

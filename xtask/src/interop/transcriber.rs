@@ -1,4 +1,4 @@
-//! A service that transcribes, in a thread: a form with audio comes, and the same text is returned each time.
+//! Transcription service in a thread: it accepts a form with audio, and returns the same text each time.
 
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -10,14 +10,14 @@ use anyhow::ensure;
 
 use super::front::read_request;
 
-/// Secret that the edge and the service share.
+/// Secret shared by the edge and the service.
 const TOKEN: &str = "transcriber-0123456789abcdef";
 /// Text of every recording.
 pub(crate) const TEXT: &str = "Please call back about the invoice.";
-/// Longest wait for the rest of a request.
+/// Maximum wait for the rest of a request.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The service. Its thread lives as long as the process.
+/// Transcription service. Its thread lives as long as the process.
 #[derive(Debug)]
 pub(crate) struct Transcriber {
     address: SocketAddr,
@@ -41,19 +41,19 @@ impl Transcriber {
         Ok(Transcriber { address, answered })
     }
 
-    /// The table of the configuration; `all`: every recording is transcribed.
+    /// Returns the table of the configuration; `all`: every recording is transcribed.
     pub(crate) fn table(&self, all: bool) -> String {
         let url = format!("http://{}/v1/audio/transcriptions", self.address);
         format!("[transcription]\nurl = \"{url}\"\ntoken = \"{TOKEN}\"\nmodel = \"whisper-1\"\nall = {all}\n")
     }
 
-    /// Recordings that were transcribed so far.
+    /// Returns the number of recordings transcribed so far.
     pub(crate) fn answered(&self) -> usize {
         self.answered.load(Ordering::Relaxed)
     }
 }
 
-/// Answers a request that is one as OpenAI's service takes it.
+/// Answers a request in the form of OpenAI's service.
 fn take(mut stream: TcpStream) -> anyhow::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     let (head, body) = read_request(&mut stream)?;

@@ -1,5 +1,5 @@
-//! Web applications of cases: a function from a request to the verbs of a document, served in threads, and all requests
-//! so far.
+//! Web applications of cases: a function from a request to the verbs of a document, served in threads, with all
+//! requests so far.
 
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -10,34 +10,34 @@ use anyhow::bail;
 
 use super::front::{form, read_request};
 
-/// Longest wait for a request.
+/// Maximum wait for a request.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// A request.
+/// Received request.
 #[derive(Debug, Clone)]
 pub(crate) struct Posted {
-    /// Its path with the query.
+    /// Path with the query.
     pub(crate) path: String,
     form: Vec<(String, String)>,
 }
 
 impl Posted {
-    /// Returns a parameter; empty if it is absent.
+    /// Returns a parameter; empty if absent.
     pub(crate) fn parameter(&self, name: &str) -> &str {
         self.form.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
     }
 }
 
-/// An application that runs. Its thread lives as long as the process.
+/// Running application. Its thread lives as long as the process.
 #[derive(Debug)]
 pub(crate) struct WebApplication {
-    /// Its address.
+    /// Address of the application.
     pub(crate) address: SocketAddr,
     posted: Arc<Mutex<Vec<Posted>>>,
 }
 
 impl WebApplication {
-    /// Serves the verbs that the function returns, on a free port of loopback.
+    /// Serves the verbs returned by the function, on a free loopback port.
     pub(crate) fn start(verbs: impl Fn(&Posted) -> String + Send + Sync + 'static) -> anyhow::Result<WebApplication> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;

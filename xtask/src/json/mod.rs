@@ -1,8 +1,9 @@
-//! `cargo xtask json`: docs/reference/json.md, from `page.template` beside this file and the types that are serialised. `sources` finds types,
-//! `rows` makes the rows of their tables.
+//! `cargo xtask json`: docs/reference/json.md, from `page.template` next to this file and the serialised types.
+//! `sources` finds types, `rows` makes the rows of their tables.
 //!
-//! A line `<!-- fields of TYPE in FILE -->` of `page.template` stands for the table of a type; `<!-- by hand: TYPE in FILE -->` names a
-//! type that the section has too, without a table of its own: fields of this type lead to the section. All other text is the page's own.
+//! A line `<!-- fields of TYPE in FILE -->` of `page.template` stands for the table of a type; `<!-- by hand: TYPE in
+//! FILE -->` names a further type of the section, without a table of its own: fields of this type link to the section.
+//! All other text is copied.
 
 #![expect(clippy::wildcard_enum_match_arm, reason = "enums of syn have many variants")]
 
@@ -30,10 +31,10 @@ pub(crate) struct Options {
     check: bool,
 }
 
-/// A mark of the template: the type that a section is of.
+/// Mark in the template: the type of a section.
 struct Mark<'a> {
     title: &'a str,
-    /// Whether its table is generated.
+    /// Whether the table is generated.
     is_generated: bool,
     name: &'a str,
     file: &'a str,
@@ -85,7 +86,7 @@ fn page(root: &Path) -> anyhow::Result<String> {
     Ok(page)
 }
 
-/// Returns the mark that a line of a section is.
+/// Parses the mark in a line of a section.
 fn mark<'a>(title: &'a str, line: &'a str) -> Option<Mark<'a>> {
     let generated = line.strip_prefix(FIELDS);
     let of_mark = generated.or_else(|| line.strip_prefix(BY_HAND))?;

@@ -1,4 +1,4 @@
-//! Rows of the page's tables, from the fields of types.
+//! Rows of the page's tables, generated from the fields of types.
 
 use std::collections::BTreeMap;
 
@@ -7,13 +7,13 @@ use syn::{Attribute, Expr, ExprLit, Field, Fields, GenericArgument, Item, ItemEn
 
 use super::sources::{Found, Sources};
 
-/// Words of a meaning that may stand in one line with others.
+/// Maximum words of a meaning that may share a line with others.
 const SHORT: usize = 9;
 
-/// Most fields of a line.
+/// Maximum number of fields in a line.
 const MOST: usize = 4;
 
-/// A row: a field as JSON has it.
+/// Row of a table: a field in JSON.
 #[derive(Debug, Clone)]
 struct Row {
     name: String,
@@ -33,17 +33,17 @@ impl Row {
         self.meaning.split(' ').count() <= SHORT && !self.meaning.contains(['.', ';', ':'])
     }
 
-    /// Returns the object that the field is of.
+    /// Returns the object that contains the field.
     fn object(&self) -> &str {
         self.name.rsplit_once('.').map_or("", |(object, _)| object)
     }
 }
 
-/// A type as JSON has it.
+/// JSON form of a type.
 struct Shape<'a> {
-    /// The cell of the table.
+    /// Cell of the table.
     cell: String,
-    /// The type whose fields stand below it.
+    /// Type with its fields in the rows below.
     object: Option<&'a Found>,
     /// Values of an enum.
     words: Vec<String>,
@@ -55,7 +55,7 @@ impl Shape<'_> {
     }
 }
 
-/// What serde does with a field, variant or type.
+/// Serde attributes of a field, variant or type.
 #[derive(Default)]
 struct Serde {
     rename: Option<String>,
@@ -64,11 +64,11 @@ struct Serde {
     with: Option<String>,
     is_skipped: bool,
     is_flat: bool,
-    /// A field is left out under a condition.
+    /// Whether a field is omitted under a condition.
     is_optional: bool,
 }
 
-/// Tables of the types that have a section of the page.
+/// Tables of the types that have a section in the page.
 pub(super) struct Tables<'a> {
     sources: &'a Sources,
     /// Titles by file and name of the type.
@@ -80,7 +80,7 @@ impl<'a> Tables<'a> {
         Tables { sources, titles: BTreeMap::new() }
     }
 
-    /// Adds a section: fields of this type, and of a type that the section is made of, lead to it.
+    /// Adds a section: fields of this type, and of a type that the section consists of, link to it.
     pub(super) fn add_section(&mut self, title: &str, of: &'a Found) -> anyhow::Result<()> {
         self.titles.entry((of.path.clone(), of.name.clone())).or_insert_with(|| title.to_owned());
         if let Item::Struct(item) = &of.item {
@@ -136,7 +136,7 @@ impl<'a> Tables<'a> {
             None => self.shape(&field.ty, &name, &of.path).with_context(place)?,
             Some("as_text") => Shape::plain(&text(&name)),
             Some("as_unmet") => Shape::plain("true"),
-            // The fields of its variants stand below the table, by hand.
+            // The fields of its variants are below the table, by hand.
             Some("as_word_and_fields") => {
                 let (kind, meaning) = ("string".to_owned(), meaning(&field.attrs));
                 return Ok(vec![Row { name, kind, meaning, is_optional: false }]);
@@ -144,7 +144,7 @@ impl<'a> Tables<'a> {
             Some(other) => bail!("{}: unknown serialiser {other}", place()),
         };
         if serde.is_optional {
-            // An option in an option is left out, or null.
+            // A nested option is omitted, or null.
             let is_null = cell.matches(" or null").count() > 1;
             cell = cell.replace(" or null", "");
             cell.push_str(if is_null { " or null" } else { "" });
@@ -164,7 +164,7 @@ impl<'a> Tables<'a> {
         Ok(rows)
     }
 
-    /// Returns the fields of all variants: of a tagged enum with the tag, of another one by the variants' names.
+    /// Returns the fields of all variants: with the tag for a tagged enum, else by the variants' names.
     fn variants(&self, item: &ItemEnum, of: &'a Found) -> anyhow::Result<Vec<Row>> {
         let of_enum = serde(&item.attrs)?;
         let Some(tag) = of_enum.tag.clone() else {
@@ -229,7 +229,7 @@ impl<'a> Tables<'a> {
         })
     }
 
-    /// Returns the shape of a type that the sources have.
+    /// Returns the JSON form of a type found in the sources.
     fn named(&self, found: &'a Found) -> anyhow::Result<Shape<'a>> {
         if let Some(title) = self.titles.get(&(found.path.clone(), found.name.clone())) {
             let anchor = title.to_lowercase().replace(' ', "-");
@@ -244,7 +244,7 @@ impl<'a> Tables<'a> {
     }
 }
 
-/// Returns a meaning as it stands within a sentence: its first word in small letters, unless that is an abbreviation or a name.
+/// Returns a meaning for use within a sentence: its first word in lower case, unless that is an abbreviation or a name.
 fn in_sentence(meaning: &str) -> String {
     let first = meaning.split(' ').next().unwrap_or_default();
     let mut signs = first.trim_end_matches([',', ':', ';']).chars();
@@ -255,7 +255,7 @@ fn in_sentence(meaning: &str) -> String {
     }
 }
 
-/// Puts neighbours of the same object and type together whose meanings are short.
+/// Groups neighbours of the same object and type with short meanings.
 fn grouped(rows: Vec<Row>) -> Vec<Vec<Row>> {
     let mut groups: Vec<Vec<Row>> = Vec::new();
     for row in rows {
@@ -296,7 +296,7 @@ fn list(inner: Shape<'_>) -> Shape<'_> {
     Shape { cell, ..inner }
 }
 
-/// Returns the type of a text: names of fields say which are times.
+/// Returns the type of a text; names of fields identify times.
 fn text(field: &str) -> String {
     let ends = ["_at", "_since"].iter().any(|end| field.ends_with(end)) || ["at", "since"].contains(&field);
     if ends { "time" } else { "string" }.to_owned()
@@ -338,7 +338,7 @@ fn quoted<T: AsRef<str>>(words: &[T]) -> String {
     words.iter().map(|word| format!("`{}`", word.as_ref())).collect::<Vec<_>>().join(", ")
 }
 
-/// Adds the words of an enum to a meaning that does not name them.
+/// Adds the values of an enum to a meaning that does not name them.
 fn with_words(meaning: String, words: &[String]) -> String {
     match (words.is_empty() || words.iter().any(|word| meaning.contains(&format!("`{word}`"))), meaning.is_empty()) {
         (true, _) => meaning,
@@ -347,7 +347,7 @@ fn with_words(meaning: String, words: &[String]) -> String {
     }
 }
 
-/// Returns the text of a doc comment in one line, without the period of its only sentence.
+/// Returns the text of a doc comment in one line, without a final period.
 fn meaning(attributes: &[Attribute]) -> String {
     let line = |attribute: &Attribute| match &attribute.meta {
         Meta::NameValue(pair) if pair.path.is_ident("doc") => match &pair.value {

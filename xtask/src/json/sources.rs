@@ -1,4 +1,4 @@
-//! Types that are serialised, in the sources of the crates.
+//! Serialised types in the sources of the crates.
 
 use std::fs;
 use std::path::Path;
@@ -7,11 +7,11 @@ use anyhow::{Context as _, bail};
 use syn::punctuated::Punctuated;
 use syn::{Attribute, Item, Token};
 
-/// Crates whose types are shown.
+/// Crates with documented types.
 const CRATES: [&str; 10] =
     ["admin", "config", "delivery", "media", "route", "runtime", "story", "system", "terms", "tools"];
 
-/// A type that is serialised.
+/// Serialised type.
 pub(super) struct Found {
     /// Path of its file, below the top of the repository.
     pub(super) path: String,
@@ -26,7 +26,7 @@ impl Found {
     }
 }
 
-/// All types that are serialised.
+/// All serialised types.
 pub(super) struct Sources(Vec<Found>);
 
 impl Sources {
@@ -56,7 +56,7 @@ impl Sources {
         Ok(())
     }
 
-    /// Finds a type by its name as a file uses it: in that file, in its crate, or in another crate.
+    /// Finds a type by its name as used in a file: in that file, in its crate, or in another crate.
     pub(super) fn find(&self, name: &str, from: &str) -> anyhow::Result<&Found> {
         let all: Vec<&Found> = self.0.iter().filter(|found| found.name == name).collect();
         let here = all.iter().filter(|found| found.path == from);
@@ -72,7 +72,7 @@ impl Sources {
     }
 }
 
-/// Returns an item that is a serialised type.
+/// Returns an item if it is a serialised type.
 fn found(path: &str, item: Item) -> Option<Found> {
     let (name, attributes) = match &item {
         Item::Struct(of) => (&of.ident, &of.attrs),

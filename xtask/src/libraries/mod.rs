@@ -1,5 +1,5 @@
-//! `twilio-parameters`: the parameters that Twilio's libraries can send, read from their packages. crates/twiml has them in
-//! a file, and its tests hold the table of the REST API against it.
+//! `twilio-parameters`: parameters that Twilio's libraries can send, extracted from their packages. crates/twiml has
+//! them in a file, and its tests compare the table of the REST API with it.
 
 mod node;
 mod python;
@@ -19,12 +19,12 @@ use request::{Request, Requests};
 use crate::commands;
 use crate::interop;
 
-/// File of the list, below the top of the repository.
+/// Path of the list, below the top of the repository.
 const FILE: &str = "crates/twiml/src/compat/library_parameters.txt";
 /// Names of the libraries, on pages and in the list.
 const LIBRARIES: [&str; 2] = ["twilio-python", "twilio-node"];
 
-/// Versions of Lookup in the table, whose paths begin so.
+/// Versions of Lookup in the table, which begin their paths.
 const LOOKUP: [&str; 2] = ["v1", "v2"];
 
 /// Options of `twilio-parameters`.
@@ -60,7 +60,7 @@ fn committed() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(FILE)
 }
 
-/// Returns the folder of the package for Python, which is installed where it is missing.
+/// Returns the folder of the Python package, installed if missing.
 pub(crate) fn python_package() -> anyhow::Result<PathBuf> {
     let interpreter = interop::python::interpreter(interop::python::Packages::Base)?;
     let script = "import twilio; print(twilio.__path__[0])";
@@ -68,15 +68,14 @@ pub(crate) fn python_package() -> anyhow::Result<PathBuf> {
     Ok(PathBuf::from(folder.trim_end()))
 }
 
-/// Returns the folder of the package for Node, which is installed where it is missing.
+/// Returns the folder of the Node package, installed if missing.
 pub(crate) fn node_package() -> anyhow::Result<PathBuf> {
     Ok(interop::node::modules(interop::node::Packages::Newest)?.join("twilio"))
 }
 
-/// Makes the list from both packages.
+/// Extracts the list from both packages.
 ///
-/// # Errors
-/// A file of them has a construct that is not known, or a request of the table is in none of their classes.
+/// # Errors A file has an unknown construct, or a request of the table is in none of their classes.
 pub(crate) fn list(python: &Path, node: &Path) -> anyhow::Result<String> {
     let read = |path: PathBuf| fs::read_to_string(&path).with_context(|| path.display().to_string());
     let of_python = python::version(&read(python.join("__init__.py"))?)?;
@@ -102,7 +101,7 @@ pub(crate) fn list(python: &Path, node: &Path) -> anyhow::Result<String> {
     Ok(list)
 }
 
-/// Returns how the list in the repository differs from one, line by line; nothing where they are equal.
+/// Returns the differences between the list in the repository and `list` by line; empty if equal.
 pub(crate) fn differences(list: &str) -> anyhow::Result<String> {
     let path = committed();
     let committed = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
@@ -124,7 +123,7 @@ pub(crate) fn counts(list: &str) -> String {
     format!("{} requests with {} parameters", requests.len(), requests.iter().map(names).sum::<usize>())
 }
 
-/// Reads the files of a folder, and of those inside, by their extension.
+/// Reads the files with an extension in a folder and its subfolders.
 fn read_folder(
     folder: &Path,
     extension: &str,
@@ -160,7 +159,8 @@ fn add_lookup(
     Ok(())
 }
 
-/// Returns the path of an operation as libraries have it; `None` where they do not request it: they read JSON, and download no audio.
+/// Returns the path of an operation in libraries; `None` if they do not request it: they read JSON, and download no
+/// audio.
 fn path_of(operation: &Operation) -> Option<String> {
     let path = operation.path;
     let whole = match path.chars().next()? {
@@ -171,10 +171,9 @@ fn path_of(operation: &Operation) -> Option<String> {
     (path.starts_with('/') || path.ends_with(".json")).then(|| request::without_names(&whole))
 }
 
-/// Returns a line for each operation, in the order of paths: its parameters that one of the libraries sends.
+/// Returns a line for each operation, in the order of paths, with its parameters that a library sends.
 ///
-/// # Errors
-/// A library has no such request, or one that should have parameters and has none.
+/// # Errors A library lacks a request, or has none of the expected parameters.
 fn lines(operations: &[&Operation], libraries: &[Requests; 2]) -> anyhow::Result<Vec<String>> {
     let mut lines = BTreeMap::new();
     for operation in operations {
@@ -195,7 +194,7 @@ fn lines(operations: &[&Operation], libraries: &[Requests; 2]) -> anyhow::Result
     Ok(lines.into_values().collect())
 }
 
-/// Joins `Parameter1.Name` to `Parameter99.Name` into `Parameter{n}.Name`, as the table has it.
+/// Joins `Parameter1.Name` to `Parameter99.Name` into `Parameter{n}.Name`, as in the table.
 fn join_numbered(names: &BTreeSet<String>) -> BTreeSet<String> {
     let mut joined = names.clone();
     for (front, behind) in names.iter().filter_map(|name| name.split_once("1.")) {

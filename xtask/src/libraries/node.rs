@@ -1,4 +1,4 @@
-//! Requests of twilio-node: a class or the instance of a list sets `_uri`, its methods put parameters together by
+//! Requests of twilio-node: a class or the instance of a list sets `_uri`, and its methods collect parameters by
 //! `data["Name"] = …` and pass both to a function of the version.
 
 use anyhow::bail;
@@ -7,10 +7,9 @@ use super::request::{Property, RequestReader, Requests};
 use super::token::Token::{self, Sign, Text, Word};
 use super::token::{Brackets, Language, beginning, bracketed, split_by_commas, tokenize};
 
-/// Reads a file and adds its requests.
+/// Parses a file and adds its requests.
 ///
-/// # Errors
-/// It has a construct that is not known.
+/// # Errors The file has an unknown construct.
 pub(super) fn read(source: &str, requests: &mut Requests) -> anyhow::Result<()> {
     let tokens = tokenize(source, Language::JavaScript)?;
     let mut reader = RequestReader::new(&["data"], requests);
@@ -23,7 +22,7 @@ pub(super) fn read(source: &str, requests: &mut Requests) -> anyhow::Result<()> 
             [Word("uri"), Sign(':'), Word("instance"), Sign('.'), Word("_uri"), ..] => {
                 reader.add_request(&properties(brackets.content(&tokens)?)?)?;
             }
-            // The URL of the next page, and the field of a resource.
+            // URL of the next page, and field of a resource.
             [Word("uri"), Sign(':'), Word("targetUrl"), ..]
             | [Word("uri"), Sign(':'), Word("this"), Sign('.'), Word("uri"), ..] => {}
             [Word("_uri"), Sign('='), ..] | [Word("uri"), Sign(':'), ..] => {
@@ -38,7 +37,7 @@ pub(super) fn read(source: &str, requests: &mut Requests) -> anyhow::Result<()> 
     reader.finish()
 }
 
-/// Returns the properties of an object; one without a value has that of the variable of its name.
+/// Returns the properties of an object; one without a value has that of the variable with its name.
 fn properties<'t, 's>(tokens: &'t [Token<'s>]) -> anyhow::Result<Vec<Property<'t, 's>>> {
     let named = |part: &'t [Token<'s>]| match part {
         [Word(name), Sign(':'), value @ ..] => Ok(Property { name, value }),
@@ -48,12 +47,12 @@ fn properties<'t, 's>(tokens: &'t [Token<'s>]) -> anyhow::Result<Vec<Property<'t
     split_by_commas(tokens).into_iter().map(named).collect()
 }
 
-/// Reads a use of the variable for parameters, which `rest` begins with.
+/// Parses a use of the parameter variable, at the beginning of `rest`.
 fn read_variable<'s>(before: Token<'s>, rest: &[Token<'s>], reader: &mut RequestReader<'_, 's>) -> anyhow::Result<()> {
     match rest {
         [_, Sign('='), Sign('{'), Sign('}'), Sign(';'), ..] if before == Word("let") => reader.begin_parameters(),
         [_, Sign('['), Text(name), Sign(']'), Sign('='), ..] => reader.add_parameter(name),
-        // The same object with a map, whose names begin with a text.
+        // The same object with a map of prefixed names.
         [_, Sign('='), Sign('{'), Sign('.'), Sign('.'), Sign('.'), Word("data"), Sign(','), map @ ..] => {
             let [
                 Sign('.'),
@@ -73,7 +72,7 @@ fn read_variable<'s>(before: Token<'s>, rest: &[Token<'s>], reader: &mut Request
             };
             reader.add_parameter(prefix)
         }
-        // A property of an object, and a method.
+        // Property of an object, and method.
         [_, Sign(',' | '}'), ..] if matches!(before, Sign('{' | ',' | ':')) => Ok(()),
         [_, Sign('('), ..] => Ok(()),
         _ => bail!("unknown use of parameters: {:?}", beginning(rest)),
@@ -85,7 +84,7 @@ mod tests {
     use super::super::request::in_lines;
     use super::*;
 
-    /// A file as the library's generator writes it.
+    /// File in the form of the library's generator.
     const FILE: &str = r#"
 class RoomContextImpl {
     constructor(_version, accountSid, sid) {

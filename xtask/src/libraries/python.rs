@@ -1,4 +1,4 @@
-//! Requests of twilio-python: a class sets `self._uri`, its methods put parameters together by `values.of({…})` and pass
+//! Requests of twilio-python: a class sets `self._uri`, and its methods collect parameters by `values.of({…})` and pass
 //! both to a function of the version.
 
 use anyhow::{Context as _, bail};
@@ -7,13 +7,12 @@ use super::request::{Property, RequestReader, Requests};
 use super::token::Token::{self, Sign, Text, Word};
 use super::token::{Brackets, Language, beginning, bracketed, split_by_commas, tokenize};
 
-/// Variables that parameters are put together in.
+/// Variables in which parameters are collected.
 const VARIABLES: &[&str] = &["data", "params"];
 
-/// Reads a file and adds its requests.
+/// Parses a file and adds its requests.
 ///
-/// # Errors
-/// It has a construct that is not known.
+/// # Errors The file has an unknown construct.
 pub(super) fn read(source: &str, requests: &mut Requests) -> anyhow::Result<()> {
     let tokens = tokenize(source, Language::Python)?;
     let mut reader = RequestReader::new(VARIABLES, requests);
@@ -50,10 +49,10 @@ fn arguments<'t, 's>(tokens: &'t [Token<'s>]) -> anyhow::Result<Vec<Property<'t,
     split_by_commas(tokens).into_iter().map(named).collect()
 }
 
-/// Reads a use of a variable for parameters, which `rest` begins with.
+/// Parses a use of a parameter variable, at the beginning of `rest`.
 fn read_variable<'s>(before: Token<'s>, rest: &[Token<'s>], reader: &mut RequestReader<'_, 's>) -> anyhow::Result<()> {
     match rest {
-        // The name of an argument, its value, and a method.
+        // Name of an argument, its value, and a method.
         [_, Sign('='), ..] if matches!(before, Sign('(' | ',')) => Ok(()),
         [_, Sign(',' | ')'), ..] if before == Sign('=') => Ok(()),
         [_, Sign('('), ..] if before == Word("def") => Ok(()),
@@ -68,7 +67,7 @@ fn read_variable<'s>(before: Token<'s>, rest: &[Token<'s>], reader: &mut Request
             }
             Ok(())
         }
-        // A map, whose names begin with this.
+        // Map of names with this prefix.
         [_, Sign('.'), Word("update"), Sign('('), Word("serialize"), Sign('.'), map @ ..] => {
             let [Word("prefixed_collapsible_map"), Sign('('), Word(_), Sign(','), Text(prefix), Sign(')'), ..] = map
             else {
@@ -80,10 +79,9 @@ fn read_variable<'s>(before: Token<'s>, rest: &[Token<'s>], reader: &mut Request
     }
 }
 
-/// Returns the version of the package that its `__init__.py` names.
+/// Returns the version of the package in its `__init__.py`.
 ///
-/// # Errors
-/// It names none.
+/// # Errors The file names no version.
 pub(super) fn version(source: &str) -> anyhow::Result<String> {
     let tokens = tokenize(source, Language::Python)?;
     let at = tokens.iter().position(|token| *token == Word("__version_info__")).context("no __version_info__")?;
@@ -104,7 +102,7 @@ mod tests {
     use super::super::request::in_lines;
     use super::*;
 
-    /// A class as the library's generator writes it.
+    /// Class in the form of the library's generator.
     const CLASS: &str = r#"
 class RoomContext(InstanceContext):
     """Speaks of data = {} and uri=nothing."""

@@ -1,4 +1,4 @@
-//! Requests that a library can make, put together while a file of it is read.
+//! Requests of a library, collected while one of its files is parsed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ pub(super) type Requests = BTreeMap<Request, BTreeSet<String>>;
 /// Method and path of a request.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Request {
-    /// Method of HTTP.
+    /// HTTP method.
     pub(super) method: String,
     /// Path below the version of the API, with `{}` for each SID.
     pub(super) path: String,
@@ -35,15 +35,15 @@ pub(super) struct Property<'t, 's> {
     pub(super) value: &'t [Token<'s>],
 }
 
-/// Requests of a file, with the class and the method that is read.
+/// Requests of a file, with the class and the method being parsed.
 #[derive(Debug)]
 pub(super) struct RequestReader<'r, 's> {
     requests: &'r mut Requests,
-    /// Variables that parameters are put together in.
+    /// Variables in which parameters are collected.
     variables: &'static [&'static str],
     /// Path of the class.
     path: Option<String>,
-    /// Parameters that have been put together and are not sent yet.
+    /// Collected parameters that are not sent yet.
     names: Option<Vec<&'s str>>,
 }
 
@@ -57,15 +57,14 @@ impl<'r, 's> RequestReader<'r, 's> {
         self.path = None;
     }
 
-    /// Takes the path of the class.
+    /// Sets the path of the class.
     pub(super) fn set_path(&mut self, path: &str) {
         self.path = Some(without_names(path));
     }
 
     /// Begins the parameters of a request.
     ///
-    /// # Errors
-    /// The parameters before have not been sent.
+    /// # Errors The previous parameters were not sent.
     pub(super) fn begin_parameters(&mut self) -> anyhow::Result<()> {
         ensure!(self.names.is_none(), "no request sends {:?}", self.names);
         self.names = Some(Vec::new());
@@ -74,17 +73,15 @@ impl<'r, 's> RequestReader<'r, 's> {
 
     /// Adds a parameter.
     ///
-    /// # Errors
-    /// None have begun.
+    /// # Errors No parameters were begun.
     pub(super) fn add_parameter(&mut self, name: &'s str) -> anyhow::Result<()> {
         self.names.as_mut().with_context(|| format!("{name} belongs to no parameters"))?.push(name);
         Ok(())
     }
 
-    /// Takes a request with the parameters that have been put together, if it sends them.
+    /// Adds a request, with the collected parameters if it sends them.
     ///
-    /// # Errors
-    /// It has another property or value than requests are known to have, no method, or no path.
+    /// # Errors The request has an unknown property or value, no method, or no path.
     pub(super) fn add_request(&mut self, properties: &[Property<'_, 's>]) -> anyhow::Result<()> {
         let (mut method, mut names) = (None, None);
         for Property { name, value } in properties {
@@ -107,8 +104,7 @@ impl<'r, 's> RequestReader<'r, 's> {
 
     /// Ends the file.
     ///
-    /// # Errors
-    /// Parameters have not been sent.
+    /// # Errors Collected parameters were not sent.
     pub(super) fn finish(self) -> anyhow::Result<()> {
         ensure!(self.names.is_none(), "no request sends {:?}", self.names);
         Ok(())

@@ -36,7 +36,7 @@ impl Token<'_> {
 pub(super) struct Brackets(Vec<usize>);
 
 impl Brackets {
-    /// Passes a token.
+    /// Tracks a token.
     pub(super) fn pass(&mut self, at: usize, token: Token<'_>) {
         if token.opens() {
             self.0.push(at);
@@ -45,7 +45,7 @@ impl Brackets {
         }
     }
 
-    /// Returns the tokens of the innermost brackets that are open.
+    /// Returns the tokens of the innermost open brackets.
     pub(super) fn content<'t, 's>(&self, tokens: &'t [Token<'s>]) -> anyhow::Result<&'t [Token<'s>]> {
         let from = self.0.last().context("a request outside of brackets")?;
         bracketed(tokens.get(*from..).unwrap_or_default()).map(|(content, _)| content)
@@ -53,7 +53,7 @@ impl Brackets {
 }
 
 impl Language {
-    /// Returns the text behind a comment; `None` where no comment begins.
+    /// Returns the text after a comment; `None` if none begins here.
     fn behind_comment(self, text: &str) -> anyhow::Result<Option<&str>> {
         let sign = match self {
             Language::Python => "#",
@@ -71,7 +71,7 @@ impl Language {
         }
     }
 
-    /// Returns the quotation mark that a string begins with; `None` where none begins.
+    /// Returns the quotation mark of a string; `None` if none begins here.
     fn quotation_mark(self, text: &str) -> Option<&'static str> {
         let marks: &[&str] = match self {
             Language::Python => &["\"\"\"", "'''", "\"", "'"],
@@ -112,7 +112,7 @@ fn is_part_of_word(sign: char) -> bool {
     sign.is_alphanumeric() || matches!(sign, '_' | '$')
 }
 
-/// Returns the contents of the string that a text begins with, and the text behind it.
+/// Returns the contents of the string at the beginning of a text, and the text after it.
 fn quoted<'s>(text: &'s str, mark: &str) -> anyhow::Result<(&'s str, &'s str)> {
     let text = text.strip_prefix(mark).unwrap_or(text);
     let is_of_one_line = matches!(mark, "\"" | "'");
@@ -134,10 +134,9 @@ fn quoted<'s>(text: &'s str, mark: &str) -> anyhow::Result<(&'s str, &'s str)> {
     bail!("a string without an end: {:?}", text.lines().next().unwrap_or_default())
 }
 
-/// Returns the tokens inside the bracket that `tokens` begin with, and those behind it.
+/// Returns the tokens inside the bracket at the beginning of `tokens`, and those after it.
 ///
-/// # Errors
-/// They begin with none, or it is not closed.
+/// # Errors There is no bracket, or it is not closed.
 pub(super) fn bracketed<'t, 's>(tokens: &'t [Token<'s>]) -> anyhow::Result<(&'t [Token<'s>], &'t [Token<'s>])> {
     ensure!(tokens.first().is_some_and(|token| token.opens()), "no bracket opens: {:?}", beginning(tokens));
     let mut depth = 0_usize;
@@ -160,7 +159,7 @@ pub(super) fn beginning<'t, 's>(tokens: &'t [Token<'s>]) -> &'t [Token<'s>] {
     tokens.get(..8).unwrap_or(tokens)
 }
 
-/// Returns the parts between commas outside of brackets; one behind the last comma may be missing.
+/// Returns the parts between commas outside of brackets; the part after the last comma may be empty.
 pub(super) fn split_by_commas<'t, 's>(tokens: &'t [Token<'s>]) -> Vec<&'t [Token<'s>]> {
     let mut depth = 0_usize;
     let parts = tokens.split(|token| {

@@ -15,22 +15,22 @@ pub(super) const PLATFORM: Platform =
     Platform { machine: "aarch64", target: "aarch64-unknown-linux-gnu", c_compiler: "aarch64-linux-gnu-gcc" };
 /// Debian's name of the architecture.
 const ARCHITECTURE: &str = "arm64";
-/// The standard library for it: dpkg's list of its files.
+/// Standard library for the architecture: dpkg's list of its files.
 const LIBRARY: &str = "/var/lib/dpkg/info/libstd-rust-web-dev:arm64.list";
-/// A program or file, and the Debian package that has it.
+/// Program or file, and its Debian package.
 const PACKAGES: [(&str, &str); 5] = [
     (COMPILER, "rustc-web"),
     (LIBRARY, "libstd-rust-web-dev:arm64"),
     (PLATFORM.c_compiler, "gcc-aarch64-linux-gnu"),
     ("/usr/aarch64-linux-gnu/include/stdio.h", "libc6-dev-arm64-cross"),
-    // Finds what the Debian package depends on.
+    // Determines the dependencies of the Debian package.
     ("dpkg-shlibdeps", "dpkg-dev"),
 ];
 
 /// Installs the packages that are missing.
 pub(super) fn install_tools() -> anyhow::Result<()> {
     if !Path::new(LIBRARY).is_file() {
-        // Which architectures apt knows is the administrator's choice.
+        // The architectures of apt are the administrator's choice.
         let known = output(Command::new("dpkg").arg("--print-foreign-architectures"))?;
         if let Some(problem) = missing_architecture(&known) {
             bail!(problem);

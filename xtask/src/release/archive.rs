@@ -1,4 +1,5 @@
-//! The archive: binary, manual pages, completions, unit and licences in one folder, with names in order, one time and no owner.
+//! Archive: binary, manual pages, completions, unit and licences in one folder, with sorted names, one time and no
+//! owner.
 
 use std::path::Path;
 use std::process::Command;
@@ -9,7 +10,7 @@ use super::Release;
 use crate::commands::output;
 use crate::interop::edge::target;
 
-/// Files of the checkout, and where they go in the archive.
+/// Files of the checkout, and their paths in the archive.
 const FILES: [(&str, &str); 9] = [
     ("README.md", "README.md"),
     ("CHANGELOG.md", "CHANGELOG.md"),
@@ -48,7 +49,7 @@ pub(super) fn pack(release: &Release, binary: &Path, machine: &str) -> anyhow::R
             .arg(&tar)
             .arg(&name),
     )?;
-    // Neither name nor time of the file.
+    // Without name and time of the file.
     output(Command::new("gzip").args(["-9", "-n"]).arg(&tar))?;
     std::fs::copy(staging.path().join("archive.tar.gz"), release.out.join(format!("{name}.tar.gz")))?;
     Ok(())

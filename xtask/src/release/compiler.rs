@@ -1,5 +1,5 @@
-//! Cargo with Debian's compiler for web browsers (`rustc-web`). Debian has the standard library for it as source and for other machines;
-//! rustup's toolchain of this project has the one for x86_64 with glibc.
+//! Cargo with Debian's compiler for web browsers (`rustc-web`). Debian has its standard library as source and for other
+//! machines; rustup's toolchain of this project has the one for x86_64 with glibc.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,7 +12,7 @@ use crate::interop::edge::{PROFILE, cargo};
 /// Debian's compiler.
 pub(super) const COMPILER: &str = "/usr/bin/rustc";
 
-/// A platform that artefacts are made for.
+/// Platform of the artefacts.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Platform {
     /// Machine in the names of artefacts, as `uname -m` prints it.
@@ -24,7 +24,8 @@ pub(super) struct Platform {
 }
 
 impl Platform {
-    /// Returns cargo with the compilers of this platform and the target folder `folder`; no path of this machine gets into what it builds.
+    /// Returns cargo with the compilers of this platform and the target folder `folder`; the built files contain no
+    /// path of this machine.
     pub(super) fn cargo(&self, folder: &Path, compiler_flags: &[String]) -> anyhow::Result<Command> {
         let name = self.target.replace('-', "_");
         let variable = |key: &str| format!("CARGO_TARGET_{}_{key}", name.to_uppercase());
@@ -60,11 +61,11 @@ impl Platform {
     }
 }
 
-/// Returns flags that replace the folders of this machine in what is compiled.
+/// Returns flags that replace the folders of this machine in compiled code.
 fn prefix_flags(flag: &str, folder: &Path) -> anyhow::Result<Vec<String>> {
     let home = std::env::var("CARGO_HOME").or_else(|_| std::env::var("HOME").map(|home| format!("{home}/.cargo")))?;
     let checkout = std::env::current_dir()?;
-    // The last one that fits counts, and the target's folder lies in the checkout.
+    // The last matching flag applies, and the target folder is inside the checkout.
     Ok([(home.as_str().as_ref(), "/cargo"), (checkout.as_path(), "/trunkgate"), (folder, "/build")]
         .map(|(from, to): (&Path, &str)| format!("{flag}{}={to}", from.display()))
         .to_vec())

@@ -1,4 +1,4 @@
-//! The list of components: CycloneDX 1.6 as JSON, of the crates that the binaries are built from.
+//! Software bill of materials: CycloneDX 1.6 as JSON, with the crates of the binaries.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use crate::commands::output;
 use crate::interop::edge::cargo;
 use crate::interop::python;
 
-/// Writes `trunkgate-VERSION.cdx.json` with what is linked for any of these platforms.
+/// Writes `trunkgate-VERSION.cdx.json` with the crates linked for any of these platforms.
 pub(super) fn write(release: &Release, platforms: &[&str]) -> anyhow::Result<()> {
     let mut metadata = cargo();
     metadata.args(["metadata", "--format-version", "1", "--locked"]);
@@ -37,7 +37,7 @@ fn path(release: &Release) -> PathBuf {
     release.out.join(format!("trunkgate-{}.cdx.json", release.version))
 }
 
-/// Returns the list from cargo's description of the workspace.
+/// Returns the list by cargo's metadata of the workspace.
 fn list(release: &Release, metadata: &Value) -> anyhow::Result<Value> {
     let packages: BTreeMap<&str, &Value> =
         elements(&metadata["packages"]).filter_map(|package| Some((package["id"].as_str()?, package))).collect();
@@ -73,7 +73,7 @@ fn list(release: &Release, metadata: &Value) -> anyhow::Result<Value> {
     }))
 }
 
-/// Returns what a package links: neither tests nor build scripts.
+/// Returns the linked dependencies of a package, without tests and build scripts.
 fn normal_dependencies(node: &Value) -> impl Iterator<Item = &str> {
     elements(&node["deps"])
         .filter(|dependency| elements(&dependency["dep_kinds"]).any(|kind| kind["kind"].is_null()))
@@ -92,7 +92,7 @@ fn component(package: &Value) -> Value {
     component
 }
 
-/// Returns the package URL, which also identifies it in the list.
+/// Returns the package URL, which also identifies the package in the list.
 fn url(package: &Value) -> String {
     let text = |key: &str| package[key].as_str().unwrap_or_default();
     format!("pkg:cargo/{}@{}", text("name"), text("version"))

@@ -1,5 +1,5 @@
-//! The artefacts for aarch64 under qemu's user emulation: the demo of the packed binary, and unit tests of the crates that every call
-//! passes through.
+//! Artefacts for aarch64 under qemu's user emulation: the demo of the packed binary, and unit tests of the crates
+//! involved in every call.
 
 use std::path::Path;
 use std::process::Command;
@@ -11,14 +11,14 @@ use super::{Release, aarch64};
 use crate::commands::output;
 use crate::interop::install;
 
-/// The emulator.
+/// Emulator program.
 const EMULATOR: &str = "qemu-aarch64-static";
-/// Folder of glibc for aarch64, and its options of the emulator: a glibc for aarch64 of the machine itself is looked at first without
-/// them, and another one than the loader's ends in an endless loop at the first thread.
+/// Folder of glibc for aarch64, and its options of the emulator: otherwise an aarch64 glibc of the machine itself is
+/// found first, and one other than the loader's causes an endless loop at the first thread.
 const LIBRARIES: [&str; 4] = ["-L", "/usr/aarch64-linux-gnu", "-E", "LD_LIBRARY_PATH=/lib"];
 /// Crates whose unit tests run.
 const TESTED: [&str; 3] = ["trunkgate-sip", "trunkgate-media", "trunkgate-call"];
-/// A program or file, and the Debian package that has it.
+/// Program or file, and its Debian package.
 const PACKAGES: [(&str, &str); 2] =
     [(EMULATOR, "qemu-user-static"), ("/usr/aarch64-linux-gnu/lib/ld-linux-aarch64.so.1", "libc6-arm64-cross")];
 

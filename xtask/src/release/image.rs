@@ -1,4 +1,4 @@
-//! The container image, made without a base image: the static binary, the certificates that verify peers, and a user.
+//! Container image without a base image: the static binary, the root certificates, and a user.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,12 +7,12 @@ use super::Release;
 use crate::commands::output;
 use crate::interop::install;
 
-/// Certificates of the machine that makes the image.
+/// Root certificates of the build machine.
 const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// User and group of the edge.
 const USER: &str = "65534:65534";
 
-/// Writes `trunkgate-VERSION-image.tar`, which `docker load` and `podman load` take.
+/// Writes `trunkgate-VERSION-image.tar` for `docker load` and `podman load`.
 pub(super) fn write(release: &Release, binary: &Path) -> anyhow::Result<()> {
     install::packages(&[("buildah", "buildah"), (CERTIFICATES, "ca-certificates")])?;
     let staging = tempfile::tempdir()?;

@@ -1,9 +1,9 @@
-//! `cargo xtask release`: the artefacts of a release, in one folder: archive and Debian package for x86_64 and for aarch64, image, list of
-//! components, installer, checksums, and the text of the release page. The same commit gives the same bytes: `--check` builds twice and
-//! compares, then verifies the artefacts.
+//! `cargo xtask release`: the artefacts of a release, in one folder: archive and Debian package for x86_64 and for
+//! aarch64, image, list of components, installer, checksums, and the text of the release page. The same commit gives
+//! the same bytes: `--check` builds twice and compares, then verifies the artefacts.
 //!
-//! A part here makes one artefact from a [`Release`] and imports no other; the binaries share `compiler`. `verify` calls `roots` and
-//! `emulation`, which run what is made.
+//! A part here makes one artefact from a [`Release`] and imports no other; the binaries share `compiler`. `verify`
+//! calls `roots` and `emulation`, which run the artefacts.
 
 mod aarch64;
 mod archive;
@@ -47,12 +47,12 @@ pub(crate) struct Options {
     no_aarch64: bool,
 }
 
-/// A release: version, commit and the time that all files bear.
+/// Release: version, commit and the time of all files.
 #[derive(Debug)]
 struct Release {
     version: String,
     commit: String,
-    /// Time of the commit, in seconds since 1970: nothing in an artefact depends on when it is made.
+    /// Time of the commit, in seconds since 1970: artefacts do not depend on the build time.
     seconds: u64,
     /// Folder of the artefacts.
     out: PathBuf,
@@ -75,13 +75,13 @@ impl Release {
         })
     }
 
-    /// Returns the name that archive and folder begin with.
+    /// Returns the common prefix of the archive and folder names.
     fn name(&self, machine: &str) -> String {
         format!("trunkgate-{}-{machine}-linux", self.version)
     }
 }
 
-/// Makes all artefacts and prints their checksums, or verifies those that are there.
+/// Makes all artefacts and prints their checksums, or verifies existing ones.
 pub(crate) fn run_release(options: &Options) -> anyhow::Result<bool> {
     let out = options.out.clone().unwrap_or_else(|| target().join("release-files"));
     let release = Release::of_checkout(out.clone())?;
@@ -104,7 +104,7 @@ pub(crate) fn run_release(options: &Options) -> anyhow::Result<bool> {
     Ok(true)
 }
 
-/// Makes the artefacts with a target folder of its own, and returns the lines of SHA256SUMS.
+/// Makes the artefacts with a separate target folder, and returns the lines of SHA256SUMS.
 fn artefacts(release: &Release, build: &str, options: &Options) -> anyhow::Result<String> {
     if release.out.exists() {
         std::fs::remove_dir_all(&release.out)?;
@@ -116,7 +116,7 @@ fn artefacts(release: &Release, build: &str, options: &Options) -> anyhow::Resul
     }
     let mut platforms = vec![static_binary::PLATFORM];
     if !options.no_aarch64 {
-        // What is missing is named before the first build.
+        // Missing tools are reported before the first build.
         aarch64::install_tools()?;
         platforms.push(aarch64::PLATFORM);
     }

@@ -1,9 +1,10 @@
-//! The text of the release page: how to install, and the changes of the version, with fragments that CHANGELOG.md does not have yet.
+//! Text of the release page: installation, and the changes of the version, with fragments that are not in CHANGELOG.md
+//! yet.
 
 use super::Release;
 use crate::changes;
 
-/// Writes `RELEASE.md`; `glibc` is the oldest glibc of the binary for aarch64, where the release has one.
+/// Writes `RELEASE.md`; `glibc`: oldest glibc of the aarch64 binary, if the release has one.
 pub(super) fn write(release: &Release, glibc: Option<&str>) -> anyhow::Result<()> {
     let changes = changes::text_of_version(&release.version)?;
     let text = format!(

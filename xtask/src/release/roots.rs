@@ -1,7 +1,7 @@
-//! Roots that a release must work in: one with nothing but a static busybox, and a bare Debian 12. Each runs the commands of the install
-//! page to the end of a demo call whose audio arrives, and has a minute for it.
+//! Root folders in which a release must work: one with nothing but a static busybox, and a minimal Debian 12. Each runs
+//! the commands of the install page to the end of a demo call with audio, within a minute.
 //!
-//! A root is a folder for `chroot`, without a mount, so that nothing of it stays behind.
+//! A root is a folder for `chroot`, without a mount, so that nothing stays behind.
 
 use std::path::Path;
 use std::process::Command;
@@ -23,12 +23,12 @@ const URL: &str = "/release";
 /// Installs the Debian package of the release, and makes the demo's calls.
 const DEBIAN_PACKAGE: &str =
     "apt-get install -q -y --no-install-recommends ./trunkgate_*_amd64.deb\n/usr/bin/trunkgate demo\n";
-/// Time that a root has for all commands.
+/// Time limit of all commands in a root.
 const LIMIT: Duration = Duration::from_secs(60);
 /// Search path in a root.
 const PROGRAMS: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const BUSYBOX: &str = "/bin/busybox";
-/// A program or file, and the Debian package that has it.
+/// Program or file, and its Debian package.
 const PACKAGES: [(&str, &str); 2] =
     [("/var/lib/dpkg/info/busybox-static.list", "busybox-static"), ("debootstrap", "debootstrap")];
 
@@ -81,22 +81,22 @@ fn make_busybox(root: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Makes a root with what Debian 12 cannot be without.
+/// Makes a root with a minimal Debian 12.
 fn make_debian(root: &Path) -> anyhow::Result<()> {
     println!("debootstrap of Debian 12");
-    // The search path of a shell that is no login shell may lack /usr/sbin.
+    // The search path of a non-login shell may lack /usr/sbin.
     output(Command::new("debootstrap").args(["--variant=minbase", "bookworm"]).arg(root).env("PATH", PROGRAMS))
         .context("debootstrap")?;
     Ok(())
 }
 
-/// Runs these commands in the folder of the release in a root until one fails, and prints how long they took.
+/// Runs these commands in the release folder of a root until one fails, and prints their duration.
 fn run(name: &str, root: &Path, commands: &str) -> anyhow::Result<()> {
     let began = Instant::now();
     let commands = format!("cd {URL}\n{commands}");
     let shown = output(in_root(root).args(["/bin/sh", "-ec", &commands]).env("DEBIAN_FRONTEND", "noninteractive"))
         .with_context(|| format!("{name}: no demo call within {LIMIT:?}"))?;
-    // `demo` ends with 0 where all audio arrived intact.
+    // `demo` exits with 0 if all audio arrived intact.
     if !shown.contains("all audio arrived intact") {
         bail!("{name}: the commands make no demo call:\n{shown}");
     }

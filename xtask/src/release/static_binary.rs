@@ -1,6 +1,6 @@
-//! The fully static binary for x86_64: musl instead of glibc, so that it runs in an empty root and on every distribution.
+//! Fully static binary for x86_64: musl instead of glibc, so that it runs in an empty root and on every distribution.
 //!
-//! The standard library is built for musl from the sources that Debian has for its compiler.
+//! The standard library is built for musl from Debian's sources for its compiler.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,14 +17,14 @@ pub(super) const PLATFORM: Platform =
     Platform { machine: "x86_64", target: "x86_64-unknown-linux-musl", c_compiler: "musl-gcc" };
 /// Static unwinder: glibc's does not link with musl.
 const UNWINDER: &str = "/usr/lib/llvm-14/lib/libunwind.a";
-/// A program or file, and the Debian package that has it.
+/// Program or file, and its Debian package.
 const PACKAGES: [(&str, &str); 4] = [
     (COMPILER, "rustc-web"),
     ("/usr/src/rustc-1.96.0/library/Cargo.toml", "rust-web-src"),
     (PLATFORM.c_compiler, "musl-tools"),
     (UNWINDER, "libunwind-14-dev"),
 ];
-/// Debian builds its unwinder with glibc's checked functions, which musl has not.
+/// Debian builds its unwinder with glibc's checked functions, which musl lacks.
 const CHECKED_FUNCTIONS: &str = r#"
 #include <stdarg.h>
 #include <stdio.h>
@@ -56,7 +56,7 @@ pub(super) fn build(release: &Release, folder: &Path) -> anyhow::Result<PathBuf>
     std::fs::write(&source, CHECKED_FUNCTIONS)?;
     output(Command::new(PLATFORM.c_compiler).args(["-O2", "-c"]).arg(&source).arg("-o").arg(&object))?;
     let mut cargo = PLATFORM.cargo(&folder, &linker_flags(&libraries, &object))?;
-    // The library is built from source, which stable compilers take only so.
+    // The library is built from source, which stable compilers permit only with this variable.
     cargo.env("RUSTC_BOOTSTRAP", "1").arg("-Zbuild-std=std,panic_unwind");
     let binary = PLATFORM.build(release, &folder, cargo)?;
     let shown = output(Command::new(&binary).arg("--version")).context("the static binary does not run")?;
@@ -74,7 +74,7 @@ fn linker_flags(libraries: &Path, object: &Path) -> Vec<String> {
         "-Clink-arg=-static".to_owned(),
         "-Clink-arg=-no-pie".to_owned(),
         format!("-Clink-arg={}", object.display()),
-        // Last: the unwinder needs it.
+        // Last, because the unwinder needs it.
         "-Clink-arg=-lgcc".to_owned(),
     ]
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask release --verify`: whether the artefacts of a folder are what their users need.
+//! `cargo xtask release --verify`: checks that the artefacts of a folder work for their users.
 
 use std::path::Path;
 use std::process::Command;

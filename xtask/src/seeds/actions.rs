@@ -1,4 +1,4 @@
-//! Actions of an agent hub and of an agent platform: calls that a model asks for.
+//! Actions of an agent hub and of an agent platform: calls requested by a model.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use super::page::Page;
 use super::rig::{Rig, WELCOME, json, program};
 use crate::interop::transcriber::TEXT;
 
-/// The hub's own number, and the platform's.
+/// Number of the hub, and of the platform.
 const HUB: &str = "+14155550100";
 const PLATFORM: &str = "+14155559876";
-/// Party of the platform's calls.
+/// Called party of the platform's calls.
 const PARTY: &str = "+14155551234";
 /// Host of the hub's example.
 const APPLICATION: &str = "https://your-server.com";
@@ -21,14 +21,14 @@ const APPLICATION: &str = "https://your-server.com";
 /// Numbers of the edge.
 pub(super) const NUMBERS: [&str; 2] = [HUB, PLATFORM];
 
-/// The hub's, in order.
+/// Steps of the hub, in order.
 pub(super) const HUB_STEPS: [ApiStep; 3] = [
     ApiStep { section: "makeCall", name: "the page's example, then getCallStatus", run: make_call },
     ApiStep { section: "sendSMS", name: "the page's example", run: send_sms },
     ApiStep { section: "formats", name: "every form of a number; the parties are busy", run: formats },
 ];
 
-/// The platform's, in order.
+/// Steps of the platform, in order.
 pub(super) const PLATFORM_STEPS: [ApiStep; 5] = [
     ApiStep { section: "make_call", name: "with twiml, record and callbacks: heard, completed", run: platform_call },
     ApiStep { section: "make_call", name: "timeout: no answer", run: platform_timeout },
@@ -47,7 +47,7 @@ fn hub(rig: &Rig, action: &str, arguments: &Value) -> anyhow::Result<Value> {
     json(&rig.node(&program("actions.cjs"), &[&request], HUB)?)
 }
 
-/// The arguments of the page's example.
+/// Returns the arguments of the page's example.
 fn example(page: &Page, rig: &Rig, action: &str) -> anyhow::Result<Value> {
     let found = page.objects().into_iter().find(|object| object["action"] == action);
     let text = found.with_context(|| format!("the page has no example of {action}"))?["arguments"].to_string();
@@ -103,7 +103,7 @@ fn formats(page: &Page, rig: &Rig) -> anyhow::Result<String> {
     Ok(format!("{} forms, each dialled in E.164", formats.len()))
 }
 
-/// Runs an action of the platform; its result is judged by the schema of the page with this title.
+/// Runs an action of the platform; its result is validated by the page's schema with this title.
 fn platform(page: &Page, rig: &Rig, action: &str, arguments: &Value) -> anyhow::Result<Value> {
     let title = match action {
         "make_call" => "MakeCallOutput",

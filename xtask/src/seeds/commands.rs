@@ -1,4 +1,4 @@
-//! The page's own commands and code that use the API, with nothing but the base URL and the addresses of its examples changed.
+//! Commands and code of the page that use the API, with only the base URL and the addresses of its examples changed.
 
 use std::process::Command;
 
@@ -21,14 +21,14 @@ pub(super) const CALLER_ID: &str = "+14155551234";
 pub(super) const PARTY: &str = "+14155559876";
 pub(super) const SDK_CALLER_ID: &str = "+15017250604";
 pub(super) const SDK_PARTY: &str = "+15558675309";
-/// Calls of curl to account and keys.
+/// Prefix of curl requests for account and keys.
 const CURL: &str =
     "curl -sS -u \"$TWILIO_ACCOUNT_SID:$TWILIO_AUTH_TOKEN\" \"$TWILIO_BASE_URL/2010-04-01/Accounts/$TWILIO_ACCOUNT_SID";
 
 /// Numbers of the edge.
 pub(super) const NUMBERS: [&str; 2] = [CALLER_ID, SDK_CALLER_ID];
 
-/// All of them, in order.
+/// All steps, in order.
 pub(super) const STEPS: [ApiStep; 8] = [
     ApiStep { section: "usage 2", name: "curl: a call with inline TwiML, four events in one value", run: inline },
     ApiStep { section: "usage 2", name: "the same: the party is busy, then does not answer", run: not_answered },
@@ -40,7 +40,7 @@ pub(super) const STEPS: [ApiStep; 8] = [
     ApiStep { section: "troubleshooting 6", name: "20003: another token", run: wrong_token },
 ];
 
-/// A text of the page with the edge's base URL, and the application's.
+/// Returns a text of the page with the base URLs of the edge and the application.
 fn placed(text: &str, rig: &Rig) -> String {
     let text = text.replace(API, "$TWILIO_BASE_URL");
     APPLICATIONS.iter().fold(text, |text, host| text.replace(host, &rig.url("")))

@@ -1,7 +1,7 @@
-//! `seeds`: runs what pages of systems that use Twilio show, unchanged but for the base URL, behind and against the release binary, and judges
-//! each step by calls: web applications, commands, and actions by Twilio's libraries.
+//! `seeds`: runs the examples of pages about systems that use Twilio, unchanged apart from the base URL, against the
+//! release binary, and judges each step by calls: web applications, commands, and actions by Twilio's libraries.
 //!
-//! The pages are not part of this repository: their place is an argument, or that of their folder in `TRUNKGATE_SEEDS`.
+//! The pages are not part of this repository: their path is an argument, or below the folder in `TRUNKGATE_SEEDS`.
 
 mod actions;
 mod commands;
@@ -40,7 +40,7 @@ pub(crate) struct Options {
     built: bool,
 }
 
-/// A row of the table.
+/// Row of the result table.
 #[derive(Debug)]
 struct Row {
     page: &'static str,
@@ -50,7 +50,7 @@ struct Row {
     outcome: anyhow::Result<String>,
 }
 
-/// Runs the task; false if a step does not hold.
+/// Runs the task; false if a step fails.
 pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     let place = options.page.clone().or_else(folder);
     let place = place.with_context(|| format!("name the page, or a folder of pages in {FOLDER}"))?;
@@ -63,7 +63,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     Ok(rows.iter().all(|row| row.outcome.is_ok()))
 }
 
-/// The case of the interop suite.
+/// Runs the case of the interop suite.
 pub(crate) fn case(setting: &Setting) -> anyhow::Result<String> {
     let Some(place) = folder() else {
         if setting.sabotage {
@@ -134,7 +134,7 @@ fn applications(page: &Page, sabotage: bool) -> anyhow::Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// A step of a page by the API: its section of the page, its name, and what judges it.
+/// Step of a page that uses the API: its section of the page, its name, and its judgement.
 struct ApiStep {
     section: &'static str,
     name: &'static str,

@@ -1,4 +1,4 @@
-//! A hosted voice channel that sets the URLs of an account's numbers when its credentials are saved.
+//! Hosted voice channel that sets the URLs of an account's numbers when its credentials are saved.
 
 use anyhow::ensure;
 use serde_json::Value;
@@ -7,12 +7,12 @@ use super::ApiStep;
 use super::page::Page;
 use super::rig::{Rig, json, program};
 
-/// The page's examples: the edge has the first two.
+/// Number of examples in the page; the edge has the first two.
 const EXAMPLES: usize = 4;
 /// Voice of the program for that of the document.
 const VOICE: &str = "joanna";
 
-/// All of them, in order.
+/// All steps, in order.
 pub(super) const STEPS: [ApiStep; 4] = [
     ApiStep { section: "auto-configuration", name: "numbers are found by E.164, written or skipped", run: written },
     ApiStep { section: "step 5", name: "a call: signed webhook, hold text, terminal callback", run: called },
@@ -43,7 +43,7 @@ fn set_up(page: &Page, rig: &Rig, voice_url: &str) -> anyhow::Result<Value> {
     Ok(result)
 }
 
-/// URL of a document with the page's text.
+/// Returns the URL of a document with the page's text.
 fn voice_url(page: &Page, rig: &Rig) -> anyhow::Result<String> {
     let mut url = reqwest::Url::parse(&rig.url("/twiml/hold"))?;
     url.query_pairs_mut().append_pair("say", page.field("holdtext")?);

@@ -1,7 +1,8 @@
-//! A page of Twilio applications as text: its code blocks, taken at run time. Nothing of a page is in this repository.
+//! Page about Twilio applications as text, with its code blocks extracted at run time. This repository contains nothing
+//! of a page.
 //!
-//! The pages are texts without markup: a block is found by the line before it and the line behind it, and leading white
-//! space is lost. JavaScript and XML need none. For Python it is put back by the rules of [`indented`], which change no other
+//! Pages are texts without markup: a block is found by the lines before and after it, and leading white space is lost.
+//! JavaScript and XML need none. For Python it is restored by the rules of [`indented`], which change no other
 //! character.
 
 use std::fmt::Write as _;
@@ -10,21 +11,21 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use serde_json::Value;
 
-/// A page.
+/// Page as text.
 #[derive(Debug)]
 pub(crate) struct Page {
     text: String,
 }
 
 impl Page {
-    /// Reads a page, or the one of a folder whose name begins with a number and `_`.
+    /// Reads a page, or the one of a folder with a name that begins with a number and `_`.
     pub(crate) fn read(place: &Path, number: &str) -> anyhow::Result<Page> {
         let file = if place.is_dir() { in_folder(place, &format!("{number}_"))? } else { place.to_owned() };
         let text = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
         Ok(Page { text })
     }
 
-    /// The lines between two.
+    /// Returns the lines between two lines.
     fn between(&self, before: &str, behind: &str) -> anyhow::Result<Vec<&str>> {
         let block = self.text.lines().skip_while(|line| line.trim() != before).skip(1);
         let block: Vec<&str> = block.take_while(|line| line.trim() != behind).collect();
@@ -34,55 +35,55 @@ impl Page {
         Ok(block)
     }
 
-    /// The server for Node.
+    /// Returns the server for Node.
     pub(crate) fn node_server(&self) -> anyhow::Result<String> {
         Ok(self.between("Create server.js:", "Run locally:")?.join("\n"))
     }
 
-    /// The server for Python.
+    /// Returns the server for Python.
     pub(crate) fn python_server(&self) -> anyhow::Result<String> {
         Ok(indented(&self.between("app.py:", "Run:")?))
     }
 
-    /// The handler's body in its first example of use.
+    /// Returns the handler's body in its first example of use.
     pub(crate) fn node_example(&self) -> anyhow::Result<String> {
         Ok(self.between("Node TwiML snippet:", "Operational notes:")?.join("\n"))
     }
 
-    /// An element's opening tag that the page's prose has, without its end.
+    /// Returns an element's opening tag in the page's prose, without its end.
     pub(crate) fn opening(&self, beginning: &str) -> anyhow::Result<&str> {
         let tag = self.text.find(beginning).and_then(|at| self.text.get(at..)?.split_once('>'));
         tag.map(|(opening, _)| opening).with_context(|| format!("the page has no {beginning}…>"))
     }
 
-    /// The value of `export NAME="VALUE"`.
+    /// Returns the value of `export NAME="VALUE"`.
     pub(crate) fn export(&self, name: &str) -> anyhow::Result<&str> {
         let line = format!("export {name}=\"");
         let value = self.text.lines().find_map(|text| text.trim().strip_prefix(&line)?.strip_suffix('"'));
         value.with_context(|| format!("the page does not export {name}"))
     }
 
-    /// The example for Twilio's library for Python.
+    /// Returns the example for Twilio's Python library.
     pub(crate) fn python_example(&self) -> anyhow::Result<String> {
         let before = self.line(|line| line.starts_with("PyPI: pip install twilio"))?;
         let behind = self.line(|line| line.starts_with("Source: twilio/twilio-python"))?;
         Ok(indented(&self.between(before, behind)?))
     }
 
-    /// The command that makes a call by curl, without the lines that set credentials.
+    /// Returns the command that makes a call by curl, without the lines that set credentials.
     pub(crate) fn curl_example(&self) -> anyhow::Result<String> {
         let block = self.between("Using curl:", "Notes:")?;
         let is_export = |line: &&str| line.trim().starts_with("export ");
         Ok(block.into_iter().filter(|line| !is_export(line)).collect::<Vec<_>>().join("\n"))
     }
 
-    /// The path of the list that its command-line program asks for.
+    /// Returns the path of the list in its command-line example.
     pub(crate) fn cli_path(&self) -> anyhow::Result<&str> {
         let line = self.line(|line| line.starts_with("--uri \""))?;
         line.split('"').nth(1).context("a path in quotes")
     }
 
-    /// The command of its command-line program that begins so, as it stands there: with the lines that it goes on in.
+    /// Returns the command of its command-line program with this beginning, including continuation lines.
     pub(crate) fn command(&self, beginning: &str) -> anyhow::Result<String> {
         let from = self.text.lines().map(str::trim).skip_while(|line| !line.starts_with(beginning));
         let mut command = Vec::new();
@@ -99,42 +100,42 @@ impl Page {
         self.text.lines().map(str::trim).find(|line| is_it(line)).context("the page lacks a line")
     }
 
-    /// Whether it has these words.
+    /// Returns whether the page contains these words.
     pub(crate) fn has(&self, words: &str) -> bool {
         self.text.contains(words)
     }
 
-    /// The value of a field of a form, as its own command for curl writes it.
+    /// Returns the value of a form field in its curl command.
     pub(crate) fn field(&self, name: &str) -> anyhow::Result<&str> {
         let words = format!("\"fieldname\": \"{name}\", \"fieldvalue\": \"");
         let value = self.text.split_once(&words).and_then(|(_, rest)| rest.split('"').next());
         value.with_context(|| format!("the page has no field {name}"))
     }
 
-    /// The phone numbers in its text between two words, each in backquotes.
+    /// Returns the phone numbers in backquotes between two words of its text.
     pub(crate) fn numbers_between(&self, before: &str, behind: &str) -> Vec<&str> {
         let part = self.text.split_once(before).and_then(|(_, rest)| Some(rest.split_once(behind)?.0));
         part.unwrap_or_default().split('`').filter(|word| word.starts_with('+')).collect()
     }
 
-    /// The first URL that is a line of its own and ends so.
+    /// Returns the first URL on a line of its own with this end.
     pub(crate) fn url_ending(&self, end: &str) -> anyhow::Result<&str> {
         self.line(|line| line.starts_with("https://") && line.ends_with(end))
     }
 
-    /// The text behind these words, which end in a quotation mark, up to the next one.
+    /// Returns the text after these words, which end in a quotation mark, up to the next one.
     pub(crate) fn quoted(&self, before: &str) -> anyhow::Result<&str> {
         let text = self.text.split_once(before).and_then(|(_, rest)| rest.split('"').next());
         text.with_context(|| format!("the page has no text behind {before:?}"))
     }
 
-    /// The phone numbers of its table of formats: each row ends in one.
+    /// Returns the phone numbers of its table of formats, the last cell of each row.
     pub(crate) fn formats(&self) -> Vec<&str> {
         let cells = self.text.lines().filter_map(|line| line.trim().strip_suffix('|')?.rsplit('|').next());
         cells.map(str::trim).filter(|cell| cell.starts_with('+')).collect()
     }
 
-    /// Its JSON objects, in order: each begins with a line that has nothing but a brace.
+    /// Returns its JSON objects, in order: each begins with a line that has only a brace.
     pub(crate) fn objects(&self) -> Vec<Value> {
         let mut objects = Vec::new();
         let mut end = 0;
@@ -152,7 +153,7 @@ impl Page {
         objects
     }
 
-    /// Its documents, in order.
+    /// Returns its documents, in order.
     pub(crate) fn documents(&self) -> Vec<String> {
         let mut documents: Vec<Vec<&str>> = Vec::new();
         let mut open = false;
@@ -177,9 +178,9 @@ fn in_folder(folder: &Path, prefix: &str) -> anyhow::Result<PathBuf> {
     names.find(named).with_context(|| format!("no page {prefix}… in {}", folder.display()))
 }
 
-/// Python with its indentation: the body of a function is indented by one step up to the `return` that ends it (or the next
-/// decorator), the line behind `if`, `elif` or `else` and what follows it by another, up to the next of them or that `return`.
-/// One line of a body without `else` follows an `if`. That is all that the pages' servers use.
+/// Restores the indentation of Python: the body of a function is indented by one step up to its final `return` (or the
+/// next decorator), the line after `if`, `elif` or `else` and the following ones by another, up to the next of them or
+/// that `return`. An `if` without `else` has one line. The pages' servers need no more.
 fn indented(lines: &[&str]) -> String {
     let mut text = String::new();
     let (mut in_function, mut branch, mut chain) = (false, 0, false);

@@ -1,5 +1,5 @@
-//! A service that sends messages, in a thread: it takes every message of the edge, reports what becomes of one, and passes messages to
-//! numbers of the edge on.
+//! Messaging service in a thread: it accepts every message of the edge, sends delivery reports, and passes messages to
+//! numbers of the edge.
 
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -10,12 +10,12 @@ use anyhow::{bail, ensure};
 
 use crate::interop::front::{form, read_request};
 
-/// Secret that the edge and the service share.
+/// Secret shared by the edge and the service.
 const TOKEN: &str = "shared-secret-0123456789abcdef0123";
-/// Longest wait for a message.
+/// Maximum wait for a message.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A message that the edge has sent.
+/// Message sent by the edge.
 #[derive(Debug, Clone)]
 pub(super) struct Sent {
     pub(super) sid: String,
@@ -24,7 +24,7 @@ pub(super) struct Sent {
     pub(super) body: String,
 }
 
-/// The service. Its thread lives as long as the process.
+/// Messaging service. Its thread lives as long as the process.
 #[derive(Debug)]
 pub(super) struct Provider {
     address: SocketAddr,
@@ -46,12 +46,12 @@ impl Provider {
         Ok(Provider { address, sent })
     }
 
-    /// The table of the configuration.
+    /// Returns the table of the configuration.
     pub(super) fn table(&self) -> String {
         format!("[messages]\nurl = \"http://{}/send\"\ntoken = \"{TOKEN}\"\n", self.address)
     }
 
-    /// All messages so far.
+    /// Returns all messages so far.
     pub(super) fn all(&self) -> Vec<Sent> {
         self.sent.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -70,14 +70,14 @@ impl Provider {
         }
     }
 
-    /// Reports what has become of a message.
+    /// Sends a delivery report of a message.
     pub(super) fn report(&self, edge: SocketAddr, sid: &str, status: &str) -> anyhow::Result<()> {
         let status = post(edge, "/sms/status", &[("MessageSid", sid), ("MessageStatus", status)], Some(TOKEN))?;
         ensure!(status == 204, "the edge answered {status} to a report");
         Ok(())
     }
 
-    /// Passes a message to a number of the edge on.
+    /// Passes a message to a number of the edge.
     pub(super) fn pass_on(&self, edge: SocketAddr, message: &Sent) -> anyhow::Result<()> {
         let status = inbound(edge, message, Some(TOKEN))?;
         ensure!(status == 200, "the edge answered {status} to a message");
@@ -85,7 +85,7 @@ impl Provider {
     }
 }
 
-/// Posts a message to a number of the edge with this secret, and returns the status of the answer.
+/// Posts a message to a number of the edge with this secret; returns the status of the response.
 pub(super) fn inbound(edge: SocketAddr, message: &Sent, token: Option<&str>) -> anyhow::Result<u16> {
     let Sent { sid, to, from, body } = message;
     post(edge, "/sms/inbound", &[("MessageSid", sid), ("To", to), ("From", from), ("Body", body)], token)
@@ -117,7 +117,7 @@ fn take(mut stream: TcpStream, kept: &Mutex<Vec<Sent>>) -> anyhow::Result<()> {
     if is_ours {
         let sent = Sent { sid: field("MessageSid"), to: field("To"), from: field("From"), body: field("Body") };
         let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-        // What comes twice is sent once.
+        // A message received twice is sent once.
         if !kept.iter().any(|known| known.sid == sent.sid) {
             kept.push(sent);
         }

@@ -1,5 +1,5 @@
-//! The page's own commands and code with nothing changed: the edge is api.twilio.com by the variables of `trunkgate twilio env`, and the hosts of
-//! the page's applications are this machine's.
+//! Commands and code of the page, unchanged: the edge is api.twilio.com by the variables of `trunkgate twilio env`, and
+//! the hosts of the page's applications resolve to this machine.
 
 use std::time::Duration;
 
@@ -14,20 +14,21 @@ use crate::interop::edge::Edge;
 use crate::interop::python;
 use crate::interop::sound::Sound;
 
-/// How much longer the call with a recording lasts.
+/// Additional duration of the call with a recording.
 const RECORDED: Duration = Duration::from_secs(2);
 
 /// Hosts of the page's applications.
 pub(super) const HOSTS: [&str; 3] = ["voice.example.com", "voice.prod.example.com", "demo.twilio.com"];
 
-/// Commands of the page that the newest twilio-cli does not have: page, section, command, and the nearest one, which a step runs.
+/// Commands of the page missing in the newest twilio-cli: page, section, command, and the nearest one, which a step
+/// runs.
 pub(super) const GONE: [(&str, &str, &str, &str); 3] = [
     ("001", "CLI", "twilio-cli@5.20.0", "npm has no such release (5.19.4, 5.20.1): 6.2.4"),
     ("001", "CLI", "api:core:accounts:fetch without --sid", "with --sid \"$TWILIO_ACCOUNT_SID\""),
     ("001", "CLI", "api:request --method GET --uri …", "curl with that path, or api:core:calls:list --limit 20"),
 ];
 
-/// All of them, in order.
+/// All steps, in order.
 pub(super) const STEPS: [ApiStep; 11] = [
     ApiStep { section: "usage 2", name: "curl: the page's command, its callbacks at their own host", run: curl },
     ApiStep { section: "SDK for Python", name: "the page's code", run: by_sdk },
@@ -73,7 +74,7 @@ fn login(page: &Page, rig: &Rig) -> anyhow::Result<String> {
     let command = page.command("twilio login")?;
     let version = rig.proxied()?.shell(&page.command("twilio --version")?)?;
     ensure!(version.starts_with("twilio-cli/6.2.4 "), "{version}");
-    // What it would ask a person for.
+    // Answers to its prompts.
     let answers = format!("{ACCOUNT} --auth-token {TOKEN} --profile edge --force");
     let commands = format!(
         "unset TWILIO_ACCOUNT_SID TWILIO_AUTH_TOKEN\n{command} {answers} 2>&1 && twilio api:core:calls:list --profile edge --limit 1"
@@ -84,7 +85,7 @@ fn login(page: &Page, rig: &Rig) -> anyhow::Result<String> {
     Ok("it makes a key, which opens the calls".to_owned())
 }
 
-/// The SID of the newest call.
+/// Returns the SID of the newest call.
 fn newest(rig: &Rig) -> anyhow::Result<String> {
     let list = rig.bench.edge.api("GET Calls.json", &[("PageSize", "1")])?;
     Ok(list["calls"][0]["sid"].as_str().with_context(|| list.to_string())?.to_owned())
@@ -160,7 +161,7 @@ fn recordings(page: &Page, rig: &Rig) -> anyhow::Result<String> {
     rig.bench.edge.api_call_is(call, "in-progress")?;
     let begun = rig.bench.edge.api(&format!("POST Calls/{call}/Recordings.json"), &[("RecordingTrack", "both")])?;
     rig.hears(&answered, "This is a test call", "joanna")?;
-    // The call was heard from its answer on, the recording began later.
+    // The call had audio from its answer on, the recording began later.
     std::thread::sleep(RECORDED);
     rig.hangs_up(answered)?;
     rig.bench.edge.api_call_is(call, "completed")?;

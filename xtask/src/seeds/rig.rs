@@ -1,5 +1,5 @@
-//! An edge that a page's programs use by its API: the party that they call, the server of their documents, and the validator of every
-//! request that the edge makes.
+//! Edge used by a page's programs through its API: the party that they call, the server of their documents, and the
+//! validator of all requests of the edge.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -22,38 +22,38 @@ use crate::interop::raw::{Call, Text};
 use crate::interop::rtp;
 use crate::interop::transcriber::Transcriber;
 
-/// Text of a document that does not name another.
+/// Text of a document unless it has another.
 pub(super) const WELCOME: &str = "Welcome to the call.";
-/// Where hosts of the page's examples are, for an edge that is started as Twilio.
+/// Address of the hosts in the page's examples, for an edge started as Twilio.
 const APPLICATION: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 9)), 443);
-/// Longest wait for a text.
+/// Maximum wait for a text.
 const PATIENCE: Duration = Duration::from_secs(12);
-/// Calls may be recorded.
+/// Tables that permit recording.
 const RECORDING: &str = "[recording]\ndirectory = \"recordings\"\nkeep = \"30d\"\n";
 /// Path of callbacks.
 const STATUS: &str = "/status?of=seed";
 
-/// The edge and all around it.
+/// Edge with its surroundings.
 #[derive(Debug)]
 pub(super) struct Rig {
     pub(super) bench: Bench,
-    /// The service that sends its messages.
+    /// Service that sends its messages.
     pub(super) provider: Provider,
     front: Front,
     judge: Script,
-    /// Programs that know nothing of the edge.
+    /// Environment of programs without knowledge of the edge.
     proxied: Option<Proxied>,
     _hosts: tempfile::TempDir,
 }
 
-/// A call that has reached the party.
+/// Call that has reached the party.
 #[derive(Debug)]
 pub(super) struct Reached {
     invite: Text,
     from: SocketAddr,
 }
 
-/// A call that the party has answered.
+/// Call answered by the party.
 #[derive(Debug)]
 pub(super) struct Answered {
     call: Call,
@@ -71,7 +71,8 @@ impl Rig {
         Ok(Rig { bench, provider, front, judge, proxied: None, _hosts: tempfile::tempdir()? })
     }
 
-    /// Starts an edge that is api.twilio.com for programs with its variables, and for which these hosts are the application.
+    /// Starts an edge that is api.twilio.com for programs with its variables, and resolves these hosts to the
+    /// application.
     pub(super) fn start_as_twilio(numbers: &[&str], hosts: &[&str]) -> anyhow::Result<Rig> {
         let judge = Script::start(Packages::Forms, &python::script("webhook_application.py"), &["--token", TOKEN])?;
         let front = Front::listen(judge.address, hosts, APPLICATION)?;
@@ -87,62 +88,62 @@ impl Rig {
         Ok(Rig { bench, provider, front, judge, proxied, _hosts: folder })
     }
 
-    /// Programs that know nothing of the edge.
+    /// Returns the environment of programs without knowledge of the edge.
     pub(super) fn proxied(&self) -> anyhow::Result<&Proxied> {
         self.proxied.as_ref().context("the edge is no proxy")
     }
 
-    /// Base URL of the API.
+    /// Returns the base URL of the API.
     pub(super) fn base(&self) -> String {
         format!("http://{}", self.bench.edge.http)
     }
 
-    /// URL of a path of the application.
+    /// Returns the URL of a path of the application.
     pub(super) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.front.url)
     }
 
-    /// URL for callbacks.
+    /// Returns the URL for callbacks.
     pub(super) fn callback(&self) -> String {
         self.url(STATUS)
     }
 
-    /// Requests that the validator has judged so far.
+    /// Returns the number of requests validated so far.
     pub(super) fn judged(&self) -> usize {
         self.judge.lines().len()
     }
 
-    /// Waits for callbacks with these statuses; the validator has accepted each.
+    /// Waits for callbacks with these statuses that the validator accepted.
     pub(super) fn reported(&self, since: usize, statuses: &[&str]) -> anyhow::Result<()> {
         let word = |status: &str| format!("\"CallStatus\":\"{status}\"");
         statuses.iter().try_for_each(|status| accepted(&self.judge, since, &["POST ", "SequenceNumber", &word(status)]))
     }
 
-    /// Waits for a request of a path that the validator has accepted.
+    /// Waits for a request for a path that the validator accepted.
     pub(super) fn requested(&self, since: usize, words: &[&str]) -> anyhow::Result<()> {
         accepted(&self.judge, since, words)
     }
 
-    /// Gives a program the credentials and the base URL.
+    /// Sets the credentials and the base URL for a program.
     pub(super) fn equip<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         let edge = [("TWILIO_ACCOUNT_SID", ACCOUNT), ("TWILIO_AUTH_TOKEN", TOKEN)];
         command.envs(edge).env("TWILIO_BASE_URL", self.base())
     }
 
-    /// Runs a program in Python to its end.
+    /// Runs a Python program to its end.
     pub(super) fn python(&self, program: &Path, arguments: &[&str]) -> anyhow::Result<String> {
         let mut command = Command::new(python::schema()?);
         commands::output(self.equip(&mut command).arg(program).args(arguments))
     }
 
-    /// Runs a program in Node to its end.
+    /// Runs a Node program to its end.
     pub(super) fn node(&self, program: &Path, arguments: &[&str], own: &str) -> anyhow::Result<String> {
         let mut command = Command::new("node");
         command.env("NODE_PATH", node::modules(node::Packages::Pinned)?).env("TWILIO_PHONE_NUMBER", own);
         commands::output(self.equip(&mut command).arg(program).args(arguments))
     }
 
-    /// Runs a command of the shell; `curl` writes status and body only.
+    /// Runs a shell command; `curl` writes only status and body.
     pub(super) fn shell(&self, commands: &str) -> anyhow::Result<String> {
         let mut command = Command::new("sh");
         commands::output(self.equip(&mut command).arg("-c").arg(commands))
@@ -154,7 +155,7 @@ impl Rig {
         Ok(Reached { invite, from })
     }
 
-    /// The party answers.
+    /// Answers at the party.
     pub(super) fn answers(&self, reached: &Reached) -> anyhow::Result<Answered> {
         let party = self.bench.party();
         let listener = Listener::start(&party.rtp)?;
@@ -162,22 +163,22 @@ impl Rig {
         Ok(Answered { call, listener })
     }
 
-    /// The party is busy.
+    /// Answers busy at the party.
     pub(super) fn is_busy(&self, reached: &Reached) -> anyhow::Result<()> {
         self.bench.is_busy(&reached.invite, reached.from)
     }
 
-    /// The party rings until its call is withdrawn.
+    /// Rings at the party until its call is canceled.
     pub(super) fn rings(&self, reached: &Reached) -> anyhow::Result<()> {
         self.bench.is_cancelled(&reached.invite, reached.from, || Ok(()))
     }
 
-    /// The party says two syllables, as one who answers does, and waits.
+    /// Sends two syllables of the party, like a greeting, and waits.
     pub(super) fn says_hello(&self, answered: &Answered) -> anyhow::Result<()> {
         let (began, mut phase) = (Instant::now(), 0.0_f64);
         for number in 0..150_u16 {
             let is_silent = !matches!(number, 20..32 | 36..52);
-            // A voice: harmonics of a pitch that falls.
+            // Voice-like audio: harmonics of a falling pitch.
             let sample = |_| {
                 phase += (140.0 - f64::from(number) / 2.0) / 8_000.0;
                 let harmonic = |n: u32| (std::f64::consts::TAU * phase * f64::from(n)).sin() / f64::from(n);
@@ -192,7 +193,7 @@ impl Rig {
         Ok(())
     }
 
-    /// The party hears a text with these words, in this voice.
+    /// Waits until the party hears a text with these words in this voice.
     pub(super) fn hears(&self, answered: &Answered, words: &str, voice: &str) -> anyhow::Result<()> {
         let spoken = self.bench.speech.spoken(words)?;
         ensure!(spoken.voice == voice, "{:?} is spoken by {} instead of {voice}", spoken.text, spoken.voice);
@@ -206,24 +207,24 @@ impl Rig {
         Ok(())
     }
 
-    /// The edge ends the party's call.
+    /// Receives the edge's BYE at the party.
     pub(super) fn is_hung_up_on(&self, answered: Answered) -> anyhow::Result<()> {
         drop(answered);
         self.bench.is_hung_up_on()
     }
 
-    /// The party hangs up.
+    /// Hangs up at the party.
     pub(super) fn hangs_up(&self, answered: Answered) -> anyhow::Result<()> {
         self.bench.hangs_up(&answered.call)
     }
 }
 
-/// A program of this folder.
+/// Returns the path of a program in this folder.
 pub(super) fn program(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src/seeds/programs").join(name)
 }
 
-/// The JSON that a program printed.
+/// Parses the JSON output of a program.
 pub(super) fn json(printed: &str) -> anyhow::Result<Value> {
     serde_json::from_str(printed.trim()).with_context(|| printed.to_owned())
 }

@@ -1,4 +1,4 @@
-//! The page's servers, each in a folder of its own with its code as the page has it.
+//! Servers of the page, each in its own folder with its unchanged code.
 
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -10,21 +10,21 @@ use anyhow::{Context as _, bail};
 
 use crate::interop::{node, python};
 
-/// Longest time until a server listens: the first import of a fresh installation takes long.
+/// Maximum time until a server listens; the first import of a fresh installation is slow.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Puts an example's handler into a server; `HANDLER` is the example.
+/// Host code for an example's handler, which replaces `HANDLER`.
 const NODE_HOST: &str = "const express = require(\"express\");\nconst twilio = require(\"twilio\");\nconst app = express();\n\
                          app.post(\"/voice\", (req, res) => {\nHANDLER\n});\napp.listen(Number(process.env.PORT));\n";
 
-/// A server, killed when dropped.
+/// Server, killed on drop.
 #[derive(Debug)]
 pub(super) struct Server {
     child: Child,
     folder: tempfile::TempDir,
 }
 
-/// Environment that the page has for its servers.
+/// Environment of the page's servers.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Environment<'a> {
     /// `TWILIO_AUTH_TOKEN`.
@@ -35,25 +35,25 @@ pub(super) struct Environment<'a> {
     pub(super) caller_id: &'a str,
 }
 
-/// A free port of loopback.
+/// Returns a free loopback port.
 pub(super) fn free() -> anyhow::Result<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
 
 impl Server {
-    /// Starts a server for Node.
+    /// Starts a Node server.
     pub(super) fn node(code: &str, address: SocketAddr, environment: Environment<'_>) -> anyhow::Result<Server> {
         let mut command = Command::new("node");
         command.arg("server.js").env("NODE_PATH", node::modules(node::Packages::Express)?);
         Server::start(command, ("server.js", code), address, environment)
     }
 
-    /// Starts a server for Node whose one handler is an example.
+    /// Starts a Node server with an example as its only handler.
     pub(super) fn example(code: &str, address: SocketAddr, environment: Environment<'_>) -> anyhow::Result<Server> {
         Server::node(&NODE_HOST.replace("HANDLER", code), address, environment)
     }
 
-    /// Starts a server for Python, by uvicorn as the page does.
+    /// Starts a Python server by uvicorn, as in the page.
     pub(super) fn python(code: &str, address: SocketAddr, environment: Environment<'_>) -> anyhow::Result<Server> {
         let mut command = Command::new(absolute(&python::interpreter(python::Packages::Forms)?)?);
         command.args(["-m", "uvicorn", "app:app", "--host", "127.0.0.1", "--port", &address.port().to_string()]);
@@ -91,7 +91,7 @@ impl Server {
         Ok(server)
     }
 
-    /// All that it printed.
+    /// Returns its output.
     pub(super) fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
@@ -104,7 +104,7 @@ impl Drop for Server {
     }
 }
 
-/// A program with its folder made absolute and its own link kept, by which an environment of Python is found.
+/// Makes the folder of a program absolute without resolving its own link, which identifies a Python environment.
 fn absolute(program: &Path) -> anyhow::Result<PathBuf> {
     let folder = program.parent().context("a folder")?.canonicalize()?;
     Ok(folder.join(program.file_name().context("a name")?))

@@ -1,5 +1,6 @@
-//! A hosted agent that talks with its caller turn by turn: a greeting and a Gather of speech, a reply and the next one, until an empty
-//! document ends the call. The recogniser is the server of docs/configure/recognition.md, with a scripted engine.
+//! Hosted agent that talks with its caller in turns: a greeting and a Gather of speech, a reply and the next one, until
+//! an empty document ends the call. The recogniser is the server of docs/configure/recognition.md, with a scripted
+//! engine.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -14,12 +15,12 @@ use crate::interop::caller::Caller;
 use crate::interop::front::Front;
 use crate::interop::python::{self, Packages, Script};
 
-/// The agent's number, and its voice.
+/// Number of the agent, and its voice.
 const NUMBER: &str = "+14155550100";
 const VOICE: &str = "joanna";
 /// Token of the recogniser.
 const SECRET: &str = "recogniser-secret";
-/// Packets of one utterance. The engine takes 25 for one: what is left of it must neither be another one nor cut the reply short.
+/// Packets of one utterance. The engine needs 25: the rest must neither count as another one nor interrupt the reply.
 const PACKETS: u32 = 28;
 
 /// Judges the step.
@@ -60,7 +61,7 @@ fn turns() -> anyhow::Result<String> {
         .to_owned())
 }
 
-/// The caller speaks for one utterance.
+/// Sends one utterance of the caller.
 fn says(caller: &Caller) -> anyhow::Result<()> {
     for number in 0..PACKETS {
         caller.says(number)?;

@@ -1,5 +1,5 @@
-//! Steps of the page that its servers serve: each is a call, judged by the audio, by the requests that the server got and by the
-//! calls that came to the dialled party.
+//! Steps of the page that its servers handle: each is a call, judged by the audio, by the requests of the server and by
+//! the calls to the dialled party.
 
 use anyhow::{Context as _, bail, ensure};
 
@@ -11,12 +11,12 @@ use crate::interop::front::Front;
 use crate::interop::node;
 use crate::interop::python::{self, Packages, Script};
 
-/// Numbers that the page dials.
+/// Numbers dialled by the page.
 const SALES: &str = "+14155550100";
 const SUPPORT: &str = "+14155550101";
-/// Number whose application is a path that the server does not have.
+/// Number with a path unknown to the server as its application.
 const NOWHERE: &str = "+14155551001";
-/// Number whose application answers with something that is no document.
+/// Number with an application whose response is not TwiML.
 const HEALTH: &str = "+14155551002";
 /// Voice of the program for the page's.
 const JOANNA: &str = "joanna";
@@ -28,7 +28,7 @@ pub(super) enum Language {
     Python,
 }
 
-/// What the steps of a server share.
+/// Common state of a server's steps.
 #[derive(Debug)]
 pub(super) struct Setup<'a> {
     language: Language,
@@ -40,14 +40,14 @@ pub(super) struct Setup<'a> {
     _server: Server,
 }
 
-/// A step: section of the page, name, and the call.
+/// Step: section of the page, name, and the call.
 pub(super) struct Step {
     pub(super) section: &'static str,
     pub(super) name: &'static str,
     pub(super) run: fn(&Setup<'_>) -> anyhow::Result<String>,
 }
 
-/// Steps of the server for Node alone: the other one has no health check.
+/// Steps of the Node server only: the other one has no health check.
 pub(super) const OF_NODE: [Step; 1] =
     [Step { section: "troubleshooting 4", name: "12100: a body that is no document", run: no_xml }];
 
@@ -65,7 +65,7 @@ pub(super) const STEPS: [Step; 9] = [
 ];
 
 impl<'a> Setup<'a> {
-    /// Starts the server of the page in this language behind an edge.
+    /// Starts the page's server in this language behind an edge.
     pub(super) fn start(page: &'a Page, language: Language, sabotage: bool) -> anyhow::Result<Setup<'a>> {
         let address = free()?;
         let front = Front::start(address)?;
@@ -89,7 +89,7 @@ impl<'a> Setup<'a> {
         Ok(Setup { language, page, bench, front, judge, caller_id, _server: server })
     }
 
-    /// Calls the page's number and waits for the menu; the number of requests before.
+    /// Calls the page's number and waits for the menu; returns the number of requests before.
     fn menu(&self) -> anyhow::Result<(Caller, usize)> {
         let before = self.front.exchanges().len();
         let caller = self.bench.call(self.caller_id)?;
@@ -124,7 +124,7 @@ fn menu(setup: &Setup<'_>) -> anyhow::Result<String> {
     Ok("signature accepted, prompt heard in the mapped voice".to_owned())
 }
 
-/// Presses a key during the menu's prompt; the request that it causes.
+/// Sends a digit during the menu's prompt; returns the caller after the resulting request.
 fn choose(setup: &Setup<'_>, key: char) -> anyhow::Result<Caller> {
     let (caller, before) = setup.menu()?;
     caller.press(key)?;
@@ -213,7 +213,7 @@ fn forged(setup: &Setup<'_>) -> anyhow::Result<String> {
     };
     let url = format!("url = \"{}/voice/inbound\"\nallow_private = true", front.url);
     let application = Application { number: setup.caller_id.to_owned(), keys: url };
-    // Trunks have one address each, so that this edge is beside the other one and no call comes to its party.
+    // Trunks have one address each, so this edge runs next to the other one and its party gets no call.
     let edge = Bench::start_alone(TOKEN, &[application], &front)?;
     let call = Caller::call(edge.udp, setup.caller_id);
     let Err(refused) = call else { bail!("the call was answered") };
@@ -223,7 +223,7 @@ fn forged(setup: &Setup<'_>) -> anyhow::Result<String> {
     Ok(format!("{status} and 11200, the caller gets {}", status_of(&refused)))
 }
 
-/// The SIP status with which a call failed.
+/// Returns the SIP status of a failed call.
 pub(super) fn status_of(refused: &anyhow::Error) -> String {
     let text = format!("{refused:#}");
     let status = text.split("SIP/2.0 ").nth(1).and_then(|rest| rest.split(" instead").next());

@@ -1,5 +1,5 @@
-//! `twiml`: prints docs/reference/twilio-compat.md, or runs every document of a folder in the interpreter, such as `twiml/voice` of a
-//! checkout of TwilioDevEd/api-snippets, and lists what of it is not supported.
+//! `twiml`: prints docs/reference/twilio-compat.md, or runs every document of a folder in the interpreter, such as
+//! `twiml/voice` of a checkout of TwilioDevEd/api-snippets, and lists unsupported parts.
 
 mod elements;
 mod runs;
@@ -31,13 +31,14 @@ pub(crate) struct Options {
 /// Extent to which a document runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Extent {
-    /// Every verb, without a warning.
+    /// Every verb runs, without a warning.
     Whole,
-    /// Every verb; attributes are skipped, or differ.
+    /// Every verb runs; attributes are skipped, or differ.
     WithWarnings,
-    /// A verb is refused by name.
+    /// A verb is rejected by name.
     Refused,
-    /// Against the table: it does not parse or end, fails or warns without a row that says so, or uses what has no row.
+    /// Contrary to the table: the document does not parse or end, fails or warns without a row that permits it, or uses
+    /// something without a row.
     Wrong,
 }
 
@@ -54,17 +55,17 @@ impl Extent {
     }
 }
 
-/// A document's result.
+/// Result of a document.
 #[derive(Debug)]
 struct Judged {
     extent: Extent,
     text: String,
     used: BTreeSet<Used>,
-    /// Verbs that began in neither manner although none before them ends the document.
+    /// Verbs reached in neither manner although no earlier one ends the document.
     unreached: usize,
 }
 
-/// Runs the task; false if a document runs otherwise than the table says.
+/// Runs the task; false if a document contradicts the table.
 pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     if options.page {
         print!("{}", compat::markdown());
@@ -94,7 +95,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     Ok(count(Extent::Wrong) == 0)
 }
 
-/// What the documents use and the edge does not carry out, or otherwise, with the number of documents.
+/// Prints unsupported or different parts of the documents, with the number of documents.
 fn print_rows(judged: &[Judged]) {
     let mut rows: BTreeMap<&Used, usize> = BTreeMap::new();
     for used in judged.iter().flat_map(|one| &one.used) {
@@ -130,12 +131,12 @@ fn judge(body: &[u8]) -> Judged {
     let notes: BTreeSet<&(u16, String)> = both.into_iter().flat_map(|run| &run.notes).collect();
     let text: Vec<String> = notes.into_iter().map(|(code, text)| format!("{code} {text}")).collect();
     let text = text.join("; ");
-    // Outside of a queue Leave has no effect, with a warning: the rule `queue-leave`.
+    // Leave outside of a queue has no effect except a warning: the rule `queue-leave`.
     let leaves = document.verbs.iter().any(|verb| matches!(verb.kind, Kind::Leave));
     let excused = leaves || used.iter().any(|one| one.row != Row::Supported);
     let refused = document.verbs.iter().any(|verb| matches!(verb.kind, Kind::Refused(_)));
     let failed = both.into_iter().any(|run| run.failed);
-    // A failed stream is an error of the run alone.
+    // A failed stream is an error of the run only.
     let noted = both.into_iter().any(|run| run.notes.iter().any(|(code, _)| *code != runs::STREAM_FAILED));
     let extent = if failed && !refused || (refused || noted) && !excused {
         Extent::Wrong
@@ -150,7 +151,7 @@ fn judge(body: &[u8]) -> Judged {
     Judged { extent, text, used, unreached }
 }
 
-/// The number of verbs up to the first that ends a document which began in neither run.
+/// Returns the number of verbs, up to the first that ends a document, reached in neither run.
 fn unreached(verbs: &[trunkgate_twiml::Verb], runs: [&Run; 2]) -> usize {
     let ends = |kind: &Kind| match kind {
         Kind::Redirect(_) | Kind::Reject(_) | Kind::Hangup => true,
@@ -205,7 +206,7 @@ mod tests {
         assert_eq!(extent("<Dial><Sim>a</Sim></Dial>"), Extent::Refused);
         assert_eq!(extent("<Dial><Client>a</Client></Dial>"), Extent::Whole);
         assert_eq!(extent("<Dial><Conference>a</Conference></Dial>"), Extent::Whole);
-        // No row, a warning that no row excuses, no document.
+        // No row, a warning without a row, no document.
         assert_eq!(extent("<Teleport/>"), Extent::Wrong);
         assert_eq!(extent("<Say speed='2'>One</Say>"), Extent::Wrong);
         assert_eq!(extent("<Pause length='long'/>"), Extent::Wrong);

@@ -1,4 +1,4 @@
-//! A document in the interpreter, without a call: each step that waits for an event gets one at once.
+//! Document in the interpreter, without a call: each step that waits for an event gets one at once.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
@@ -9,26 +9,26 @@ use trunkgate_twiml::{
     QueueResult, RecordResult, ReferResult, Settings, Source, Step, Trace,
 };
 
-/// Steps and events of one run at most.
+/// Maximum number of steps and events of one run.
 const BOUND: usize = 10_000;
 /// Code of a stream that fails in the manner `Absent`.
 pub(super) const STREAM_FAILED: u16 = 31_920;
-/// Any other document that is asked for.
+/// Response to any other document request.
 const NEXT: &str = "<Response><Hangup/></Response>";
 
-/// How caller and parties behave.
+/// Behaviour of caller and parties.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Manner {
-    /// Keys are pressed, calls are answered, transfers succeed.
+    /// Digits are pressed, calls are answered, transfers succeed.
     Present,
-    /// No key is pressed, no call is answered, streams and transfers fail.
+    /// No digit is pressed, no call is answered, streams and transfers fail.
     Absent,
 }
 
-/// A run that came to its end.
+/// Completed run.
 #[derive(Debug, Default)]
 pub(super) struct Run {
-    /// Lines of verbs that began.
+    /// Lines of verbs that were reached.
     pub(super) begun: BTreeSet<u32>,
     /// Errors and warnings: code and text.
     pub(super) notes: Vec<(u16, String)>,
@@ -37,7 +37,7 @@ pub(super) struct Run {
 }
 
 impl Run {
-    /// Takes what the program says of itself.
+    /// Records a trace entry of the program.
     fn note(&mut self, trace: Trace) {
         match trace.note {
             Note::Began => _ = self.begun.insert(trace.line),
@@ -68,7 +68,7 @@ struct Driver {
     program: Program,
     manner: Manner,
     now: Duration,
-    /// The document, until it was asked for.
+    /// Document, until it was requested.
     first: Option<Vec<u8>>,
     run: Run,
 }
@@ -86,7 +86,7 @@ impl Driver {
             match (waiting.pop_front(), self.program.poll_timeout()) {
                 (Some(input), _) => self.program.handle_input(self.now, input),
                 (None, Some(due)) if self.manner == Manner::Present => {
-                    // A Gather ends by its key, anything else by its time.
+                    // A Gather ends by its digit, other verbs by their timeout.
                     for key in ['1', '#'] {
                         self.program.handle_input(self.now, Input::Digit(key));
                     }
@@ -97,7 +97,7 @@ impl Driver {
                     self.now = self.now.max(due);
                     self.program.handle_timeout(self.now);
                 }
-                // A step that waits and is not among those that are reported.
+                // The program waits for a step that is not reported.
                 (None, None) => bail!("the program waits, and nothing follows"),
             }
         }
@@ -119,7 +119,7 @@ impl Driver {
             Step::Say { id, say } => vec![Driver::sounded(id, say.repeat)],
             Step::Play { id, repeat, .. } | Step::PlayDigits { id, repeat, .. } => vec![Driver::sounded(id, repeat)],
             Step::Beep { id } => vec![Input::Played { id }],
-            // The caller who is there says something; the other one is silent.
+            // A present caller speaks; an absent one is silent.
             Step::Record(record) if present => vec![Input::Recorded { id: record.id, result: recorded(false) }],
             Step::Record(record) => {
                 let (id, result) = (record.id, recorded(true));
@@ -159,18 +159,18 @@ impl Driver {
         })
     }
 
-    /// The program has failed.
+    /// Marks the run as failed.
     fn failed(&mut self) -> Vec<Input> {
         self.run.failed = true;
         Vec::new()
     }
 
-    /// A party that does not answer.
+    /// Returns the result of a party that does not answer.
     fn unanswered(id: u32) -> Vec<Input> {
         vec![Input::DialEnded { id, result: DialResult::unanswered(DialStatus::NoAnswer) }]
     }
 
-    /// A conference that the caller joins, or cannot; or a queue that it dials.
+    /// Returns the result of a conference that the caller joins or cannot join, or of a dialled queue.
     fn conferred(id: u32, present: bool) -> Vec<Input> {
         if !present {
             return vec![Input::DialEnded { id, result: DialResult::unanswered(DialStatus::Failed) }];
@@ -179,14 +179,14 @@ impl Driver {
         vec![Input::DialAnswered { id }, Input::DialEnded { id, result }]
     }
 
-    /// A queue that the caller enters, or that is full.
+    /// Returns the result of a queue that the caller enters, or that is full.
     fn queued(id: u32, present: bool) -> Vec<Input> {
         let was_in = present.then(|| ("QU00000000000000000000000000000001".to_owned(), Duration::from_secs(9)));
         let outcome = if present { QueueOutcome::Bridged } else { QueueOutcome::QueueFull };
         vec![Input::QueueLeft { id, result: QueueResult { outcome, was_in } }]
     }
 
-    /// A sound without an end is heard until the caller hangs up.
+    /// Returns the end of a sound; an endless one plays until the caller hangs up.
     fn sounded(id: u32, repeat: Loop) -> Input {
         match repeat {
             Loop::Times(_) => Input::Played { id },

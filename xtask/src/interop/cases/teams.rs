@@ -365,7 +365,8 @@ fn transfers_to_a_number(teams: &mut Teams, call: &mut Call, carrier: &Phone) ->
     line.send(&answer(&notify, "200 OK", ""))
 }
 
-/// The user transfers its caller to another user, who has no number: Teams gets the INVITE, and both hear each other.
+/// Tests a transfer of the user's caller to another user without a number: Teams gets the INVITE, and both hear each
+/// other.
 fn transfers_to_a_user(
     teams: &mut Teams,
     call: &mut Call,
@@ -405,7 +406,7 @@ fn transfers_to_a_user(
     Ok(heard)
 }
 
-/// A user calls a number at the carrier: the names of the 200s, audio, and a re-INVITE of Teams.
+/// Tests a call of a user to a number at the carrier: names of the 200s, audio, and a re-INVITE of Teams.
 fn is_called_by_a_user(teams: &mut Teams, carrier: &Phone, edge: &Edge) -> anyhow::Result<Vec<usize>> {
     let media = Media::new("127.0.0.5", 91)?;
     let line = teams.connect()?;
@@ -436,12 +437,12 @@ fn is_called_by_a_user(teams: &mut Teams, carrier: &Phone, edge: &Edge) -> anyho
     })
 }
 
-/// The first name leads to a hub that is down: the second one is called.
+/// Tests failover: the first name resolves to a hub that is down, so the second one is called.
 fn falls_to_the_second(teams: &mut Teams, carrier: &Phone, edge: &Edge) -> anyhow::Result<()> {
     let udp = edge.udp;
     std::thread::scope(|scope| {
         let near = scope.spawn(move || carrier.call(udp, USER));
-        // What the first one has read of its old connection before it was closed has no answer.
+        // Requests read by the first hub before its connection was closed are not answered.
         let (line, invite) = loop {
             let (line, invite) = teams.expect("INVITE ")?;
             if line.local.ip() != HUBS[0].1 {

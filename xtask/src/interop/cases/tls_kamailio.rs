@@ -1,4 +1,4 @@
-//! Kamailio by TLS, called and calling: each side shows a certificate and looks at the other's.
+//! Kamailio over TLS, as callee and as caller: each side presents a certificate and verifies the other's.
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,11 +13,11 @@ use crate::interop::sipp::{Callee, Calls, PBX};
 
 const CONFIGURATION: &str = include_str!("../scenarios/kamailio_tls.cfg");
 
-/// An authority of the case's own.
+/// Certificate authority of the case.
 pub(super) struct Authority(Issuer<'static, KeyPair>);
 
 impl Authority {
-    /// `NAME.pem` is its certificate.
+    /// Creates an authority; its certificate is `NAME.pem`.
     pub(super) fn new(folder: &Path, name: &str) -> anyhow::Result<Authority> {
         let mut params = CertificateParams::new(vec![])?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -27,12 +27,12 @@ impl Authority {
         Ok(Authority(Issuer::new(params, key)))
     }
 
-    /// `FILE.pem` and `FILE.key`.
+    /// Issues `FILE.pem` and `FILE.key`.
     pub(super) fn issue(&self, folder: &Path, file: &str, names: &[&str]) -> anyhow::Result<()> {
         self.issue_for(folder, file, names, Vec::new())
     }
 
-    /// The same for servers alone, as public CAs do.
+    /// Issues a server-only certificate, as public CAs do.
     pub(super) fn issue_for_servers(&self, folder: &Path, file: &str, names: &[&str]) -> anyhow::Result<()> {
         self.issue_for(folder, file, names, vec![ExtendedKeyUsagePurpose::ServerAuth])
     }
@@ -55,14 +55,14 @@ impl Authority {
     }
 }
 
-/// Calls with RTP: SIPp → edge → TLS → Kamailio → TLS → another edge → SIPp.
+/// Makes calls with RTP: SIPp → edge → TLS → Kamailio → TLS → another edge → SIPp.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let folder = tempfile::tempdir()?;
     let at = folder.path();
     let authority = Authority::new(at, "authority")?;
     let other = Authority::new(at, "other")?;
     authority.issue(at, "edge", &["edge.test"])?;
-    // Broken: Kamailio's certificate has the right names and comes from somebody else.
+    // Broken: Kamailio's certificate has the right names and another issuer.
     let signs = if setting.sabotage { &other } else { &authority };
     signs.issue(at, "kamailio", &["127.0.0.5", "kamailio.test"])?;
     let (mut first, mut second) = (calling(at)?, called(at)?);
@@ -85,7 +85,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     Ok(format!("{} calls over {connections} TLS connections, 0 failed", counted.successful))
 }
 
-/// It calls Kamailio, shows its certificate and looks at Kamailio's.
+/// Starts an edge that calls Kamailio with its certificate and verifies Kamailio's.
 fn calling(folder: &Path) -> anyhow::Result<Edge> {
     let at = folder.display();
     Edge::start(&format!(
@@ -109,7 +109,7 @@ connect = ["trunk:out"]
     ))
 }
 
-/// It knows Kamailio by its certificate alone.
+/// Starts an edge that identifies Kamailio by its certificate alone.
 fn called(folder: &Path) -> anyhow::Result<Edge> {
     let at = folder.display();
     Edge::start(&format!(
@@ -131,7 +131,7 @@ connect = ["trunk:pbx"]
     ))
 }
 
-/// Both ways: our certificate, and theirs from our authority.
+/// Returns Kamailio's TLS configuration with its own certificate, which trusts our authority.
 pub(super) fn tls_configuration(folder: &Path) -> String {
     let at = folder.display();
     let keys = format!(

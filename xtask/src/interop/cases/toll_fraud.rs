@@ -1,5 +1,5 @@
-//! An agent whose caller leads it: it asks for dear numbers by names and spellings that rules might not see, and for ports of the
-//! edge's own machine.
+//! Agent controlled by its caller: it requests transfers to expensive numbers by names and spellings that rules might
+//! miss, and to ports of the edge's own machine.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::Command;
@@ -15,11 +15,11 @@ use crate::interop::names;
 use crate::interop::raw::Phone;
 use crate::interop::sipp::{CARRIER, PBX};
 
-/// The trunk, and the edge's own machine.
+/// Host names of the trunk, and of the edge's own machine.
 const NAMES: [(&str, Ipv4Addr); 2] =
     [("carrier.test", Ipv4Addr::new(127, 0, 0, 3)), ("inside.test", Ipv4Addr::LOCALHOST)];
 
-/// What an agent asks for, whether its caller stays with it then, and what the trace says.
+/// Requested target, whether its caller stays with the agent, and expected text of the trace.
 struct Row {
     target: String,
     stays: bool,
@@ -46,10 +46,10 @@ fn rows(port: u16) -> Vec<Row> {
     ]
 }
 
-/// One call for each, then one that may go on.
+/// Makes one call for each row, then a permitted one.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let names = names::serve(&NAMES)?;
-    // It stands for whatever listens on the edge's machine.
+    // Stands for any service on the edge's machine.
     let inner = TcpListener::bind("127.0.0.1:0")?;
     inner.set_nonblocking(true)?;
     let mut rows = rows(inner.local_addr()?.port());
@@ -67,7 +67,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
         ));
         bots.push(bot);
     }
-    // Broken: the trunk takes every number.
+    // Broken: the trunk accepts every number.
     let deny = if setting.sabotage { "" } else { "deny = [\"+1809*\"]\n" };
     let trunks = format!(
         "[trunk.carrier]\naccept_from = [\"{CARRIER}/32\"]\n[trunk.pbx]\noptions_interval = \"0s\"\n\
@@ -80,7 +80,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     for (at, row) in rows.iter().enumerate() {
         let call = caller.call(edge.udp, &number(at))?;
         if at + 1 == rows.len() {
-            // What may go on does: the PBX is there.
+            // The permitted call reaches the PBX.
             let (invite, _) = pbx.receive(Duration::from_secs(5))?.context("an allowed number does not arrive")?;
             if !invite.first().starts_with("INVITE sip:+14155550123@carrier.test") {
                 bail!("{} instead of the allowed call", invite.first());
@@ -108,12 +108,12 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     ))
 }
 
-/// The number whose calls an agent takes.
+/// Returns the number of an agent.
 fn number(at: usize) -> String {
     format!("+14155550{:03}", 300 + at)
 }
 
-/// The ladder of the newest call.
+/// Returns the ladder diagram of the newest call.
 fn newest_trace(edge: &Edge) -> anyhow::Result<String> {
     let calls: serde_json::Value = serde_json::from_str(&edge.get("/v1/calls?limit=1")?)?;
     let sid = calls["calls"][0]["sid"].as_str().context("no call")?;

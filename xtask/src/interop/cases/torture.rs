@@ -1,4 +1,4 @@
-//! The 49 messages of RFC 4475, thrown by a known trunk at the running edge.
+//! The 49 messages of RFC 4475, sent by a known trunk to the running edge.
 
 use std::collections::HashSet;
 use std::net::UdpSocket;
@@ -23,7 +23,7 @@ connect = ["trunk:pbx"]
 
 const CARRIER_TRUNK: &str = "[trunk.carrier]\naccept_from = [\"127.0.0.2/32\"]\n";
 
-/// One line of the table: file and treatment.
+/// Returns the lines of the table: file and expected treatment.
 fn expectations() -> impl Iterator<Item = (&'static str, &'static str)> {
     EXPECTED.lines().filter(|line| !line.starts_with('#')).filter_map(|line| {
         let mut fields = line.split('|').map(str::trim);
@@ -34,15 +34,15 @@ fn expectations() -> impl Iterator<Item = (&'static str, &'static str)> {
 fn message(file: &str) -> anyhow::Result<Vec<u8>> {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/sip/tests/rfc4475").join(file);
     let bytes = std::fs::read(&path).with_context(|| path.display().to_string())?;
-    // Several files share this branch: what comes second would be the first one again (RFC 3261 §17.2.3).
+    // Several files share this branch: a second one would count as a retransmission (RFC 3261 §17.2.3).
     let shared = b"branch=z9hG4bKkdjuw";
     let Some(at) = bytes.windows(shared.len()).position(|part| part == shared) else { return Ok(bytes) };
     let (front, rest) = bytes.split_at(at + shared.len());
     Ok([front, file.as_bytes(), rest].concat())
 }
 
-/// The first final answer to a new message that comes within a while. Answers that nobody acknowledges come again; those
-/// of Call-IDs in `seen` are such.
+/// Returns the first final response to a new message within a time. Unacknowledged responses are retransmitted,
+/// recognised by their Call-IDs in `seen`.
 fn first_final(socket: &UdpSocket, wait: Duration, seen: &mut HashSet<String>) -> Option<u16> {
     let mut buffer = [0; 65_535];
     let began = Instant::now();
@@ -64,7 +64,7 @@ fn carrier_socket(port: u16) -> anyhow::Result<UdpSocket> {
     Ok(socket)
 }
 
-/// Why a message that reached the far side is malformed, judged by rules of this file's own.
+/// Returns the fault of a malformed message at the other side, by independent rules.
 fn malformed(text: &Text) -> Option<String> {
     let Some((head, body)) = text.0.split_once("\r\n\r\n") else { return Some("no end of headers".into()) };
     if text.0.contains('\0') {
@@ -98,7 +98,7 @@ fn malformed(text: &Text) -> Option<String> {
     (!right).then(|| format!("CSeq {}", text.header("CSeq")))
 }
 
-/// Refuses what has reached the callee; says how many INVITEs there were.
+/// Rejects the messages at the callee; returns the number of INVITEs.
 fn refuse_all(callee: &Phone, wait: Duration) -> anyhow::Result<usize> {
     let mut invites = 0;
     while let Some((text, from)) = callee.receive(wait)? {
@@ -113,7 +113,7 @@ fn refuse_all(callee: &Phone, wait: Duration) -> anyhow::Result<usize> {
     Ok(invites)
 }
 
-/// Each message once; then an ordinary call must still be possible.
+/// Sends each message once; then an ordinary call must still be possible.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let known = if setting.sabotage { "" } else { CARRIER_TRUNK };
     let mut edge = Edge::start(&format!("{CONFIGURATION}{known}"))?;
@@ -123,7 +123,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let (mut answered, mut served, mut dropped, mut wrong) = (0, 0, 0, Vec::new());
     for (file, treatment) in expectations() {
         let message = message(file)?;
-        // Answers go to the port of the topmost Via: 5060 where none is written, and one file says 5050.
+        // Responses go to the port of the topmost Via: 5060 if none is given; one file has 5050.
         let carrier = if String::from_utf8_lossy(&message).contains(":5050;branch") { &at_5050 } else { &at_5060 };
         carrier.send_to(&message, edge.udp)?;
         let (code, invites) = match treatment.strip_prefix("answer ") {

@@ -1,4 +1,5 @@
-//! Twilio's libraries for Python and Node, each in the version that is often pinned and in the newest, as clients of the edge by its base URL.
+//! Twilio's libraries for Python and Node, each in a commonly pinned version and in the newest, as clients of the edge
+//! by its base URL.
 
 use anyhow::Context as _;
 
@@ -8,15 +9,15 @@ use crate::interop::edge::Edge;
 use crate::interop::python::{self, Packages, Script};
 use crate::interop::{Setting, node};
 
-/// Numbers of the edge; calls are made from the first.
+/// Numbers of the edge; the first one is the calling number.
 const NUMBERS: [&str; 3] = ["+14155550100", "+14155550110", "+442071838750"];
 
-/// Has each library create, list, fetch, update and end.
+/// Lets each library create, list, fetch, update and end resources.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let judge = Script::start(Packages::Forms, &python::script("webhook_application.py"), &["--token", TOKEN])?;
-    // Broken: calls have no way out.
+    // Broken: calls have no trunk.
     let connect = if setting.sabotage { "" } else { "connect = [\"trunk:pbx\"]" };
-    // The programs look every 50 ms whether something has happened.
+    // The programs poll every 50 ms.
     let edge = Edge::start(&open_tables(&NUMBERS, &format!("requests_per_second = 0\n{connect}")))?;
     let callees = Callees::start()?;
     let (url, callback) = (format!("http://{}", edge.http), format!("http://{}/status?of=sdk", judge.address));
@@ -25,7 +26,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
         ("--account", crate::interop::applications::ACCOUNT),
         ("--token", TOKEN),
         ("--caller-id", NUMBERS[0]),
-        // As people write them.
+        // In local notation.
         ("--answers", "+1 (415) 555-0101"),
         ("--busy", "+14155550102"),
         ("--silent", "+14155550103"),

@@ -1,6 +1,7 @@
-//! Demo applications of TwilioDevEd for incoming calls, tested as a CI job of each would do it: `trunkgate twilio --app URL --start COMMAND`
-//! with scripts. Their code is fetched at a commit and not changed; where a pinned dependency can no longer be installed, the newest
-//! compatible version is. `TRUNKGATE_APPS` may name a folder with checkouts by name; without it they are cloned from their public address.
+//! Demo applications of TwilioDevEd for incoming calls, tested like in their CI job: `trunkgate twilio --app URL
+//! --start COMMAND` with scripts. Their code is fetched at a commit and not changed; pinned dependencies that can no
+//! longer be installed are replaced by the newest compatible version. `TRUNKGATE_APPS` may name a folder with checkouts
+//! by name; otherwise they are cloned from their public address.
 
 use std::path::Path;
 use std::process::Command;
@@ -12,10 +13,10 @@ use serde_json::Value;
 use crate::interop::programs::{self, Checkout};
 use crate::interop::{Setting, edge, install, python};
 
-/// Longest run of an application's scripts for each of them, from the command to its end.
+/// Maximum duration of an application's scripts, per script, from the command to its end.
 const LONGEST_S: f64 = 10.0;
 
-/// Packages of call-forwarding-flask: those of its requirements that it imports.
+/// Imported packages among the requirements of call-forwarding-flask.
 const FLASK: &[&str] = &[
     "Flask==1.1.4",
     "Flask-SQLAlchemy==2.5.1",
@@ -27,10 +28,10 @@ const FLASK: &[&str] = &[
     "click==7.1.2",
     "twilio==6.63.2",
 ];
-/// The same of ivr-recording-django.
+/// Imported packages of ivr-recording-django.
 const DJANGO: &[&str] = &["Django==3.2.25", "django-environ==0.4.5", "twilio==6.35.4"];
 
-/// Fills the database of call-forwarding-flask: its own senators, and one zip code as its own tests have it.
+/// Program that fills the database of call-forwarding-flask: its own senators, and one zip code of its tests.
 pub(super) const SENATORS: &str = "\
 from call_forward_flask import app, db, parsers
 with app.app_context():
@@ -40,25 +41,25 @@ with app.app_context():
     parsers.zips_from_csv([(0, None), (1, ['60616', '', '', 'IL'])])
 ";
 
-/// The application that forwards calls to senators.
+/// Application that forwards calls to senators.
 pub(super) const CALL_FORWARDING: Checkout = Checkout {
     owner: "TwilioDevEd",
     name: "call-forwarding-flask",
     commit: "d361c916f7a9599e32dd99e3bd2de60238f7020d",
 };
 
-/// An application.
+/// Tested application.
 struct Application {
     checkout: Checkout,
     /// Path of its webhook.
     path: &'static str,
     flags: &'static [&'static str],
     scripts: &'static [&'static str],
-    /// Prepares it in its folder; returns the command that starts it, with `{port}`, and its variables.
+    /// Prepares it in its folder; returns its start command, with `{port}`, and its variables.
     prepare: fn(&Path) -> anyhow::Result<Start>,
 }
 
-/// Command and variables.
+/// Start command and variables.
 type Start = (String, Vec<(&'static str, &'static str)>);
 
 const APPLICATIONS: [Application; 3] = [
@@ -80,10 +81,10 @@ const APPLICATIONS: [Application; 3] = [
     Application {
         checkout: CALL_FORWARDING,
         path: "/callcongress/welcome",
-        // Its Gather has an attribute that Twilio does not know either.
+        // Its Gather has an attribute unknown to Twilio too.
         flags: &["--allow-warnings"],
         scripts: &[
-            // The caller's area code is one of California.
+            // The caller's area code belongs to California.
             "hear you're calling from CA\npress 1\nhear Connecting you to Barbara Boxer\ndial +14157671351\nparty hangs up\n\
              hear Connecting you to Dianne Feinstein\ndial +12174412652 busy\nhear Your voice makes a difference\n\
              ends completed",
@@ -101,7 +102,8 @@ const APPLICATIONS: [Application; 3] = [
             commit: "766a0c6cdf39e82206344324d58e015ddca49387",
         },
         path: "/ivr/welcome/",
-        // Its menu is a file at a host on the Internet; its callerId is the agent's own number, which an account would have verified.
+        // Its menu is a file on the Internet; its callerId is the agent's own number, which an account would have
+        // verified.
         flags: &["--allow-missing-audio", "--number", "+15558675309"],
         scripts: &[
             "press 2\nhear To call the planet DuhGo bah, press 3\npress 3\nhear You'll be connected shortly to your planet\n\
@@ -112,10 +114,10 @@ const APPLICATIONS: [Application; 3] = [
     },
 ];
 
-/// A script for the first application whose second expectation fails.
+/// Script for the first application with a failing second expectation.
 const FAILS: &str = "hear press 1 for directions\npress 1\nhear list of planets";
 
-/// Tests each application by its scripts, and the first by one that must fail.
+/// Tests each application with its scripts, and the first one with a script that must fail.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let mut figures = Vec::new();
     for application in &APPLICATIONS {
@@ -140,7 +142,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     Ok(format!("{}; an expectation that fails exits 1 and prints what the caller heard instead", figures.join(", ")))
 }
 
-/// A test of an application, as its CI job runs it.
+/// Test of an application as its CI job runs it.
 struct Job<'a> {
     application: &'a Application,
     folder: &'a Path,
@@ -148,12 +150,12 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
-    /// Runs scripts: exit code, reports, and seconds from the command to its end.
+    /// Runs scripts; returns exit code, reports, and seconds from the command to its end.
     fn run(&self, scripts: &[&str], sabotage: bool) -> anyhow::Result<(i32, Value, f64)> {
         let port = programs::free_address()?.port();
         let scratch = tempfile::tempdir()?;
         let mut command = Command::new(std::path::absolute(edge::binary())?);
-        // Broken: the number leads to a page that is no webhook.
+        // Broken: the number's URL is a page instead of the webhook.
         let path = if sabotage { "/" } else { self.application.path };
         command.args(["twilio", "--json", "--timeout", "5s", "--app", &format!("http://127.0.0.1:{port}{path}")]);
         command.args(["--start", &self.start.0.replace("{port}", &port.to_string())]).args(self.application.flags);

@@ -1,5 +1,5 @@
-//! Both legs of a Dial are moved by twilio-python: the party's to a document of its own, then both into a conference. This is how programs of
-//! Twilio hold a call and transfer it with a word in between.
+//! Both legs of a Dial are moved by twilio-python: the party's to its own document, then both into a conference. Twilio
+//! programs hold calls and transfer them with consultation so.
 
 use anyhow::Context as _;
 
@@ -17,7 +17,7 @@ const NUMBER: &str = "+14155550100";
 const CALLER: (&str, u32) = ("+14155550101", 450);
 const PARTY: (&str, u32) = ("+14155550123", 1_010);
 
-/// Calls, and moves both legs.
+/// Makes a call, and moves both legs.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let speech = Speech::new()?;
     let edge = Edge::start(&(speech.table(&[]) + &configuration()))?;

@@ -1,5 +1,5 @@
-//! The parameters that Twilio's libraries can send, read again from the installed packages: the list in the repository is
-//! theirs.
+//! Parameters that Twilio's libraries can send, extracted again from the installed packages and compared with the list
+//! in the repository.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,7 +9,7 @@ use anyhow::{Context as _, ensure};
 use crate::interop::{Setting, python};
 use crate::libraries;
 
-/// Makes the list again and compares it.
+/// Extracts the list and compares it.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let folder = tempfile::tempdir()?;
     let installed = libraries::python_package()?;
@@ -21,7 +21,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     Ok(libraries::counts(&list))
 }
 
-/// Copies a package into a folder and renames a parameter of it.
+/// Copies a package into a folder and renames one of its parameters.
 fn changed(package: &Path, folder: &Path) -> anyhow::Result<PathBuf> {
     let copy = folder.join("twilio");
     python::run(Command::new("cp").arg("-r").arg(package).arg(&copy)).context("cp")?;

@@ -1,6 +1,7 @@
-//! The snippets of TwilioDevEd/api-snippets for calls, recordings, transcriptions, conferences, participants, queues, numbers and keys in Python and Node, as clients of the edge by its base URL. Sample
-//! SIDs become those of the edge's own resources, as a reader would do it; nothing else changes. The keys of a sample output must
-//! be those of the edge's answer. The checkout is no part of this repository: its place stands in `TRUNKGATE_SNIPPETS`.
+//! Snippets of TwilioDevEd/api-snippets for calls, recordings, transcriptions, conferences, participants, queues,
+//! numbers and keys in Python and Node, as clients of the edge by its base URL. Sample SIDs are replaced by those of
+//! the edge's resources; nothing else changes. The fields of a sample output must be in the edge's response. The
+//! checkout is not part of this repository: `TRUNKGATE_SNIPPETS` names its folder.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -18,42 +19,42 @@ use crate::interop::python::{self, Packages};
 use crate::interop::transcriber::{TEXT, Transcriber};
 use crate::interop::{SKIPPED, Setting, node};
 
-/// Environment variable with the checkout.
+/// Environment variable with the folder of the checkout.
 const FOLDER: &str = "TRUNKGATE_SNIPPETS";
 /// Numbers that the snippets call from or look for.
 const NUMBERS: [&str; 4] = ["+15017122661", "+18668675310", "+12349013030", "+18180021216"];
-/// Calls may be recorded.
+/// Tables that permit recording.
 const RECORDING: &str = "[recording]\ndirectory = \"recordings\"";
-/// The party of the calls that snippets look at.
+/// Called party of the calls in snippets.
 const PARTY: &str = "+14155551201";
-/// Fields that old samples write in another order of words.
+/// Fields that old samples name with the words in another order.
 const RENAMED: [(&str, &str); 2] = [("formatted_to", "to_formatted"), ("formatted_from", "from_formatted")];
 
-/// Expected end of a snippet.
+/// Expected result of a snippet.
 #[derive(Debug, Clone, Copy)]
 enum Expected {
-    /// These words are printed.
+    /// Prints these words.
     Prints(&'static str),
-    /// These words are printed, in Python and in Node, which shows another field.
+    /// Prints these words in Python and in Node, which shows another field.
     PrintsEach(&'static str, &'static str),
-    /// An empty list.
+    /// Prints an empty list.
     Nothing,
-    /// A SID that begins so.
+    /// Prints a SID with this prefix.
     Creates(&'static str),
-    /// An error with this code, the message of which has these words.
+    /// Fails with this code, and these words in the message.
     Refused(u32, &'static str),
-    /// In Node the snippet has a mistake of its own.
+    /// Prints these words in Python; the Node snippet has a mistake of its own.
     PrintsInPython(&'static str),
-    /// The snippet prints nothing in Python, and these words in Node.
+    /// Prints nothing in Python, and these words in Node.
     PrintsInNode(&'static str),
-    /// In Node the snippet has another number, from which calls can be made.
+    /// Fails in Python; the Node snippet has another number, which may place calls.
     RefusedInPython(u32, &'static str),
 }
 
 use Expected::{Creates, Nothing, Prints, PrintsEach, PrintsInNode, PrintsInPython, Refused, RefusedInPython};
 
-/// Snippets by their folder, and the resource that the sample output shows; `{CA}` stands for a call, `{CF}` for a conference, `{QU}` for a queue, `{PN}` for a number, `{RE}` for a
-/// recording.
+/// Snippets by their folder, and the resource of the sample output; `{CA}` stands for a call, `{CF}` for a conference,
+/// `{QU}` for a queue, `{PN}` for a number, `{RE}` for a recording.
 const SNIPPETS: [(&str, Expected, &str); 57] = [
     ("call/instance-get-example-1", Prints(PARTY), "Calls/{CA}.json"),
     ("call/list-get-example-1", Prints("outbound-api"), "Calls.json"),
@@ -118,7 +119,7 @@ const SNIPPETS: [(&str, Expected, &str); 57] = [
     ("keys/list-post-example", Creates("SK"), "Keys/{SK}.json"),
 ];
 
-/// Resources of the edge that stand for those of the samples.
+/// Resources of the edge that replace those of the samples.
 struct Samples {
     call: String,
     number: String,
@@ -137,7 +138,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
         }
         return Ok(format!("{SKIPPED}no snippets, {FOLDER} is not set"));
     };
-    // Broken: calls have no way out.
+    // Broken: calls have no trunk.
     let connect = if setting.sabotage { "" } else { "connect = [\"trunk:pbx\"]" };
     let transcriber = Transcriber::start()?;
     let connect = format!("{connect}\n{RECORDING}\n{}", transcriber.table(true));
@@ -155,9 +156,9 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     for (name, expected, resource) in SNIPPETS {
         let at = folder.join("rest").join(name);
         for ending in [".9.x.py", ".5.x.js"] {
-            // A call that is to change must be in progress.
+            // A call to be changed must be in progress.
             let call = if name.starts_with("change-call-state") { live_call(&edge)? } else { ended.clone() };
-            // One that is deleted is deleted once.
+            // A deletion needs a new resource each time.
             let (recording, transcription) = if name.ends_with("delete-examples") {
                 let recording = recorded(&edge, &live_call(&edge)?)?;
                 let transcription = transcribed(&edge, &recording)?;
@@ -179,7 +180,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
                 edge.api(&format!("POST Conferences/{}.json", samples.conference), &[("Status", "completed")])?;
             }
             if is_of_queue {
-                // One that was given another document has ended with that.
+                // A call redirected to another document has ended with it.
                 drop(edge.api(&format!("POST Calls/{}.json", samples.call), &[("Status", "completed")]));
                 edge.api_call_is(&samples.call, "completed")?;
                 for queue in [Some(samples.queue), made].into_iter().flatten() {
@@ -197,7 +198,7 @@ fn sid(resource: &Value) -> anyhow::Result<String> {
     Ok(resource["sid"].as_str().with_context(|| format!("no SID in {resource}"))?.to_owned())
 }
 
-/// A call whose party has answered.
+/// Makes a call with an answered party.
 fn live_call(edge: &Edge) -> anyhow::Result<String> {
     let twiml = ("Twiml", "<Response><Pause length=\"60\"/></Response>");
     let call = sid(&edge.api("POST Calls.json", &[("To", PARTY), ("From", NUMBERS[0]), twiml])?)?;
@@ -205,7 +206,7 @@ fn live_call(edge: &Edge) -> anyhow::Result<String> {
     Ok(call)
 }
 
-/// A conference of two parties that have answered: the call of the first, and the conference.
+/// Makes a conference of two answered parties; returns the call of the first, and the conference.
 fn conferred(edge: &Edge) -> anyhow::Result<(String, String)> {
     let add = || edge.api("POST Conferences/MyRoom/Participants.json", &[("To", PARTY), ("From", NUMBERS[0])]);
     let call = add()?["call_sid"].as_str().context("no call_sid")?.to_owned();
@@ -216,7 +217,7 @@ fn conferred(edge: &Edge) -> anyhow::Result<(String, String)> {
     Ok((call, sid(&first(edge)?)?))
 }
 
-/// A queue in which a call waits: the call, and the queue.
+/// Makes a queue with a waiting call; returns the call, and the queue.
 fn queued(edge: &Edge) -> anyhow::Result<(String, String)> {
     let queue = sid(&edge.api("POST Queues.json", &[("FriendlyName", "snippets")])?)?;
     let twiml = ("Twiml", "<Response><Enqueue>snippets</Enqueue></Response>");
@@ -226,7 +227,7 @@ fn queued(edge: &Edge) -> anyhow::Result<(String, String)> {
     Ok((call, queue))
 }
 
-/// A recording of a live call, of a second and some tenths.
+/// Makes a recording of a live call, of a second and some tenths.
 fn recorded(edge: &Edge, call: &str) -> anyhow::Result<String> {
     let recording = sid(&edge.api(&format!("POST Calls/{call}/Recordings.json"), &[("RecordingChannels", "dual")])?)?;
     std::thread::sleep(Duration::from_millis(1_200));
@@ -237,7 +238,7 @@ fn recorded(edge: &Edge, call: &str) -> anyhow::Result<String> {
     Ok(recording)
 }
 
-/// The transcription of a recording, once it has its text.
+/// Waits for the transcription of a recording.
 fn transcribed(edge: &Edge, recording: &str) -> anyhow::Result<String> {
     let path = format!("GET Recordings/{recording}/Transcriptions.json");
     let first = |edge: &Edge| -> anyhow::Result<Value> { Ok(edge.api(&path, &[])?["transcriptions"][0].clone()) };
@@ -258,7 +259,7 @@ fn place(resource: &str, samples: &Samples, made: Option<&str>) -> String {
     resource.replace("{SK}", key).replace("{RE}", &samples.recording).replace("{TR}", &samples.transcription)
 }
 
-/// Runs one, and returns the SID that it prints.
+/// Runs a snippet, and returns the SID that it prints.
 fn snippet(
     edge: &Edge,
     at: &Path,
@@ -267,7 +268,7 @@ fn snippet(
     samples: &Samples,
 ) -> anyhow::Result<Option<String>> {
     let name = at.file_name().context("a name")?.to_string_lossy().into_owned();
-    // One folder names its files with a hyphen.
+    // One folder has hyphens in its file names.
     let names = [format!("{name}{ending}"), format!("{name}-{}", ending.trim_start_matches('.'))];
     let file = names.map(|name| at.join(name)).into_iter().find(|file| file.exists()).context("no file")?;
     let text = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
@@ -292,7 +293,7 @@ fn snippet(
         .env("TWILIO_BASE_URL", format!("http://{}", edge.http))
         .env("TWILIO_ACCOUNT_SID", ACCOUNT)
         .env("TWILIO_AUTH_TOKEN", TOKEN)
-        // Two snippets take a key's SID from here.
+        // Two snippets take a key's SID from this variable.
         .env("TWILIO_SUBACCOUNT_SID", &samples.key);
     let ended = commands::output(&mut command);
     let said = ended.as_ref().map_or_else(|error| format!("{error:#}"), |said| said.trim().to_owned());
@@ -310,11 +311,11 @@ fn snippet(
         }
     };
     ensure!(holds, "{expected:?}, but: {said}");
-    // A key's secret follows without a separator in one of them.
+    // In one of them a key's secret follows without a separator.
     Ok(said.get(..34).filter(|_| matches!(expected, Creates(_))).map(str::to_owned))
 }
 
-/// A snippet whose sample SIDs are those of the edge's resources.
+/// Returns a snippet with the sample SIDs replaced by those of the edge's resources.
 fn with_own_sids(text: &str, samples: &Samples) -> String {
     let mut text = text.to_owned();
     let own = [
@@ -341,7 +342,7 @@ fn with_own_sids(text: &str, samples: &Samples) -> String {
     text
 }
 
-/// Whether there is a sample output; its fields are all in the edge's answer.
+/// Returns whether there is a sample output; its fields must all be in the edge's response.
 fn sample_has_its_fields(edge: &Edge, at: &Path, path: &str) -> anyhow::Result<bool> {
     let name = at.file_name().context("a name")?.to_string_lossy().into_owned();
     let file = at.join("output").join(format!("{name}.json"));
@@ -350,13 +351,13 @@ fn sample_has_its_fields(edge: &Edge, at: &Path, path: &str) -> anyhow::Result<b
     let mut has = BTreeSet::new();
     fields_of(&answer, &mut has);
     let lacks: Vec<String> = fields_in(&sample).into_iter().filter(|field| !has.contains(field)).collect();
-    // The secret of a key is shown once.
+    // The secret of a key is shown only once.
     let lacks: Vec<String> = lacks.into_iter().filter(|field| field != "secret").collect();
     ensure!(lacks.is_empty(), "{path} lacks {} of the sample output", lacks.join(", "));
     Ok(true)
 }
 
-/// Names of all fields at any depth.
+/// Adds the names of all fields at any depth.
 fn fields_of(value: &Value, names: &mut BTreeSet<String>) {
     match value {
         Value::Object(fields) => fields.iter().for_each(|(name, value)| {
@@ -368,7 +369,7 @@ fn fields_of(value: &Value, names: &mut BTreeSet<String>) {
     }
 }
 
-/// Names of the fields of a sample, some of which are not JSON: a quoted word before a colon.
+/// Returns the field names of a sample, which may not be JSON: quoted words before a colon.
 fn fields_in(sample: &str) -> BTreeSet<String> {
     let parts: Vec<&str> = sample.split('"').collect();
     let pairs = parts.windows(2).skip(1).step_by(2);

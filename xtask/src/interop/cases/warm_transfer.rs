@@ -1,7 +1,7 @@
-//! Warm transfers in every branch at once: SIPp calls with RTP, an agent (pipecat) sends its caller to a baresip phone, whose party hears a
-//! whisper and accepts, declines, is a machine, or does not answer; one caller hangs up midway, and one agent stays as the party's coach. Each
-//! party says a tone of its own, and the branches are judged by what each has heard: SIPp's packets as they pass, the agent's frames, and what
-//! the phone has written down.
+//! Warm transfers in all branches at once: SIPp calls with RTP; an agent (pipecat) transfers its caller to a baresip
+//! phone, whose party hears a whisper and accepts, declines, is a machine, or does not answer; one caller hangs up
+//! midway, and one agent stays as the party's coach. Each party sends its own tone, and the branches are judged by the
+//! audio of each: SIPp's sniffed packets, the agent's frames, and the phone's recording.
 
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ use crate::interop::sipp::Calls;
 use crate::interop::sniffer::{Packet, Sniffer};
 use crate::interop::sound::{self, speech};
 
-/// Tones in Hz: the caller (SIPp's file), the agent before and after, music, whisper, the phone.
+/// Tones in Hz: of the caller (SIPp's file), the agent before and after, music, whisper, and the phone.
 const CALLER: u32 = 440;
 const AGENT: u32 = 620;
 const AGENT_AGAIN: u32 = 830;
@@ -25,27 +25,27 @@ const MUSIC: u32 = 350;
 const WHISPER: u32 = 930;
 const PHONE: u32 = 1_190;
 const TONES: [u32; 6] = [CALLER, AGENT, AGENT_AGAIN, MUSIC, WHISPER, PHONE];
-/// Tone that the agent says before the caller is back may last for so long after the music, in ms: what was on its way.
+/// Maximum duration, after the music, of the tone sent by the agent before its caller was back, in ms: audio in flight.
 const REST_MS: u32 = 400;
-/// The least of a tone that counts, in ms.
+/// Minimum duration of a tone to count, in ms.
 const LEAST_MS: u32 = 300;
-/// The least of two tones together, in ms, and the level that each of them has.
+/// Minimum duration of two mixed tones in ms, and the level of each.
 const LEAST_MIX_MS: u32 = 1_000;
 const MIXED: f64 = 1_000.0;
-/// The most of a tone that a party is not to hear, in ms, and the level from which it counts.
+/// Maximum duration of an unexpected tone in ms, and the level from which it counts.
 const STRAY_MS: u32 = 100;
 const STRAY: f64 = 300.0;
-/// The steepest step between two samples of a faded tone; a cut has more.
+/// Maximum step between two samples of a faded tone; a cut has a larger one.
 const STEP: f64 = 4_000.0;
 const PATIENCE: Duration = Duration::from_secs(15);
-/// Seconds after the answer at which a phone begins its tone.
+/// Time after the answer at which a phone begins its tone, in seconds.
 const TONE_FROM: f64 = 6.0;
 
-/// What the party at the target does.
+/// Behaviour of the transfer target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Branch {
     Accepts,
-    /// As before, and the agent stays as the party's coach.
+    /// Accepts, and the agent stays as the party's coach.
     Coached,
     Declines,
     Machine,
@@ -57,7 +57,7 @@ impl Branch {
     const ALL: [Branch; 6] =
         [Branch::Accepts, Branch::Coached, Branch::Declines, Branch::Machine, Branch::NoAnswer, Branch::CallerHangsUp];
 
-    /// Reason that the agent receives; `None`: it does not get its caller back.
+    /// Returns the reason received by the agent; `None`: it does not get its caller back.
     const fn reason(self) -> Option<&'static str> {
         match self {
             Branch::Accepts | Branch::Coached | Branch::CallerHangsUp => None,
@@ -67,7 +67,7 @@ impl Branch {
         }
     }
 
-    /// Length of the caller's call.
+    /// Returns the length of the caller's call.
     const fn length(self) -> Duration {
         match self {
             Branch::Accepts | Branch::Coached => Duration::from_secs(11),
@@ -76,7 +76,7 @@ impl Branch {
         }
     }
 
-    /// What the phone says at a time after its answer, in seconds: a word, or a long announcement; then its tone.
+    /// Returns the phone's audio at a time after its answer, in seconds: a word, or a long announcement; then its tone.
     fn says(self, t: f64) -> f64 {
         let words = if self == Branch::Machine { TONE_FROM } else { 0.6 };
         match t {
@@ -86,7 +86,7 @@ impl Branch {
         }
     }
 
-    /// Tones that each party is to hear alone, in order: caller, agent, phone.
+    /// Returns the tones that each party should hear one at a time, in order: caller, agent, phone.
     fn heard(self) -> [&'static [u32]; 3] {
         match self {
             Branch::Accepts => [&[AGENT, MUSIC, PHONE], &[CALLER], &[WHISPER, CALLER]],
@@ -99,7 +99,7 @@ impl Branch {
     }
 }
 
-/// Pairs of tones that the agent and the phone of a coached call hear together in the end.
+/// Pairs of tones that the agent and the phone of a coached call hear together at the end.
 const TOGETHER: [[u32; 2]; 2] = [[CALLER, PHONE], [CALLER, AGENT_AGAIN]];
 
 /// Addresses and numbers of a branch.
@@ -159,7 +159,7 @@ fn phone(place: &Place) -> anyhow::Result<Baresip> {
     })
 }
 
-/// Presses the phone's key once its party has heard the whisper and is known to be no machine.
+/// Sends the phone's digit once its party has heard the whisper and is classified as human.
 fn press(edge: &Edge, place: &Place, phone: &Baresip, key: &str) -> anyhow::Result<()> {
     let began = Instant::now();
     loop {
@@ -190,7 +190,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let places = places();
     let coached = places.iter().find(|place| place.branch == Branch::Coached).map_or("", |place| place.number);
     let mut flags = vec!["--warm", &warm, "--coached", coached, "--tones", &tones, "--folder", &heard];
-    // The quick form has no need of packages that take minutes to install.
+    // The quick form avoids packages that take minutes to install.
     let packages = if setting.quick { Packages::Base } else { Packages::Pipecat };
     if !setting.quick {
         flags.push("--pipecat");
@@ -234,7 +234,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     ))
 }
 
-/// One branch, until its call is over.
+/// Runs one branch until its call is over.
 fn one(edge: &Edge, agent: &Script, place: &Place, phone: &Baresip) -> anyhow::Result<()> {
     let mut calls = Calls::new(1, 1, place.branch.length());
     (calls.rtp, calls.port, calls.number, calls.address) = (true, place.port, place.number, place.caller);
@@ -260,7 +260,7 @@ fn one(edge: &Edge, agent: &Script, place: &Place, phone: &Baresip) -> anyhow::R
     Ok(())
 }
 
-/// What each party has heard.
+/// Audio of each party.
 struct Parties {
     caller: Vec<Packet>,
     agent: Vec<f64>,
@@ -271,7 +271,7 @@ fn samples(bytes: &[u8]) -> Vec<f64> {
     bytes.as_chunks::<2>().0.iter().map(|sample| f64::from(i16::from_le_bytes(*sample))).collect()
 }
 
-/// Holds what was heard against what should be; returns the steepest step that the caller heard around the end of its music.
+/// Checks the audio; returns the largest step heard by the caller around the end of its music.
 fn judge(branch: Branch, heard: &Parties) -> anyhow::Result<f64> {
     let caller: Vec<f64> = heard.caller.iter().flat_map(|packet| packet.samples.iter().copied()).collect();
     let mut gaps = heard.caller.windows(2).filter_map(|pair| Some((pair.first()?, pair.last()?)));
@@ -285,7 +285,7 @@ fn judge(branch: Branch, heard: &Parties) -> anyhow::Result<f64> {
         [("caller", &caller, expected[0]), ("agent", &heard.agent, expected[1]), ("phone", &heard.phone, expected[2])]
     {
         let all = rtp::tones(samples, &TONES);
-        // What the agent said while its caller heard music may be on its way when the caller is back.
+        // Audio sent by the agent during the caller's music may still be in flight when the caller is back.
         let is_rest = |(at, (hz, ms)): (usize, &(u32, u32))| at > 0 && *hz == AGENT && *ms <= REST_MS;
         let counted = all.iter().enumerate().filter(|(at, tone)| !is_rest((*at, *tone)) && tone.1 >= LEAST_MS);
         let tones: Vec<u32> = counted.map(|(_, (hz, _))| *hz).collect();
@@ -304,14 +304,14 @@ fn judge(branch: Branch, heard: &Parties) -> anyhow::Result<f64> {
     Ok(step)
 }
 
-/// Returns how long all of these tones are heard together, at this level or a higher one, in ms.
+/// Returns the duration in ms of all these tones together, at this level or above.
 fn together(samples: &[f64], tones: &[u32], level: f64) -> u32 {
     let piece = 400;
     let has_all = |part: &&[f64]| tones.iter().all(|hz| rtp::fit(part, *hz, SAMPLE_RATE).0 >= level);
     samples.chunks_exact(piece).filter(has_all).map(|_| 50).sum()
 }
 
-/// The steepest step between two samples from 100 ms before the end of the music to 300 ms after it.
+/// Returns the largest step between two samples from 100 ms before the end of the music to 300 ms after it.
 fn steepest(samples: &[f64]) -> f64 {
     let piece = 400;
     let is_music = |part: &[f64]| rtp::fit(part, MUSIC, SAMPLE_RATE).0 > 2_000.0;

@@ -1,5 +1,6 @@
-//! Warm transfers as Twilio's applications make them: a program with twilio-python has a customer wait in a conference with music, calls humans by the
-//! API and asks them by a document, and does the same with `url` and `machineDetection` of a dialled Number. The parties are baresip phones.
+//! Warm transfers of Twilio applications: a program with twilio-python puts a customer into a conference with music,
+//! calls humans by the API and asks them by a document, and does the same with `url` and `machineDetection` of a
+//! dialled Number. The parties are baresip phones.
 
 use std::time::{Duration, Instant};
 
@@ -13,19 +14,20 @@ use crate::interop::python::{self, Packages, Script};
 use crate::interop::rtp::{self, SAMPLE_RATE};
 use crate::interop::sound::{self, speech};
 
-/// The number that the calls are from.
+/// Calling number of the calls.
 const NUMBER: &str = "+14155550100";
 const MUSIC: u32 = 350;
 const WHISPER: u32 = 930;
 const CUSTOMER: u32 = 530;
 const HUMAN: u32 = 1_190;
-/// The least amplitude of a tone that is heard.
+/// Minimum amplitude of a tone to count as heard.
 const LEAST: f64 = 1_000.0;
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Phones in the order of the program: the customer, humans that accept and decline, a machine, one that does not answer.
+/// Phones in the order of the program: the customer, humans that accept and decline, a machine, one that does not
+/// answer.
 const PHONES: usize = 5;
 
-/// What a phone says at a time after its answer, in seconds.
+/// Returns a phone's audio at a time after its answer, in seconds.
 fn says(phone: usize, t: f64) -> f64 {
     match phone {
         0 => sound::syllables(CUSTOMER, t),
@@ -68,7 +70,7 @@ fn phone(n: usize) -> anyhow::Result<Baresip> {
     })
 }
 
-/// Amplitude of a tone in each second of what a phone has heard in all of its calls: the highest of them.
+/// Returns the highest amplitude of a tone over the seconds of all calls of a phone.
 fn loudest(phone: &Baresip, hz: u32) -> anyhow::Result<f64> {
     let heard = phone.all_heard()?;
     let amplitudes = heard.chunks_exact(8_000).map(|part| rtp::fit(part, hz, SAMPLE_RATE).0);
@@ -108,7 +110,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     ))
 }
 
-/// Presses keys as the program says until it is done; returns its name.
+/// Sends digits on the program's instructions until it ends; returns its name.
 fn follow(program: &Script, phones: &[Baresip], sabotage: bool) -> anyhow::Result<String> {
     let (began, mut read) = (Instant::now(), 0);
     loop {
@@ -116,13 +118,13 @@ fn follow(program: &Script, phones: &[Baresip], sabotage: bool) -> anyhow::Resul
         for line in lines.iter().skip(read) {
             if let Some((phone, key)) = line.strip_prefix("press ").and_then(|rest| rest.split_once(' ')) {
                 let phone = phones.get(phone.parse::<usize>()?).context("a phone")?;
-                // Broken: who accepts presses another key.
+                // Broken: the accepting party sends another digit.
                 phone.command("sndcode", if sabotage { "3" } else { key })?;
             }
             if let Some(done) = line.strip_prefix("done: ") {
                 return Ok(done.to_owned());
             }
-            // Its last word, where it does not see what it should.
+            // Last line of a failed program.
             ensure!(!line.starts_with("twilio-python "), "{}", lines.join("\n"));
         }
         read = lines.len();

@@ -1,5 +1,6 @@
-//! Requests of the real binary to applications, judged in real servers by both of Twilio's libraries: documents, whispers, actions, call
-//! progress and fallbacks, by POST and GET, over HTTP with a port and over TLS, with query strings and credentials.
+//! Requests of the real binary to applications, validated in real servers by both of Twilio's libraries: documents,
+//! whispers, actions, call progress and fallbacks, by POST and GET, over HTTP with a port and over TLS, with query
+//! strings and credentials.
 
 use anyhow::{Context as _, bail, ensure};
 
@@ -8,9 +9,9 @@ use crate::interop::front::Front;
 use crate::interop::python::{self, Packages, Script};
 use crate::interop::{Setting, node};
 
-/// Number that the applications dial.
+/// Number dialled by the applications.
 const DESK: &str = "+14155550199";
-/// Requests of one call that are looked for: path, whether its method is the application's, and words of its parameters.
+/// Expected requests of one call: path, whether its method is the application's, and words of its parameters.
 const REQUESTS: [(&str, bool, &str); 10] = [
     ("/voice", true, "\"tenant\":\"a b\""),
     ("/gather", true, "\"Digits\":\"5\""),
@@ -51,7 +52,7 @@ fn judged(judge: &Script, token: &str) -> anyhow::Result<()> {
                 .with_context(|| format!("{method} {url}: {}", judge.lines().join("\n")))?;
             for (path, own, words) in REQUESTS {
                 let other = if method == "POST" { "GET" } else { "POST" };
-                // The edge reports its own call's progress by POST.
+                // The progress of the edge's own call is reported by POST.
                 let method = if path == "/status" {
                     "POST"
                 } else if own {
@@ -71,7 +72,7 @@ fn judged(judge: &Script, token: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The number of an application.
+/// Returns the number of an application.
 fn number(place: u32, kind: u32) -> String {
     format!("+1415555{place}{kind}00")
 }
@@ -89,7 +90,7 @@ fn ways(url: &str, place: u32) -> Vec<Application> {
         .collect()
 }
 
-/// The menu, a key, the party with its whisper, and back.
+/// Goes through the menu, a digit, the party with its whisper, and back.
 fn whole_call(bench: &Bench, number: &str) -> anyhow::Result<()> {
     let caller = bench.call(number)?;
     bench.hears(&caller, "Press any key", "en-us", 0)?;

@@ -1,5 +1,5 @@
-//! Signed requests to applications, judged by Twilio's own validators. The requests stand in a file; that the edge makes exactly these is a
-//! test of `crates/delivery/src/webhooks/request.rs`.
+//! Signed requests to applications, validated by Twilio's own validators. The requests are in a file;
+//! `crates/delivery/src/webhooks/request.rs` tests that the edge produces exactly these.
 
 use std::process::Command;
 
@@ -9,7 +9,7 @@ use super::deploy_files::root;
 use crate::commands::output;
 use crate::interop::{Setting, node, python};
 
-/// Has both validators judge each request, and the same requests with one character changed.
+/// Validates each request with both validators, and the same requests with one character changed.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let file = root().join("tests/data/webhook_signatures.json");
     let text = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;

@@ -1,5 +1,5 @@
-//! WhatsApp Business Calling: Kamailio is Meta's SIP side (TLS without client certificates, 403, 407, 500 to re-INVITEs),
-//! baresip is a user's phone behind it that has Opus with SDES alone.
+//! WhatsApp Business Calling: Kamailio simulates Meta's SIP side (TLS without client certificates, 403, 407, 500 to
+//! re-INVITEs), with baresip as a user's phone that has only Opus with SDES.
 
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -20,32 +20,32 @@ use crate::interop::sipp::PBX;
 use crate::interop::sound::{self, Judgement, said};
 
 const CONFIGURATION: &str = include_str!("../scenarios/kamailio_whatsapp.cfg");
-/// Meta's name, which the preset has.
+/// Host name of Meta in the preset.
 const META: &str = "wa.meta.vc";
 const NAMES: [(&str, Ipv4Addr); 1] = [(META, Ipv4Addr::new(127, 0, 0, 5))];
-/// The host name of the edge that is configured at Meta.
+/// Host name of the edge as configured at Meta.
 const HOST: &str = "edge.example.com";
-/// The business number, and its SIP password.
+/// Business number, and its SIP password.
 const BUSINESS: &str = "14155550100";
 const PASSWORD: &str = "a-right-one";
-/// A user, and the address of the phone.
+/// User, and the address of the phone.
 const USER: &str = "+14155550123";
 const PHONE: &str = "127.0.0.6";
-/// A tone that 8 kHz cannot carry, for the agent that hears 16 kHz; those of the user and the PBX.
+/// Tone above the range of 8 kHz, for the agent with 16 kHz; tones of the user and the PBX.
 const WIDE_HZ: u32 = 5_200;
 const USER_HZ: u32 = 440;
 const PBX_HZ: u32 = 660;
-/// How long they talk, and how much of what they say is in a file.
+/// Duration of the conversation, and seconds of audio in a file.
 const TALK: Duration = Duration::from_secs(9);
 const SAID_SECONDS: u32 = 30;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Seconds in which phones and edge settle.
 const SETTLED: f64 = 0.5;
-/// The least that two passes of Opus leave of the tone, in dB, and the most by which its level changes.
+/// Minimum SNR of the tone after two passes of Opus in dB, and the maximum change of its level.
 const WIDE_SNR_DB: f64 = 18.0;
 const WIDE_LEVEL_DB: f64 = 2.0;
 
-/// A call of a user to an agent, then one of a PBX to a user.
+/// Makes a call of a user to an agent, then one of a PBX to a user.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let folder = tempfile::tempdir()?;
     let authority = Authority::new(folder.path(), "authority")?;
@@ -69,7 +69,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     Ok(format!("{user}; {business}; credentials asked for on both sides, no re-INVITE"))
 }
 
-/// Meta's side, which presents a certificate and asks for none.
+/// Starts Meta's side, which presents a certificate and requests none.
 fn meta(folder: &Path, edge: &Edge) -> anyhow::Result<Kamailio> {
     let at = folder.display();
     let file = folder.join("tls.cfg");
@@ -87,10 +87,10 @@ fn meta(folder: &Path, edge: &Edge) -> anyhow::Result<Kamailio> {
     Kamailio::start(&text.replace("EDGE", &listener.to_string()))
 }
 
-/// Meta by its preset, a PBX, and an agent that hears 16 kHz.
+/// Returns the configuration of Meta by its preset, a PBX, and an agent with 16 kHz.
 fn configuration(folder: &Path, agent: &Bot, sabotage: bool) -> String {
     let at = folder.display();
-    // Broken: holds go on to Meta, as re-INVITEs.
+    // Broken: holds are passed on to Meta as re-INVITEs.
     let broken = if sabotage { "hold = \"relay\"\nreinvite = \"relay\"" } else { "" };
     format!(
         r#"{LISTENERS}
@@ -128,7 +128,7 @@ connect = ["trunk:whatsapp"]
     )
 }
 
-/// A user's phone; `account` has what follows its address.
+/// Starts a user's phone; `account` follows its address.
 fn user(account: &str, hz: u32, dial: Option<&str>) -> anyhow::Result<Baresip> {
     Baresip::start(&Setup {
         ip: PHONE,
@@ -143,7 +143,7 @@ fn user(account: &str, hz: u32, dial: Option<&str>) -> anyhow::Result<Baresip> {
     })
 }
 
-/// A user calls the business number and hears itself by the agent: a tone that only 16 kHz carry.
+/// Calls the business number as a user, who hears the agent's echo: a tone that needs 16 kHz.
 fn call_of_user(edge: &Edge) -> anyhow::Result<String> {
     let account = format!(";auth_user={BUSINESS};auth_pass={PASSWORD};outbound=\"sip:127.0.0.5:5080\"");
     let mut phone = user(&account, WIDE_HZ, Some(&format!("sip:+{BUSINESS}@{HOST}")))?;
@@ -161,7 +161,7 @@ fn call_of_user(edge: &Edge) -> anyhow::Result<String> {
     Ok(figure)
 }
 
-/// A phone of the PBX calls a user, both talk, and the phone holds and resumes: Meta's side hears nothing of that.
+/// Calls a user from a phone of the PBX, which holds and resumes: Meta's side sees nothing of that.
 fn call_to_user(edge: &Edge) -> anyhow::Result<String> {
     let phone = user("", USER_HZ, None)?;
     phone.wait_for("baresip is ready", PATIENCE)?;

@@ -1,5 +1,5 @@
-//! twilio-samples/basic-ivr-python keeps the state of each caller's menu in a session of Flask: without the call's
-//! cookies it greets for ever.
+//! twilio-samples/basic-ivr-python keeps the state of each caller's menu in a Flask session: without the call's cookies
+//! it repeats its greeting forever.
 
 use std::path::Path;
 use std::process::Command;
@@ -19,7 +19,7 @@ const NUMBER: &str = "+14155550100";
 const RECEPTION: &str = "+19715701777";
 const GREETING: &str = "Welcome to ACME";
 const MENU: &str = "Listen to the following menu options";
-/// Runs the program so that it keeps no session, as if its cookies did not come back.
+/// Runs the program without sessions, as if its cookies were lost.
 const FORGETFUL: &str = "\
 import sys
 from app import app
@@ -27,7 +27,7 @@ app.session_interface.save_session = lambda *arguments: None
 app.run(port=int(sys.argv[1]))
 ";
 
-/// Walks through the menu to the receptionist, with a second caller meanwhile.
+/// Goes through the menu to the receptionist, with a second caller meanwhile.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let folder = match PROGRAM.folder() {
         Ok(folder) => folder,
@@ -47,7 +47,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
 fn command(python: &Path, folder: &Path, port: u16, is_forgetful: bool) -> Command {
     let mut command = Command::new(python);
     command.current_dir(folder).envs(PYTHON);
-    // Broken: its cookies do not come back.
+    // Broken: its cookies are lost.
     let start: &[&str] = if is_forgetful { &["-c", FORGETFUL] } else { &["-m", "flask", "run", "--port"] };
     command.args(start).arg(port.to_string());
     command
@@ -71,7 +71,7 @@ fn walk(bench: &Bench) -> anyhow::Result<()> {
     caller.is_hung_up_on()
 }
 
-/// Presses a key and waits until the caller hears these words, in order.
+/// Sends a digit and waits until the caller hears these words, in order.
 fn choose(bench: &Bench, caller: &Caller, key: char, all: &[&str]) -> anyhow::Result<()> {
     let since = caller.mark();
     caller.press(key)?;

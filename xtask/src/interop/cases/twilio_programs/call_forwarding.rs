@@ -1,6 +1,6 @@
-//! TwilioDevEd/call-forwarding-flask behind a proxy that ends TLS. The program does not know its scheme, and its Flask
-//! answers with redirects to `http://` of its own host. It forwards callers to the senators of their state, by a zip
-//! code or by `FromState`.
+//! TwilioDevEd/call-forwarding-flask behind a proxy that terminates TLS. The program does not know its scheme, and its
+//! Flask responds with redirects to `http://` at its own host. It forwards callers to the senators of their state, by a
+//! zip code or by `FromState`.
 
 use std::process::Command;
 
@@ -17,13 +17,13 @@ use crate::interop::python;
 use crate::interop::sipp::CARRIER;
 
 const NUMBER: &str = "+14155550100";
-/// A caller with an area code of Illinois, which the edge reports as `FromState` and `CallerState`.
+/// Caller with an area code of Illinois, which the edge reports as `FromState` and `CallerState`.
 const CHICAGO: &str = "+13125550123";
-/// Numbers of the senators in the program's own file.
+/// Numbers of the senators in the program's file.
 const DURBIN: &str = "+14157671351";
 const DUCKWORTH: &str = "+12174412652";
 
-/// Has one caller enter a zip code, and one of Chicago agree to its state.
+/// Tests a caller who enters a zip code, and one of Chicago who accepts its state.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let folder = match CALL_FORWARDING.folder() {
         Ok(folder) => folder,
@@ -42,7 +42,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     serve.args(["-m", "flask", "run", "--no-reload", "--port", &address.port().to_string()]);
     let program = Program::start(serve, address)?;
     let front = Front::start(address)?;
-    // Broken: redirects are followed as they are, by http to a port that speaks TLS.
+    // Broken: redirects are followed literally, by http to a TLS port.
     let further = if setting.sabotage { "\ninsecure_redirects = true" } else { "" };
     let keys = format!("url = \"{}/callcongress/welcome\"\nallow_private = true{further}", front.url);
     let bench = Bench::start(TOKEN, &[Application { number: NUMBER.to_owned(), keys }], Some(&front))?;

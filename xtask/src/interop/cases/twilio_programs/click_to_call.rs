@@ -39,7 +39,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let scratch = tempfile::tempdir()?;
     let variables = write_variables(&[&format!("http://{}", edge.http)], scratch.path())?;
     if setting.sabotage {
-        // Broken: the edge is no proxy any more.
+        // Broken: the edge is not a proxy.
         edge.write(&(speech.table(&[]) + &configuration(false)))?;
         edge.reload()?;
     }

@@ -1,5 +1,5 @@
-//! Public programs written for Twilio, unmodified at a commit, with the packages that they pin: calls by SIP, judged by
-//! what the parties hear.
+//! Public programs written for Twilio, unmodified at a commit, with their pinned packages: SIP calls, judged by the
+//! parties' audio.
 
 pub(super) mod basic_ivr;
 pub(super) mod call_forwarding;
@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use crate::interop::applications::Bench;
 use crate::interop::caller::Caller;
 
-/// Variables of programs in Python: no caches beside their sources.
+/// Variables of Python programs: no caches next to their sources.
 const PYTHON: [(&str, &str); 2] = [("PYTHONWARNINGS", "ignore"), ("PYTHONDONTWRITEBYTECODE", "1")];
 
 /// Waits until a caller hears these words of a program after a mark.

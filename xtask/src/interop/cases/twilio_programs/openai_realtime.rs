@@ -1,5 +1,5 @@
-//! twilio-samples/speech-assistant-openai-realtime-api-python between a call and a double of OpenAI's realtime API, in
-//! a network of its own: the program names `api.openai.com` in its code, and a stream at port 443 of its own host.
+//! twilio-samples/speech-assistant-openai-realtime-api-python between a call and a simulation of OpenAI's realtime API,
+//! in a network namespace: the program's code names `api.openai.com`, and a stream on port 443 of its own host.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -27,20 +27,20 @@ const PROGRAM: Checkout = Checkout {
     commit: "d70e2511115ed0491f05d562f39f90b424858a8b",
 };
 const NUMBER: &str = "+14155550100";
-/// Host of the program, which a front with TLS leads to its port, and where that front is.
+/// Host of the program, and address of a TLS front for its port.
 const HOST: (&str, &str) = ("assistant.example.com", "127.0.0.6");
-/// Host of the model, and where its double is.
+/// Host of the model, and address of its simulation.
 const MODEL: (&str, &str) = ("api.openai.com", "127.0.0.7");
 /// Port of the program.
 const PORT: &str = "5050";
-/// Each byte of the model's voice.
+/// Byte value of the model's audio.
 const VOICE: u8 = 0x20;
-/// Longest difference between what the caller has heard and what the model remembers: the ways of the voices.
+/// Maximum difference between the audio heard by the caller and the part remembered by the model: transmission delays.
 const APART_MS: i64 = 200;
-/// Longest wait for the prompts.
+/// Maximum wait for the prompts.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// Speaks, listens, interrupts.
+/// Speaks, listens, and interrupts.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     if let Some(skipped) = netns::missing() {
         return Ok(skipped);
@@ -52,20 +52,20 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let python = programs::interpreter("speech-assistant", &folder)?;
     node::install(Packages::Base)?;
     let here = Namespace::new("realtime")?;
-    // Broken: the model cannot be reached.
+    // Broken: the model is unreachable.
     let model = if setting.sabotage { String::new() } else { format!("{} {}\n", MODEL.1, MODEL.0) };
     here.hosts(&format!("127.0.0.1 localhost\n{} {}\n{model}", HOST.1, HOST.0))?;
     here.enter(|| assist(&here, &folder, &python))
 }
 
-/// Starts a script of Node at port 443 of an address, with a certificate for its host.
+/// Starts a Node script on port 443 of an address, with a certificate for its host.
 fn start(name: &str, address: &str, certificate: &Certificate, further: &[&str]) -> anyhow::Result<Script> {
     let (file, key) = (certificate.file().display().to_string(), certificate.key().display().to_string());
     let flags = ["--port", "443", "--address", address, "--certificate", &file, "--key", &key];
     node::start(Packages::Base, &node::script(name), &[&flags[..], further].concat())
 }
 
-/// Runs in the network.
+/// Runs the test in the namespace.
 fn assist(here: &Namespace, folder: &Path, python: &Path) -> anyhow::Result<String> {
     let (of_model, of_host) = (Certificate::make_for(MODEL.0)?, Certificate::make_for(HOST.0)?);
     let model = start("openai_realtime.cjs", MODEL.1, &of_model, &[])?;

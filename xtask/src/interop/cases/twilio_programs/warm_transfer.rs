@@ -1,6 +1,6 @@
-//! TwilioDevEd/warm-transfer-flask has a customer wait in a conference for agents with the identities of Voice SDK
-//! clients. Its twilio-python 6.51 reads neither the variables of proxies nor those of trust stores: a hosts entry and
-//! `twilio trust` lead it to the edge, in a network of its own.
+//! TwilioDevEd/warm-transfer-flask puts a customer into a conference and calls agents with identities of Voice SDK
+//! clients. Its twilio-python 6.51 reads neither proxy nor trust store variables: a hosts entry and `twilio trust`
+//! direct it to the edge, in a network namespace.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -26,7 +26,7 @@ const PROGRAM: Checkout =
 const NUMBER: &str = "+14155550100";
 /// Tones of the customer and of both agents.
 const TONES: [u32; 3] = [450, 1_010, 1_570];
-/// Makes the tables of its database. Its own program for that needs a Python before 3.11.
+/// Creates the tables of its database; its own program for that needs a Python before 3.11.
 const TABLES: &str = "\
 from warm_transfer_flask import prepare_app, db
 app = prepare_app()
@@ -34,7 +34,7 @@ with app.app_context():
     db.create_all()
 ";
 
-/// Has a customer wait, the first agent answer and add the second one, and leave.
+/// Tests a waiting customer, a first agent who answers, adds the second one, and leaves.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     if let Some(skipped) = netns::missing() {
         return Ok(skipped);
@@ -57,7 +57,7 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
 fn configuration(program: &str, has_clients: bool) -> String {
     let trunk =
         |n: usize, ip: &str| format!("[trunk.agent{n}]\noptions_interval = \"0s\"\npeers = [\"sip:{ip}:5060\"]\n");
-    // Broken: no identity has a party.
+    // Broken: no identity has a target.
     let clients = if has_clients { "agent1 = \"trunk:agent1/201\"\nagent2 = \"trunk:agent2/202\"\n" } else { "" };
     format!(
         "[api]\naccount_sid = \"{ACCOUNT}\"\nauth_token = \"{TOKEN}\"\nallow_private = true\n\
@@ -71,7 +71,7 @@ fn configuration(program: &str, has_clients: bool) -> String {
     )
 }
 
-/// CA of an edge in the bundle of certifi of an interpreter, taken out again when dropped.
+/// CA of an edge in the certifi bundle of an interpreter, removed on drop.
 struct Trusted {
     binary: String,
     python: PathBuf,
@@ -98,7 +98,7 @@ impl Drop for Trusted {
     }
 }
 
-/// The network, and the program in it.
+/// Network namespace with the program.
 struct Rig<'a> {
     here: &'a Namespace,
     folder: &'a Path,
@@ -106,7 +106,7 @@ struct Rig<'a> {
 }
 
 impl Rig<'_> {
-    /// Runs in the network.
+    /// Runs the test in the namespace.
     fn transfer(&self, sabotage: bool) -> anyhow::Result<()> {
         let binary = std::path::absolute(edge::binary())?.display().to_string();
         let address = programs::free_address()?;
@@ -148,7 +148,7 @@ fn talk(edge: &Edge, url: &str, speech: &Speech, [first, second]: [Phone; 2]) ->
     let second = SpeakingParty::begin(second, call, TONES[2])?;
     all_hear_each_other(&[&customer, &first, &second]).context("all three")?;
     first.hang_up()?;
-    // Packets of it may be under way.
+    // Its packets may be in flight.
     std::thread::sleep(Duration::from_millis(300));
     let since = customer.mark();
     all_hear_each_other(&[&customer, &second]).context("customer and agent2")?;
