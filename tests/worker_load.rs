@@ -115,7 +115,7 @@ fn take(rig: &mut Rig, count: usize) -> HashMap<&'static str, usize> {
     kinds
 }
 
-/// In sequence, since both need all ports and count the whole process.
+/// Both parts run in sequence, since each needs all ports and counts the whole process.
 #[test]
 fn four_thousand_calls_at_once_and_ten_thousand_in_sequence() {
     let mut rig = Rig::new(2);

@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::{Message, WebSocket, accept_hdr};
 use trunkgate_media::agent::{SIGNATURE_HEADER, sign};
 use trunkgate_media::codec::g711::decode_ulaw;
 
-/// One second of audio that is not silent.
+/// Audio of one second that is not silent.
 const VOICE: [u8; 8_000] = [0x20; 8_000];
 
 struct Agent {

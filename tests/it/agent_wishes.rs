@@ -151,7 +151,7 @@ fn an_agent_whose_target_is_busy_is_told_so_and_talks_on() {
     }
 }
 
-/// Without any message: the target continues to ring, the caller hears ringback, and is connected.
+/// The agent is killed without any message: the target continues to ring, the caller hears ringback, and is connected.
 #[test]
 fn an_agent_that_is_killed_while_its_target_rings_does_not_take_the_caller_with_it() {
     let rig = Rig::new("");

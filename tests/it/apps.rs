@@ -232,7 +232,7 @@ fn a_web_application_plays_a_menu_takes_a_digit_and_dials() {
     until("all are counted", || counted().then_some(()));
 }
 
-/// As Twilio's libraries do by `client.calls(sid).update(url=…)` and `update(twiml=…)`.
+/// Updates as sent by Twilio's libraries: `client.calls(sid).update(url=…)` and `update(twiml=…)`.
 #[test]
 fn a_program_gives_the_call_another_document_and_then_ends_it() {
     let application = application(&[

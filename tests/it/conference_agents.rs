@@ -160,7 +160,7 @@ fn an_agent_that_dies_leaves_the_others_and_a_moderator_ends_the_conference() {
         hear(parties, |at, other| at != other) && parties.iter().all(|party| !party.hears(AGENT))
     });
     assert_eq!(rig.count(), 2);
-    // A moderator whose exit ends the conference also ends it so.
+    // An agent with `EndConferenceOnExit` ends the conference in this case too.
     rig.leaves.store(false, Ordering::Relaxed);
     let sid = rig.calls_agent(&[("EndConferenceOnExit", "true")]);
     rig.leaves.store(true, Ordering::Relaxed);

@@ -210,7 +210,7 @@ pub(crate) fn hear(parties: &[Party], hears: impl Fn(usize, usize) -> bool) -> b
     })
 }
 
-/// Starts an edge with a trunk per party, whose route has these targets.
+/// Starts an edge with a trunk per party, and one route to these targets.
 pub(crate) fn edge(parties: &[Party], tables: &str, connect: &str) -> Process {
     let trunk = |(at, party): (usize, &Party)| {
         format!("{}codecs = [\"{}\"]\n", party.phone.trunk(&format!("phone{at}")), party.codec.name())

@@ -219,7 +219,7 @@ fn events_of_a_call_arrive_in_order_with_the_fields_of_the_list() {
 fn trunk_up_trunk_down_and_failover_are_events() {
     let (caller, callee) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.1"));
     let dead = closed_address();
-    // No OPTIONS to the dead trunk, whose failure could precede the follower: the events come from calls.
+    // No OPTIONS to the dead trunk, since its failure could precede the follower: the events come from calls.
     let trunks = caller.trunk("carrier")
         + &format!("[trunk.dead]\npeers = [\"sip:{dead}\"]\noptions_interval = \"0s\"\n")
         + &callee.trunk("pbx").replace("\"0s\"", "\"1h\"");

@@ -46,7 +46,7 @@ fn allowed(message: &str) -> Vec<&str> {
     field(message, "Allow").split(", ").collect()
 }
 
-/// Without REFER and NOTIFY in Allow, Teams executes a transfer itself.
+/// Teams executes a transfer itself unless Allow has REFER and NOTIFY.
 #[test]
 fn options_and_answers_say_whether_transfers_may_come() {
     for (refer, is_allowed) in [("local", true), ("return", true), ("refuse", false)] {

@@ -300,7 +300,7 @@ fn when_the_time_of_the_search_is_over_the_last_target_is_next() {
     assert!(two.sip.heard_nothing(), "there was no time for it");
 }
 
-/// Two edges whose routes lead to each other: the one that receives the call a second time ends the loop.
+/// Two edges with routes to each other: the one that receives the call a second time ends the loop.
 #[test]
 fn a_call_that_goes_round_between_two_edges_ends_where_it_comes_by_again() {
     let caller = Phone::new("127.0.0.1");

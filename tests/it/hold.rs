@@ -283,7 +283,7 @@ fn where_the_program_fails_the_caller_hears_the_ringback_tone_and_the_log_says_w
     assert!(log.contains("callers hear the ringback tone instead") && log.contains("no such voice"), "{log}");
 }
 
-/// 176 bytes whose comments would take 200 GB: `check` reports it, within 1 GiB of address space.
+/// A file of 176 bytes declares comments of 200 GB: `check` reports it, within 1 GiB of address space.
 #[test]
 fn a_file_that_lies_about_its_sizes_is_refused_without_its_memory() {
     let folder = tempfile::tempdir().unwrap();

@@ -45,7 +45,7 @@ fn heard(rig: &Rig, id: &str) -> Talk {
     talk
 }
 
-/// Makes a call whose agent is heard and breaks its connection; the caller is hung up on.
+/// Makes a call with an agent that is heard and breaks its connection; the caller is hung up on.
 fn dropped(rig: &Rig, id: &str) {
     drop(heard(rig, id));
     let (bye, from) = rig.caller.sip.receive("BYE ");

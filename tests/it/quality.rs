@@ -46,7 +46,7 @@ fn one_way(edge: &Process) -> String {
     text.lines().filter(|line| line.starts_with("trunkgate_media_one_way_total")).collect()
 }
 
-/// Checks that the score of the caller alone is not shown for a call whose callee sent nothing.
+/// Checks that the score of the caller alone is not shown for a call with a silent callee.
 fn has_no_score_in_the_table(edge: &Process) {
     let (_, table) = edge.get("/v1/calls?format=csv");
     let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split(',').collect()).collect();

@@ -279,7 +279,7 @@ fn a_carrier_that_rejects_every_call_is_the_first_problem_with_its_codes_and_wor
     let shown = String::from_utf8(finish(&["calls", "show", "last", "--url", &edge.url()]).stdout).unwrap();
     assert!(shown.contains("rejected     pbx answered 404 Not Found\n"), "{shown}");
     assert!(!edge.whole_log().contains("+14155550100"), "{}", edge.log());
-    // Next to the route: by the running edge, and by the file whose edge runs.
+    // Next to the route: by the running edge, and by the configuration file of a running edge.
     let question = ["--from", "carrier", "--called", NUMBER];
     let by_edge = finish(&[&["why", "--url", &edge.url()][..], &question].concat()).stdout;
     let file = std::fs::read_to_string(&edge.file).unwrap();
@@ -312,7 +312,7 @@ fn a_carrier_that_rejects_every_call_is_the_first_problem_with_its_codes_and_wor
     assert_eq!(edge.json("/v1/status")["problems"], json!([]), "it is good again");
 }
 
-/// One call is enough if the next one will fail likewise; a trunk with an unreachable next hop is at fault as well.
+/// A single call is enough if the next one will fail likewise; a trunk with an unreachable next hop is at fault as well.
 #[test]
 fn a_trunk_that_refuses_credentials_or_times_out_behind_it_is_a_problem() {
     let (caller, callee) = phones();

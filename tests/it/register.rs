@@ -43,7 +43,7 @@ fn the_edge_registers_takes_a_call_and_takes_the_registration_back() {
     assert!(status.success(), "{log}");
 }
 
-/// One edge is the registrar, another one registers.
+/// Two edges: one is the registrar, the other registers.
 #[test]
 fn a_phone_registers_from_an_unknown_address_and_is_called() {
     for transport in ["udp", "tcp"] {

@@ -10,7 +10,7 @@ use std::sync::mpsc::channel;
 use crate::support::{PATIENCE, Process, config, finish, http, until};
 use nix::sys::signal::Signal;
 
-/// Edge whose file can be replaced by one with a spoken text that is synthesised when the test allows it.
+/// Edge with a replaceable file: the new one has a spoken text that is synthesised when the test allows it.
 struct Rig {
     edge: Process,
     folder: tempfile::TempDir,
@@ -35,7 +35,7 @@ impl Rig {
         self.folder.path().join(name)
     }
 
-    /// Replaces the file by one with this agent, whose spoken text waits for [`Self::let_go`].
+    /// Replaces the file by one with this agent and a spoken text that waits for [`Self::let_go`].
     fn write_slow(&self, agent: &str) {
         let at = self.folder.path().display();
         let script = format!("touch {at}/begun; while [ ! -e {at}/go ]; do sleep 0.02; done; cat {at}/said.wav");
@@ -91,7 +91,7 @@ fn a_reload_that_nobody_waits_for_any_more_comes_in_force() {
     until("it is in force", || (rig.agents() == ["patient"]).then_some(()));
 }
 
-/// Answers like an edge whose reload exceeds the time of a request, until the command has seen the progress of a file.
+/// Answers like an edge during a reload longer than a request, until the command has seen the progress of a file.
 fn slow_edge(listener: &TcpListener) {
     let mut asked = 0;
     for stream in listener.incoming() {

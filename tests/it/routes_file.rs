@@ -14,7 +14,7 @@ use trunkgate_route::{CallInfo, Plan, Table};
 const TRUNKS: &str = "[trunk.carrier]\npeers = ['sip:198.51.100.7']\n[trunk.pbx]\npeers = ['sip:10.0.0.5']\n\
                       [agent.desk]\nurl = 'ws://127.0.0.1:9/'\n";
 
-/// Folder with a configuration whose first route names a file with these bytes.
+/// Folder with a configuration and a file with these bytes, named by its first route.
 struct Folder(tempfile::TempDir);
 
 impl Folder {

@@ -350,7 +350,7 @@ fn refuse_all(callee: &Party) -> std::thread::JoinHandle<()> {
     })
 }
 
-/// Number whose call is never answered.
+/// Calling number of a call that is never answered.
 const RINGS: &str = "+14157770000";
 
 #[test]

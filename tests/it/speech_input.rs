@@ -170,7 +170,7 @@ fn result(text: &str, is_final: bool, confidence: Option<f64>) -> String {
     message.to_string()
 }
 
-/// Starts an edge with a recogniser and an application; returns an answered call whose caller speaks.
+/// Starts an edge with a recogniser and an application; returns an answered call with a speaking caller.
 fn spoken_to(recogniser: &str, application: &Endpoint) -> (Rig, String, Speaking) {
     let url = format!("http://{}/voice", application.address);
     let app = format!("{recogniser}[app.ivr]\nurl = \"{url}\"\nallow_private = true\n");

@@ -576,7 +576,7 @@ fn a_new_certificate_is_taken_up_and_a_bad_one_is_not() {
     drop(papers.folder);
 }
 
-/// With several certificates of a listener, an invalid one does not affect the others.
+/// A listener has several certificates: an invalid one does not affect the others.
 #[test]
 fn a_renewed_certificate_is_taken_up_beside_a_broken_one() {
     let papers = Papers::new();

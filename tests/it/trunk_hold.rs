@@ -100,7 +100,7 @@ fn a_hold_that_ends_here_plays_music_and_the_other_side_is_not_asked() {
     }
 }
 
-/// As with CUCM: the re-INVITE has no description, the ACK has.
+/// Hold as in CUCM: the re-INVITE has no description, the ACK has.
 #[test]
 fn a_hold_and_its_end_in_the_ack_are_told_to_the_other_side() {
     let (caller, callee) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.1"));

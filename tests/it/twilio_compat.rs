@@ -16,7 +16,7 @@ use crate::twilio_api::{Rig, SID, TOKEN};
 use crate::twilio_messages::{NUMBER, OURS, THEIRS, field, form, from_twilio, of};
 use crate::twilio_recordings::walk;
 
-/// Starts an edge whose API can send no messages, and place no calls.
+/// Starts an edge with an API that can send no messages, and place no calls.
 fn rig() -> Rig {
     Rig::new(&format!("requests_per_second = 0\n{NUMBER}"))
 }
@@ -26,7 +26,7 @@ fn strict() -> Rig {
     Rig::new(&format!("requests_per_second = 0\nstrict = true\n{NUMBER}"))
 }
 
-/// Starts an edge whose carrier is trusted for the caller's identity.
+/// Starts an edge that trusts its carrier for the caller's identity.
 fn vouched_for() -> Rig {
     let [caller, callee] = [(); 2].map(|()| Phone::new("127.0.0.1"));
     let trunks = caller.trunk("carrier") + "identity = \"pass\"\n" + &callee.trunk("pbx");

@@ -74,7 +74,7 @@ fn a_voice_url_takes_the_next_call_and_survives_reload_and_restart() {
     let rig = rig.restart();
     assert_eq!(number(&rig)["voice_url"], json!(voice));
     assert_eq!(call(&rig, "third"), "486");
-    // A callback whose delivery the killed edge had not stored is repeated.
+    // A callback is repeated if the killed edge had not stored its delivery.
     until("all webhooks", || Some(()).filter(|()| app.posts().len() >= 6));
     assert!(!rig.edge.whole_log().contains("tenant"), "{}", rig.edge.log());
 }

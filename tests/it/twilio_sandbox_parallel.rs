@@ -12,7 +12,7 @@ use crate::apps::{parameter, path};
 use crate::support::endpoint::{Endpoint, Post};
 use crate::twilio_sandbox::run;
 
-/// Starts an application whose first document of two calls waits for the other one.
+/// Starts an application that holds back the first document of a call until the other call requests it too.
 fn together(document: impl Fn(&Post) -> String + Send + Sync + 'static) -> Endpoint {
     let both = Arc::new(Barrier::new(2));
     Endpoint::reading(TcpListener::bind("127.0.0.1:0").unwrap(), move |_, post, stream| {

@@ -17,7 +17,7 @@ use crate::twilio_sandbox::{TOKEN, fault, run, steps};
 
 const PUBLIC: &str = "https://app.example.com";
 
-/// Starts an application whose documents use its public name.
+/// Starts an application that uses its public name in documents.
 fn known_by_name() -> Endpoint {
     Endpoint::reading(TcpListener::bind("127.0.0.1:0").unwrap(), |_, post, stream| {
         let document = match path(post) {

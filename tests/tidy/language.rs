@@ -17,7 +17,7 @@ const OPENINGS: &str = r"^(It|Its|What|Who|Whose|Whom|Where|How|Why|When|By|The 
 
 const HELP_COLUMNS: usize = 100;
 
-/// Files whose messages may still contain banned words; clean files must be removed from the list.
+/// Files that may still contain banned words in messages; clean files must be removed from the list.
 const NOT_YET: [&str; 0] = [];
 
 /// Returns the string literals in the product lines of a file, with their first lines.

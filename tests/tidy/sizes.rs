@@ -34,7 +34,7 @@ struct Size {
     own: usize,
     /// Lines in the `impl` blocks of its wrappers.
     wrappers: usize,
-    /// Lines of functions whose first parameter is a `&mut` to it.
+    /// Lines of functions with a `&mut` to it as first parameter.
     free: usize,
     functions: usize,
     files: BTreeSet<String>,

@@ -31,23 +31,23 @@ struct Arguments {
     task: Task,
 }
 
-/// What to drive.
+/// Task to run.
 #[derive(Debug, Subcommand)]
 enum Task {
     /// Runs the release binary against real peers; installs their Debian packages first.
     Interop(interop::Options),
-    /// Has agents fail callers in every way and at every moment; prints how long each waits for the next target.
+    /// Runs failing agents of every kind and at every moment; prints the time until the next target.
     Faults(faults::Options),
     /// Runs other projects' SIPp scenarios, which it fetches, without the edge and with it; prints a table.
     PeersSuites(suites::Options),
-    /// Measures the edge beside others, in one run.
+    /// Compares the edge with other systems, in one run.
     #[command(subcommand)]
     Bench(bench::Bench),
-    /// Runs every TwiML document of a folder in the interpreter; lists what is not supported.
+    /// Runs every TwiML document of a folder in the interpreter; lists unsupported parts.
     Twiml(twiml::Options),
     /// Lists the parameters that Twilio's libraries can send, from their packages, in crates/twiml.
     TwilioParameters(libraries::Options),
-    /// Runs what pages of systems that use Twilio show against the release binary; judges each step by calls.
+    /// Runs the examples of pages about systems that use Twilio against the release binary; judges each step by calls.
     Seeds(seeds::Options),
     /// Checks the fragments in changes/; moves them into CHANGELOG.md for a release.
     Changes(changes::Options),

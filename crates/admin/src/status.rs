@@ -362,7 +362,7 @@ fn rejected_reload(why: &str) -> Problem {
     rejected.fixed_by(fix)
 }
 
-/// Returns the problem of an application that fails, or whose prompts are not heard.
+/// Returns the problem of an application that fails, or has unheard prompts.
 fn of_app(app: &AppView) -> Option<Problem> {
     let AppView { name, calls, of, recent, unheard, still, good_since, code, cause, last_sid } = app;
     let meaning = codes::explain(*code).map_or("its documents could not be run", |(meaning, _)| meaning);

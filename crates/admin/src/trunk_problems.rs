@@ -115,8 +115,8 @@ fn how_not_to_wait(name: &str) -> String {
     )
 }
 
-/// Returns the problem of a trunk that is not down yet, but all of whose addresses failed to respond last, to calls
-/// among others.
+/// Returns the problem of a trunk that is not down yet, although no address responded to its last request and
+/// some calls failed.
 fn not_responding(trunk: &TrunkView, way: &Way<'_>) -> Option<Problem> {
     let mut addresses = trunk.peers.iter().flat_map(|peer| &peer.addresses).peekable();
     addresses.peek()?;
@@ -374,7 +374,7 @@ fn faulty(trunk: &str, fault: Fault, found: &FaultView, way: &Way<'_>) -> Option
         let what = TrunkProblem::Faulty { fault, tally: tally((*calls, *of), *recent, *good_since), consequence };
         let problem = Problem::of(ProblemKind::Trunk { trunk: trunk.to_owned(), what }).harms(harm).shown_by(cause);
         let problem = problem.fixed_by(fix).traced_in(last_sid).harming(recent.calls, *calls).latest(found.at);
-        // One call among hundreds ranks below a trunk or agent whose calls all fail.
+        // One call among hundreds ranks below a trunk or agent without any successful call.
         if is_many_of(*calls, *of, *recent) { problem } else { problem.urgent(Urgency::Few) }
     })
 }

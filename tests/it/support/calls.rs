@@ -29,7 +29,7 @@ impl Phone {
         Phone { sip: Party::new(ip), rtp, rtcp, shown: ip.parse().unwrap() }
     }
 
-    /// Creates a phone whose descriptions have another address than its packets.
+    /// Creates a phone with another address in its descriptions than that of its packets.
     pub(crate) fn behind_nat(ip: &str, shown: &str) -> Phone {
         Phone { shown: shown.parse().unwrap(), ..Phone::new(ip) }
     }

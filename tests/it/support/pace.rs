@@ -13,7 +13,7 @@ pub(crate) const PACKET: Duration = Duration::from_millis(20);
 
 /// Clock of a sender: moments 20 ms apart, and its lateness.
 ///
-/// After a stall the sender catches up at once, like a phone whose packets were delayed in the network.
+/// After a stall the sender catches up at once, like a phone after a delay in the network.
 pub(crate) struct Pace {
     begin: Instant,
     next: u32,

@@ -14,7 +14,7 @@ use super::pace::Watch;
 use super::sip::to_tag;
 use super::{PATIENCE, Process, config, until};
 
-/// Edge whose only route leads to the test's agent, and then possibly to a PBX.
+/// Edge with a single route to the test's agent, and then possibly to a PBX.
 pub(crate) struct Rig {
     pub(crate) edge: Process,
     pub(crate) caller: Phone,

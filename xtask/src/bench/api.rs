@@ -21,7 +21,7 @@ use crate::interop::edge::{self, Edge};
 const OWN: &str = "+14155550100";
 /// Connections of a load, each with its own thread.
 const CONNECTIONS: u32 = 4;
-/// One in this many reads is a page of 50 calls, the others are single calls.
+/// Interval of list reads: one in this many reads is a page of 50 calls, the others are single calls.
 const LIST_EVERY: u64 = 20;
 /// Time for calls still in progress at the end.
 const LINGER: Duration = Duration::from_secs(10);
@@ -172,7 +172,7 @@ fn made(options: &Options, rate: u32) -> anyhow::Result<(String, bool)> {
     Ok((row, completed == calls))
 }
 
-/// Returns the form of a call whose document ends it at the answer.
+/// Returns the form of a call with a document that ends it at the answer.
 fn form() -> String {
     "To=%2B14155550101&From=%2B14155550100&Twiml=%3CResponse%2F%3E".to_owned()
 }

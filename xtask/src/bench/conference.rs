@@ -130,7 +130,7 @@ impl Party {
     }
 }
 
-/// Starts an edge whose numbers lead to separate conferences.
+/// Starts an edge with a separate conference for each number.
 fn start(conferences: usize, codec: Codec) -> anyhow::Result<Edge> {
     let route = |n: usize| format!("[[route]]\nto = [\"{}\"]\nconnect = [\"conference:room-{n}\"]\n", number(n));
     let routes: String = (0..conferences).map(route).collect();

@@ -33,7 +33,7 @@ pub(crate) struct Dialed {
     n: usize,
     /// Destinations of its media.
     pub(crate) paths: Paths,
-    /// To and Contact of the answer.
+    /// Headers To and Contact of the answer.
     to: String,
     contact: String,
 }

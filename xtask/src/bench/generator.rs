@@ -275,7 +275,7 @@ impl Run {
         Ok(())
     }
 
-    /// Judges transcoded streams, whose packets are renumbered: content, delay, and number of lost packets.
+    /// Judges transcoded streams, with renumbered packets: content, delay, and number of lost packets.
     fn judge(&mut self, pairs: &[Pair], streams: &[Stream<'_>], warm: usize, speech: &Speech) -> anyhow::Result<u64> {
         let mut lost = 0;
         self.latencies.clear();

@@ -34,7 +34,7 @@ pub(crate) use bare::serve as bare_relay;
 pub(crate) use echo::{Options as EchoAgent, run as echo_agent};
 pub(crate) use rtpengine::Rtpengine;
 
-/// What to measure.
+/// Benchmark to run.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Bench {
     /// RTP through the edge, rtpengine and a bare epoll relay.

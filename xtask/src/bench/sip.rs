@@ -46,7 +46,7 @@ pub(crate) struct Options {
     /// Calls a second.
     #[arg(long, value_delimiter = ',', default_values_t = [200, 500, 1000])]
     rates: Vec<u32>,
-    /// Also tells how often each thread of the edge is woken for a call, and how long it works.
+    /// Also prints the wake-ups and the CPU time of each thread of the edge per call.
     #[arg(long)]
     threads: bool,
     /// Leaves the memory of held calls out.

@@ -42,7 +42,7 @@ const RINGING: Duration = Duration::from_millis(1_500);
 /// Time within which each of those callers must hear hold audio.
 const HOLD_WITHIN: Duration = Duration::from_millis(200);
 
-/// One call of the matrix.
+/// Call of the matrix.
 #[derive(Debug, Clone, Copy)]
 struct Job {
     fault: Fault,

@@ -101,7 +101,7 @@ impl Edge {
         Edge::start_in(Command::new(binary()), &format!("{LISTENERS}{rest}"), files)
     }
 
-    /// Starts the edge with a complete configuration, whose listeners may differ from [`LISTENERS`].
+    /// Starts the edge with a complete configuration, with other listeners than [`LISTENERS`] if needed.
     pub(crate) fn start_as(command: Command, configuration: &str) -> anyhow::Result<Edge> {
         Edge::start_in(command, configuration, &[])
     }

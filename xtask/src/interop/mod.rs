@@ -48,13 +48,13 @@ pub(crate) struct Options {
     /// Only the case of this name, or those whose names contain it.
     #[arg(long)]
     only: Vec<String>,
-    /// Breaks the feature of the named case: it must fail, and the exit code says whether it did.
+    /// Breaks the feature of the named case, which must fail; the exit code reports that.
     #[arg(long)]
     sabotage: Option<String>,
-    /// Prints the cases and what each proves.
+    /// Prints the cases with the statement that each proves.
     #[arg(long)]
     list: bool,
-    /// Runs two cases at a time, the second in a network of its own (a namespace) where there is the right to one: most of them wait.
+    /// Runs two cases at a time, the second in a network namespace if permitted: most of them wait.
     #[arg(long)]
     parallel: bool,
 }

@@ -12,7 +12,7 @@ use super::{SKIPPED, install};
 
 /// Folder of `ip netns`.
 const FOLDER: &str = "/run/netns";
-/// Folder with a subfolder per namespace, whose files replace those of /etc for its programs.
+/// Folder with a subfolder per namespace: its files replace those of /etc for the programs in the namespace.
 const FILES: &str = "/etc/netns";
 
 /// Network namespace, removed on drop.

@@ -116,7 +116,7 @@ pub(crate) fn install_locked(folder: &Path) -> anyhow::Result<()> {
     python::run(Command::new("npm").args(flags).current_dir(folder)).context("npm ci")
 }
 
-/// Returns an address of loopback whose port is free.
+/// Returns a loopback address with a free port.
 pub(crate) fn free_address() -> anyhow::Result<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 /// Allow header of a side, unless a case sets another.
 pub(crate) const ALLOW: &str = "Allow: INVITE, ACK, BYE, CANCEL, PRACK, UPDATE, INFO, REFER, NOTIFY";
 
-/// One side of a call. Steps that check a message take regular expressions (POSIX) that it must match.
+/// Side of a call. Steps that check a message take regular expressions (POSIX) that it must match.
 #[derive(Debug, Clone)]
 pub(crate) struct Scenario {
     /// Whether it is the caller.

@@ -67,7 +67,7 @@ impl Callee {
         })
     }
 
-    /// Its folder.
+    /// Returns the folder of its files.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }

@@ -16,7 +16,7 @@ const EMULATOR: &str = "qemu-aarch64-static";
 /// Folder of glibc for aarch64, and its options of the emulator: otherwise an aarch64 glibc of the machine itself is
 /// found first, and one other than the loader's causes an endless loop at the first thread.
 const LIBRARIES: [&str; 4] = ["-L", "/usr/aarch64-linux-gnu", "-E", "LD_LIBRARY_PATH=/lib"];
-/// Crates whose unit tests run.
+/// Crates with unit tests to run.
 const TESTED: [&str; 3] = ["trunkgate-sip", "trunkgate-media", "trunkgate-call"];
 /// Program or file, and its Debian package.
 const PACKAGES: [(&str, &str); 2] =

@@ -27,7 +27,7 @@ use crate::commands::output;
 use crate::interop::edge::target;
 use crate::package;
 
-/// What to make.
+/// Options of `cargo xtask release`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
     /// Folder of the artefacts [default: target/release-files]

@@ -16,7 +16,7 @@ const SALES: &str = "+14155550100";
 const SUPPORT: &str = "+14155550101";
 /// Number with a path unknown to the server as its application.
 const NOWHERE: &str = "+14155551001";
-/// Number with an application whose response is not TwiML.
+/// Number with an application that does not respond with TwiML.
 const HEALTH: &str = "+14155551002";
 /// Voice of the program for the page's.
 const JOANNA: &str = "joanna";

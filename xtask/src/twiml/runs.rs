@@ -104,7 +104,7 @@ impl Driver {
         bail!("no end after {BOUND} events")
     }
 
-    /// Returns what follows a step.
+    /// Returns the events after a step.
     #[expect(
         clippy::wildcard_enum_match_arm,
         reason = "the others are not reported; a program that waits for one of them is an error"

@@ -29,7 +29,7 @@ pub(super) fn formatted(number: &str) -> String {
     parts.map_or_else(|| number.to_owned(), |(area, exchange, line)| format!("({area}) {exchange}-{line}"))
 }
 
-/// Returns `subresource_uris`: each name with its address below `uri`, whose last segment is in camel case.
+/// Returns `subresource_uris`: each name with its address below `uri`, in camel case.
 pub(super) fn subresources(uri: &str, names: &[&str]) -> Value {
     let camel = |name: &str| {
         let words = name.split('_').map(|word| {

@@ -109,7 +109,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     Ok(true)
 }
 
-/// Starts an edge whose calls get a document.
+/// Starts an edge that runs a document for each call.
 fn start(path: Option<&str>, application: &Application) -> anyhow::Result<Edge> {
     let app = match path {
         Some(path) => format!("url = \"http://{}{path}\"\nallow_private = true\n", application.address),

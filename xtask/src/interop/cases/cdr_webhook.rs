@@ -16,7 +16,7 @@ const WRONG: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwAAECAwQFBgc=";
 /// Time until all are delivered; the two rejections cost some seconds.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Makes calls whose records are verified one by one.
+/// Makes calls, and verifies their records one by one.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let folder = tempfile::tempdir()?;
     let ca = folder.path().join("ca.pem").display().to_string();

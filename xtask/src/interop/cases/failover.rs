@@ -11,7 +11,7 @@ use crate::interop::sipp::{Callee, Calls, PBX};
 
 const SILENT: &str = "127.0.0.4:5060";
 
-/// Makes calls with a first trunk whose socket is never read.
+/// Makes calls with a first trunk that never reads its socket.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let _silent = UdpSocket::bind(SILENT)?;
     let second = if setting.sabotage { "" } else { r#", "trunk:pbx""# };

@@ -23,7 +23,8 @@ pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     Ok(format!("{shown}; {asked}"))
 }
 
-/// One carrier challenges by 407 with MD5, the other by 401 with SHA-256; both indicate a stale nonce.
+/// Tests the edge at two carriers: one challenges by 407 with MD5, the other by 401 with SHA-256; both indicate a
+/// stale nonce.
 fn shows(setting: &Setting) -> anyhow::Result<String> {
     let carrier = |port: u16, algorithm: &str, challenge: &str| {
         let text = CONFIGURATION.replace("PORT", &port.to_string()).replace("ALGORITHM", algorithm);

@@ -14,7 +14,7 @@ use crate::interop::sipp::{Callee, Calls, PBX};
 /// Time until all are there: they are batched for 5 s, and the rejection costs some time.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Makes calls whose spans are checked one by one; sabotaged, with another token than the collector's.
+/// Makes calls, and checks their spans one by one; sabotaged, with another token than the collector's.
 pub(crate) fn run(setting: &Setting) -> anyhow::Result<String> {
     let folder = tempfile::tempdir()?;
     let ca = folder.path().join("ca.pem").display().to_string();
