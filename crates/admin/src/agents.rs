@@ -1,4 +1,4 @@
-//! `/v1/agents`: each agent of the configuration, whether its sockets open, and how many are.
+//! `/v1/agents`: configured agents, the state of their connections, and their sessions.
 
 use axum::Json;
 use axum::extract::State;
@@ -33,16 +33,16 @@ pub(super) struct ActiveAgent {
     hour: Activity,
 }
 
-/// `{"agents":[…],"since":"…"}`
+/// Response of `/v1/agents`: `{"agents":[…],"since":"…"}`.
 #[derive(Debug, Serialize)]
 pub(super) struct Agents {
     agents: Vec<ActiveAgent>,
-    /// Since when `hour` counts.
+    /// Start of the period counted in `hour`.
     since: String,
 }
 
 impl AgentReport {
-    /// Those of the table in force, in the order of the file.
+    /// Returns a report for each agent of the table in force, in the order of the file.
     pub(super) fn all(handle: &Handle, seen: Vec<AgentView>) -> Vec<AgentReport> {
         let table = handle.table();
         let report = |seen: AgentView| {

@@ -103,11 +103,11 @@ pub(super) struct Filter {
 /// number of calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Failed {
-    /// The reason does not match.
+    /// Whether the reason does not match.
     pub(super) reason: bool,
-    /// No code matches.
+    /// Whether no code matches.
     pub(super) code: bool,
-    /// The duration is outside of the bounds.
+    /// Whether the duration is outside of the bounds.
     pub(super) duration: bool,
 }
 
@@ -261,7 +261,7 @@ fn is_number(number: &str, part: &str) -> bool {
     rest.is_some_and(|rest| rest > first.len() + last.len()) && digits.ends_with(&last)
 }
 
-/// `{"calls":[…],"summary":{…}}`
+/// Response of `/v1/calls`: `{"calls":[…],"summary":{…}}`.
 #[derive(Debug, Serialize)]
 pub(super) struct Calls {
     /// Live calls, then those that have ended, the last first.

@@ -1,4 +1,4 @@
-//! `/v1/conferences`: those that go on with their parties, the last ones that ended, and what a person does with them.
+//! `/v1/conferences`: active conferences with their participants, the last ended ones, and control of them.
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -14,7 +14,7 @@ use trunkgate_conference::{Change, Music};
 use super::ApiError;
 use trunkgate_runtime::handle::Handle;
 
-/// A conference with the calls of its parties: numbers of the caller and of the called one.
+/// Conference with the calling and called number of each participant.
 type Known = (ConferenceReport, Vec<(String, String)>);
 
 /// Conference as shown in the API.
@@ -39,7 +39,7 @@ struct ShownConference<'a> {
     parties: Vec<ShownParty>,
 }
 
-/// A recording of a conference.
+/// Recording of a conference.
 #[derive(Debug, Serialize)]
 struct ShownRecording<'a> {
     /// SID of the recording.
@@ -48,7 +48,7 @@ struct ShownRecording<'a> {
     paused: bool,
 }
 
-/// A party of a conference.
+/// Participant of a conference.
 #[derive(Debug, Serialize)]
 struct ShownParty {
     /// SID of the party's call.
@@ -71,7 +71,7 @@ struct ShownParty {
     coaches: Option<String>,
 }
 
-/// Lists conferences, the newest first.
+/// Lists conferences, newest first.
 pub(super) async fn list(State(handle): State<Handle>) -> Result<Json<Value>, ApiError> {
     let all = handle.ask(|gateway, now| {
         let with_calls = |report: ConferenceReport| {
@@ -97,7 +97,7 @@ pub(super) async fn end(State(handle): State<Handle>, Path(sid): Path<String>) -
     report.map(|report| Json(json!(shown(&(report, Vec::new()))))).ok_or_else(|| unknown(&sid))
 }
 
-/// Mutes a party, holds it, takes both back, or takes it out.
+/// Mutes, unmutes, holds, resumes or removes a participant.
 pub(super) async fn change(
     State(handle): State<Handle>,
     Path((sid, call, action)): Path<(String, String, String)>,

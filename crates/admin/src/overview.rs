@@ -64,7 +64,7 @@ pub(super) async fn history(
     })))
 }
 
-/// A route of the table in force.
+/// Route of the table in force.
 #[derive(Debug, Serialize)]
 pub(super) struct RouteReport {
     /// Name of the route.

@@ -174,11 +174,11 @@ pub(super) struct TrunkReport {
     hour: Activity,
 }
 
-/// `{"trunks":[…],"since":"…"}`
+/// Response of `/v1/trunks`: `{"trunks":[…],"since":"…"}`.
 #[derive(Debug, Serialize)]
 pub(super) struct Trunks {
     trunks: Vec<TrunkReport>,
-    /// Since when `hour` counts.
+    /// Start of the period counted in `hour`.
     since: String,
 }
 

@@ -7,10 +7,10 @@ use trunkgate_call::CallView;
 
 use super::calls::{Failed, answered_seconds};
 
-/// Lower bounds of the bins of durations, in seconds. 30 to 34: a lost ACK; 880 to 920: a session that was not refreshed.
+/// Lower bounds of the duration bins, in seconds. 30 to 34: a lost ACK; 880 to 920: a session that was not refreshed.
 const BOUNDS: [u32; 11] = [0, 5, 15, 30, 34, 60, 180, 600, 880, 920, 3600];
 
-/// Figures of all calls that match a filter, those that the list leaves out too.
+/// Figures of all calls that match a filter, including those omitted from the list.
 #[derive(Debug, Serialize)]
 pub(super) struct Summary {
     /// Calls that match.

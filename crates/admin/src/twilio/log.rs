@@ -144,7 +144,7 @@ fn call_of(path: &str, answered: &Result<Answer, Error>) -> Option<String> {
     sid.or_else(made).map(str::to_owned)
 }
 
-/// The log as it is shown.
+/// API request log as shown by `GET /v1/api`.
 #[derive(Debug, Serialize)]
 pub(crate) struct ShownLog {
     /// Whether `[api] auth_token` is set.
@@ -176,7 +176,7 @@ struct ShownCount {
     count: u64,
 }
 
-/// A request to a webhook of text messages.
+/// Request to a webhook of text messages.
 #[derive(Debug, Serialize)]
 struct ShownMessageRequest {
     /// Time of the answer.
@@ -193,7 +193,7 @@ struct ShownMessageRequest {
     webhook: Webhook,
 }
 
-/// A callback that failed.
+/// Failed callback.
 #[derive(Debug, Serialize)]
 struct ShownCallbackError {
     /// Application; `api`: URLs that requests to the API named.
@@ -210,7 +210,7 @@ struct ShownCallbackError {
     next_at: Option<String>,
 }
 
-/// A request that has been answered.
+/// Answered request.
 #[derive(Debug, Serialize)]
 struct ShownRequest {
     /// Time of the answer.
@@ -265,7 +265,7 @@ fn dated(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
 }
 
-/// `GET /v1/api`: the latest requests, and how many there were.
+/// Returns the request log (`GET /v1/api`): the latest requests, and their counts.
 pub(crate) async fn show(State(handle): State<Handle>) -> Json<ShownLog> {
     let Requests { latest, failed, refused, counts, .. } = handle.shared.api.requests();
     let mut failures: Vec<ApiRequest> = failed.into_iter().chain(refused).collect();
@@ -298,7 +298,7 @@ pub(crate) async fn show(State(handle): State<Handle>) -> Json<ShownLog> {
     })
 }
 
-/// A parameter that requests had and that was ignored.
+/// Parameter that was ignored in requests.
 #[derive(Debug, Serialize)]
 pub struct IgnoredParameter {
     /// Name of the parameter.
