@@ -230,7 +230,7 @@ fn mails(out: &mut Exposition, handle: &Handle) {
     );
     let name = "trunkgate_mails_total";
     out.family(name, Kind::Counter, "Ended e-mails about voicemail by result.");
-    for (result, counter) in [("sent", &figures.sent), ("failed", &figures.failed)] {
+    for (result, counter) in [("sent", &figures.completed), ("failed", &figures.failed)] {
         out.sample(name, &[("result", result)], counter.get() as f64);
     }
     let help = "Failed attempts to send e-mail about voicemail that are repeated.";

@@ -84,9 +84,12 @@ impl CallbackFigures {
         });
     }
 
-    /// Counts a new callback.
-    pub(super) fn added(&self, app: &Arc<str>) {
-        self.of(app, |counts| counts.waiting += 1);
+    /// Counts a waiting callback; `is_failing` is true if several attempts failed before a restart.
+    pub(super) fn added(&self, app: &Arc<str>, is_failing: bool) {
+        self.of(app, |counts| {
+            counts.waiting += 1;
+            counts.failing += u64::from(is_failing);
+        });
     }
 
     /// Counts a retry.
@@ -212,7 +215,7 @@ mod tests {
             at: Timestamp::UNIX_EPOCH,
             next: Some(Timestamp::UNIX_EPOCH),
         };
-        figures.added(&app);
+        figures.added(&app, false);
         figures.failed(&app, last(), false);
         assert!(figures.problems().is_empty(), "one attempt says little");
         figures.retried(&app);
@@ -227,12 +230,12 @@ mod tests {
         figures.over(&app, true, true);
         assert!(figures.problems().is_empty());
         // Many callbacks with one failure each.
-        (0..CALLBACK_FAILED_IN_ROW).for_each(|_| figures.added(&app));
+        (0..CALLBACK_FAILED_IN_ROW).for_each(|_| figures.added(&app, false));
         (0..CALLBACK_FAILED_IN_ROW).for_each(|_| figures.failed(&app, last(), false));
         assert_eq!(figures.problems().len(), 1);
         (0..CALLBACK_FAILED_IN_ROW).for_each(|_| figures.over(&app, false, true));
         assert!(figures.problems().is_empty());
-        figures.added(&app);
+        figures.added(&app, false);
         figures.gave_up(&app, last());
         figures.over(&app, false, false);
         figures.dropped(&app);

@@ -12,7 +12,7 @@ use trunkgate_call::AppCallback;
 use super::figures::Last;
 use super::stored::Callback;
 use super::{CallbackFigures, Incoming, Means, NAME, Tried};
-use crate::sinks::outbox::{Event, Intake, Kind, Pace, Refusal, Row, Worker};
+use crate::sinks::outbox::{Event, Intake, Kind, Pace, Refusal, Row, Settled, Worker, table};
 use crate::sinks::store::Store;
 use crate::webhooks::client::Client;
 use crate::webhooks::outcome::Failure;
@@ -23,7 +23,7 @@ use trunkgate_system::clock;
 use trunkgate_system::limits::{
     CALLBACK_ATTEMPTS_TOLD, CALLBACK_ATTEMPTS_TRACED, CALLBACK_GIVE_UP_SECONDS, CALLBACK_PAUSE_MILLISECONDS,
     CALLBACK_PAUSE_MOST_SECONDS, CALLBACKS_AT_ONCE, CALLBACKS_AT_ONCE_OF_FAILING, CALLBACKS_AT_ONCE_OF_HOST,
-    CALLBACKS_AT_ONCE_OF_UNKNOWN,
+    CALLBACKS_AT_ONCE_OF_UNKNOWN, OUTBOX_BYTES, OUTBOX_WAITING,
 };
 
 /// Twilio's codes for URLs that cannot be requested: malformed, or with an unknown retry policy.
@@ -40,6 +40,8 @@ const PACE: Pace = Pace {
         Duration::from_secs(CALLBACK_PAUSE_MOST_SECONDS),
     ),
     give_up: Duration::from_secs(CALLBACK_GIVE_UP_SECONDS),
+    rows: OUTBOX_WAITING,
+    bytes: OUTBOX_BYTES,
 };
 
 /// Sends callbacks and repeats those not accepted by their receivers.
@@ -103,9 +105,9 @@ fn last(refusal: &Refusal, next: Option<Timestamp>) -> Last {
 impl Kind for Deliveries {
     const NAME: &'static str = NAME;
     const NOUN: &'static str = "callback";
-    const FOLLOWS_STORE: bool = false;
 
     type New = AppCallback;
+    type Taken = ();
     type Seen = ();
 
     fn pace(&self) -> Pace {
@@ -131,7 +133,7 @@ impl Kind for Deliveries {
     fn note(&self, _: &str, app: &Arc<str>, event: Event<'_>) {
         let figures = &self.figures;
         match event {
-            Event::Entered => figures.added(app),
+            Event::Entered(attempts) => figures.added(app, is_failing(attempts)),
             Event::Dropped => figures.dropped(app),
             Event::MadeWay(attempts) => figures.made_way(app, is_failing(attempts)),
             Event::Retried => figures.retried(app),
@@ -155,8 +157,8 @@ impl Kind for Deliveries {
         self.figures.stored(done, directory);
     }
 
-    fn look(_: &Connection) -> rusqlite::Result<()> {
-        Ok(())
+    fn settle(&self, store: &Connection, _: &[Settled<()>]) -> rusqlite::Result<()> {
+        table::forget(store, NAME, i64::MAX)
     }
 
     fn seen(&self, (): ()) {}

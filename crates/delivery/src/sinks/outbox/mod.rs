@@ -1,7 +1,7 @@
 //! Outbox: persistent deliveries with retries. It contains the table of rows, the order and times of attempts, and the
 //! worker that makes them, but no URL, header or protocol. The outbox depends on the store and on none of its kinds.
 //!
-//! A **kind** (`Kind`) is one sort of delivery: callbacks, e-mail. It makes one attempt (renders the row as a request
+//! A **kind** (`Kind`) is one sort of delivery: callbacks, e-mail, transcriptions, call records. It makes one attempt (renders the row as a request
 //! and evaluates the response), and receives each event for its counters and its problem "not delivered". Each kind has
 //! its own worker and limits, so no kind takes room or turns from another.
 //!
@@ -18,11 +18,11 @@
 //!
 //! `queue.rs` owns these states. It uses no clock, thread or store: inputs are rows and times, outputs are the next row
 //! to send and the time of the next check. `worker.rs` owns the tasks of attempts and the changes of the store. A row
-//! is stored before or during its first attempt, and removed after a response: delivery is at least once, even across
-//! `kill -9`. The rows of a kind that follows the store (`FOLLOWS_STORE`) are written by others within their own
-//! transactions; its failures are stored in the row.
+//! is stored before or during its first attempt, by the worker or by others within their own transactions, and removed
+//! after a response: delivery is at least once, even across `kill -9`. Outcomes are stored together with changes that
+//! the kind makes for them (`Kind::settle()`); failures at most once a second.
 //!
-//! Call records, texts and transcriptions are not kinds: each has its own queue.
+//! Texts are not a kind: they have their own queue.
 
 pub(super) mod queue;
 mod shares;
@@ -32,13 +32,16 @@ mod worker;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use rusqlite::Connection;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use trunkgate_system::backoff::Backoff;
+use trunkgate_system::clock;
+use trunkgate_system::limits::OUTBOX_LOOK_SECONDS;
 
 pub(super) use worker::Worker;
 
@@ -75,6 +78,17 @@ pub(super) struct Row {
     pub(super) body: String,
 }
 
+impl Row {
+    /// Creates a row in a line of its own, whose first attempt is made after a pause.
+    pub(super) fn alone(key: &str, [host, place, share]: [&str; 3], pause: Duration, body: String) -> Row {
+        let [key, host, place, share] = [key, host, place, share].map(str::to_owned);
+        let now = clock::now();
+        let (created, due) = (now.as_microsecond(), now.checked_add(pause).unwrap_or(now).as_millisecond());
+        let bytes = table::bytes(&key, &place, &body);
+        Row { head: Head { line: key.clone(), key, host, place, share, created, due, attempts: 0, bytes }, body }
+    }
+}
+
 /// Omits the body, which may contain secrets and numbers.
 impl std::fmt::Debug for Row {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -97,6 +111,10 @@ pub(super) struct Pace {
     pub(super) pauses: Backoff,
     /// Age at which a row is given up.
     pub(super) give_up: Duration,
+    /// Maximum number of rows in the queue.
+    pub(super) rows: usize,
+    /// Maximum size of the rows in the queue, in bytes.
+    pub(super) bytes: usize,
 }
 
 /// Failure of an attempt.
@@ -126,8 +144,8 @@ impl Refusal {
 /// Event of a row.
 #[derive(Debug)]
 pub(super) enum Event<'a> {
-    /// The row waits for delivery.
-    Entered,
+    /// The row waits for delivery, after this many failed attempts.
+    Entered(u32),
     /// The row was dropped because the queue was full.
     Dropped,
     /// The waiting row was dropped in favour of others, after this many attempts.
@@ -142,29 +160,69 @@ pub(super) enum Event<'a> {
     Over(u32, bool),
 }
 
+/// Result of a row as it is stored.
+#[derive(Debug)]
+pub(super) enum Outcome<T> {
+    /// The receiver accepted the row, which leaves the store.
+    Delivered(T),
+    /// An attempt failed, and another one follows.
+    Failed(Failure),
+    /// The last attempt failed. The row stays in the store until the kind removes it.
+    GivenUp(Failure),
+    /// The queue was full, and the row leaves the store.
+    Dropped,
+}
+
+/// Outcome of the row with this key.
+pub(super) type Settled<T> = (Arc<str>, Arc<Outcome<T>>);
+
+/// Failed attempt as stored; times are in milliseconds since 1970.
+#[derive(Debug)]
+pub(super) struct Failure {
+    /// Number of failed attempts.
+    pub(super) attempts: u32,
+    /// Time of the failure.
+    pub(super) at: i64,
+    /// Time of the next attempt.
+    pub(super) due: i64,
+    /// Reason, as a clause.
+    pub(super) error: String,
+}
+
+impl<T> Outcome<T> {
+    /// Returns true if no further attempt follows.
+    fn is_over(&self) -> bool {
+        !matches!(self, Outcome::Failed(_))
+    }
+}
+
 /// Kind of delivery.
 pub(super) trait Kind: Send + Sync + 'static {
     /// Name of the kind in the store.
     const NAME: &'static str;
     /// Noun for a row in messages.
     const NOUN: &'static str;
-    /// True if other code writes and removes rows in the store. The worker then rereads the store when `Wake` signals,
-    /// and stores failures.
-    const FOLLOWS_STORE: bool;
     /// Delivery as handed over, before it becomes a row.
     type New: Send;
-    /// Additional data read from the store.
+    /// Result of a successful attempt.
+    type Taken: Send + Sync + 'static;
+    /// Data read from the store.
     type Seen: Send + 'static;
 
     /// Returns the limits of the kind.
     fn pace(&self) -> Pace;
+
+    /// Returns how many attempts may be under way now, and the time at which that changes by itself.
+    fn most(&self, _now: Instant) -> (usize, Option<Instant>) {
+        (usize::MAX, None)
+    }
 
     /// Creates the row of a delivery made at `created` (microseconds since 1970); `None` if there is nothing to
     /// deliver.
     fn row(&self, new: Self::New, created: i64) -> Option<Row>;
 
     /// Makes an attempt; `number` counts from 1.
-    fn attempt(&self, row: &Row, number: u32) -> impl Future<Output = Result<(), Refusal>> + Send;
+    fn attempt(&self, row: &Row, number: u32) -> impl Future<Output = Result<Self::Taken, Refusal>> + Send;
 
     /// Records an event of the row with this key and share.
     fn note(&self, key: &str, share: &Arc<str>, event: Event<'_>);
@@ -172,13 +230,14 @@ pub(super) trait Kind: Send + Sync + 'static {
     /// Records whether the store in this directory accepted a change.
     fn stored(&self, done: &io::Result<()>, directory: &Path);
 
-    /// Reads additional data from the store.
+    /// Changes tables of the kind in the transaction that stores these outcomes, and reads them; also called without
+    /// outcomes.
     ///
     /// # Errors
     /// Returns the error of the store.
-    fn look(store: &Connection) -> rusqlite::Result<Self::Seen>;
+    fn settle(&self, store: &Connection, settled: &[Settled<Self::Taken>]) -> rusqlite::Result<Self::Seen>;
 
-    /// Receives the additional data.
+    /// Receives the data that was read, once the transaction is committed.
     fn seen(&self, seen: Self::Seen);
 }
 
@@ -191,6 +250,8 @@ pub enum Handed<N> {
     Stored(Head),
     /// Request to reread the store.
     Look,
+    /// The receivers have changed: resting rows are sent at once.
+    Anew,
 }
 
 /// Source of deliveries of a worker.
@@ -198,7 +259,7 @@ pub enum Handed<N> {
 pub(super) enum Intake<N> {
     /// Deliveries are handed over through a channel.
     Handed(mpsc::Receiver<Handed<N>>),
-    /// The worker is woken to read the store.
+    /// The worker is woken to read the store, in which others have written or removed rows.
     Woken(Arc<Wake>),
 }
 
@@ -208,7 +269,7 @@ impl<N> Intake<N> {
         match self {
             Intake::Handed(handed) => handed.recv().await,
             Intake::Woken(wake) => {
-                wake.woken().await;
+                let _ = timeout(Duration::from_secs(OUTBOX_LOOK_SECONDS), wake.woken()).await;
                 (!wake.is_stopped()).then_some(Handed::Look)
             }
         }

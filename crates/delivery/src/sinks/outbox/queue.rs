@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::shares::{Path, Shares, path};
 use super::{Head, Pace, Refusal, Row};
-use trunkgate_system::limits::{OUTBOX_BYTES, OUTBOX_HELD_BYTES, OUTBOX_HELD_MOST_BYTES, OUTBOX_WAITING};
+use trunkgate_system::limits::{OUTBOX_HELD_BYTES, OUTBOX_HELD_MOST_BYTES};
 use trunkgate_system::turns::{Turn, Turns};
 
 /// Id of a row in the queue.
@@ -171,7 +171,9 @@ impl Queue {
     }
 
     fn is_full(&self, coming: &Coming) -> bool {
-        self.rows.len() >= OUTBOX_WAITING || self.bytes + coming.head.bytes > OUTBOX_BYTES || self.has_no_memory(coming)
+        self.rows.len() >= self.pace.rows
+            || self.bytes + coming.head.bytes > self.pace.bytes
+            || self.has_no_memory(coming)
     }
 
     /// Returns whether the memory limit excludes a row that is not stored yet.
@@ -190,8 +192,8 @@ impl Queue {
             coming;
         let receiver = format!("{party} {place}").into();
         self.last += 1;
-        let (id, line, host): (_, Arc<str>, Arc<str>) = (Id(self.last), line.into(), host.into());
-        let key: Arc<str> = key.into();
+        let (id, key, host): (_, Arc<str>, Arc<str>) = (Id(self.last), key.into(), host.into());
+        let line = if *line == *key { Arc::clone(&key) } else { line.into() };
         self.keys.insert(Arc::clone(&key), id);
         self.bytes += bytes;
         self.held += if whole.is_some() { bytes } else { 0 };
@@ -255,6 +257,21 @@ impl Queue {
         if let Some(waiting) = self.rows.get_mut(&id) {
             waiting.place = Place::Resting(at);
             self.resting.insert((at, id));
+        }
+    }
+
+    /// Changes the limits; rows that are over them stay.
+    pub(super) fn set_pace(&mut self, pace: Pace) {
+        self.pace = pace;
+    }
+
+    /// Makes resting rows ready as if none of their attempts had failed.
+    pub(super) fn begin_anew(&mut self) {
+        while let Some((_, id)) = self.resting.first().copied() {
+            if let Some(waiting) = self.rows.get_mut(&id) {
+                waiting.attempts = 0;
+            }
+            self.make_ready(id);
         }
     }
 

@@ -4,10 +4,14 @@ use std::borrow::Borrow;
 
 use rusqlite::{Connection, OptionalExtension as _, Row as Record, params};
 
-use super::{Head, Row};
+use super::{Failure, Head, Outcome, Row};
 
-const HEAD: &str =
-    "key, line, host, place, share, created, due, attempts, length(body) + length(line) + length(place) + 150 AS bytes";
+const HEAD: &str = "key, line, host, place, share, created, due, attempts, octet_length(body) + length(line) + length(place) + 150 AS bytes";
+
+/// Returns the size of a row, as `HEAD` has it.
+pub(super) fn bytes(line: &str, place: &str, body: &str) -> usize {
+    body.len() + line.len() + place.len() + 150
+}
 
 fn head(record: &Record<'_>) -> rusqlite::Result<Head> {
     let bytes: u32 = record.get("bytes")?;
@@ -61,36 +65,78 @@ pub(in crate::sinks) fn remove(store: &Connection, kind: &str, keys: &[impl AsRe
     keys.iter().try_for_each(|key| remove.execute([kind, key.as_ref()]).map(drop))
 }
 
-/// Removes a delivered row, and rows to the same place that were given up, because the place accepts deliveries again.
-pub(super) fn delivered(store: &Connection, kind: &str, key: &str) -> rusqlite::Result<()> {
-    store.execute(
-        "DELETE FROM outbox WHERE kind = ?1 AND given_up IS NOT NULL
-         AND place = (SELECT place FROM outbox WHERE kind = ?1 AND key = ?2)",
-        [kind, key],
-    )?;
-    remove(store, kind, &[key])
+/// Stores the outcome of a row, unless the row was removed meanwhile. With a delivered one those rows to the same place
+/// leave that were given up, because the place accepts deliveries again.
+pub(in crate::sinks) fn settle<T>(
+    store: &Connection,
+    kind: &str,
+    key: &str,
+    outcome: &Outcome<T>,
+) -> rusqlite::Result<()> {
+    match outcome {
+        Outcome::Delivered(_) => {
+            let mut others = store.prepare(
+                "DELETE FROM outbox WHERE kind = ?1 AND given_up IS NOT NULL
+                 AND place = (SELECT place FROM outbox WHERE kind = ?1 AND key = ?2)",
+            )?;
+            others.execute([kind, key])?;
+            remove(store, kind, &[key])
+        }
+        Outcome::Dropped => remove(store, kind, &[key]),
+        Outcome::Failed(failure) => failed(store, kind, key, failure, None),
+        Outcome::GivenUp(failure) => failed(store, kind, key, failure, Some(failure.at)),
+    }
 }
 
-/// Failed attempt as stored; times are in milliseconds since 1970.
-#[derive(Debug)]
-pub(super) struct Failure {
-    pub(super) key: String,
-    /// Number of failed attempts.
-    pub(super) attempts: u32,
-    /// Time of the next attempt.
-    pub(super) due: i64,
-    pub(super) error: String,
-    /// Time at which it was given up.
-    pub(super) given_up: Option<i64>,
-}
-
-/// Stores the result of an attempt, unless the row was removed meanwhile.
-pub(super) fn failed(store: &Connection, kind: &str, failure: &Failure) -> rusqlite::Result<()> {
-    let Failure { key, attempts, due, error, given_up } = failure;
+fn failed(
+    store: &Connection,
+    kind: &str,
+    key: &str,
+    Failure { attempts, due, error, .. }: &Failure,
+    given_up: Option<i64>,
+) -> rusqlite::Result<()> {
     let mut update = store.prepare(
         "UPDATE outbox SET attempts = ?3, due = ?4, error = ?5, given_up = ?6 WHERE kind = ?1 AND key = ?2 AND given_up IS NULL",
     )?;
     update.execute(params![kind, key, attempts, due, error, given_up]).map(drop)
+}
+
+/// Removes rows that were given up before a time, in milliseconds since 1970.
+pub(in crate::sinks) fn forget(store: &Connection, kind: &str, before: i64) -> rusqlite::Result<()> {
+    store.execute("DELETE FROM outbox WHERE kind = ?1 AND given_up < ?2", params![kind, before]).map(drop)
+}
+
+/// Row that was given up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::sinks) struct GivenUp {
+    /// Party for which it was sent.
+    pub(in crate::sinks) share: String,
+    /// Number of failed attempts.
+    pub(in crate::sinks) attempts: u32,
+    /// Error of the last attempt.
+    pub(in crate::sinks) error: Option<String>,
+}
+
+/// Counts of rows of a kind.
+#[derive(Debug, Default)]
+pub(in crate::sinks) struct Counts {
+    /// Number of waiting rows.
+    pub(in crate::sinks) all: u64,
+    /// Number of recently given-up rows.
+    pub(in crate::sinks) failed: u64,
+    /// Last given-up row.
+    pub(in crate::sinks) last_failed: Option<GivenUp>,
+}
+
+/// Counts waiting rows, and removes those given up before a time.
+pub(in crate::sinks) fn counts(store: &Connection, kind: &str, failed_since: i64) -> rusqlite::Result<Counts> {
+    forget(store, kind, failed_since)?;
+    let counted = "SELECT count(*) - count(given_up), count(given_up) FROM outbox WHERE kind = ?1";
+    let (all, failed): (i64, i64) = store.query_row(counted, [kind], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let last = "SELECT share, attempts, error FROM outbox WHERE kind = ?1 AND given_up IS NOT NULL ORDER BY given_up DESC LIMIT 1";
+    let given_up = |row: &Record<'_>| Ok(GivenUp { share: row.get(0)?, attempts: row.get(1)?, error: row.get(2)? });
+    let last_failed = store.query_row(last, [kind], given_up).optional()?;
+    Ok(Counts { all: all.try_into().unwrap_or(0), failed: failed.try_into().unwrap_or(0), last_failed })
 }
 
 /// Advances the first attempt of a row to `due`, if that is earlier.

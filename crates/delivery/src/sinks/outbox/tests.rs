@@ -31,15 +31,15 @@ struct Notes {
 impl Kind for Notes {
     const NAME: &'static str = "note";
     const NOUN: &'static str = "note";
-    const FOLLOWS_STORE: bool = true;
 
     type New = Row;
+    type Taken = ();
     type Seen = usize;
 
     fn pace(&self) -> Pace {
         let pauses = Backoff::new(Duration::from_millis(2), Duration::from_millis(4));
         let give_up = Duration::from_secs(3600);
-        Pace { at_once: 4, of_host: 4, of_unknown: 4, of_failing: 4, pauses, give_up }
+        Pace { at_once: 4, of_host: 4, of_unknown: 4, of_failing: 4, pauses, give_up, rows: 99, bytes: 1 << 20 }
     }
 
     fn row(&self, new: Row, _: i64) -> Option<Row> {
@@ -73,7 +73,7 @@ impl Kind for Notes {
         }
     }
 
-    fn look(store: &Connection) -> rusqlite::Result<usize> {
+    fn settle(&self, store: &Connection, _: &[Settled<()>]) -> rusqlite::Result<usize> {
         Ok(table::heads(store, Notes::NAME, 99)?.len())
     }
 
@@ -85,7 +85,7 @@ impl Kind for Notes {
 fn row(key: &str, line: &str) -> Row {
     let [key, line] = [key, line].map(str::to_owned);
     let (host, place, share) = ("h:1".to_owned(), "place".to_owned(), "share".to_owned());
-    let created = trunkgate_system::clock::now().as_microsecond();
+    let created = clock::now().as_microsecond();
     Row { head: Head { key, line, host, place, share, created, due: 0, attempts: 0, bytes: 0 }, body: String::new() }
 }
 

@@ -1,6 +1,6 @@
 //! Worker of a kind: connects the sources of deliveries, the store, the queue and the attempts.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,15 +10,15 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
 use trunkgate_system::clock;
-use trunkgate_system::limits::{
-    APP_LAST_SECONDS, OUTBOX_BATCH, OUTBOX_LOOK_SECONDS, OUTBOX_WAITING, RECORDS_PAUSE_MILLISECONDS,
-};
+use trunkgate_system::limits::{APP_LAST_SECONDS, OUTBOX_BATCH, RECORDS_PAUSE_MILLISECONDS};
 use trunkgate_system::text::number;
 
-use super::queue::{Added, Coming, Fate, Id, Queue, Waiting};
-use super::table::{self, Failure};
-use super::{Event, Handed, Head, Intake, Kind, Refusal, Row};
+use super::queue::{Added, Coming, Fate, Id, Queue};
+use super::{Event, Failure, Handed, Head, Intake, Kind, Outcome, Refusal, Row, Settled, table};
 use crate::sinks::store::{Commit, Store};
+
+/// Time between two tries to read the store, and to store failed attempts.
+const CHORES: Duration = Duration::from_millis(RECORDS_PAUSE_MILLISECONDS);
 
 /// Sends rows of a kind and repeats failed attempts.
 pub(in crate::sinks) struct Worker<K: Kind> {
@@ -27,27 +27,27 @@ pub(in crate::sinks) struct Worker<K: Kind> {
     queue: Queue,
     /// Results from the store's thread.
     news: (UnboundedSender<News<K>>, UnboundedReceiver<News<K>>),
-    under_way: JoinSet<(Id, Attempt)>,
+    under_way: JoinSet<(Id, Attempt<K::Taken>)>,
     /// Number of pending insertions into the store.
     adding: usize,
-    /// Keys of finished rows that must be removed from the store.
-    gone: Vec<Arc<str>>,
-    /// Keys of rows being removed or settled; rows with these keys read meanwhile are ignored.
-    leaving: HashSet<Arc<str>>,
-    is_removing: bool,
+    /// Outcomes that the store does not have yet.
+    outcomes: Outcomes<K>,
+    /// Outcomes that are being stored.
+    settling: Outcomes<K>,
+    /// Time of the last change that stored outcomes.
+    settled: Option<Instant>,
     reading: Reading,
-    /// Time of the next read of the store, if others write rows.
-    look_at: Option<Instant>,
     /// Creation time of the last row in microseconds since 1970.
     last_created: i64,
 }
 
+/// Latest outcome of each row, by its key.
+type Outcomes<K> = HashMap<Arc<str>, Arc<Outcome<<K as Kind>::Taken>>>;
+
 /// Results of changes of the store.
 enum News<K: Kind> {
     Added(Vec<Id>, io::Result<()>),
-    Removed(Vec<Arc<str>>, io::Result<()>),
-    /// Result of storing an attempt; the flag is true if the row has left the queue.
-    Settled(Arc<str>, bool, io::Result<()>),
+    Settled(io::Result<K::Seen>),
     Read(io::Result<(Vec<Head>, K::Seen)>),
 }
 
@@ -61,8 +61,8 @@ enum Reading {
 }
 
 /// Result of an attempt.
-enum Attempt {
-    Made(Result<(), Refusal>),
+enum Attempt<T> {
+    Made(Result<T, Refusal>),
     /// The row is no longer in the store.
     Missing,
     Unread(io::Error),
@@ -79,37 +79,35 @@ impl<K: Kind> Worker<K> {
             news: unbounded_channel(),
             under_way: JoinSet::new(),
             adding: 0,
-            gone: Vec::new(),
-            leaving: HashSet::new(),
-            is_removing: false,
+            outcomes: HashMap::new(),
+            settling: HashMap::new(),
+            settled: None,
             reading,
-            look_at: K::FOLLOWS_STORE.then(Instant::now),
             last_created: 0,
         }
     }
 
     /// Sends until the source ends; then, if rows are handed over, for some seconds those that need no pause.
     pub(in crate::sinks) async fn keep(mut self, mut intake: Intake<K::New>) {
-        let mut chores = interval(Duration::from_millis(RECORDS_PAUSE_MILLISECONDS));
+        let mut chores = interval(CHORES);
         chores.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.chores();
         loop {
-            self.begin(Instant::now());
-            let rests = [self.queue.poll_timeout(), self.look_at].into_iter().flatten().min();
+            let next = self.begin(Instant::now());
             tokio::select! {
                 handed = intake.next() => match handed {
                     Some(handed) => self.take(handed, &mut intake),
                     None => break,
                 },
-                Some(done) = self.under_way.join_next() => self.settle(done.ok()),
+                Some(done) = self.under_way.join_next() => self.attempted(done.ok()),
                 Some(news) = self.news.1.recv() => self.hear(news),
-                () = sleep(rests) => self.look_in_time(Instant::now()),
-                _ = chores.tick(), if !self.gone.is_empty() || self.reading == Reading::Needed => self.chores(),
+                () = sleep(next) => {}
+                _ = chores.tick(), if !self.outcomes.is_empty() || self.reading == Reading::Needed => self.chores(),
             }
         }
-        if !K::FOLLOWS_STORE {
-            let _ = timeout(Duration::from_secs(APP_LAST_SECONDS), self.finish()).await;
-        }
+        self.settle();
+        let sends = matches!(intake, Intake::Handed(_));
+        let _ = timeout(Duration::from_secs(APP_LAST_SECONDS), self.finish(sends)).await;
         let lost = self.queue.unstored();
         if lost > 0 {
             tracing::error!("{} lost at the end: neither delivered nor stored", number(lost, K::NOUN));
@@ -118,24 +116,22 @@ impl<K: Kind> Worker<K> {
         }
     }
 
-    /// Sends the rows that need no pause, and waits for pending changes of the store.
-    async fn finish(&mut self) {
+    /// Sends the rows that need no pause if `sends`, and waits for pending changes of the store: they have the kind, which
+    /// may have the store, whose thread must not be the last to leave it.
+    async fn finish(&mut self, sends: bool) {
         loop {
-            self.begin(Instant::now());
-            if self.under_way.is_empty() && self.adding == 0 && !self.is_removing {
+            if sends {
+                self.begin(Instant::now());
+            }
+            let is_reading = matches!(self.reading, Reading::UnderWay | Reading::Again);
+            let is_idle = self.adding == 0 && self.settling.is_empty() && !is_reading;
+            if is_idle && (self.under_way.is_empty() || !sends) {
                 return;
             }
             tokio::select! {
-                Some(done) = self.under_way.join_next() => self.settle(done.ok()),
+                Some(done) = self.under_way.join_next(), if sends => self.attempted(done.ok()),
                 Some(news) = self.news.1.recv() => self.hear(news),
             }
-        }
-    }
-
-    /// Reads the store if others write rows and the last read is too long ago.
-    fn look_in_time(&mut self, now: Instant) {
-        if self.look_at.is_some_and(|at| at <= now) {
-            self.look();
         }
     }
 
@@ -148,20 +144,20 @@ impl<K: Kind> Worker<K> {
         self.chores();
     }
 
-    /// Reads the rows of the store, and retries failed removals.
+    /// Reads the rows of the store if that is needed and attempts may be made, and stores outcomes.
     fn chores(&mut self) {
-        self.look_at = K::FOLLOWS_STORE.then(|| Instant::now() + Duration::from_secs(OUTBOX_LOOK_SECONDS));
         if self.reading == Reading::Needed && !self.store.has_any() {
             self.reading = Reading::Done;
         }
-        if self.reading == Reading::Needed {
+        if self.reading == Reading::Needed && self.kind.most(Instant::now()).0 > 0 {
             self.reading = Reading::UnderWay;
-            let news = self.news.0.clone();
-            let read =
-                |store: &rusqlite::Connection| Ok((table::heads(store, K::NAME, OUTBOX_WAITING)?, K::look(store)?));
+            let (kind, news) = (Arc::clone(&self.kind), self.news.0.clone());
+            let read = move |store: &rusqlite::Connection| {
+                Ok((table::heads(store, K::NAME, kind.pace().rows)?, kind.settle(store, &[])?))
+            };
             self.store.submit(Commit::Now, read, move |read| drop(news.send(News::Read(read))));
         }
-        self.remove_gone();
+        self.settle();
     }
 
     /// Takes deliveries: each is stored, but its first attempt does not wait for that.
@@ -176,6 +172,7 @@ impl<K: Kind> Worker<K> {
                 }
                 Handed::Stored(head) => stored.push(head),
                 Handed::Look => self.look(),
+                Handed::Anew => self.queue.begin_anew(),
             }
             let is_full = batch.len() + stored.len() >= OUTBOX_BATCH;
             next = if is_full { None } else { intake.try_next() };
@@ -193,20 +190,21 @@ impl<K: Kind> Worker<K> {
     /// Adds a row to the queue, which may displace a waiting one.
     fn enter(&mut self, coming: Coming) -> Option<Id> {
         let (key, share): (Arc<str>, Arc<str>) = (coming.head.key.as_str().into(), coming.head.share.as_str().into());
-        let is_stored = coming.whole.is_none();
+        let (is_stored, attempts) = (coming.whole.is_none(), coming.head.attempts);
+        self.queue.set_pace(self.kind.pace());
         let Added { id, dropped } = self.queue.add(coming);
         match id {
-            Some(_) => self.kind.note(&key, &share, Event::Entered),
+            Some(_) => self.kind.note(&key, &share, Event::Entered(attempts)),
             None => {
                 self.kind.note(&key, &share, Event::Dropped);
                 if is_stored {
-                    self.let_go(key);
+                    self.conclude(key, Outcome::Dropped);
                 }
             }
         }
         for waiting in dropped {
             self.kind.note(&waiting.key, waiting.share(), Event::MadeWay(waiting.attempts));
-            self.let_go(waiting.key);
+            self.conclude(waiting.key, Outcome::Dropped);
         }
         id
     }
@@ -223,9 +221,14 @@ impl<K: Kind> Worker<K> {
         self.store.submit(Commit::Now, add, move |done| drop(news.send(News::Added(ids, done))));
     }
 
-    /// Starts the attempts that are due.
-    fn begin(&mut self, now: Instant) {
-        while let Some(id) = self.queue.next(now) {
+    /// Starts the attempts that are due; returns the time of the next one.
+    fn begin(&mut self, now: Instant) -> Option<Instant> {
+        let (most, until) = self.kind.most(now);
+        loop {
+            if self.under_way.len() >= most {
+                return until;
+            }
+            let Some(id) = self.queue.next(now) else { return self.queue.poll_timeout() };
             let Some(waiting) = self.queue.get(id) else { continue };
             let attempts = waiting.attempts;
             if attempts > 1 {
@@ -254,100 +257,74 @@ impl<K: Kind> Worker<K> {
     }
 
     /// Handles the result of an attempt.
-    fn settle(&mut self, done: Option<(Id, Attempt)>) {
+    fn attempted(&mut self, done: Option<(Id, Attempt<K::Taken>)>) {
         let Some((id, attempt)) = done else { return };
         let attempts = self.queue.get(id).map_or(0, |waiting| waiting.attempts);
-        match attempt {
-            Attempt::Made(Ok(())) => {
-                let Some(waiting) = self.queue.delivered(id) else { return };
-                self.kind.note(&waiting.key, waiting.share(), Event::Over(attempts.saturating_sub(1), true));
-                self.leave(waiting);
-            }
-            Attempt::Made(Err(refusal)) => self.failed(id, attempts, refusal),
-            // It was removed with its entry.
-            Attempt::Missing if K::FOLLOWS_STORE => drop(self.queue.delivered(id)),
-            Attempt::Missing => {
-                tracing::error!("a {} is not in the store any more", K::NOUN);
-                let what = "it is not in the store any more".to_owned();
-                self.failed(id, attempts, Refusal { is_final: true, ..Refusal::here(what) });
-            }
+        let taken = match attempt {
+            Attempt::Made(Ok(taken)) => Some(taken),
+            Attempt::Made(Err(refusal)) => return self.failed(id, attempts, refusal),
+            Attempt::Missing => None,
             Attempt::Unread(error) => {
-                self.failed(id, attempts, Refusal::here(format!("the store cannot be read: {error}")));
+                return self.failed(id, attempts, Refusal::here(format!("the store cannot be read: {error}")));
             }
+        };
+        let Some(waiting) = self.queue.delivered(id) else { return };
+        self.kind.note(&waiting.key, waiting.share(), Event::Over(attempts.saturating_sub(1), taken.is_some()));
+        if let Some(taken) = taken {
+            self.conclude(waiting.key, Outcome::Delivered(taken));
         }
     }
 
     fn failed(&mut self, id: Id, attempts: u32, refusal: Refusal) {
         let random = rand::rngs::SysRng.try_next_u32().unwrap_or_default();
-        let fate = self.queue.failed(Instant::now(), id, &refusal, random);
+        let (now, date) = (Instant::now(), clock::now());
+        let fate = self.queue.failed(now, id, &refusal, random);
         let Some(waiting) = self.queue.get(id) else { return };
         let (key, share) = (Arc::clone(&waiting.key), Arc::clone(waiting.share()));
+        let at = date.as_millisecond();
         if fate == Fate::GivenUp {
             self.kind.note(&key, &share, Event::GivenUp(attempts, &refusal));
             self.kind.note(&key, &share, Event::Over(attempts.saturating_sub(1), false));
-            let waiting = self.queue.remove(id);
-            return match K::FOLLOWS_STORE {
-                true => self.keep_failure(&key, attempts, None, refusal.what),
-                false => waiting.into_iter().for_each(|waiting| self.leave(waiting)),
-            };
+            self.queue.remove(id);
+            return self.conclude(key, Outcome::GivenUp(Failure { attempts, at, due: at, error: refusal.what }));
         }
-        let next = waiting.rests_for(Instant::now()).and_then(|rest| clock::now().checked_add(rest).ok());
+        let next = waiting.rests_for(now).and_then(|rest| date.checked_add(rest).ok());
         let unstored = waiting.whole.as_ref().filter(|_| !waiting.is_stored).map(|whole| (id, Arc::clone(whole)));
         self.kind.note(&key, &share, Event::Failed(attempts, &refusal, next));
-        if K::FOLLOWS_STORE {
-            let due = next.unwrap_or_else(clock::now).as_millisecond();
-            return self.keep_failure(&key, attempts, Some(due), refusal.what);
-        }
         self.store(unstored.into_iter().collect());
+        let due = next.unwrap_or(date).as_millisecond();
+        self.conclude(key, Outcome::Failed(Failure { attempts, at, due, error: refusal.what }));
     }
 
-    /// Stores a failed attempt; without a time for the next one the row is given up.
-    fn keep_failure(&mut self, key: &Arc<str>, attempts: u32, due: Option<i64>, error: String) {
-        let now = clock::now().as_millisecond();
-        let given_up = due.is_none().then_some(now);
-        let failure = Failure { key: key.to_string(), attempts, due: due.unwrap_or(now), error, given_up };
-        self.settle_in_store(Arc::clone(key), due.is_none(), move |store| table::failed(store, K::NAME, &failure));
-    }
-
-    /// Removes a row that was delivered, or given up and not kept, from the store.
-    fn leave(&mut self, waiting: Waiting) {
-        if K::FOLLOWS_STORE {
-            let key = Arc::clone(&waiting.key);
-            return self.settle_in_store(waiting.key, true, move |store| table::delivered(store, K::NAME, &key));
+    /// Stores an outcome: at once if the row has left the queue, otherwise unless that was done within the last second.
+    fn conclude(&mut self, key: Arc<str>, outcome: Outcome<K::Taken>) {
+        let is_over = outcome.is_over();
+        self.outcomes.insert(key, Arc::new(outcome));
+        if is_over || self.settled.is_none_or(|at| at.elapsed() >= CHORES) {
+            self.settle();
         }
-        self.let_go(waiting.key);
-        self.remove_gone();
     }
 
-    /// Removes a row from the store with the next change.
-    fn let_go(&mut self, key: Arc<str>) {
-        self.leaving.insert(Arc::clone(&key));
-        self.gone.push(key);
-    }
-
-    fn settle_in_store(
-        &mut self,
-        key: Arc<str>,
-        is_over: bool,
-        change: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<()> + Send + 'static,
-    ) {
-        if is_over {
-            self.leaving.insert(Arc::clone(&key));
-        }
-        let news = self.news.0.clone();
-        self.store.submit(Commit::Now, change, move |done| drop(news.send(News::Settled(key, is_over, done))));
-    }
-
-    /// Removes finished rows from the store; rows that finish meanwhile follow with the next change.
-    fn remove_gone(&mut self) {
-        if self.is_removing || self.gone.is_empty() {
+    /// Stores outcomes; those that come meanwhile follow with the next change.
+    fn settle(&mut self) {
+        if self.outcomes.is_empty() || !self.settling.is_empty() {
             return;
         }
-        self.is_removing = true;
-        let (keys, news) = (std::mem::take(&mut self.gone), self.news.0.clone());
-        let removed = keys.clone();
-        let remove = move |store: &rusqlite::Connection| table::remove(store, K::NAME, &removed);
-        self.store.submit(Commit::Soon, remove, move |done| drop(news.send(News::Removed(keys, done))));
+        self.settled = Some(Instant::now());
+        self.settling = std::mem::take(&mut self.outcomes);
+        let settled: Vec<Settled<K::Taken>> =
+            self.settling.iter().map(|(key, outcome)| (Arc::clone(key), Arc::clone(outcome))).collect();
+        let (kind, news) = (Arc::clone(&self.kind), self.news.0.clone());
+        let change = move |store: &rusqlite::Connection| {
+            settled.iter().try_for_each(|(key, outcome)| table::settle(store, K::NAME, key, outcome))?;
+            kind.settle(store, &settled)
+        };
+        self.store.submit(Commit::Soon, change, move |done| drop(news.send(News::Settled(done))));
+    }
+
+    /// Returns true if the row of this key has left the queue and the store does not know that yet.
+    fn is_leaving(&self, key: &str) -> bool {
+        [&self.outcomes, &self.settling].iter().any(|all| all.get(key).is_some_and(|outcome| outcome.is_over()))
     }
 
     fn hear(&mut self, news: News<K>) {
@@ -359,26 +336,16 @@ impl<K: Kind> Worker<K> {
                     ids.into_iter().for_each(|id| self.queue.stored(id));
                 }
             }
-            News::Removed(keys, done) => {
-                self.is_removing = false;
-                match done {
-                    Ok(()) => {
-                        keys.iter().for_each(|key| _ = self.leaving.remove(key));
-                        self.remove_gone();
-                    }
-                    // The removal is retried later; after a crash the rows are sent once more.
-                    Err(_) => self.gone.extend(keys),
-                }
-            }
-            News::Settled(key, is_over, done) => {
+            News::Settled(done) => {
+                let settled = std::mem::take(&mut self.settling);
+                let done = done.map(|seen| self.kind.seen(seen));
                 self.kind.stored(&done, self.store.directory());
-                if done.is_err() && is_over {
-                    // The row is removed when the store accepts changes, and not sent again meanwhile.
-                    self.gone.push(key);
-                } else {
-                    self.leaving.remove(&key);
+                if done.is_err() {
+                    // They are stored later, and rows that have left the queue are not sent again meanwhile.
+                    settled.into_iter().for_each(|(key, outcome)| _ = self.outcomes.entry(key).or_insert(outcome));
+                } else if self.outcomes.values().any(|outcome| outcome.is_over()) {
+                    self.settle();
                 }
-                self.look();
             }
             News::Read(read) => self.read(read),
         }
@@ -391,10 +358,7 @@ impl<K: Kind> Worker<K> {
                 self.reading = if is_stale { Reading::Needed } else { Reading::Done };
                 self.kind.stored(&Ok(()), self.store.directory());
                 self.kind.seen(seen);
-                let count = self.restore(heads);
-                if count > 0 && !K::FOLLOWS_STORE {
-                    tracing::info!("{} of an earlier run", number(count, K::NOUN));
-                }
+                self.restore(heads);
                 if is_stale {
                     self.chores();
                 }
@@ -406,22 +370,20 @@ impl<K: Kind> Worker<K> {
         }
     }
 
-    /// Adds stored rows to the queue; returns the number of new ones.
-    fn restore(&mut self, heads: Vec<Head>) -> usize {
+    /// Adds stored rows to the queue.
+    fn restore(&mut self, heads: Vec<Head>) {
         let (now, date) = (Instant::now(), clock::now().as_microsecond());
         let give_up = self.kind.pace().give_up;
-        let mut count = 0;
         for head in heads {
             let rests = u64::try_from(head.due.saturating_sub(date / 1000)).ok().filter(|left| *left > 0);
             let rests = rests.map(|left| now + Duration::from_millis(left));
             if self.queue.has(&head.key) {
                 self.queue.hasten(&head.key, rests.unwrap_or(now));
-            } else if !self.leaving.contains(&*head.key) {
+            } else if !self.is_leaving(&head.key) {
                 let expires = now + left(head.created, date, give_up);
-                count += usize::from(self.enter(Coming { head, expires, rests, whole: None }).is_some());
+                self.enter(Coming { head, expires, rests, whole: None });
             }
         }
-        count
     }
 }
 

@@ -12,9 +12,10 @@ use trunkgate_media::counters::Counter;
 use trunkgate_route::Mailbox;
 
 use super::index::Messages;
-use super::mail::MailFigures;
+use super::mail;
 use super::place;
-use super::transcription::TranscriptionFigures;
+use super::sent::SentFigures;
+use super::transcription;
 use super::unlisted::Unlisted;
 use trunkgate_config::Unfit;
 use trunkgate_system::limits::{RECORDINGS_LOSS_SHOWN_SECONDS, RECORDINGS_WHOLE_IN_ROW};
@@ -85,9 +86,9 @@ pub struct RecordingFigures {
     /// Expired files that were deleted.
     pub expired: Counter,
     /// Counters of transcriptions.
-    pub transcriptions: TranscriptionFigures,
+    pub transcriptions: SentFigures,
     /// Counters of e-mails about voicemail messages.
-    pub mails: MailFigures,
+    pub mails: SentFigures,
     queued: AtomicUsize,
     trouble: Mutex<Option<Failure>>,
     /// Last disk problem, current or past.
@@ -347,8 +348,8 @@ impl RecordingFigures {
         }
         problems.extend(self.unlisted_problem());
         problems.extend(self.cuts());
-        problems.extend(self.transcriptions.problems());
-        problems.extend(self.mails.problems());
+        problems.extend(transcription::figures::problems(&self.transcriptions));
+        problems.extend(mail::figures::problems(&self.mails));
         problems
     }
 }

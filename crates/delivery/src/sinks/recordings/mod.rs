@@ -14,10 +14,10 @@ mod place;
 mod reader;
 mod repair;
 mod report;
+mod sent;
 mod shared;
 mod transcription;
 mod trim;
-mod under_way;
 mod unindexed;
 mod unlisted;
 mod waveform;
@@ -296,8 +296,8 @@ impl Recordings {
         let begin = |name: &str| std::thread::Builder::new().name(name.to_owned());
         let writing = begin("recordings").spawn(move || writer.run(&commands_in))?;
         let closing = begin("recordings-end").spawn(move || closer.run(&closing_in))?;
-        let transcriber = Transcriber::new(Arc::clone(&shared), transcription::Pace::default());
-        let mailer = Mailer::new(Arc::clone(&shared), mail::Pace::default());
+        let transcriber = Transcriber::new(Arc::clone(&shared), transcription::PACE);
+        let mailer = Mailer::new(Arc::clone(&shared), mail::PACE);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let sending = begin("recordings-sent").spawn(move || {
             runtime.block_on(async { tokio::join!(transcriber.keep(), mailer.keep()) });

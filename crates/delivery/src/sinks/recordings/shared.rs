@@ -95,7 +95,7 @@ pub(crate) struct Shared {
     /// Entries refused by the store at the start of their recordings.
     pub(super) refused: Refused,
     /// Waker of the transcription task.
-    pub(super) transcribing: Wake,
+    pub(super) transcribing: Arc<Wake>,
     /// Waker of the e-mail worker.
     pub(super) mailing: Arc<Wake>,
     tell: Tell,
@@ -125,7 +125,7 @@ impl Shared {
             figures,
             reports: Reports::default(),
             refused: Refused::default(),
-            transcribing: Wake::default(),
+            transcribing: Arc::default(),
             mailing: Arc::default(),
             tell,
             settings: Mutex::default(),

@@ -69,7 +69,9 @@ struct Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         self.jobs = None;
-        let _ = self.thread.take().map(JoinHandle::join);
+        // A change may have had the last clone. This is the store's thread then, which ends by itself.
+        let is_other = |thread: &JoinHandle<()>| thread.thread().id() != std::thread::current().id();
+        let _ = self.thread.take().filter(is_other).map(JoinHandle::join);
     }
 }
 

@@ -182,7 +182,7 @@ CREATE INDEX recording_by_state ON recording (state, started);
 CREATE INDEX recording_by_mailbox ON recording (mailbox, started, sid) WHERE mailbox IS NOT NULL;
 
 -- Transcriptions of recordings. `state` is one of src/sinks/recordings/transcription/table.rs. `text` is an age file where
--- `is_encrypted`, else UTF-8. `due` is the time of the next request. `asked` is JSON of TranscriptionRequest.
+-- `is_encrypted`, else UTF-8. `asked` is JSON of TranscriptionRequest. One in progress has a row in `outbox`.
 CREATE TABLE transcription (
     sid TEXT PRIMARY KEY,
     recording TEXT NOT NULL,
@@ -191,8 +191,6 @@ CREATE TABLE transcription (
     created INTEGER NOT NULL,
     updated INTEGER NOT NULL,
     milliseconds INTEGER NOT NULL,
-    attempts INTEGER NOT NULL DEFAULT 0,
-    due INTEGER NOT NULL,
     text BLOB,
     is_encrypted INTEGER NOT NULL DEFAULT 0,
     error TEXT,
@@ -200,7 +198,6 @@ CREATE TABLE transcription (
 ) STRICT;
 CREATE INDEX transcription_by_start ON transcription (created, sid);
 CREATE INDEX transcription_by_recording ON transcription (recording, created, sid);
-CREATE INDEX transcription_by_due ON transcription (due) WHERE state = 'in-progress';
 
 -- Conferences that are over. `reason` is one of crates/conference/src/room/callback.rs, `call` the SID of the call that ended it by
 -- leaving.

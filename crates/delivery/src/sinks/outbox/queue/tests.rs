@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use trunkgate_system::backoff::Backoff;
+use trunkgate_system::limits::{OUTBOX_BYTES, OUTBOX_WAITING};
 
 use super::*;
 
@@ -15,6 +16,8 @@ const PACE: Pace = Pace {
     of_failing: 2,
     pauses: Backoff::new(Duration::from_secs(1), PAUSE_MOST),
     give_up: GIVE_UP,
+    rows: OUTBOX_WAITING,
+    bytes: OUTBOX_BYTES,
 };
 
 fn refusal(is_heard: bool, is_final: bool) -> Refusal {

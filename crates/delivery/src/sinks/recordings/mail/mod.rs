@@ -1,14 +1,12 @@
 //! E-mail about voicemail messages, a kind of the outbox. A row is written in one transaction with the entry of the
 //! message, so a crash loses none; an attempt interrupted by a crash is repeated with the same Message-ID.
 
-mod figures;
-mod table;
+pub(super) mod figures;
 mod text;
 
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -20,55 +18,39 @@ use trunkgate_route::Mailbox;
 
 use super::State;
 use super::index::Entry;
+use super::sent::Pace;
 use super::shared::{NotOpened, Shared, on_disk};
 use super::transcription;
-use crate::sinks::outbox::{self, Event, Head, Intake, Kind, Refusal, Row, Worker};
+use crate::sinks::outbox::table::{self, Counts};
+use crate::sinks::outbox::{self, Event, Head, Intake, Kind, Refusal, Row, Settled, Worker};
 use trunkgate_config::Mail;
 use trunkgate_system::backoff::Backoff;
 use trunkgate_system::certificates::Trust;
 use trunkgate_system::clock;
 use trunkgate_system::cover::{covered, without_call_data};
 use trunkgate_system::limits::{
-    MAIL_AUDIO_BYTES, MAIL_PATIENCE_SECONDS, MAIL_PAUSE_MOST_SECONDS, MAIL_PAUSE_SECONDS, MAIL_QUIT_SECONDS,
-    MAIL_SECONDS, MAIL_TEXT_BYTES, MAIL_TEXT_SECONDS, MAIL_TRIED_SECONDS, MAILS_AT_ONCE,
+    MAIL_AUDIO_BYTES, MAIL_FAILED_SECONDS, MAIL_PATIENCE_SECONDS, MAIL_PAUSE_MOST_SECONDS, MAIL_PAUSE_SECONDS,
+    MAIL_QUIT_SECONDS, MAIL_SECONDS, MAIL_TEXT_BYTES, MAIL_TEXT_SECONDS, MAIL_TRIED_SECONDS, MAILS_AT_ONCE,
 };
 use trunkgate_system::smtp::{NotTaken, Server, Session};
 use trunkgate_system::web;
 
-pub(crate) use figures::MailFigures;
-
-use table::Waiting;
 use text::Text;
 
 /// Name of the kind in the store.
 pub(super) const NAME: &str = "mail";
 /// Host name in the queue: the mail server serves all recipients, so there is only one.
 const HOST: &str = "mail";
+/// Time for which a given-up e-mail is kept.
+const FAILED_MILLISECONDS: i64 = MAIL_FAILED_SECONDS.cast_signed() * 1000;
 
 /// Times of attempts.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Pace {
-    /// Maximum duration of an attempt.
-    within: Duration,
-    /// Duration of an attempt after which `status` reports it.
-    patience: Duration,
-    /// Intervals between retries.
-    backoff: Backoff,
-    /// Age at which an e-mail is given up.
-    tried: Duration,
-}
-
-impl Default for Pace {
-    fn default() -> Pace {
-        let seconds = Duration::from_secs;
-        Pace {
-            within: seconds(MAIL_SECONDS),
-            patience: seconds(MAIL_PATIENCE_SECONDS),
-            backoff: Backoff::new(seconds(MAIL_PAUSE_SECONDS), seconds(MAIL_PAUSE_MOST_SECONDS)),
-            tried: seconds(MAIL_TRIED_SECONDS),
-        }
-    }
-}
+pub(super) const PACE: Pace = Pace {
+    within: Duration::from_secs(MAIL_SECONDS),
+    patience: Duration::from_secs(MAIL_PATIENCE_SECONDS),
+    backoff: Backoff::new(Duration::from_secs(MAIL_PAUSE_SECONDS), Duration::from_secs(MAIL_PAUSE_MOST_SECONDS)),
+    tried: Duration::from_secs(MAIL_TRIED_SECONDS),
+};
 
 /// Returns the e-mail address of a receiver's URL, if it is a `mailto:` URL.
 pub(super) fn address(url: &str) -> Option<&str> {
@@ -80,20 +62,8 @@ pub(super) fn address(url: &str) -> Option<&str> {
 pub(super) fn wanted(entry: &Entry, awaits_text: bool) -> Option<Row> {
     let message = entry.message.as_ref().filter(|_| entry.state == State::Completed)?;
     let recipient = address(&entry.receiver.as_ref()?.url)?;
-    let now = clock::now();
     let pause = if awaits_text { Duration::from_secs(MAIL_TEXT_SECONDS) } else { Duration::ZERO };
-    let head = Head {
-        key: entry.sid.clone(),
-        line: entry.sid.clone(),
-        host: HOST.to_owned(),
-        place: recipient.to_owned(),
-        share: message.mailbox.clone(),
-        created: now.as_microsecond(),
-        due: now.checked_add(pause).unwrap_or(now).as_millisecond(),
-        attempts: 0,
-        bytes: 0,
-    };
-    Some(Row { head, body: String::new() })
+    Some(Row::alone(&entry.sid, [HOST, recipient, &message.mailbox], pause, String::new()))
 }
 
 /// Outbox kind of e-mails.
@@ -101,13 +71,11 @@ pub(super) fn wanted(entry: &Entry, awaits_text: bool) -> Option<Row> {
 pub(super) struct Mailer {
     shared: Arc<Shared>,
     pace: Pace,
-    /// True if the last access to the store failed.
-    is_unstored: AtomicBool,
 }
 
 impl Mailer {
     pub(super) fn new(shared: Arc<Shared>, pace: Pace) -> Mailer {
-        Mailer { shared, pace, is_unstored: AtomicBool::new(false) }
+        Mailer { shared, pace }
     }
 
     /// Sends until it is stopped; interrupted attempts are repeated after the next start.
@@ -131,15 +99,13 @@ impl Mailer {
 impl Kind for Mailer {
     const NAME: &'static str = NAME;
     const NOUN: &'static str = "e-mail";
-    const FOLLOWS_STORE: bool = true;
 
     type New = Row;
-    type Seen = Waiting;
+    type Taken = ();
+    type Seen = Counts;
 
     fn pace(&self) -> outbox::Pace {
-        let Pace { backoff: pauses, tried: give_up, .. } = self.pace;
-        let most = MAILS_AT_ONCE;
-        outbox::Pace { at_once: most, of_host: most, of_unknown: most, of_failing: most, pauses, give_up }
+        self.pace.of_kind(MAILS_AT_ONCE)
     }
 
     fn row(&self, new: Row, _: i64) -> Option<Row> {
@@ -150,10 +116,10 @@ impl Kind for Mailer {
         let Some(settings) = self.shared.settings().and_then(|settings| settings.mail.clone()) else {
             return Err(Refusal::here("the configuration has no [mail]".to_owned()));
         };
-        let (key, attempts) = (&row.head.key, &self.shared.figures.mails.attempts);
-        attempts.begin(key, self.pace.patience);
+        let (key, figures) = (&row.head.key, &self.shared.figures.mails);
+        figures.begin(key, self.pace.patience);
         let result = self.tried(&settings, &row.head).await;
-        attempts.end(key);
+        figures.end(key);
         result.map_err(|no| match no {
             NotTaken::Yet(what) => Refusal::here(what),
             NotTaken::Ever(what) => Refusal { is_final: true, ..Refusal::here(what) },
@@ -162,18 +128,28 @@ impl Kind for Mailer {
 
     fn note(&self, recording: &str, mailbox: &Arc<str>, event: Event<'_>) {
         let figures = &self.shared.figures.mails;
+        let answered = || {
+            if figures.answered() {
+                tracing::info!("the mail server takes e-mail again");
+            }
+        };
+        let refused = |what: &str| {
+            if figures.refused(what.to_owned()) {
+                tracing::warn!(reason = "mail_failed", "voicemail is not sent by e-mail: {what}");
+            }
+        };
         match event {
             Event::Over(_, true) => {
-                figures.answered();
-                figures.sent.add(1);
+                answered();
+                figures.completed.add(1);
                 tracing::info!("the e-mail about {recording} of mailbox {mailbox} is sent");
             }
-            Event::Failed(_, Refusal { what, .. }, _) => figures.refused(what.clone()),
+            Event::Failed(_, Refusal { what, .. }, _) => refused(what),
             Event::GivenUp(_, Refusal { what, is_final, .. }) => {
                 if *is_final {
-                    figures.answered();
+                    answered();
                 } else {
-                    figures.refused(what.clone());
+                    refused(what);
                 }
                 figures.failed.add(1);
                 tracing::warn!(
@@ -181,26 +157,22 @@ impl Kind for Mailer {
                     "the e-mail about {recording} of mailbox {mailbox} is given up: {what}"
                 );
             }
-            Event::Entered | Event::Dropped | Event::MadeWay(_) | Event::Retried | Event::Over(_, false) => {}
+            Event::Entered(_) | Event::Dropped | Event::MadeWay(_) | Event::Retried | Event::Over(_, false) => {}
         }
     }
 
     fn stored(&self, done: &io::Result<()>, _: &Path) {
-        let was_unstored = self.is_unstored.swap(done.is_err(), Ordering::Relaxed);
-        if let Err(error) = done
-            && !was_unstored
-        {
+        if let Some(error) = self.shared.figures.mails.stored(done) {
             tracing::error!(reason = "mail_failed", "e-mails are not read from the store, or not written: {error}");
         }
     }
 
-    fn look(store: &Connection) -> rusqlite::Result<Waiting> {
-        let failed_since = clock::now().as_millisecond().saturating_sub(table::FAILED_MILLISECONDS);
-        table::waiting(store, failed_since)
+    fn settle(&self, store: &Connection, _: &[Settled<()>]) -> rusqlite::Result<Counts> {
+        table::counts(store, NAME, clock::now().as_millisecond().saturating_sub(FAILED_MILLISECONDS))
     }
 
-    fn seen(&self, seen: Waiting) {
-        self.shared.figures.mails.seen(&seen);
+    fn seen(&self, counts: Counts) {
+        self.shared.figures.mails.seen(counts);
     }
 }
 

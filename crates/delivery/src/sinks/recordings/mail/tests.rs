@@ -10,6 +10,7 @@ use trunkgate_recording::wav::{self, DataBytes};
 use trunkgate_recording::{Channels, Container};
 
 use super::*;
+use crate::sinks::outbox::table::GivenUp;
 use crate::sinks::recordings::place::Place;
 use crate::sinks::store::Store;
 use trunkgate_config::{AnnounceTo, DataDirectory, OnFull, Recording, Secret};
@@ -66,10 +67,10 @@ const PACE: Pace = Pace {
 /// E-mails in the store.
 #[derive(Debug)]
 struct Rows {
-    due: Vec<table::Failed>,
+    due: Vec<GivenUp>,
     all: u64,
     failed: u64,
-    last_failed: Option<table::Failed>,
+    last_failed: Option<GivenUp>,
 }
 
 /// Voicemail message in a store.
@@ -160,12 +161,11 @@ impl Bench {
     /// Returns the rows of the store.
     fn row(&self) -> Rows {
         let read = |store: &Connection| {
-            let Waiting { all, failed, last_failed } = table::waiting(store, 0)?;
+            let Counts { all, failed, last_failed } = table::counts(store, NAME, 0)?;
             let select = "SELECT share, attempts, error FROM outbox WHERE kind = 'mail' AND given_up IS NULL";
             let mut due = store.prepare(select)?;
-            let row = |row: &rusqlite::Row<'_>| {
-                Ok(table::Failed { mailbox: row.get(0)?, attempts: row.get(1)?, error: row.get(2)? })
-            };
+            let row =
+                |row: &rusqlite::Row<'_>| Ok(GivenUp { share: row.get(0)?, attempts: row.get(1)?, error: row.get(2)? });
             Ok(Rows { due: due.query_map([], row)?.collect::<rusqlite::Result<_>>()?, all, failed, last_failed })
         };
         self.shared.change(read).unwrap()
@@ -176,7 +176,7 @@ impl Bench {
     }
 
     fn problems(&self) -> Vec<String> {
-        let all = self.shared.figures.mails.problems();
+        let all = figures::problems(&self.shared.figures.mails);
         all.iter().map(|one| format!("{}: {}", one.headline, one.evidence.as_deref().unwrap_or_default())).collect()
     }
 }
@@ -199,7 +199,7 @@ fn a_message_is_sent_once_with_its_audio() {
     assert!(mail.replace('\n', "").contains(&STANDARD.encode(file)), "{mail}");
     bench.once("the row leaves", |row| row.all == 0);
     bench.stop(thread);
-    assert_eq!(bench.shared.figures.mails.sent.get(), 1);
+    assert_eq!(bench.shared.figures.mails.completed.get(), 1);
     assert_eq!(bench.problems(), [""; 0]);
 }
 
@@ -304,7 +304,7 @@ fn an_e_mail_is_given_up_after_its_time_and_forgotten_a_day_later() {
     let row = bench.once("it is given up", |row| row.failed == 1);
     bench.stop(thread);
     assert!(row.last_failed.unwrap().error.unwrap().contains("cannot be reached"));
-    let later = bench.shared.change(|store| table::waiting(store, i64::MAX)).unwrap();
+    let later = bench.shared.change(|store| table::counts(store, NAME, i64::MAX)).unwrap();
     assert_eq!((later.failed, later.all), (0, 0));
 }
 

@@ -13,6 +13,7 @@ use trunkgate_route::url_place;
 use url::Url;
 
 use super::audio::Audio;
+use crate::sinks::outbox::Refusal;
 use trunkgate_config::Transcription;
 use trunkgate_system::cover::{covered, without_call_data};
 use trunkgate_system::limits::{COMPLAINT_BYTES, TRANSCRIPTION_ANSWER_BYTES, TRANSCRIPTION_RETRY_AFTER_SECONDS};
@@ -26,20 +27,11 @@ const OF_AUDIO: [StatusCode; 4] = [
     StatusCode::UNPROCESSABLE_ENTITY,
 ];
 
-/// Reason why there is no text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum NoText {
-    /// Temporary failure: the request is repeated after this time at the earliest.
-    Yet(String, Option<Duration>),
-    /// Permanent failure.
-    Ever(String),
-}
-
 /// Requests the text of a recording.
 ///
 /// # Errors
 /// Returns the reason why there is none.
-pub(super) async fn ask(settings: &Transcription, audio: Audio, within: Duration) -> Result<String, NoText> {
+pub(super) async fn ask(settings: &Transcription, audio: Audio, within: Duration) -> Result<String, Refusal> {
     let named = |what: &str| {
         format!(
             "{}: {}",
@@ -48,36 +40,31 @@ pub(super) async fn ask(settings: &Transcription, audio: Audio, within: Duration
         )
     };
     let asked = tokio::time::timeout(within, upload(settings, audio)).await;
-    let late = || NoText::Yet(format!("no answer within {} s", within.as_secs_f32()), None);
-    asked.unwrap_or_else(|_| Err(late())).map_err(|no| match no {
-        NoText::Yet(what, later) => NoText::Yet(named(&what), later),
-        NoText::Ever(what) => NoText::Ever(named(&what)),
-    })
+    let late = || Refusal::here(format!("no answer within {} s", within.as_secs_f32()));
+    asked.unwrap_or_else(|_| Err(late())).map_err(|refusal| Refusal { what: named(&refusal.what), ..refusal })
 }
 
-async fn upload(settings: &Transcription, audio: Audio) -> Result<String, NoText> {
-    let yet = |what: String| NoText::Yet(what, None);
-    let url = Url::parse(&settings.url).map_err(|error| yet(error.to_string()))?;
-    let request = request(settings, &url, audio).map_err(yet)?;
+async fn upload(settings: &Transcription, audio: Audio) -> Result<String, Refusal> {
+    let url = Url::parse(&settings.url).map_err(|error| Refusal::here(error.to_string()))?;
+    let request = request(settings, &url, audio).map_err(Refusal::here)?;
     let most = |status: StatusCode| if status.is_success() { TRANSCRIPTION_ANSWER_BYTES } else { COMPLAINT_BYTES };
-    let answer = web::ask(&url, request, most).await.map_err(|fault| yet(fault.what().to_owned()))?;
+    let answer = web::ask(&url, request, most).await.map_err(|fault| Refusal::here(fault.what().to_owned()))?;
     if !answer.status.is_success() {
         let reason = match answer.status.is_redirection() {
             true => "redirections are not followed".to_owned(),
             false => web::complaint(&answer.body),
         };
         let what = format!("answered {}{}{reason}", answer.status, if reason.is_empty() { "" } else { ": " });
-        if OF_AUDIO.contains(&answer.status) {
-            return Err(NoText::Ever(what));
-        }
-        return Err(NoText::Yet(what, web::retry_after(&answer.headers, TRANSCRIPTION_RETRY_AFTER_SECONDS)));
+        let later = web::retry_after(&answer.headers, TRANSCRIPTION_RETRY_AFTER_SECONDS).unwrap_or_default();
+        return Err(Refusal { is_final: OF_AUDIO.contains(&answer.status), later, ..Refusal::here(what) });
     }
     if !answer.is_whole {
-        return Err(yet(format!("answered more than {} KiB", TRANSCRIPTION_ANSWER_BYTES >> 10)));
+        return Err(Refusal::here(format!("answered more than {} KiB", TRANSCRIPTION_ANSWER_BYTES >> 10)));
     }
     let json: Option<Value> = serde_json::from_slice(&answer.body).ok();
     let text = json.as_ref().and_then(|json| json.get("text")?.as_str());
-    text.map(|text| text.trim().to_owned()).ok_or_else(|| yet("answered without JSON that has a `text`".to_owned()))
+    let none = || Refusal::here("answered without JSON that has a `text`".to_owned());
+    text.map(|text| text.trim().to_owned()).ok_or_else(none)
 }
 
 fn request(settings: &Transcription, url: &Url, audio: Audio) -> Result<Request<Full<Bytes>>, String> {

@@ -1,80 +1,28 @@
 //! Counters of transcriptions, and their problems in `status`.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-use trunkgate_media::counters::Counter;
-
-use super::table::{Transcription, Waiting};
-use crate::sinks::recordings::under_way::Attempts;
+use crate::sinks::recordings::sent::SentFigures;
 use trunkgate_system::limits::TRANSCRIPTION_SECONDS;
 use trunkgate_system::problem::Problem;
 use trunkgate_system::problem::kind::{ProblemKind, RecordProblem};
 use trunkgate_system::text::number;
 
-/// Counters of all transcriptions since the start.
-#[derive(Debug, Default)]
-pub struct TranscriptionFigures {
-    /// Transcriptions waiting for the service.
-    pub waiting: Counter,
-    /// Transcriptions with a text.
-    pub completed: Counter,
-    /// Transcriptions given up.
-    pub failed: Counter,
-    /// Repeated requests.
-    pub retried: Counter,
-    /// State of the requests.
-    pub(super) attempts: Attempts,
-    /// Number of recently given-up transcriptions, and the last of them.
-    given_up: Mutex<Option<(u64, Transcription)>>,
-}
-
-impl TranscriptionFigures {
-    fn given_up(&self) -> MutexGuard<'_, Option<(u64, Transcription)>> {
-        self.given_up.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Updates the counters from the store.
-    pub(super) fn seen(&self, waiting: &Waiting) {
-        self.waiting.set(waiting.all);
-        *self.given_up() = waiting.last_failed.clone().map(|last| (waiting.failed, last));
-    }
-
-    /// Records a failed request that will be repeated.
-    pub(super) fn refused(&self, what: String) {
-        self.retried.add(1);
-        if self.attempts.refused(what.clone()) {
-            tracing::warn!(reason = "transcription_failed", "recordings are not transcribed: {what}");
-        }
-    }
-
-    /// Records that the service responds.
-    pub(super) fn answered(&self) {
-        if self.attempts.answered() {
-            tracing::info!("recordings are transcribed again");
-        }
-    }
-
-    /// Returns all current problems.
-    pub(crate) fn problems(&self) -> Vec<Problem> {
-        let waiting = usize::try_from(self.waiting.get()).unwrap_or(usize::MAX);
-        let waiting = format!("{} {}", number(waiting, "transcription"), if waiting == 1 { "waits" } else { "wait" });
-        let silent = |seconds| {
-            let fix = format!(
-                "check the service of [transcription] `url`, its load and its log; a request is given up after {TRANSCRIPTION_SECONDS} s and repeated"
-            );
-            (format!("no answer of the service for {seconds} s"), fix)
-        };
-        let problem = Problem::of(ProblemKind::Record(RecordProblem::NotTranscribed));
-        let refused = self.attempts.problem(problem, &waiting, fix_of, silent);
-        let mut problems: Vec<Problem> = refused.into_iter().collect();
-        if let Some((failed, Transcription { recording, error, .. })) = &*self.given_up() {
-            let problem = Problem::of(ProblemKind::Record(RecordProblem::TranscriptionGivenUp { recordings: *failed }));
-            let error = error.as_deref().unwrap_or_default();
-            let problem = problem.shown_by(format!("{recording}: {error}")).fixed_by(fix_of(error));
-            problems.push(problem);
-        }
-        problems
-    }
+/// Returns all current problems.
+pub(in crate::sinks::recordings) fn problems(figures: &SentFigures) -> Vec<Problem> {
+    let waiting = usize::try_from(figures.waiting.get()).unwrap_or(usize::MAX);
+    let waiting = format!("{} {}", number(waiting, "transcription"), if waiting == 1 { "waits" } else { "wait" });
+    let silent = |seconds| {
+        let fix = format!(
+            "check the service of [transcription] `url`, its load and its log; a request is given up after {TRANSCRIPTION_SECONDS} s and repeated"
+        );
+        (format!("no answer of the service for {seconds} s"), fix)
+    };
+    let problem = Problem::of(ProblemKind::Record(RecordProblem::NotTranscribed));
+    let failing = figures.failing(problem, &waiting, fix_of, silent);
+    let given_up = figures.given_up().map(|(failed, recording, error)| {
+        let problem = Problem::of(ProblemKind::Record(RecordProblem::TranscriptionGivenUp { recordings: failed }));
+        problem.shown_by(format!("{recording}: {error}")).fixed_by(fix_of(&error))
+    });
+    failing.into_iter().chain(given_up).collect()
 }
 
 /// Returns the fix for a response of the service, or for a missing response.

@@ -1,15 +1,19 @@
-//! Transcription of recordings: a task sends the audio of completed recordings to a service and stores the texts.
-//! Pending transcriptions are in the store, so a crash loses none; an interrupted request is repeated.
+//! Transcription of recordings, a kind of the outbox: a service gets the audio of a completed recording and returns its
+//! text. The row is written in one transaction with the transcription, and the text, its callbacks and the end of the
+//! row are: a crash loses none, and an interrupted request is repeated.
 
 mod audio;
 mod endpoint;
-mod figures;
+pub(super) mod figures;
 pub(super) mod table;
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use rusqlite::Connection;
+use tokio::task::spawn_blocking;
 use trunkgate_call::{TRANSCRIPTION_PURPOSE, TranscriptionReport, TranscriptionRequest};
 use trunkgate_recording::age::{Identities, Payload, Sealer};
 
@@ -17,10 +21,11 @@ use super::drawn;
 use super::index::Entry;
 use super::mail;
 use super::report::callback_to;
+use super::sent::Pace;
 use super::shared::{NotOpened, Shared, on_disk};
-use super::under_way::UnderWay;
-use crate::sinks::callbacks::Callback;
-use crate::sinks::outbox;
+use crate::sinks::callbacks::{Callback, Head};
+use crate::sinks::outbox::table::Counts;
+use crate::sinks::outbox::{self, Event, Intake, Kind, Outcome, Refusal, Row, Settled, Worker};
 use trunkgate_config as config;
 use trunkgate_system::backoff::Backoff;
 use trunkgate_system::clock;
@@ -31,39 +36,24 @@ use trunkgate_system::limits::{
 };
 use trunkgate_system::sids;
 
-pub(crate) use figures::TranscriptionFigures;
 pub use table::{Part, Transcription};
 
-use endpoint::NoText;
-use table::{State, Stored, Waiting};
+use table::{State, Stored};
 
-/// Maximum time between two reads of the store.
-const LOOK: Duration = Duration::from_secs(60);
-
-/// Times of requests.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Pace {
-    /// Maximum duration of a request.
-    pub(super) within: Duration,
-    /// Time without a response after which `status` reports it, unless the recording is longer.
-    pub(super) patience: Duration,
-    /// Intervals between retries.
-    pub(super) backoff: Backoff,
-    /// Age at which a transcription is given up.
-    pub(super) tried: Duration,
-}
-
-impl Default for Pace {
-    fn default() -> Pace {
-        let seconds = Duration::from_secs;
-        Pace {
-            within: seconds(TRANSCRIPTION_SECONDS),
-            patience: seconds(TRANSCRIPTION_PATIENCE_SECONDS),
-            backoff: Backoff::new(seconds(TRANSCRIPTION_PAUSE_SECONDS), seconds(TRANSCRIPTION_PAUSE_MOST_SECONDS)),
-            tried: seconds(TRANSCRIPTION_TRIED_SECONDS),
-        }
-    }
-}
+/// Name of the kind in the store.
+const NAME: &str = "transcription";
+/// Time for which a given-up transcription is a problem of `status`.
+const FAILED_MILLISECONDS: i64 = TRANSCRIPTION_FAILED_SECONDS.cast_signed() * 1000;
+/// Times of requests. A request may take as long as its recording before `status` reports it.
+pub(super) const PACE: Pace = Pace {
+    within: Duration::from_secs(TRANSCRIPTION_SECONDS),
+    patience: Duration::from_secs(TRANSCRIPTION_PATIENCE_SECONDS),
+    backoff: Backoff::new(
+        Duration::from_secs(TRANSCRIPTION_PAUSE_SECONDS),
+        Duration::from_secs(TRANSCRIPTION_PAUSE_MOST_SECONDS),
+    ),
+    tried: Duration::from_secs(TRANSCRIPTION_TRIED_SECONDS),
+};
 
 /// Returns the pending transcription of a complete recording, if it is to be transcribed.
 ///
@@ -83,8 +73,6 @@ pub(super) fn wanted(entry: &Entry, settings: Option<&config::Transcription>) ->
         created: now,
         updated: now,
         milliseconds: entry.milliseconds,
-        attempts: 0,
-        due: now,
         text: None,
         error: None,
         asked: entry.transcription.clone(),
@@ -108,7 +96,22 @@ pub(super) fn delete(shared: &Shared, sid: &str) -> io::Result<bool> {
     shared.change(move |store| table::delete(store, &sid))
 }
 
-/// Task that requests the texts.
+/// Text from the service.
+pub(super) struct Text {
+    said: String,
+    stored: Stored,
+}
+
+/// Result of stored outcomes.
+pub(super) struct Seen {
+    counts: Counts,
+    /// Transcriptions that have ended.
+    ended: Vec<Transcription>,
+    /// Their callbacks.
+    reports: Vec<Head>,
+}
+
+/// Outbox kind of transcriptions.
 #[derive(Debug)]
 pub(super) struct Transcriber {
     shared: Arc<Shared>,
@@ -122,157 +125,156 @@ impl Transcriber {
 
     /// Transcribes until it is stopped; interrupted requests are repeated after the next start.
     pub(super) async fn keep(self) {
-        let mut under_way = UnderWay::new(TRANSCRIPTIONS_AT_ONCE);
-        while !self.shared.transcribing.is_stopped() {
-            let pause = self.begin(&mut under_way).await;
-            tokio::select! {
-                () = under_way.ended() => {}
-                () = self.shared.transcribing.woken() => {}
-                () = tokio::time::sleep(pause) => {}
+        let (store, wake) = (self.shared.store.clone(), Arc::clone(&self.shared.transcribing));
+        Worker::new(store, self).keep(Intake::Woken(wake)).await;
+    }
+
+    fn settings(&self) -> Option<Arc<config::Transcription>> {
+        self.shared.settings()?.transcription.clone()
+    }
+
+    fn refused(&self, what: &str) {
+        if self.shared.figures.transcriptions.refused(what.to_owned()) {
+            tracing::warn!(reason = "transcription_failed", "recordings are not transcribed: {what}");
+        }
+    }
+}
+
+impl Kind for Transcriber {
+    const NAME: &'static str = NAME;
+    const NOUN: &'static str = "transcription";
+
+    type New = Row;
+    type Taken = Text;
+    type Seen = Seen;
+
+    fn pace(&self) -> outbox::Pace {
+        self.pace.of_kind(TRANSCRIPTIONS_AT_ONCE)
+    }
+
+    fn most(&self, _: Instant) -> (usize, Option<Instant>) {
+        let is_on = self.settings().is_some();
+        (if is_on { TRANSCRIPTIONS_AT_ONCE } else { 0 }, None)
+    }
+
+    fn row(&self, new: Row, _: i64) -> Option<Row> {
+        Some(new)
+    }
+
+    async fn attempt(&self, row: &Row, _: u32) -> Result<Text, Refusal> {
+        let off = || Refusal::here("the configuration has no [transcription]".to_owned());
+        let settings = self.settings().ok_or_else(off)?;
+        let recording = row.head.place.clone();
+        let read = on_disk(&self.shared, move |shared| Ok(audio_of(shared, &recording))).await;
+        let (audio, length) = read.map_err(|error| Refusal::here(error.to_string()))??;
+        let figures = &self.shared.figures.transcriptions;
+        figures.begin(&row.head.key, self.pace.patience.max(length));
+        let said = endpoint::ask(&settings, audio, self.pace.within).await;
+        figures.end(&row.head.key);
+        let (said, recording) = (said?, self.shared.settings());
+        let key = recording.as_ref().and_then(|settings| settings.key.as_deref());
+        let stored = sealed(&said, key).map_err(|error| Refusal::here(error.to_string()))?;
+        Ok(Text { said, stored })
+    }
+
+    fn note(&self, _: &str, _: &Arc<str>, event: Event<'_>) {
+        match event {
+            Event::Over(_, true) => {
+                if self.shared.figures.transcriptions.answered() {
+                    tracing::info!("recordings are transcribed again");
+                }
             }
+            Event::Failed(_, Refusal { what, .. }, _) | Event::GivenUp(_, Refusal { what, is_final: false, .. }) => {
+                self.refused(what);
+            }
+            Event::GivenUp(..)
+            | Event::Entered(_)
+            | Event::Dropped
+            | Event::MadeWay(_)
+            | Event::Retried
+            | Event::Over(_, false) => {}
         }
     }
 
-    /// Starts due requests up to the concurrency limit; returns the time until the next check.
-    async fn begin(&self, under_way: &mut UnderWay) -> Duration {
-        let settings = self.shared.settings().and_then(|settings| settings.transcription.clone());
-        let Some(settings) = settings.filter(|_| self.shared.store.has_any()) else { return LOOK };
+    fn stored(&self, done: &io::Result<()>, _: &Path) {
+        if let Some(error) = self.shared.figures.transcriptions.stored(done) {
+            tracing::error!(
+                reason = "transcription_failed",
+                "transcriptions are not read from the store, or not written: {error}"
+            );
+        }
+    }
+
+    fn settle(&self, store: &Connection, settled: &[Settled<Text>]) -> rusqlite::Result<Seen> {
         let now = clock::now().as_millisecond();
-        // Requests under way are also due.
-        let most = TRANSCRIPTIONS_AT_ONCE;
-        let failed_since = now.saturating_sub(milliseconds(Duration::from_secs(TRANSCRIPTION_FAILED_SECONDS)));
-        let read = move |store: &rusqlite::Connection| table::waiting(store, now, failed_since, most);
-        let waiting = on_disk(&self.shared, move |shared| shared.change(read));
-        let waiting = match waiting.await {
-            Ok(waiting) => waiting,
-            Err(error) => {
-                tracing::warn!(reason = "transcription_failed", "the list of transcriptions is not read: {error}");
-                return LOOK;
+        let (mut ended, mut reports) = (Vec::new(), Vec::new());
+        for (sid, outcome) in settled {
+            // Without an entry it was deleted meanwhile, and stays deleted.
+            let pending = table::find(store, sid)?.filter(|one| one.state == State::InProgress);
+            let Some(next) = pending.map(|one| concluded(one, outcome, now)) else { continue };
+            table::update(store, &next)?;
+            if next.state == State::InProgress {
+                continue;
             }
-        };
-        self.shared.figures.transcriptions.seen(&waiting);
-        let Waiting { due, next, .. } = waiting;
-        for one in due {
-            let sid = one.sid.clone();
-            under_way.begin(&sid, transcribe(Arc::clone(&self.shared), settings.clone(), self.pace, one));
+            outbox::table::hasten(store, mail::NAME, &next.recording, now)?;
+            let said = if let Outcome::Delivered(text) = &**outcome { Some(text.said.as_str()) } else { None };
+            reports.extend(super::report::write(store, &reports_of(&self.shared, &next, said))?);
+            ended.push(next);
         }
-        let left = next.map(|next| Duration::from_millis(u64::try_from(next - now).unwrap_or(0)));
-        left.unwrap_or(LOOK).min(LOOK)
+        let counts = outbox::table::counts(store, NAME, now.saturating_sub(FAILED_MILLISECONDS))?;
+        Ok(Seen { counts, ended, reports })
+    }
+
+    fn seen(&self, Seen { counts, ended, reports }: Seen) {
+        let figures = &self.shared.figures.transcriptions;
+        figures.seen(counts);
+        if ended.is_empty() {
+            return;
+        }
+        self.shared.mailing.wake();
+        for Transcription { sid, recording, call, state, error, .. } in ended {
+            if state == State::Completed {
+                figures.completed.add(1);
+                tracing::info!(%call, "recording {recording} is transcribed: {sid}");
+            } else {
+                figures.failed.add(1);
+                let why = error.unwrap_or_default();
+                tracing::warn!(%call, reason = "transcription_failed", "recording {recording} is not transcribed: {why}");
+            }
+        }
+        let shared = Arc::clone(&self.shared);
+        spawn_blocking(move || shared.reports.hand_over(reports));
     }
 }
 
-fn milliseconds(time: Duration) -> i64 {
-    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+/// Reads the audio of a recording, with its length.
+fn audio_of(shared: &Shared, recording: &str) -> Result<(audio::Audio, Duration), Refusal> {
+    let failed = |is_final: bool, what: String| Refusal { is_final, ..Refusal::here(what) };
+    let (entry, mut reader) = shared.open(recording).map_err(|error| {
+        let is_final = matches!(error, NotOpened::Absent | NotOpened::Deleted);
+        failed(is_final, error.to_string())
+    })?;
+    let audio = audio::read(&entry, &mut reader)
+        .map_err(|error| failed(error.kind() == io::ErrorKind::FileTooLarge, error.to_string()))?;
+    Ok((audio, Duration::from_millis(entry.milliseconds)))
 }
 
-/// Makes one request and stores the result.
-async fn transcribe(shared: Arc<Shared>, settings: Arc<config::Transcription>, pace: Pace, one: Transcription) {
-    let recording = one.recording.clone();
-    let read = on_disk(&shared, move |shared| Ok(audio_of(shared, &recording))).await;
-    let result = match read {
-        Ok(Ok(audio)) => {
-            let attempts = &shared.figures.transcriptions.attempts;
-            attempts.begin(&one.sid, pace.patience.max(Duration::from_millis(one.milliseconds)));
-            let result = endpoint::ask(&settings, audio, pace.within).await;
-            attempts.end(&one.sid);
-            result
+/// Returns a pending transcription after an outcome.
+fn concluded(one: Transcription, outcome: &Outcome<Text>, now: i64) -> Transcription {
+    let (state, updated, error) = match outcome {
+        Outcome::Delivered(text) => {
+            let text = Some(text.stored.clone());
+            return Transcription { state: State::Completed, updated: now, text, error: None, ..one };
         }
-        Ok(Err(no)) => Err(no),
-        Err(error) => Err(NoText::Yet(error.to_string(), None)),
+        Outcome::Failed(failure) => (State::InProgress, failure.at, failure.error.as_str()),
+        Outcome::GivenUp(failure) => (State::Failed, failure.at, failure.error.as_str()),
+        Outcome::Dropped => (State::Failed, now, "too many transcriptions wait"),
     };
-    let sid = one.sid.clone();
-    let stored = on_disk(&shared, move |shared| conclude(shared, pace, one, result)).await;
-    if let Err(error) = stored {
-        // The transcription is still pending, and the request is repeated.
-        tracing::error!(reason = "transcription_failed", "transcription {sid} is not stored: {error}");
-        tokio::time::sleep(pace.backoff.pause(1, u32::MAX)).await;
-    }
-}
-
-fn audio_of(shared: &Shared, recording: &str) -> Result<audio::Audio, NoText> {
-    let (entry, mut reader) = shared.open(recording).map_err(|error| match error {
-        NotOpened::Absent | NotOpened::Deleted => NoText::Ever(error.to_string()),
-        NotOpened::InProgress
-        | NotOpened::Incomplete(_)
-        | NotOpened::Cut { .. }
-        | NotOpened::NoKey
-        | NotOpened::Refused(_)
-        | NotOpened::Io(_) => NoText::Yet(error.to_string(), None),
-    })?;
-    audio::read(&entry, &mut reader).map_err(|error| {
-        if error.kind() == io::ErrorKind::FileTooLarge {
-            NoText::Ever(error.to_string())
-        } else {
-            NoText::Yet(error.to_string(), None)
-        }
-    })
-}
-
-/// Stores the text, the time of the next request, or the permanent failure. A transcription deleted meanwhile stays
-/// deleted.
-fn conclude(shared: &Shared, pace: Pace, one: Transcription, result: Result<String, NoText>) -> io::Result<()> {
-    let now = clock::now().as_millisecond();
-    let figures = &shared.figures.transcriptions;
-    let attempts = one.attempts.saturating_add(u32::from(result.is_err()));
-    let mut next = Transcription { updated: now, attempts, ..one.clone() };
-    let mut said = None;
-    match result {
-        Ok(text) => {
-            figures.answered();
-            let settings = shared.settings();
-            let key = settings.as_ref().and_then(|settings| settings.key.as_deref());
-            next = Transcription { state: State::Completed, text: Some(sealed(&text, key)?), error: None, ..next };
-            said = Some(text);
-        }
-        Err(NoText::Yet(what, later)) => {
-            figures.refused(what.clone());
-            let pause = pace.backoff.pause(attempts, rand::random()).max(later.unwrap_or_default());
-            next.due = now.saturating_add(milliseconds(pause));
-            next.error = Some(what);
-            if now - one.created >= milliseconds(pace.tried) {
-                next.state = State::Failed;
-            }
-        }
-        Err(NoText::Ever(what)) => {
-            next.error = Some(what);
-            next.state = State::Failed;
-        }
-    }
-    let state = next.state;
-    let reports = if state == State::InProgress { Vec::new() } else { reports(shared, &next, said.as_deref()) };
-    let changed = next.clone();
-    let written = shared.change(move |store| {
-        if !table::update(store, &changed)? {
-            return Ok(None);
-        }
-        if changed.state != State::InProgress {
-            outbox::table::hasten(store, mail::NAME, &changed.recording, now)?;
-        }
-        super::report::write(store, &reports).map(Some)
-    })?;
-    let Some(heads) = written else { return Ok(()) };
-    if state != State::InProgress {
-        shared.mailing.wake();
-    }
-    let Transcription { sid, recording, call, error, .. } = next;
-    match state {
-        State::InProgress => {}
-        State::Completed => {
-            figures.completed.add(1);
-            tracing::info!(%call, "recording {recording} is transcribed: {sid}");
-        }
-        State::Failed => {
-            figures.failed.add(1);
-            let why = error.unwrap_or_default();
-            tracing::warn!(%call, reason = "transcription_failed", "recording {recording} is not transcribed: {why}");
-        }
-    }
-    shared.reports.hand_over(heads);
-    Ok(())
+    Transcription { state, updated, error: Some(error.to_owned()), ..one }
 }
 
 /// Returns the callbacks of an ended transcription: to its own receiver, and to the receiver of all recordings.
-fn reports(shared: &Shared, one: &Transcription, text: Option<&str>) -> Vec<Callback> {
+fn reports_of(shared: &Shared, one: &Transcription, text: Option<&str>) -> Vec<Callback> {
     let links = shared.reports.links();
     let text = text.map(|text| cut(text, TRANSCRIPTION_REPORT_BYTES));
     let (sid, recording, call) = (one.sid.as_str(), one.recording.as_str(), one.call.as_str());

@@ -1,7 +1,15 @@
 //! Table of transcriptions in the store.
 
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension as _, Row as Record, params};
 use trunkgate_call::TranscriptionRequest;
+
+use super::NAME;
+use crate::sinks::outbox::{Row, table as outbox};
+
+/// Host name in the queue: one service transcribes all recordings.
+const HOST: &str = NAME;
 
 /// State of a transcription, named as in Twilio's API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,10 +68,6 @@ pub struct Transcription {
     pub updated: i64,
     /// Length of the recording in milliseconds.
     pub milliseconds: u64,
-    /// Number of failed requests.
-    pub(super) attempts: u32,
-    /// Time of the next request, in milliseconds since 1970.
-    pub(super) due: i64,
     pub(super) text: Option<Stored>,
     /// Error of the last request.
     pub error: Option<String>,
@@ -80,10 +84,9 @@ pub struct Part {
     pub recording: Option<String>,
 }
 
-const COLUMNS: &str =
-    "sid, recording, call, state, created, updated, milliseconds, attempts, due, text, is_encrypted, error, asked";
+const COLUMNS: &str = "sid, recording, call, state, created, updated, milliseconds, text, is_encrypted, error, asked";
 
-fn transcription(row: &Row<'_>) -> rusqlite::Result<Transcription> {
+fn transcription(row: &Record<'_>) -> rusqlite::Result<Transcription> {
     let (state, text): (String, Option<Vec<u8>>) = (row.get("state")?, row.get("text")?);
     let (is_encrypted, asked): (bool, Option<String>) = (row.get("is_encrypted")?, row.get("asked")?);
     let milliseconds: i64 = row.get("milliseconds")?;
@@ -99,42 +102,39 @@ fn transcription(row: &Row<'_>) -> rusqlite::Result<Transcription> {
         created: row.get("created")?,
         updated: row.get("updated")?,
         milliseconds: milliseconds.try_into().unwrap_or(0),
-        attempts: row.get("attempts")?,
-        due: row.get("due")?,
         text: text.map(stored),
         error: row.get("error")?,
         asked: asked.and_then(|asked| serde_json::from_str(&asked).ok()),
     })
 }
 
-/// Inserts a transcription.
+/// Inserts a pending transcription, and its row in the outbox.
 pub(in crate::sinks::recordings) fn add(store: &Connection, new: &Transcription) -> rusqlite::Result<()> {
     let mut add = store.prepare(
-        "INSERT INTO transcription (sid, recording, call, state, created, updated, milliseconds, due, asked)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        "INSERT INTO transcription (sid, recording, call, state, created, updated, milliseconds, asked)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
     )?;
     let milliseconds = i64::try_from(new.milliseconds).unwrap_or(i64::MAX);
     // Serialising texts and flags to JSON cannot fail.
     let asked = new.asked.as_ref().and_then(|asked| serde_json::to_string(asked).ok());
-    let Transcription { sid, recording, call, state, created, updated, due, .. } = new;
-    add.execute(params![sid, recording, call, state.as_str(), created, updated, milliseconds, due, asked])?;
-    Ok(())
+    let Transcription { sid, recording, call, state, created, updated, .. } = new;
+    add.execute(params![sid, recording, call, state.as_str(), created, updated, milliseconds, asked])?;
+    let row = Row::alone(sid, [HOST, recording, recording], Duration::ZERO, String::new());
+    outbox::add(store, NAME, &[row])
 }
 
-/// Stores the result of a request; returns whether the transcription still exists and is pending.
-pub(super) fn update(store: &Connection, changed: &Transcription) -> rusqlite::Result<bool> {
+/// Stores the result of a request for a pending transcription.
+pub(super) fn update(store: &Connection, changed: &Transcription) -> rusqlite::Result<()> {
     let mut update = store.prepare(
-        "UPDATE transcription SET state = ?2, updated = ?3, attempts = ?4, due = ?5, text = ?6, is_encrypted = ?7, error = ?8
-         WHERE sid = ?1 AND state = 'in-progress'",
+        "UPDATE transcription SET state = ?2, updated = ?3, text = ?4, is_encrypted = ?5, error = ?6 WHERE sid = ?1",
     )?;
-    let Transcription { sid, state, updated, attempts, due, text, error, .. } = changed;
+    let Transcription { sid, state, updated, text, error, .. } = changed;
     let (bytes, is_encrypted) = match text {
         None => (None, false),
         Some(Stored::Plain(text)) => (Some(text.as_bytes()), false),
         Some(Stored::Sealed(bytes)) => (Some(bytes.as_slice()), true),
     };
-    let values = params![sid, state.as_str(), updated, attempts, due, bytes, is_encrypted, error];
-    Ok(update.execute(values)? > 0)
+    update.execute(params![sid, state.as_str(), updated, bytes, is_encrypted, error]).map(drop)
 }
 
 /// Reads a transcription.
@@ -155,52 +155,15 @@ pub(super) fn list(store: &Connection, part: &Part, most: usize) -> rusqlite::Re
     rows.query_map(params![created, sid, part.recording, most], transcription)?.collect()
 }
 
-/// Pending transcriptions.
-#[derive(Debug, Default)]
-pub(super) struct Waiting {
-    /// Due transcriptions, oldest first.
-    pub(super) due: Vec<Transcription>,
-    /// Time of the next request after the due ones.
-    pub(super) next: Option<i64>,
-    /// Number of pending transcriptions.
-    pub(super) all: u64,
-    /// Number of recently given-up transcriptions.
-    pub(super) failed: u64,
-    /// Last given-up transcription.
-    pub(super) last_failed: Option<Transcription>,
-}
-
-/// Reads pending transcriptions, at most `most` due ones, and those given up since a time.
-pub(super) fn waiting(store: &Connection, now: i64, failed_since: i64, most: usize) -> rusqlite::Result<Waiting> {
-    let mut rows = store.prepare(&format!(
-        "SELECT {COLUMNS} FROM transcription WHERE state = 'in-progress' AND due <= ?1 ORDER BY due, created, sid LIMIT ?2"
-    ))?;
-    let most = i64::try_from(most).unwrap_or(i64::MAX);
-    let due = rows.query_map(params![now, most], transcription)?.collect::<rusqlite::Result<_>>()?;
-    let (next, all): (Option<i64>, i64) = store.query_row(
-        "SELECT min(CASE WHEN due > ?1 THEN due END), count(*) FROM transcription WHERE state = 'in-progress'",
-        [now],
-        |row| Ok((row.get(0)?, row.get(1)?)),
-    )?;
-    let failed: i64 = store.query_row(
-        "SELECT count(*) FROM transcription WHERE state = 'failed' AND updated >= ?1",
-        [failed_since],
-        |row| row.get(0),
-    )?;
-    let mut last = store.prepare(&format!(
-        "SELECT {COLUMNS} FROM transcription WHERE state = 'failed' AND updated >= ?1 ORDER BY updated DESC LIMIT 1"
-    ))?;
-    let last_failed = last.query_map([failed_since], transcription)?.next().transpose()?;
-    let (all, failed) = (all.try_into().unwrap_or(0), failed.try_into().unwrap_or(0));
-    Ok(Waiting { due, next, all, failed, last_failed })
-}
-
 /// Deletes a transcription; returns whether it existed.
 pub(super) fn delete(store: &Connection, sid: &str) -> rusqlite::Result<bool> {
+    outbox::remove(store, NAME, &[sid])?;
     Ok(store.execute("DELETE FROM transcription WHERE sid = ?1", [sid])? > 0)
 }
 
 /// Deletes the transcriptions of a recording.
 pub(in crate::sinks::recordings) fn delete_of(store: &Connection, recording: &str) -> rusqlite::Result<()> {
-    store.execute("DELETE FROM transcription WHERE recording = ?1", [recording]).map(drop)
+    let mut of = store.prepare("SELECT sid FROM transcription WHERE recording = ?1")?;
+    let sids: Vec<String> = of.query_map([recording], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    sids.iter().try_for_each(|sid| delete(store, sid).map(drop))
 }
