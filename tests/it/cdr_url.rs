@@ -86,7 +86,7 @@ fn each_record_is_posted_signed_as_it_stands_in_the_file() {
     let directory = std::sync::Arc::clone(&edge.directory);
     drop(edge);
     let store = rusqlite::Connection::open(directory.path().join("trunkgate.db")).unwrap();
-    let left: u32 = store.query_row("SELECT count(*) FROM call_record", [], |row| row.get(0)).unwrap();
+    let left: u32 = store.query_row("SELECT count(*) FROM outbox", [], |row| row.get(0)).unwrap();
     assert_eq!(left, 0, "nothing is left in the store");
 }
 

@@ -23,6 +23,8 @@ pub struct Figures {
     pub(crate) url: Sink,
     /// Store, for records waiting for the receiver.
     pub(super) store: Sink,
+    /// Queue for the receiver, which may be full.
+    pub(super) full: Sink,
     /// Store, for the day counts of limits.
     pub(super) days: Sink,
     /// Unreadable lines in the journal of live calls.
@@ -92,8 +94,8 @@ impl Figures {
         let limit = format!(", from {RECORDS_KEPT} on further ones are lost");
         let mut problems = self.file.told(&of, RecordProblem::CallRecordsNotWritten, &limit);
         problems.extend(self.url.told(&of, RecordProblem::CallRecordsNotDelivered, ""));
-        let store = self.store.problem();
-        problems.extend(store.map(|failure| of(RecordProblem::CallRecordsNotQueued, failure, "")));
+        let queue = self.store.problem().or_else(|| self.full.problem());
+        problems.extend(queue.map(|failure| of(RecordProblem::CallRecordsNotQueued, failure, "")));
         let days = self.days.problem();
         let counted = "; after a restart counting starts at 0";
         problems.extend(days.map(|failure| of(RecordProblem::DayCountsNotStored, failure, counted)));

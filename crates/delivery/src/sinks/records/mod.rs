@@ -10,9 +10,8 @@ mod days;
 mod figures;
 mod file;
 mod opened;
-mod outbox;
 mod post;
-mod queue;
+mod sender;
 mod writer;
 mod written;
 

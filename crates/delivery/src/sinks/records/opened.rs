@@ -17,15 +17,6 @@ pub(super) struct Missing {
     pub(super) files: Option<Cdr>,
     /// Time of the last attempt.
     pub(super) tried: Option<Instant>,
-    /// True if records of an earlier process may wait in the unreadable store.
-    pub(super) is_queue_unread: bool,
-}
-
-impl Missing {
-    /// Returns whether anything is missing.
-    pub(super) fn is_any(&self) -> bool {
-        self.files.is_some() || self.is_queue_unread
-    }
 }
 
 /// Opened files of call records.

@@ -16,11 +16,11 @@ use trunkgate_call::{CallRecord, DayCount, ReasonSlug};
 use super::days::DayCounts;
 use super::file::RecordsFile;
 use super::opened::{Missing, Opened, written};
-use super::outbox::{Outbox, Queueing, Sender, Way};
 use super::post::Target;
-use super::queue::{self, Stored};
+use super::sender::{self, Endpoint, Sender};
 use super::{Figures, ReportOrder};
 use crate::sinks::calls::CallList;
+use crate::sinks::outbox::{Handed, Head, Intake, Row, Worker, table};
 use crate::sinks::store::journal::{Journal, Left};
 use crate::sinks::store::{Commit, Record, Store, may_recover};
 use trunkgate_config::{Cdr, CdrUrl};
@@ -44,7 +44,9 @@ const PAUSE: Duration = Duration::from_millis(RECORDS_PAUSE_MILLISECONDS);
 pub struct Writer {
     store: Store,
     file: Option<RecordsFile>,
-    outbox: Arc<Outbox>,
+    endpoint: Arc<Endpoint>,
+    /// Channel to the worker that sends to the endpoint; its end until the worker runs.
+    sending: (mpsc::Sender<Handed<Row>>, Option<mpsc::Receiver<Handed<Row>>>),
     journal: Option<Journal>,
     days: DayCounts,
     /// List of ended calls for the API, which also gets each call.
@@ -63,6 +65,9 @@ pub struct Writer {
     figures: Arc<Figures>,
 }
 
+/// Records being written to the store, and the result.
+type Queueing = Pin<Box<dyn Future<Output = (Vec<Head>, io::Result<()>)> + Send>>;
+
 /// Record with its pending destinations.
 #[derive(Debug)]
 struct Waiting {
@@ -80,9 +85,11 @@ impl Writer {
     pub fn open(cdr: &Cdr, store: Store, calls: Arc<CallList>, is_required: bool) -> io::Result<Writer> {
         let is_fatal = |error: &io::Error| is_required || !may_recover(error);
         let figures = Arc::<Figures>::default();
+        let (sending, handed) = mpsc::channel(RECORDS_KEPT);
         let mut writer = Writer {
             file: None,
-            outbox: Arc::new(Outbox::new(store.clone())),
+            endpoint: Arc::default(),
+            sending: (sending, Some(handed)),
             journal: None,
             days: DayCounts::new(store.clone(), Arc::clone(&figures)),
             calls,
@@ -97,15 +104,10 @@ impl Writer {
         };
         let Some(path) = writer.journal_path(cdr) else { return Ok(writer) };
         if let Some(url) = &cdr.url {
-            let stored = match writer.store.run_now(queue::read) {
-                Err(error) if !is_fatal(&error) => {
-                    writer.missing.is_queue_unread = true;
-                    writer.outbox.refused(&error, &writer.figures);
-                    Vec::new()
-                }
-                read => read?,
-            };
-            writer.outbox.change(Some(way(url, Some(stored))?));
+            let opened = writer.store.open_now();
+            sender::note_stored(&writer.figures, &opened, writer.store.directory());
+            opened.or_else(|error| if is_fatal(&error) { Err(error) } else { Ok(()) })?;
+            writer.endpoint.set(Some(endpoint(url)?));
         }
         match Opened::open(cdr, &path) {
             Err(error) if !is_fatal(&error) => {
@@ -164,12 +166,14 @@ impl Writer {
 
     fn note_use(&self) {
         self.figures.file.used.store(self.has_file(), Ordering::Relaxed);
-        self.figures.url.used.store(self.outbox.has_way(), Ordering::Relaxed);
+        self.figures.url.used.store(self.endpoint.is_set(), Ordering::Relaxed);
     }
 
     /// Changes the URL destination.
-    fn goes(&mut self, way: Option<Way>) {
-        self.outbox.change(way);
+    async fn goes(&mut self, endpoint: Option<(Target, u64)>) {
+        self.endpoint.set(endpoint);
+        self.figures.url.took();
+        let _ = self.sending.0.send(Handed::Anew).await;
         self.note_use();
     }
 
@@ -184,11 +188,10 @@ impl Writer {
         if cut_short > 0 {
             self.figures.note_cut_short(cut_short);
         }
-        let queued = self.outbox.with_queue(|queue| queue.sids());
+        let to_url = self.endpoint.is_set();
         for Left { record, is_filed } in left {
             self.calls.add_record(&record);
             let to_file = !is_filed && written.is_some_and(|written| !written.contains(&record.sid));
-            let to_url = queued.as_ref().is_some_and(|queued| !queued.contains(&record.sid));
             self.keep(Waiting { record, to_file, to_url });
         }
         self.flush();
@@ -211,30 +214,26 @@ impl Writer {
 
     /// Writes and sends until it receives the last command.
     pub async fn serve(mut self, mut orders: mpsc::Receiver<ReportOrder>) {
-        let sender = tokio::spawn(Sender::new(Arc::clone(&self.outbox), self.figures()).run());
+        let kind = Sender::new(&self.store, Arc::clone(&self.endpoint), self.figures());
+        let worker = Worker::new(self.store.clone(), kind);
+        let worker = self.sending.1.take().map(|handed| tokio::spawn(worker.keep(Intake::Handed(handed))));
         let mut retries = interval(PAUSE);
         retries.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut reading: Option<Reading> = None;
         loop {
-            let has_work =
-                !self.waiting.is_empty() || self.days.is_behind() || self.calls.is_behind() || self.missing.is_any();
+            let has_work = !self.waiting.is_empty()
+                || self.days.is_behind()
+                || self.calls.is_behind()
+                || self.missing.files.is_some();
             let looks = has_work || self.journal.as_ref().is_some_and(Journal::has_live);
             let order = tokio::select! {
                 order = orders.recv() => order,
                 stored = next_stored(&mut self.queueing) => {
-                    self.stored(stored);
-                    continue;
-                }
-                stored = next_read(&mut reading) => {
-                    self.restored(stored);
+                    self.stored(stored).await;
                     continue;
                 }
                 () = self.days.settle() => continue,
                 _ = retries.tick(), if looks => {
                     self.find_missing();
-                    if self.missing.is_queue_unread && reading.is_none() && !self.store.health().is_failing() {
-                        reading = Some(Box::pin(self.store.run(Commit::Now, queue::read)));
-                    }
                     self.flush();
                     self.days.begin();
                     self.calls.settle();
@@ -261,9 +260,11 @@ impl Writer {
         let farewell = Duration::from_secs(CDR_FAREWELL_SECONDS);
         let _ = timeout(farewell, self.finish()).await;
         self.account();
-        self.outbox.end();
+        drop(self.sending);
         // Unsent records are in the store.
-        let _ = timeout(farewell, sender).await;
+        if let Some(worker) = worker {
+            let _ = timeout(farewell, worker).await;
+        }
     }
 
     fn ended(&mut self, ended: &CallRecord) {
@@ -285,7 +286,7 @@ impl Writer {
         self.flush();
         while self.queueing.is_some() {
             let stored = next_stored(&mut self.queueing).await;
-            self.stored(stored);
+            self.stored(stored).await;
         }
         self.days.hurry();
         if self.days.is_behind() {
@@ -327,7 +328,7 @@ impl Writer {
     }
 
     fn take(&mut self, record: Record) {
-        let (to_file, to_url) = (self.has_file(), self.outbox.has_way());
+        let (to_file, to_url) = (self.has_file(), self.endpoint.is_set());
         if !to_file && !to_url {
             return;
         }
@@ -403,41 +404,30 @@ impl Writer {
 
     /// Writes records waiting for the URL to the store.
     fn queue(&mut self) {
-        let records: Vec<Record> =
-            self.waiting.iter().filter(|one| one.to_url).take(STORE_BATCH).map(|one| one.record.clone()).collect();
-        if records.is_empty() {
+        let records = self.waiting.iter().filter(|one| one.to_url).take(STORE_BATCH);
+        let rows: Vec<Row> = records.map(|one| sender::row(&one.record)).collect();
+        if rows.is_empty() {
             return;
         }
-        let (lost, queueing) = self.outbox.begin(records, &self.figures);
-        self.need_not_be_sent(&lost.into_iter().collect());
-        self.queueing = Some(queueing);
-    }
-
-    /// Handles the result of reading an earlier process's records for the URL.
-    fn restored(&mut self, stored: io::Result<Vec<Stored>>) {
-        match stored {
-            Ok(stored) => {
-                self.missing.is_queue_unread = false;
-                self.outbox.restore(stored);
-                if self.figures.store.took() {
-                    tracing::info!("the queue of call records accepts records again");
-                }
-            }
-            Err(error) => self.outbox.refused(&error, &self.figures),
-        }
+        let heads: Vec<Head> = rows.iter().map(|row| row.head.clone()).collect();
+        let add = move |store: &rusqlite::Connection| table::add(store, sender::NAME, &rows);
+        let stored = self.store.run(Commit::Soon, add);
+        self.queueing = Some(Box::pin(async move { (heads, stored.await) }));
     }
 
     /// Handles the result of writing to the store, then writes the records that arrived meanwhile.
-    fn stored(&mut self, (queueing, stored): (Queueing, io::Result<Vec<Stored>>)) {
+    async fn stored(&mut self, (heads, stored): (Vec<Head>, io::Result<()>)) {
         self.refused.1 = stored.is_err().then(Instant::now);
-        if let Some(sids) = self.outbox.stored(&queueing, stored, &self.figures) {
-            self.need_not_be_sent(&sids);
+        sender::note_stored(&self.figures, &stored, self.store.directory());
+        if stored.is_ok() {
+            let sids: BTreeSet<&str> = heads.iter().map(|head| head.key.as_str()).collect();
+            let queued = self.waiting.iter_mut().filter(|one| sids.contains(&*one.record.sid));
+            queued.for_each(|one| one.to_url = false);
+            for head in heads {
+                let _ = self.sending.0.send(Handed::Stored(head)).await;
+            }
         }
         self.flush();
-    }
-
-    fn need_not_be_sent(&mut self, sids: &BTreeSet<String>) {
-        self.waiting.iter_mut().filter(|one| sids.contains(&one.record.sid)).for_each(|one| one.to_url = false);
     }
 
     fn cross_out(&mut self, sid: &str) {
@@ -467,17 +457,15 @@ impl Writer {
             (self.file, self.missing) = (None, Missing::default());
             self.waiting.clear();
             (self.waiting_bytes, self.file_waits) = (0, 0);
-            self.goes(None);
+            self.goes(None).await;
             return Ok(());
         };
-        let way = match &cdr.url {
-            // The waiting records are already known.
-            Some(url) if self.outbox.has_way() => Some(way(url, None)?),
-            Some(url) => Some(way(url, Some(in_time(self.store.run(Commit::Now, queue::read)).await?))?),
-            None => None,
-        };
+        let to_url = cdr.url.as_ref().map(endpoint).transpose()?;
+        if to_url.is_some() && !self.endpoint.is_set() {
+            in_time(self.store.run(Commit::Now, |_| Ok(()))).await?;
+        }
         if self.stays_missing(cdr, &path) {
-            self.goes(way);
+            self.goes(to_url).await;
             self.settle_waiting();
             return Ok(());
         }
@@ -507,7 +495,7 @@ impl Writer {
             self.file = other;
         }
         self.missing.files = None;
-        self.goes(way);
+        self.goes(to_url).await;
         self.settle_waiting();
         self.take_up(left, written.as_ref());
         Ok(())
@@ -515,9 +503,9 @@ impl Writer {
 
     /// Removes destinations that no longer exist from the waiting records.
     fn settle_waiting(&mut self) {
-        let (has_file, has_way) = (self.has_file(), self.outbox.has_way());
+        let (has_file, has_url) = (self.has_file(), self.endpoint.is_set());
         for one in &mut self.waiting {
-            (one.to_file, one.to_url) = (one.to_file && has_file, one.to_url && has_way);
+            (one.to_file, one.to_url) = (one.to_file && has_file, one.to_url && has_url);
         }
     }
 
@@ -554,28 +542,13 @@ async fn in_time<T>(asked: impl Future<Output = io::Result<T>>) -> io::Result<T>
 }
 
 /// Waits for the records being written to the store.
-async fn next_stored(queueing: &mut Option<Queueing>) -> (Queueing, io::Result<Vec<Stored>>) {
+async fn next_stored(queueing: &mut Option<Queueing>) -> (Vec<Head>, io::Result<()>) {
     let stored = match queueing {
-        Some(queueing) => queueing.stored().await,
+        Some(queueing) => queueing.await,
         None => return std::future::pending().await,
     };
-    match queueing.take() {
-        Some(queueing) => (queueing, stored),
-        None => std::future::pending().await,
-    }
-}
-
-/// Pending read of the stored records for the URL.
-type Reading = Pin<Box<dyn Future<Output = io::Result<Vec<Stored>>> + Send>>;
-
-/// Waits for the pending read.
-async fn next_read(reading: &mut Option<Reading>) -> io::Result<Vec<Stored>> {
-    let read = match reading {
-        Some(reading) => reading.await,
-        None => return std::future::pending().await,
-    };
-    *reading = None;
-    read
+    *queueing = None;
+    stored
 }
 
 /// Writes a record to the file; returns whether it was accepted, and logs a change of that state.
@@ -590,10 +563,10 @@ fn write(file: &mut RecordsFile, record: &Record, figures: &Figures) -> bool {
     false
 }
 
-/// Returns the destination of a URL, with the records waiting in the store if unknown.
-fn way(url: &CdrUrl, stored: Option<Vec<Stored>>) -> io::Result<Way> {
+/// Returns the endpoint of a URL, and the maximum size of records waiting for it.
+fn endpoint(url: &CdrUrl) -> io::Result<(Target, u64)> {
     let target = Target::new(url.clone()).map_err(|what| io::Error::other(format!("[cdr] url: {what}")))?;
-    Ok(Way { target: Arc::new(target), most_bytes: url.most_waiting, stored })
+    Ok((target, url.most_waiting))
 }
 
 #[cfg(test)]

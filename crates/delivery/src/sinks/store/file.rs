@@ -24,10 +24,9 @@ pub(crate) const SCHEMA: &str = include_str!("schema.sql");
 /// Migrations, each to the next version; the first one leads to version 2.
 const MIGRATIONS: [&str; 0] = [];
 /// Tables recovered from a damaged file, with the columns by which they are read forwards and backwards.
-const TABLES: [(&str, &str); 18] = [
+const TABLES: [(&str, &str); 17] = [
     ("sms", "rowid"),
     ("opted_out", "recipient"),
-    ("call_record", "id"),
     ("day_count", "trunk"),
     ("api_key", "sid"),
     ("number_override", "number"),

@@ -29,13 +29,6 @@ CREATE INDEX sms_counted_of ON sms (recipient, created) WHERE state IN (2, 3) OR
 -- Recipients that want no text messages.
 CREATE TABLE opted_out (recipient TEXT PRIMARY KEY, since INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 
--- Call records that the URL has not taken yet, in the order in which they are sent.
-CREATE TABLE call_record (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    sid TEXT NOT NULL UNIQUE,
-    json BLOB NOT NULL
-) STRICT;
-
 -- Number of calls that have counted with a limit, by day.
 CREATE TABLE day_count (
     trunk TEXT NOT NULL,

@@ -3,8 +3,6 @@
 
 use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 
-use rusqlite::params;
-
 use super::file::NAME;
 use super::*;
 use trunkgate_config::DataDirectory;
@@ -14,14 +12,18 @@ fn start(folder: &Path) -> Store {
     Store::start(DataDirectory::of(folder)).unwrap()
 }
 
+/// Inserts a row that is unique by its key.
+fn insert(file: &Connection, sid: &str, body: &str) -> rusqlite::Result<()> {
+    let columns = "kind, key, line, host, place, share, created, due, body";
+    let insert = format!("INSERT INTO outbox ({columns}) VALUES ('', ?1, '', '', '', '', 0, 0, ?2)");
+    file.execute(&insert, [sid, body]).map(drop)
+}
+
 fn add(store: &Store, range: std::ops::Range<u32>) -> io::Result<()> {
     store.run_now(move |file| {
         for n in range {
             let json = format!("{{\"sid\":\"CA{n}\",\"filler\":\"{}\"}}", "x".repeat(500));
-            file.execute(
-                "INSERT INTO call_record (sid, json) VALUES (?1, ?2)",
-                params![format!("CA{n}"), json.as_bytes()],
-            )?;
+            insert(file, &format!("CA{n}"), &json)?;
         }
         Ok(())
     })
@@ -29,7 +31,7 @@ fn add(store: &Store, range: std::ops::Range<u32>) -> io::Result<()> {
 
 fn sids(store: &Store) -> Vec<String> {
     let sids = |file: &Connection| {
-        let mut rows = file.prepare("SELECT sid FROM call_record ORDER BY id")?;
+        let mut rows = file.prepare("SELECT key FROM outbox ORDER BY rowid")?;
         let rows = rows.query_map([], |row| row.get(0))?;
         rows.collect()
     };
@@ -45,11 +47,7 @@ fn changes_that_come_together_are_all_made_but_for_one_that_fails() {
     let directory = tempfile::tempdir().unwrap();
     let store = start(directory.path());
     assert!(!store.has_any());
-    let insert = |sid: &'static str| {
-        store.run(Commit::Soon, move |file| {
-            file.execute("INSERT INTO call_record (sid, json) VALUES (?1, x'')", [sid]).map(drop)
-        })
-    };
+    let insert = |sid: &'static str| store.run(Commit::Soon, move |file| insert(file, sid, ""));
     let all = [insert("CA1"), insert("CA2"), insert("CA1"), insert("CA3")];
     let done: Vec<bool> = all.map(|one| wait(one).is_ok()).to_vec();
     assert_eq!(done, [true, true, false, true]);
@@ -63,10 +61,7 @@ fn what_nobody_waits_for_is_made_before_the_last_clone_has_gone() {
     let directory = tempfile::tempdir().unwrap();
     let store = start(directory.path());
     for n in 0..1000 {
-        let insert = move |file: &Connection| {
-            file.execute("INSERT INTO call_record (sid, json) VALUES (?1, x'')", [format!("CA{n}")]).map(drop)
-        };
-        drop(store.clone().run(Commit::Soon, insert));
+        drop(store.clone().run(Commit::Soon, move |file| insert(file, &format!("CA{n}"), "")));
     }
     drop(store);
     assert_eq!(sids(&start(directory.path())).len(), 1000);
@@ -113,8 +108,8 @@ fn a_full_disk_refuses_changes_until_there_is_room_and_loses_nothing() {
     assert_eq!((sids(&store).len(), store.health().is_failing()), (10, true));
     // Another change of the same batch fails, too.
     let (one, two) = (
-        store.run(Commit::Soon, |file| file.execute("UPDATE call_record SET json = zeroblob(9000000)", []).map(drop)),
-        store.run(Commit::Soon, |file| file.execute("DELETE FROM call_record WHERE sid = 'CA0'", []).map(drop)),
+        store.run(Commit::Soon, |file| file.execute("UPDATE outbox SET body = hex(zeroblob(4500000))", []).map(drop)),
+        store.run(Commit::Soon, |file| file.execute("DELETE FROM outbox WHERE key = 'CA0'", []).map(drop)),
     );
     let (one, two) = (wait(one), wait(two));
     assert!(one.is_err(), "{two:?}");
@@ -245,16 +240,16 @@ fn a_store_that_cannot_be_written_is_read_with_its_log_and_is_written_once_it_ca
     }
     drop(first);
     disk::tests::set_read_only(&at, true);
-    let count = |file: &Connection| file.query_row("SELECT count(*) FROM call_record", [], |row| row.get::<_, u32>(0));
+    let count = |file: &Connection| file.query_row("SELECT count(*) FROM outbox", [], |row| row.get::<_, u32>(0));
     let file = file::open_read_only(&DataDirectory::of(&at)).unwrap();
     assert_eq!(count(&file).unwrap(), 3, "all that was committed");
-    assert!(file.execute("DELETE FROM call_record", []).is_err());
+    assert!(file.execute("DELETE FROM outbox", []).is_err());
     drop(file);
     let store = start(&at);
     assert!(may_recover(&store.open_now().unwrap_err()));
     assert!(store.health().is_failing() && add(&store, 3..4).is_err());
     assert_eq!(store.read_now(count).unwrap(), 3);
-    assert!(store.read_now(|file| file.execute("DELETE FROM call_record", [])).is_err(), "no change is made so");
+    assert!(store.read_now(|file| file.execute("DELETE FROM outbox", [])).is_err(), "no change is made so");
     disk::tests::set_read_only(&at, false);
     wait(store.health().writable());
     add(&store, 3..4).unwrap();
