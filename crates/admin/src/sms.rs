@@ -23,6 +23,7 @@ use trunkgate_delivery::sinks::sms::opt_out::{Wish, reply_document};
 use trunkgate_delivery::sinks::sms::outlets::STATUS_PATH;
 use trunkgate_delivery::sinks::store::Commit;
 use trunkgate_runtime::handle::Handle;
+use trunkgate_runtime::messages;
 use trunkgate_system::clock;
 use trunkgate_system::limits::HTTP_PARAMETERS;
 use trunkgate_system::sids;
@@ -182,7 +183,8 @@ async fn receive(
     };
     let provider = sid.map(str::to_owned);
     let opt_out = wish.map(Wish::as_str);
-    let receive = move |store: &Connection| kept::receive(store, &message, provider.as_deref(), opt_out);
+    let host = messages::host(handle, &message.to);
+    let receive = move |store: &Connection| kept::receive(store, &message, provider.as_deref(), (opt_out, &host));
     handle.store.run(Commit::Now, receive).await.map_err(not_kept)?;
     handle.shared.sms.wake.notify_one();
     Ok(())

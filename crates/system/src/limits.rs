@@ -544,8 +544,6 @@ pub const MESSAGE_COOKIE_SECONDS: u64 = 4 * 3600;
 pub const MESSAGE_COOKIE_JARS: usize = 2000;
 /// Concurrent webhook requests for incoming messages per host and port.
 pub const MESSAGE_WEBHOOKS_OF_HOST: usize = 8;
-/// Incoming messages read at once to schedule them.
-pub const MESSAGE_TURNS_READ: usize = 1000;
 /// Message states turned into callbacks in one change of the store.
 pub const MESSAGE_REPORTS_AT_ONCE: usize = 100;
 /// Maximum length of a displayed error text of Twilio, in characters.

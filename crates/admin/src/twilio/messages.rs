@@ -73,7 +73,7 @@ pub(super) async fn create(cx: &Asked<'_>, mut parameters: Parameters) -> Result
             }
         });
     };
-    let to_keep = message.clone();
+    let (to_keep, head) = (message.clone(), Box::new(message.head(channel)));
     let (answer, answered) = tokio::sync::oneshot::channel();
     let sms = cx.handle.sms.clone();
     let expires = validity.and_then(|validity| message.created.checked_add(validity).ok());
@@ -81,7 +81,7 @@ pub(super) async fn create(cx: &Asked<'_>, mut parameters: Parameters) -> Result
     cx.handle.store.submit(Commit::Now, queue, move |done| {
         // The message is sent even if the client has disconnected. If its queue is full, the sending thread polls the
         // store anyway.
-        let _ = sms.try_send(SmsOrder::Queued);
+        let _ = sms.try_send(SmsOrder::Queued(head));
         let _ = answer.send(done);
     });
     let done = answered.await.unwrap_or_else(|_| Err(std::io::Error::other("the store has ended")));

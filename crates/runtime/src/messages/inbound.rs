@@ -1,8 +1,8 @@
 //! Messages to numbers of the edge: webhook requests and their replies.
 
-use std::time::Duration;
+use std::sync::Arc;
 
-use rusqlite::Connection;
+use tokio::sync::mpsc;
 use trunkgate_call::numbers::mask;
 use trunkgate_call::trace;
 use trunkgate_twiml::{Location, Method as ReplyMethod, ReplyKind};
@@ -13,18 +13,18 @@ use crate::handle::Handle;
 use crate::message_log::MessageRequest;
 use trunkgate_config::{Config, PhoneNumber, is_short_code};
 pub(crate) use trunkgate_delivery::sinks::sms::SmsOrder;
-pub(crate) use trunkgate_delivery::sinks::sms::kept::{self, Direction, Inbound, KeptMessage, Status, Withheld};
+pub(crate) use trunkgate_delivery::sinks::sms::kept::{self, Direction, KeptMessage, Status, Withheld};
 pub(crate) use trunkgate_delivery::sinks::sms::opt_out::Wish;
-pub(crate) use trunkgate_delivery::sinks::sms::outlets::{Channel, Outlets};
+pub(crate) use trunkgate_delivery::sinks::sms::outlets::Outlets;
 pub(crate) use trunkgate_delivery::sinks::sms::reports::Action;
 pub(crate) use trunkgate_delivery::sinks::sms::segments::segments;
-pub(crate) use trunkgate_delivery::sinks::store::Commit;
+use trunkgate_delivery::sinks::sms::webhooks::{Answered, Means};
 use trunkgate_delivery::webhooks::client::Client;
 use trunkgate_delivery::webhooks::host_of;
 use trunkgate_delivery::webhooks::outcome::{Reply, take_cookies};
 pub(crate) use trunkgate_delivery::webhooks::request::{Content, Method, Purpose, Request};
 use trunkgate_system::clock;
-use trunkgate_system::limits::{MESSAGE_LOOP_SECONDS, MESSAGE_REPLIES, MESSAGES_QUEUED, SMS_STORE_PAUSE_SECONDS};
+use trunkgate_system::limits::{MESSAGE_LOOP_SECONDS, MESSAGE_REPLIES, MESSAGES_QUEUED};
 use trunkgate_system::sids;
 
 /// Maximum number of documents per message.
@@ -42,6 +42,12 @@ struct Failed {
     code: u32,
     what: String,
     url: String,
+}
+
+/// Received message, with the opt-out keyword in its text as named by Twilio.
+struct Inbound {
+    message: KeptMessage,
+    opt_out: Option<String>,
 }
 
 /// Webhook of a received message, with the data needed for requests.
@@ -62,28 +68,22 @@ struct Wanted {
     action: Option<Action>,
 }
 
-/// Requests the webhook for the stored message with this id and queues the replies, repeating until the store has
-/// recorded it.
-pub(super) async fn pass_on(handle: &Handle, client: &Client, cookies: &ConversationCookies, id: i64) {
-    loop {
-        let found = handle.store.run(Commit::Now, move |store: &Connection| kept::inbound(store, id)).await;
-        let is_done = match found {
-            Ok(Some(inbound)) => request(handle, client, cookies, inbound).await,
-            Ok(None) => true,
-            Err(error) => {
-                tracing::error!("a message cannot be read from the store: {error}");
-                false
-            }
-        };
-        if is_done {
-            return;
-        }
-        tokio::time::sleep(Duration::from_secs(SMS_STORE_PAUSE_SECONDS)).await;
+/// Returns the functions that the webhooks of received messages use.
+pub(super) fn means(handle: &Handle, cookies: &Arc<ConversationCookies>) -> Means {
+    let (requesting, cookies, client) = (handle.clone(), Arc::clone(cookies), Arc::new(Client::new()));
+    let sms = handle.sms.clone();
+    Means {
+        request: Box::new(move |message, opt_out| {
+            let (handle, cookies, client) = (requesting.clone(), Arc::clone(&cookies), Arc::clone(&client));
+            let inbound = Inbound { message, opt_out };
+            Box::pin(async move { request(&handle, &client, &cookies, &inbound).await })
+        }),
+        answered: Box::new(move |answered| note(&sms, answered)),
     }
 }
 
 /// Returns host and port of the webhook for messages to a number; empty if there is none.
-pub(super) fn host(handle: &Handle, number: &str) -> String {
+pub fn host(handle: &Handle, number: &str) -> String {
     let url = first(handle, number).and_then(|(_, urls)| urls.into_iter().next());
     url.map(|(url, _)| host_of(&url)).unwrap_or_default()
 }
@@ -93,62 +93,57 @@ pub fn first_url(handle: &Handle, number: &str) -> Option<String> {
     first(handle, number)?.1.into_iter().next().map(|(url, _)| url)
 }
 
-/// Requests the webhook of a message. Returns false if the store could not record the result.
-async fn request(handle: &Handle, client: &Client, cookies: &ConversationCookies, inbound: Inbound) -> bool {
-    let sid = inbound.message.sid.clone();
+/// Requests the webhook of a message; returns the replies.
+async fn request(
+    handle: &Handle,
+    client: &Client,
+    cookies: &ConversationCookies,
+    inbound: &Inbound,
+) -> Vec<kept::Reply> {
+    let sid = &inbound.message.sid;
     let wanted = match first(handle, &inbound.message.to) {
-        Some((allow_private, urls)) => {
-            let webhook = Webhook { handle, client, cookies, inbound: &inbound, allow_private };
-            webhook.run(urls).await
-        }
+        Some((allow_private, urls)) => Webhook { handle, client, cookies, inbound, allow_private }.run(urls).await,
         None => Vec::new(),
     };
     let (outlets, numbers) =
         handle.shared.running(|running| (Outlets::of(&running.config), running.config.numbers.clone()));
     let is_stop = inbound.opt_out.as_deref() == Some(Wish::Stop.as_str());
-    let replies: Vec<(KeptMessage, Channel, Option<Action>)> = wanted
-        .into_iter()
-        .filter_map(|wanted| {
-            let made = reply(handle, &inbound.message, &numbers, &wanted);
-            let made = made.and_then(|message| match is_stop && Some(&message.to) == inbound.message.from.as_ref() {
-                true => Err("its recipient has just opted out (STOP)"),
-                false => Ok(message),
-            });
-            let channel = outlets.channel(false).ok_or("neither [twilio] nor `url` of [messages] is configured");
-            match made.and_then(|message| Ok((message, channel?))) {
-                Ok((message, channel)) => Some((message, channel, wanted.action)),
-                Err(why) => {
-                    tracing::warn!("message {sid}: a reply is not sent: {why}");
-                    None
-                }
-            }
-        })
-        .collect();
-    let settle = move |store: &Connection| kept::settle_inbound(store, inbound.id, &replies);
-    let settled = handle.store.run(Commit::Now, settle).await;
-    match &settled {
-        Ok(Withheld { opted_out, looped, full }) => {
-            if *full > 0 {
-                tracing::warn!(
-                    "message {sid}: {full} replies are not sent: {MESSAGES_QUEUED} messages are queued (30001)"
-                );
-            }
-            if *opted_out > 0 {
-                tracing::info!("message {sid}: {opted_out} replies are not sent: the recipient opted out (STOP)");
-            }
-            if *looped > 0 {
-                tracing::warn!(
-                    "message {sid}: {looped} replies are not sent: more than {MESSAGE_REPLIES} to one recipient in \
-                     {MESSAGE_LOOP_SECONDS} s, as in a loop of automatic replies (14107)"
-                );
+    let replies = wanted.into_iter().filter_map(|wanted| {
+        let made = reply(handle, &inbound.message, &numbers, &wanted);
+        let made = made.and_then(|message| match is_stop && Some(&message.to) == inbound.message.from.as_ref() {
+            true => Err("its recipient has just opted out (STOP)"),
+            false => Ok(message),
+        });
+        let channel = outlets.channel(false).ok_or("neither [twilio] nor `url` of [messages] is configured");
+        match made.and_then(|message| Ok((message, channel?))) {
+            Ok((message, channel)) => Some((message, channel, wanted.action)),
+            Err(why) => {
+                tracing::warn!("message {sid}: a reply is not sent: {why}");
+                None
             }
         }
-        Err(error) => {
-            tracing::error!("message {sid}: its replies cannot be stored, and it is passed on again: {error}")
-        }
+    });
+    replies.collect()
+}
+
+/// Has queued replies sent, and logs those that were not queued.
+fn note(sms: &mpsc::Sender<SmsOrder>, (sid, replies, withheld): Answered) {
+    let Withheld { opted_out, looped, full } = withheld;
+    if full > 0 {
+        tracing::warn!("message {sid}: {full} replies are not sent: {MESSAGES_QUEUED} messages are queued (30001)");
     }
-    let _ = handle.sms.try_send(SmsOrder::Queued);
-    settled.is_ok()
+    if opted_out > 0 {
+        tracing::info!("message {sid}: {opted_out} replies are not sent: the recipient opted out (STOP)");
+    }
+    if looped > 0 {
+        tracing::warn!(
+            "message {sid}: {looped} replies are not sent: more than {MESSAGE_REPLIES} to one recipient in \
+             {MESSAGE_LOOP_SECONDS} s, as in a loop of automatic replies (14107)"
+        );
+    }
+    for head in replies {
+        let _ = sms.try_send(SmsOrder::Queued(Box::new(head)));
+    }
 }
 
 /// Returns whether URLs of a number may be private: by its application, else by `[api]`.

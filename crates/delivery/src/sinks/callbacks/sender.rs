@@ -94,6 +94,7 @@ fn judge(callback: &Callback, failure: &Failure) -> Refusal {
         is_heard: failure.answer.is_some(),
         is_final: UNUSABLE.contains(&failure.code),
         later: Duration::ZERO,
+        latest: Duration::MAX,
     }
 }
 

@@ -1,9 +1,10 @@
 //! Outbox: persistent deliveries with retries. It contains the table of rows, the order and times of attempts, and the
 //! worker that makes them, but no URL, header or protocol. The outbox depends on the store and on none of its kinds.
 //!
-//! A **kind** (`Kind`) is one sort of delivery: callbacks, e-mail, transcriptions, call records. It makes one attempt (renders the row as a request
-//! and evaluates the response), and receives each event for its counters and its problem "not delivered". Each kind has
-//! its own worker and limits, so no kind takes room or turns from another.
+//! A **kind** (`Kind`) is one sort of delivery: callbacks, e-mail, transcriptions, call records, texts, webhooks of
+//! received messages. It makes one attempt (renders the row as a request and evaluates the response), and receives each
+//! event for its counters and its problem "not delivered". Each kind has its own worker and limits, so no kind takes
+//! room or turns from another.
 //!
 //! A **row** (`Row`) has a key, equal in every attempt, by which a receiver recognises a repetition; a line: rows of
 //! one line are sent in order, one at a time; a host, which takes turns with other hosts; a place, the receiver at that
@@ -21,8 +22,6 @@
 //! is stored before or during its first attempt, by the worker or by others within their own transactions, and removed
 //! after a response: delivery is at least once, even across `kill -9`. Outcomes are stored together with changes that
 //! the kind makes for them (`Kind::settle()`); failures at most once a second.
-//!
-//! Texts are not a kind: they have their own queue.
 
 pub(super) mod queue;
 mod shares;
@@ -41,7 +40,7 @@ use tokio::time::timeout;
 
 use trunkgate_system::backoff::Backoff;
 use trunkgate_system::clock;
-use trunkgate_system::limits::OUTBOX_LOOK_SECONDS;
+use trunkgate_system::limits::{OUTBOX_BYTES, OUTBOX_LOOK_SECONDS, OUTBOX_WAITING};
 
 pub(super) use worker::Worker;
 
@@ -117,6 +116,17 @@ pub(super) struct Pace {
     pub(super) bytes: usize,
 }
 
+impl Pace {
+    /// Age of rows that the kind alone gives up.
+    pub(super) const NEVER: Duration = Duration::from_secs(100 * 365 * 86_400);
+
+    /// Returns the limits of a kind with as many attempts to each host, whether it responds or not.
+    pub(super) const fn new(at_once: usize, of_host: usize, pauses: Backoff, give_up: Duration) -> Pace {
+        let (rows, bytes) = (OUTBOX_WAITING, OUTBOX_BYTES);
+        Pace { at_once, of_host, of_unknown: of_host, of_failing: of_host, pauses, give_up, rows, bytes }
+    }
+}
+
 /// Failure of an attempt.
 #[derive(Debug, Clone)]
 pub(super) struct Refusal {
@@ -132,12 +142,15 @@ pub(super) struct Refusal {
     pub(super) is_final: bool,
     /// Minimum pause requested by the receiver.
     pub(super) later: Duration,
+    /// Maximum pause.
+    pub(super) latest: Duration,
 }
 
 impl Refusal {
     /// Returns a failure with a local reason.
     pub(super) fn here(what: String) -> Refusal {
-        Refusal { code: 0, what, call: String::new(), is_heard: true, is_final: false, later: Duration::ZERO }
+        let (call, later, latest) = (String::new(), Duration::ZERO, Duration::MAX);
+        Refusal { code: 0, what, call, is_heard: true, is_final: false, later, latest }
     }
 }
 

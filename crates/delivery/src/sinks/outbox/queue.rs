@@ -330,13 +330,14 @@ impl Queue {
 
     /// Handles a failed attempt; `random` is used for the jitter of the pause.
     pub(super) fn failed(&mut self, now: Instant, id: Id, refusal: &Refusal, random: u32) -> Fate {
-        let Refusal { is_heard, is_final, later, .. } = *refusal;
+        let Refusal { is_heard, is_final, later, latest, .. } = *refusal;
         self.came_back(id, is_heard);
         let Some(waiting) = self.rows.get_mut(&id) else { return Fate::GivenUp };
         if is_final || now >= waiting.expires {
             return Fate::GivenUp;
         }
-        let at = (now + self.pace.pauses.pause(waiting.attempts, random).max(later)).min(waiting.expires);
+        let pause = self.pace.pauses.pause(waiting.attempts, random).max(later).min(latest);
+        let at = (now + pause).min(waiting.expires);
         waiting.place = Place::Resting(at);
         self.resting.insert((at, id));
         if let Some(host) = self.hosts.get_mut(&waiting.host).filter(|_| !is_heard) {

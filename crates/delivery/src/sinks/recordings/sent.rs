@@ -11,7 +11,6 @@ use trunkgate_media::counters::Counter;
 use crate::sinks::outbox;
 use crate::sinks::outbox::table::{Counts, GivenUp};
 use trunkgate_system::backoff::Backoff;
-use trunkgate_system::limits::{OUTBOX_BYTES, OUTBOX_WAITING};
 use trunkgate_system::problem::Problem;
 
 /// Times of attempts.
@@ -31,8 +30,7 @@ impl Pace {
     /// Returns the limits of a kind with this many concurrent attempts.
     pub(super) fn of_kind(&self, most: usize) -> outbox::Pace {
         let Pace { backoff: pauses, tried: give_up, .. } = *self;
-        let (rows, bytes) = (OUTBOX_WAITING, OUTBOX_BYTES);
-        outbox::Pace { at_once: most, of_host: most, of_unknown: most, of_failing: most, pauses, give_up, rows, bytes }
+        outbox::Pace::new(most, most, pauses, give_up)
     }
 }
 

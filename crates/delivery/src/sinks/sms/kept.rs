@@ -5,7 +5,9 @@ use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
 
 use super::outlets::Channel;
 use super::reports::{self, Action};
-use super::texts::{Ended, millis, time};
+use super::texts::{self, Ended, millis, time};
+use super::webhooks;
+use crate::sinks::outbox::Head;
 use trunkgate_system::limits::{
     MESSAGE_LOOP_SECONDS, MESSAGE_REPLIES, MESSAGES_KEPT, MESSAGES_KEPT_SECONDS, MESSAGES_QUEUED,
 };
@@ -150,6 +152,11 @@ impl KeptMessage {
         format!("{:015}{}", millis(self.created), self.sid)
     }
 
+    /// Returns the row that a message has in the outbox while it is queued.
+    pub fn head(&self, channel: Channel) -> Head {
+        texts::head(&self.sid, &self.to, channel, self.created)
+    }
+
     /// Returns the sender for the queue: a number or a messaging service.
     fn sender(&self) -> &str {
         self.from.as_deref().or(self.service.as_deref()).unwrap_or_default()
@@ -206,8 +213,8 @@ fn queue_among(
         return Ok(Queued::OptedOut);
     }
     let mut add = store.prepare(
-        "INSERT INTO sms (call, recipient, sender, body, state, created, due, channel, expires)
-         SELECT ?1, ?2, ?3, ?4, 1, ?5, ?5, ?6, ?8 WHERE (SELECT count(*) FROM sms WHERE state IN (1, 2, 3)) < ?7",
+        "INSERT INTO sms (call, recipient, sender, body, state, created, channel, expires)
+         SELECT ?1, ?2, ?3, ?4, 1, ?5, ?6, ?8 WHERE (SELECT count(*) FROM sms WHERE state IN (1, 2, 3)) < ?7",
     )?;
     let (sid, body, created) = (&message.sid, &message.body, millis(message.created));
     let (to, sender, expires) = (&message.to, message.sender(), expires.map(millis));
@@ -215,6 +222,7 @@ fn queue_among(
     if added == 0 {
         return Ok(Queued::Full);
     }
+    texts::add(store, &message.head(channel))?;
     insert(store, message)?;
     Ok(Queued::Done)
 }
@@ -271,23 +279,13 @@ pub fn list(store: &Connection, filter: &MessageFilter, most: usize) -> rusqlite
     rows.query_map(values, KeptMessage::of)?.collect()
 }
 
-/// Received message with a pending webhook request.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Inbound {
-    /// Row in the store.
-    pub id: i64,
-    /// Received message.
-    pub message: KeptMessage,
-    /// Opt-out keyword in its text, as named by Twilio.
-    pub opt_out: Option<String>,
-}
-
-/// Stores a received message with the SID of its service. Returns false for a duplicate.
+/// Stores a received message with the SID of its service, and has the webhook at this host requested. Returns false for
+/// a duplicate.
 pub fn receive(
     store: &Connection,
     message: &KeptMessage,
     provider: Option<&str>,
-    opt_out: Option<&str>,
+    (opt_out, host): (Option<&str>, &str),
 ) -> rusqlite::Result<bool> {
     let mut known = store.prepare("SELECT 1 FROM message WHERE provider = ?1")?;
     if known.query_row([provider], |_| Ok(())).optional()?.is_some() {
@@ -295,46 +293,12 @@ pub fn receive(
     }
     insert(store, message)?;
     store.execute("UPDATE message SET provider = ?2 WHERE sid = ?1", params![message.sid, provider])?;
-    store.execute(
-        "INSERT INTO message_inbound (message, sender, opt_out) VALUES (?1, ?2, ?3)",
-        params![message.sid, message.from, opt_out],
-    )?;
+    webhooks::add(store, message, opt_out, host)?;
     Ok(true)
 }
 
-/// Position of a received message in the store.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
-    /// Row in the store.
-    pub id: i64,
-    /// Number of the sender.
-    pub sender: String,
-    /// Number that received it.
-    pub number: String,
-}
-
-/// Returns positions after a given one, in order.
-pub fn places(store: &Connection, behind: i64, most: usize) -> rusqlite::Result<Vec<Place>> {
-    let mut rows = store.prepare(
-        "SELECT waiting.id, coalesce(waiting.sender, ''), coalesce(message.recipient, '')
-         FROM message_inbound AS waiting LEFT JOIN message ON message.sid = waiting.message
-         WHERE waiting.id > ?1 ORDER BY waiting.id LIMIT ?2",
-    )?;
-    let place = |row: &Row<'_>| Ok(Place { id: row.get(0)?, sender: row.get(1)?, number: row.get(2)? });
-    rows.query_map(params![behind, i64::try_from(most).unwrap_or(i64::MAX)], place)?.collect()
-}
-
-/// Returns the message at a position; `None` if it was deleted or its webhook has been requested.
-pub fn inbound(store: &Connection, id: i64) -> rusqlite::Result<Option<Inbound>> {
-    let mut found = store.prepare("SELECT message, opt_out FROM message_inbound WHERE id = ?1")?;
-    let found = found.query_row([id], |row| Ok((row.get::<_, String>(0)?, row.get(1)?))).optional()?;
-    let Some((sid, opt_out)) = found else { return Ok(None) };
-    let message = find(store, &sid)?;
-    if message.is_none() {
-        store.execute("DELETE FROM message_inbound WHERE id = ?1", [id])?;
-    }
-    Ok(message.map(|message| Inbound { id, message, opt_out }))
-}
+/// Reply to a received message, with its channel and the request for its `action`.
+pub type Reply = (KeptMessage, Channel, Option<Action>);
 
 /// Replies that were not queued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -347,13 +311,8 @@ pub struct Withheld {
     pub full: usize,
 }
 
-/// Completes the webhook of a message and queues its replies.
-pub fn settle_inbound(
-    store: &Connection,
-    id: i64,
-    replies: &[(KeptMessage, Channel, Option<Action>)],
-) -> rusqlite::Result<Withheld> {
-    store.execute("DELETE FROM message_inbound WHERE id = ?1", [id])?;
+/// Queues the replies to a message.
+pub(super) fn settle_inbound(store: &Connection, replies: &[Reply]) -> rusqlite::Result<Withheld> {
     let mut withheld = Withheld::default();
     for (message, channel, action) in replies {
         if is_loop(store, message)? {
@@ -593,7 +552,7 @@ mod tests {
             assert_eq!(remove(store, "SM1")?, Removed::UnderWay);
             ended(store, at(9), "SM1", (Ended::Sent, None), None)?;
             assert_eq!((remove(store, "SM1")?, remove(store, "SM1")?), (Removed::Done, Removed::Unknown));
-            super::super::texts::opt(store, at(9), "+14155550204", true)?;
+            texts::opt(store, at(9), "+14155550204", true)?;
             assert_eq!(queue(store, &message(4), Channel::Service, None)?, Queued::OptedOut);
             assert_eq!(find(store, "SM4")?.map(|one| one.sid), None);
             Ok(())
@@ -610,27 +569,23 @@ mod tests {
                 callback: None,
                 ..message(number)
             };
-            assert!(receive(store, &from(5, "+1"), Some("SMa"), Some("STOP"))?);
-            assert!(!receive(store, &from(6, "+1"), Some("SMa"), None)?, "the service has sent it again");
-            assert!(receive(store, &from(7, "+1"), Some("SMb"), None)? && receive(store, &from(8, "+2"), None, None)?);
-            let waiting = places(store, 0, 9)?;
-            let senders: Vec<&str> = waiting.iter().map(|one| one.sender.as_str()).collect();
-            assert_eq!((senders, waiting[0].number.as_str()), (vec!["+1", "+1", "+2"], "+14155550205"));
-            assert_eq!(places(store, waiting[0].id, 1)?, waiting[1..2]);
-            let first = inbound(store, waiting[0].id)?.unwrap();
-            assert_eq!((first.message.sid.as_str(), first.opt_out.as_deref()), ("SM5", Some("STOP")));
+            let host = "a.example:443";
+            assert!(receive(store, &from(5, "+1"), Some("SMa"), (Some("STOP"), host))?);
+            assert!(!receive(store, &from(6, "+1"), Some("SMa"), (None, host))?, "the service has sent it again");
+            assert!(receive(store, &from(7, "+1"), Some("SMb"), (None, host))?);
+            assert!(receive(store, &from(8, "+2"), None, (None, host))?);
+            let mut waiting = store.prepare("SELECT line, body FROM outbox WHERE kind = 'message' ORDER BY created")?;
+            let waiting = waiting.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let waiting: Vec<(String, String)> = waiting.collect::<rusqlite::Result<_>>()?;
+            let line = |sender: &str, number: i64| format!("{sender} +1415555020{number}");
+            let expected = [(line("+1", 5), "STOP"), (line("+1", 7), ""), (line("+2", 8), "")];
+            assert_eq!(waiting, expected.map(|(line, word)| (line, word.to_owned())));
             assert_eq!(remove(store, "SM8")?, Removed::Done);
-            assert!(inbound(store, waiting[2].id)?.is_none());
             let reply = KeptMessage { direction: Direction::Reply, ..message(9) };
             let action = Action { url: "https://a.example/".into(), is_get: true };
-            super::super::texts::opt(store, at(9), "+14155550204", true)?;
+            texts::opt(store, at(9), "+14155550204", true)?;
             let replies = [(reply, Channel::Service, Some(action.clone())), (message(4), Channel::Service, None)];
-            assert_eq!(
-                settle_inbound(store, waiting[0].id, &replies)?,
-                Withheld { opted_out: 1, ..Withheld::default() }
-            );
-            assert!(inbound(store, waiting[0].id)?.is_none());
-            assert_eq!(places(store, 0, 9)?, waiting[1..2]);
+            assert_eq!(settle_inbound(store, &replies)?, Withheld { opted_out: 1, ..Withheld::default() });
             let reports = reports::take(store, 9)?.reports;
             assert!(reports[0].status == "queued" && reports[0].action == Some(action));
             assert_eq!(find(store, "SM9")?.unwrap().direction.as_str(), "outbound-reply");
@@ -652,7 +607,7 @@ mod tests {
                     };
                     numbers.map(|n| (reply(n), Channel::Twilio, None)).collect()
                 };
-            let settle = |replies: &[_]| settle_inbound(store, 0, replies);
+            let settle = |replies: &[_]| settle_inbound(store, replies);
             assert_eq!(settle(&replies(100, 0..MESSAGE_REPLIES))?, Withheld::default());
             assert_eq!(settle(&replies(129, 20..22))?, Withheld { looped: 2, ..Withheld::default() });
             let failed = find(store, "SMr20")?.unwrap();
@@ -674,12 +629,12 @@ mod tests {
             store.execute("UPDATE sms SET state = 4 WHERE call = 'SM1'", [])?;
             assert_eq!(queue_among(store, &message(4), (Channel::Twilio, None), 3)?, Queued::Done);
             let many = "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < ?1)
-                        INSERT INTO sms (call, recipient, sender, body, state, created, due)
-                        SELECT 'x' || n, '+1', '+1', '', 1, 0, 0 FROM n";
+                        INSERT INTO sms (call, recipient, sender, body, state, created)
+                        SELECT 'x' || n, '+1', '+1', '', 1, 0 FROM n";
             store.execute(many, [MESSAGES_QUEUED - 3])?;
             assert_eq!(queue(store, &message(5), Channel::Twilio, None)?, Queued::Full);
             let replies = [(message(6), Channel::Twilio, None)];
-            assert_eq!(settle_inbound(store, 0, &replies)?, Withheld { full: 1, ..Withheld::default() });
+            assert_eq!(settle_inbound(store, &replies)?, Withheld { full: 1, ..Withheld::default() });
             Ok(())
         });
     }

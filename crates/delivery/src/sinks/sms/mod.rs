@@ -1,24 +1,21 @@
 //! Text messages after unanswered calls, and messages of the API. A separate thread stores them and sends each once
-//! through a service.
+//! through a service; they are a kind of the outbox.
 
-use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
-use rand::TryRng;
 use rusqlite::Connection;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
-use tokio::task::JoinSet;
+use tokio::time::interval;
 use trunkgate_call::SmsNews;
-use trunkgate_call::numbers::mask;
 use trunkgate_media::counters::Counter;
-use url::Url;
 
-mod due;
+mod bounds;
 pub mod held;
 pub mod kept;
 mod message;
@@ -26,17 +23,18 @@ pub mod opt_out;
 pub mod outlets;
 pub mod reports;
 pub mod segments;
+mod sender;
 mod texts;
+pub mod webhooks;
 
+use bounds::Bounds;
 use held::{Desk, Held};
-use message::{Looked, Posted};
-use outlets::{Channel, Outlets};
+use outlets::Outlets;
 pub(crate) use texts::Ended;
-use texts::{Bounds, Doubt, Job, Step};
+use texts::Queue;
 
+use crate::sinks::outbox::{Handed, Head, Intake, Worker};
 use crate::sinks::store::{Commit, Store, retention};
-use trunkgate_config::Sms;
-use trunkgate_system::backoff::Backoff;
 use trunkgate_system::clock;
 use trunkgate_system::clock::ClockReading;
 use trunkgate_system::limits;
@@ -52,8 +50,8 @@ pub enum SmsOrder {
     News(SmsNews, Option<u64>),
     /// New configuration; without a service the waiting texts are kept.
     Settings(Box<Outlets>),
-    /// A message of the API was queued.
-    Queued,
+    /// A message of the API was queued, with this row of the outbox.
+    Queued(Box<Head>),
     /// A recipient opted out of text messages or in again; confirmed when stored.
     Opt {
         /// Recipient in E.164.
@@ -115,6 +113,12 @@ impl SmsCounters {
             Problem::of(ProblemKind::Record(kind)).shown_by(failure.to_string()).caused_by(&failure)
         })
     }
+    fn seen(&self, queue: Queue, bounds: &Bounds) {
+        self.queued.store(queue.texts, Ordering::Relaxed);
+        let oldest = queue.oldest.and_then(|at| u64::try_from(at.as_second()).ok()).unwrap_or(0);
+        self.oldest.store(oldest, Ordering::Relaxed);
+        self.stranded.store(queue.stranded(bounds), Ordering::Relaxed);
+    }
     fn count(&self, ended: Ended) {
         if let Some(at) = Ended::ALL.iter().position(|known| *known == ended)
             && let Some(counter) = self.ended.get(at)
@@ -136,7 +140,7 @@ pub fn desk() -> (mpsc::Sender<SmsOrder>, Desk, SmsThread) {
 }
 
 /// Adds a text to the trace of a call, by its SID.
-pub(crate) type Note = Box<dyn Fn(&str, String) + Send>;
+pub(crate) type Note = Box<dyn Fn(&str, String) + Send + Sync>;
 
 /// Receiving ends of the text thread before it starts.
 #[derive(Debug)]
@@ -158,89 +162,105 @@ impl SmsThread {
         counters: Arc<SmsCounters>,
         note: Note,
     ) -> io::Result<JoinHandle<()>> {
-        // A full disk delays no call: the step is retried.
-        let taken_up = settings.is_any().then(|| store.run_now(|store| texts::take_up(store, clock::now())));
-        let is_open = matches!(taken_up, Some(Ok(())));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let SmsThread { orders, kept } = self;
-        let sender = Sender {
-            store,
-            is_open,
-            refused: None,
-            unheard: Vec::new(),
-            unsettled: Vec::new(),
-            settings,
-            note,
-            kept,
-            counters,
-            full_numbers,
-            under_way: BTreeSet::new(),
-            stranded_since: None,
-            requests: JoinSet::new(),
-        };
+        let (settings, is_unstored) = (Mutex::new(settings), AtomicBool::new(false));
+        let texts = Arc::new(Texts { store, settings, counters, note, full_numbers, is_unstored });
+        let (rows, rows_in) = mpsc::channel(limits::SMS_BATCH);
+        let worker = Worker::new(texts.store.clone(), Arc::clone(&texts));
+        let intake = TextIntake { texts, is_taken_up: false, unheard: Vec::new(), rows, kept };
         std::thread::Builder::new().name("sms".into()).spawn(move || {
-            runtime.block_on(sender.run(orders));
+            runtime.block_on(async {
+                let worker = tokio::spawn(worker.keep(Intake::Handed(rows_in)));
+                intake.run(orders).await;
+                // The worker ends with the channel of its rows.
+                let _ = worker.await;
+            });
             // A DNS lookup may still be in progress.
             runtime.shutdown_background();
         })
     }
 }
 
-/// Result of a request.
-enum Done {
-    Posted(Posted),
-    Looked(Looked, Doubt),
-}
-
-struct Sender {
+/// What the intake and the sender of texts share.
+struct Texts {
     store: Store,
-    /// True when the texts of an earlier process have been recovered; nothing is sent before.
-    is_open: bool,
-    /// Time of the last refusal by the store.
-    refused: Option<Instant>,
-    settings: Outlets,
-    /// Answered calls not yet known to the store; their texts must not be sent.
-    unheard: Vec<SmsNews>,
-    /// Results of texts not yet known to the store.
-    unsettled: Vec<(String, Step)>,
-    note: Note,
-    kept: watch::Sender<u64>,
+    settings: Mutex<Outlets>,
     counters: Arc<SmsCounters>,
+    note: Note,
     full_numbers: bool,
-    /// Calls with a request under way.
-    under_way: BTreeSet<String>,
-    /// Time of the oldest text waiting for a service that is not configured.
-    stranded_since: Option<Timestamp>,
-    requests: JoinSet<(Job, Done)>,
+    /// True if the store refused the last change.
+    is_unstored: AtomicBool,
 }
 
-impl Sender {
-    async fn run(mut self, mut orders: mpsc::Receiver<SmsOrder>) {
-        let mut forget = tokio::time::interval(Duration::from_secs(limits::SMS_FORGET_SECONDS));
-        loop {
-            let pause = self.send_due().await;
-            tokio::select! {
-                order = orders.recv() => {
-                    if !self.obey(order, &mut orders).await {
-                        break;
-                    }
-                }
-                Some(done) = self.requests.join_next() => self.settle(done.ok()).await,
-                () = sleep(pause) => {}
-                _ = forget.tick() => self.forget().await,
-            }
-        }
-        // Requests under way may still complete; the others are looked up at the next start.
-        let farewell = Duration::from_secs(limits::FAREWELL_SECONDS);
-        let _ = tokio::time::timeout(farewell, async {
-            while let Some(done) = self.requests.join_next().await {
-                self.settle(done.ok()).await;
-            }
-        })
-        .await;
+impl Texts {
+    /// Returns the configured services.
+    fn settings(&self) -> Outlets {
+        self.settings.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Handles all available commands as a batch. Returns false after the last command.
+    /// Makes a change of the store at once.
+    async fn change<T: Send + 'static>(
+        &self,
+        commit: Commit,
+        change: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let done = self.store.run(commit, change).await;
+        self.note_stored(done.as_ref().err());
+        done
+    }
+
+    /// Notes whether the store refused a change.
+    fn note_stored(&self, error: Option<&io::Error>) {
+        let was_unstored = self.is_unstored.swap(error.is_some(), Ordering::Relaxed);
+        match error {
+            None if was_unstored => tracing::info!("text messages are stored again"),
+            Some(error) if !was_unstored => {
+                tracing::error!(reason = "sms_not_kept", "text messages cannot be stored: {error}");
+                self.counters.tell_problem(Some(Failure::of(error, self.store.directory())));
+            }
+            None | Some(_) => {}
+        }
+    }
+
+    fn seen(&self, queue: Queue) {
+        self.counters.seen(queue, &Bounds::of(&self.settings()));
+    }
+}
+
+/// Stores the commands of calls, and hands texts to be sent to the worker.
+struct TextIntake {
+    texts: Arc<Texts>,
+    /// True when the texts of an earlier process have been recovered.
+    is_taken_up: bool,
+    /// Answered calls not yet stored, with texts that must not be sent after a restart.
+    unheard: Vec<SmsNews>,
+    rows: mpsc::Sender<Handed<Infallible>>,
+    kept: watch::Sender<u64>,
+}
+
+impl TextIntake {
+    async fn run(mut self, mut orders: mpsc::Receiver<SmsOrder>) {
+        let every = |seconds| interval(Duration::from_secs(seconds));
+        let (mut forget, mut retry) = (every(limits::SMS_FORGET_SECONDS), every(limits::SMS_STORE_PAUSE_SECONDS));
+        // Rows of messages that found no place in the channel are read from the store.
+        let mut look = every(limits::OUTBOX_LOOK_SECONDS);
+        loop {
+            tokio::select! {
+                biased;
+                _ = retry.tick() => self.catch_up().await,
+                _ = forget.tick() => self.forget().await,
+                _ = look.tick() => self.hand_over(Handed::Look).await,
+                order = orders.recv() => {
+                    if !self.obey(order, &mut orders).await {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Executes all pending commands; returns false at the end.
     async fn obey(&mut self, first: Option<SmsOrder>, orders: &mut mpsc::Receiver<SmsOrder>) -> bool {
         let (mut news, mut last) = (Vec::new(), None);
         let mut next = first;
@@ -252,11 +272,10 @@ impl Sender {
                     last = number.or(last);
                 }
                 SmsOrder::Settings(settings) => self.change(*settings).await,
-                SmsOrder::Queued => self.take_up().await,
+                SmsOrder::Queued(head) => self.hand_over(Handed::Stored(*head)).await,
                 SmsOrder::Opt { recipient, out, kept } => {
                     let opt = move |store: &Connection| texts::opt(store, clock::now(), &recipient, out);
-                    let done = self.store.run(Commit::Now, opt).await;
-                    let _ = kept.send(self.has_kept(done, 0));
+                    let _ = kept.send(self.texts.change(Commit::Now, opt).await.is_ok());
                 }
                 SmsOrder::Stop => go_on = false,
             }
@@ -265,360 +284,85 @@ impl Sender {
         if !news.is_empty() {
             self.take_in(news).await;
         }
-        // Messages do not wait for a text that cannot be stored.
+        // Messages do not wait for texts that cannot be stored.
         if let Some(last) = last {
             self.kept.send_replace(last);
         }
         go_on
     }
 
-    /// Stores the commands of calls.
+    /// Stores commands of calls, those that were refused before, and what an earlier process has left.
     async fn take_in(&mut self, news: Vec<SmsNews>) {
         let news: Vec<SmsNews> = self.unheard.drain(..).chain(news).collect();
         let texts = news.iter().filter(|news| matches!(news, SmsNews::Send(_))).count();
-        let texts = u64::try_from(texts).unwrap_or(u64::MAX);
         let forget = news.iter().filter(|news| matches!(news, SmsNews::Forget(_))).take(limits::SMS_ORDERS);
         let forget: Vec<SmsNews> = forget.cloned().collect();
-        let done = if self.is_open {
-            self.store.run(Commit::Now, move |store| texts::take_in(store, clock::now(), &news)).await
-        } else {
-            Err(io::Error::other("the store cannot be used"))
+        let is_first = !self.is_taken_up;
+        let take_in = move |store: &Connection| -> rusqlite::Result<(Vec<Head>, Queue)> {
+            if is_first {
+                texts::take_up(store)?;
+            }
+            Ok((texts::take_in(store, clock::now(), &news)?, texts::queue(store)?))
         };
-        if !self.has_kept(done, texts) {
-            // An answered call must not get a text after a restart.
-            self.unheard = forget;
+        match self.texts.change(Commit::Now, take_in).await {
+            Ok((heads, queue)) => {
+                self.is_taken_up = true;
+                self.texts.seen(queue);
+                for head in heads {
+                    self.hand_over(Handed::Stored(head)).await;
+                }
+                if is_first {
+                    self.hand_over(Handed::Look).await;
+                }
+            }
+            Err(_) => {
+                self.texts.counters.unkept.add(u64::try_from(texts).unwrap_or(u64::MAX));
+                // An answered call must get no text after a restart.
+                self.unheard = forget;
+            }
         }
-        self.tell_queue().await;
     }
 
-    /// Repeats changes refused by the store.
-    async fn catch_up(&mut self) {
-        let pause = Duration::from_secs(limits::SMS_STORE_PAUSE_SECONDS);
-        if self.refused.is_some_and(|since| since.elapsed() < pause) {
-            return;
+    async fn hand_over(&self, row: Handed<Infallible>) {
+        let _ = self.rows.send(row).await;
+    }
+
+    /// Takes a configuration: texts that wait are sent at once by other services.
+    async fn change(&mut self, settings: Outlets) {
+        let mut now = self.texts.settings.lock().unwrap_or_else(PoisonError::into_inner);
+        let has_changed = std::mem::replace(&mut *now, settings.clone()) != settings;
+        drop(now);
+        self.catch_up().await;
+        if has_changed {
+            self.hand_over(Handed::Anew).await;
+            self.hand_over(Handed::Look).await;
         }
-        self.take_up().await;
-        if self.is_open && !self.unheard.is_empty() {
+    }
+
+    /// Recovers the texts of an earlier process, and repeats what the store refused.
+    async fn catch_up(&mut self) {
+        // Without a service texts expire as well.
+        let has_any = || self.texts.settings().is_any() || self.texts.store.has_any();
+        if !self.unheard.is_empty() || !self.is_taken_up && has_any() {
             self.take_in(Vec::new()).await;
         }
-        if self.is_open && !self.unsettled.is_empty() {
-            self.settle_steps(Vec::new()).await;
-        }
     }
 
-    /// Handles the result of a store operation; returns whether it succeeded. After a failure `texts` texts count as
-    /// lost.
-    fn has_kept(&mut self, done: io::Result<()>, texts: u64) -> bool {
-        let Err(error) = done else {
-            if self.refused.take().is_some() {
-                tracing::info!("text messages are stored again");
-            }
-            return true;
-        };
-        self.counters.unkept.add(texts);
-        if self.refused.replace(Instant::now()).is_none() {
-            tracing::error!(reason = "sms_not_kept", "text messages cannot be stored: {error}");
-            self.counters.tell_problem(Some(Failure::of(&error, self.store.directory())));
-        }
-        false
-    }
-
-    async fn change(&mut self, settings: Outlets) {
-        self.settings = settings;
-        self.take_up().await;
-        self.look_for_stranded().await;
-    }
-
-    /// Recovers the texts of an earlier process, once.
-    async fn take_up(&mut self) {
-        // Without a service the waiting texts expire nevertheless.
-        if self.has_any() && !self.is_open {
-            let done = self.store.run(Commit::Now, |store| texts::take_up(store, clock::now())).await;
-            self.is_open = self.has_kept(done, 0);
-            self.look_for_stranded().await;
-        }
-    }
-
-    /// Updates the texts without a service.
-    async fn look_for_stranded(&mut self) {
-        if !self.is_open {
-            return;
-        }
-        let bounds = self.bounds();
-        let look = move |store: &Connection| due::all_stranded(store, &bounds);
-        let Ok((texts, oldest)) = self.store.run(Commit::Now, look).await else { return };
-        self.counters.stranded.store(texts, Ordering::Relaxed);
-        self.stranded_since = oldest;
-        self.tell_queue().await;
-    }
-
-    /// Ends expired texts without a service; returns the time until the next one expires.
-    async fn expire_stranded(&mut self, now: Timestamp) -> Option<Duration> {
-        let bounds = self.bounds();
-        let after = Duration::from_secs(u64::try_from(bounds.expires).unwrap_or(0));
-        let is_over = |since: Timestamp| since + after < now;
-        if after.is_zero() {
-            return None;
-        }
-        if self.stranded_since.is_some_and(is_over) {
-            let expire = move |store: &Connection| texts::expire(store, now, &bounds);
-            let over = self.store.run(Commit::Now, expire).await.unwrap_or_default();
-            over.iter().for_each(|(call, ended)| self.ended(call, *ended, ": its service is not configured any more"));
-            self.counters.wake.notify_one();
-            self.look_for_stranded().await;
-        }
-        let left = Duration::try_from((self.stranded_since? + after).duration_since(now)).unwrap_or_default();
-        Some(left + Duration::from_secs(1))
-    }
-
-    /// Returns whether texts are possible: a service is configured or a store exists.
-    fn has_any(&self) -> bool {
-        self.settings.is_any() || self.store.has_any()
-    }
-
-    async fn forget(&mut self) {
-        self.take_up().await;
-        if self.is_open {
+    async fn forget(&self) {
+        if self.is_taken_up {
             let forget = |store: &Connection| match retention::date(store, ClockReading::now())? {
                 Some(date) => texts::forget(store, date),
                 None => Ok(()),
             };
-            let done = self.store.run(Commit::Wiped, forget).await;
-            self.has_kept(done, 0);
-            self.look_for_stranded().await;
+            let _ = self.texts.change(Commit::Wiped, forget).await;
         }
-    }
-
-    /// Returns the limits of texts after calls; API messages have no daily limits.
-    fn bounds(&self) -> Bounds {
-        let (twilio, service) = (self.settings.twilio.as_ref(), self.settings.service.is_some());
-        let expires = twilio.map_or(limits::MESSAGE_EXPIRES_SECONDS, |twilio| twilio.expires.as_secs());
-        Bounds {
-            per_recipient: twilio.map_or(0, |twilio| twilio.per_recipient_per_day),
-            per_day: twilio.map_or(0, |twilio| twilio.per_day),
-            expires: i64::try_from(expires).unwrap_or(i64::MAX / 1_000),
-            twilio: twilio.is_some(),
-            service,
-            allow_prefixes: self.settings.allow_prefixes.clone(),
-        }
-    }
-
-    /// Starts due requests; returns the time until the next one is due.
-    async fn send_due(&mut self) -> Option<Duration> {
-        self.catch_up().await;
-        if !self.has_any() {
-            return None;
-        }
-        let now = clock::now();
-        let most = limits::SMS_REQUESTS.saturating_sub(self.under_way.len());
-        if !self.is_open || !self.unheard.is_empty() || !self.unsettled.is_empty() {
-            return Some(Duration::from_secs(limits::SMS_STORE_PAUSE_SECONDS));
-        }
-        let expiry = self.expire_stranded(now).await;
-        if most == 0 || !self.settings.is_any() {
-            return expiry;
-        }
-        let bounds = self.bounds();
-        let (under_way, of_due) = (self.under_way.clone(), bounds.clone());
-        let due = move |store: &Connection| texts::due(store, now, &of_due, &under_way, most);
-        let (jobs, over) = match self.store.run(Commit::Now, due).await {
-            Ok(found) => found,
-            Err(error) => {
-                self.has_kept(Err(error), 0);
-                return Some(Duration::from_secs(limits::SMS_STORE_PAUSE_SECONDS));
-            }
-        };
-        for (call, ended) in &over {
-            let is_refused = *ended == Ended::Refused;
-            let why = if is_refused { ": `allow_prefixes` of [sms] does not permit its recipient" } else { "" };
-            self.ended(call, *ended, why);
-        }
-        if !over.is_empty() {
-            self.counters.wake.notify_one();
-            self.tell_queue().await;
-        }
-        for job in jobs {
-            self.under_way.insert(job.call.clone());
-            self.requests.spawn(ask(self.settings.clone(), job));
-        }
-        let under_way = self.under_way.clone();
-        let next = self.store.run(Commit::Now, move |store| texts::next_due(store, &bounds, &under_way)).await;
-        let pause = next.ok().flatten().map(|next| {
-            let pause = Duration::try_from(next.duration_since(clock::now())).unwrap_or(Duration::ZERO);
-            // A text that is due already waits for another one to the same recipient.
-            pause.max(Duration::from_millis(limits::SMS_PAUSE_MILLISECONDS))
-        });
-        pause.into_iter().chain(expiry).min()
-    }
-
-    /// Handles the result of a request and all further available ones.
-    async fn settle(&mut self, first: Option<(Job, Done)>) {
-        let now = clock::now();
-        let mut steps = Vec::new();
-        let mut next = first;
-        while let Some((job, done)) = next {
-            let step = self.step(now, &job, done);
-            steps.push((job.call, step));
-            next = self.requests.try_join_next().and_then(Result::ok);
-        }
-        self.settle_steps(steps).await;
-    }
-
-    /// Stores the results of texts, including those refused before. Until stored, a request counts as under way.
-    async fn settle_steps(&mut self, steps: Vec<(String, Step)>) {
-        self.unsettled.extend(steps);
-        let (now, steps) = (clock::now(), self.unsettled.clone());
-        let done = self.store.run(Commit::Now, move |store| texts::settle(store, now, &steps)).await;
-        if self.has_kept(done, 0) {
-            for (call, _) in self.unsettled.drain(..) {
-                self.under_way.remove(&call);
-            }
-            self.counters.wake.notify_one();
-            self.tell_queue().await;
-        }
-    }
-
-    /// Returns the next step of a text after a request.
-    fn step(&self, now: Timestamp, job: &Job, done: Done) -> Step {
-        let to = if self.full_numbers { job.message.to.clone() } else { mask(&job.message.to) };
-        let (call, failures) = (&job.call, job.tries + 1);
-        let again = |least: Duration, why: &str, what: &str| {
-            self.counters.retried.add(1);
-            self.counters.tell_problem(Some(why.to_owned().into()));
-            let pause = pause(failures).max(least);
-            let text = format!("text to {to} {what}: {why}; {} s until the next attempt", pause.as_secs_f32());
-            tracing::info!(call = %call, reason = "sms_retried", "{text}");
-            self.note(call, text);
-            now + pause
-        };
-        match done {
-            Done::Posted(Posted::Taken(sid)) => {
-                self.counters.tell_problem(None);
-                self.ended(call, Ended::Sent, &format!(" to {to}: {sid}"));
-                Step::End(Ended::Sent, Some(sid), None)
-            }
-            Done::Posted(Posted::Refused { opted_out, code, why }) => {
-                let ended = if opted_out { Ended::OptedOut } else { Ended::Refused };
-                self.counters.tell_problem((!opted_out).then(|| why.clone().into()));
-                self.ended(call, ended, &format!(" to {to}: {why}"));
-                Step::End(ended, None, code)
-            }
-            Done::Posted(Posted::Later(least, why)) => Step::Again(again(least, &why, "not taken"), failures),
-            Done::Posted(Posted::Doubtful(why)) => {
-                Step::Doubt(again(Duration::ZERO, &why, "may have been taken"), failures)
-            }
-            Done::Looked(Looked::Found(sid), _) => {
-                self.counters.tell_problem(None);
-                self.ended(call, Ended::Sent, &format!(" to {to}, as a look at Twilio's list shows: {sid}"));
-                Step::End(Ended::Sent, Some(sid), None)
-            }
-            Done::Looked(Looked::Absent, doubt) => {
-                let settled = doubt.since + Duration::from_secs(limits::SMS_SETTLE_SECONDS);
-                // An abandoned request may still be accepted, and Twilio's list may lag behind.
-                if now < settled { Step::LookUp(settled, job.tries) } else { Step::Again(now, job.tries) }
-            }
-            Done::Looked(Looked::Doubtful(why), _) => {
-                Step::LookUp(again(Duration::ZERO, &why, "cannot be looked up"), failures)
-            }
-        }
-    }
-
-    fn ended(&self, call: &str, ended: Ended, details: &str) {
-        self.counters.count(ended);
-        let what = match ended {
-            Ended::Sent => "text sent",
-            Ended::Refused => "text refused",
-            Ended::OptedOut => "no text message: the recipient opted out (STOP)",
-            Ended::Limited => "no text message: the daily limit is reached",
-            Ended::Expired => "no text message: expired",
-            Ended::Unknown => "delivery of the text message is unknown, and it has expired",
-        };
-        let text = format!("{what}{details}");
-        if ended == Ended::Refused {
-            tracing::warn!(call = %call, reason = "sms_refused", "{text}");
-        } else {
-            tracing::info!(call = %call, "{text}");
-        }
-        self.note(call, text);
-    }
-
-    /// Adds a text to the call's trace; if the signalling loop is overloaded, it is only logged.
-    fn note(&self, call: &str, text: String) {
-        (self.note)(call, text);
-    }
-
-    async fn tell_queue(&self) {
-        let Ok(queue) = self.store.run(Commit::Now, texts::queue).await else { return };
-        self.counters.queued.store(queue.texts, Ordering::Relaxed);
-        let oldest = queue.oldest.and_then(|at| u64::try_from(at.as_second()).ok()).unwrap_or(0);
-        self.counters.oldest.store(oldest, Ordering::Relaxed);
-    }
-}
-
-/// Returns the pause after this many failures.
-fn pause(failures: u32) -> Duration {
-    const BACKOFF: Backoff = Backoff::new(
-        Duration::from_millis(limits::SMS_BACKOFF_FIRST_MILLISECONDS),
-        Duration::from_secs(limits::SMS_BACKOFF_MOST_SECONDS),
-    );
-    BACKOFF.pause(failures, rand::rngs::SysRng.try_next_u32().unwrap_or(0))
-}
-
-async fn sleep(pause: Option<Duration>) {
-    match pause {
-        Some(pause) => tokio::time::sleep(pause).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Makes the next request for a text.
-async fn ask(outlets: Outlets, job: Job) -> (Job, Done) {
-    let done = match (job.channel, &outlets.twilio, &outlets.service) {
-        (Channel::Service, _, Some(service)) => {
-            let request = outlets::post(service, &job.call, &job.message, outlets.status_url.as_deref());
-            Done::Posted(outlets::judge(&job.call, &answer(service.timeout, request).await))
-        }
-        (Channel::Call | Channel::Twilio, Some(twilio), _) => ask_twilio(twilio, &outlets, &job).await,
-        (Channel::Call | Channel::Twilio, None, _) | (Channel::Service, _, None) => {
-            Done::Posted(Posted::Later(Duration::ZERO, "its service is not configured any more".to_owned()))
-        }
-    };
-    (job, done)
-}
-
-async fn ask_twilio(twilio: &Sms, outlets: &Outlets, job: &Job) -> Done {
-    let status_url = match job.channel {
-        Channel::Call => twilio.status_callback.as_deref(),
-        Channel::Twilio | Channel::Service => outlets.status_url.as_deref(),
-    };
-    let request = match job.look {
-        Some(_) => message::look(twilio, &job.message),
-        None => message::post(twilio, &job.message, status_url),
-    };
-    let answer = answer(twilio.timeout, request).await;
-    match job.look {
-        Some(doubt) => Done::Looked(message::judge_look(&answer, &job.message, doubt.sent, &job.known), doubt),
-        None => Done::Posted(message::judge_post(&answer)),
-    }
-}
-
-/// Sends a request, if it could be built.
-async fn answer(
-    within: Duration,
-    request: Result<(Url, hyper::Request<http_body_util::Full<hyper::body::Bytes>>), String>,
-) -> Result<Answer, Fault> {
-    let (url, request) = request.map_err(Fault::NotSent)?;
-    let asked = web::ask(&url, request, |_| limits::SMS_ANSWER_BYTES);
-    match tokio::time::timeout(within, asked).await {
-        Ok(answer) => answer,
-        Err(_) => Err(Fault::Unanswered(format!("no answer within {} s", within.as_secs_f32()))),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use trunkgate_config::{Replies, Secret};
+    use trunkgate_config::{Replies, Secret, Sms};
 
     pub(super) fn settings() -> Sms {
         Sms {

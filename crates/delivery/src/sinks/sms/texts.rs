@@ -1,18 +1,22 @@
-//! Queue of texts and list of opt-outs in the store. Each request is recorded before it is sent, so that after a crash
-//! at any moment a text is either pending, sent, or must be looked up first.
+//! Texts and opt-outs in the store. A waiting text has a row of the outbox. Each request is recorded before it is sent,
+//! so that after a crash at any moment a text is either pending, sent, or must be looked up first.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
+use std::time::Duration;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, named_params, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 use trunkgate_call::{Sms, SmsNews};
 
-use super::due::{FREE, Ready, ready, sids, stranded, why_not};
+use super::bounds::{Bounds, sids, why_not};
 use super::kept;
 use super::message::Message;
 use super::outlets::Channel;
-use trunkgate_system::limits::{SMS_BATCH, SMS_KEPT_SECONDS};
+use crate::sinks::outbox::{Head, Row, table};
+use trunkgate_system::limits::SMS_KEPT_SECONDS;
 
+/// Name of the kind in the store.
+pub(super) const NAME: &str = "text";
 /// Error code of a message to a region that is no longer permitted.
 const NOT_PERMITTED: u32 = 21_408;
 
@@ -75,51 +79,39 @@ pub(super) struct Doubt {
     pub(super) since: Timestamp,
 }
 
-/// Next request for a text.
+/// Waiting text, or the request for it.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Job {
     pub(super) call: String,
     pub(super) channel: Channel,
     pub(super) message: Message,
-    /// Number of failed requests.
-    pub(super) tries: u32,
+    pub(super) created: i64,
+    /// Expiry of this text, if it has its own.
+    pub(super) expires: Option<i64>,
     /// Times of the attempts, if the text may have been accepted and must be looked up.
     pub(super) look: Option<Doubt>,
     /// SIDs of other messages to the same recipient.
     pub(super) known: HashSet<String>,
 }
 
-/// Calls with texts that ended without a request, with the results.
-pub(super) type Over = Vec<(String, Ended)>;
-
-/// Next step of a text after a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Step {
-    /// The text has ended, with the SID of the message and the error code, if known.
-    End(Ended, Option<String>, Option<u32>),
-    /// Send again at this time, after this many failures.
-    Again(Timestamp, u32),
-    /// The text may have been accepted; look it up at this time, after this many failures.
-    Doubt(Timestamp, u32),
-    /// Look up once more at this time, after this many failures.
-    LookUp(Timestamp, u32),
+/// What an attempt begins with.
+pub(super) enum Begun {
+    /// The request to be made.
+    Job(Box<Job>),
+    /// The text needs no request.
+    Over(End),
+    /// The service of the text is not configured; the text expires after this time.
+    Stranded(Duration),
+    /// The text does not wait any more.
+    Gone,
 }
 
-/// Limits of texts.
+/// End of a text, with the SID of the message and the error code, if known.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Bounds {
-    /// Maximum number per recipient and day; 0: no limit.
-    pub(super) per_recipient: u32,
-    /// Maximum number per day; 0: no limit.
-    pub(super) per_day: u32,
-    /// Expiry in seconds after the call.
-    pub(super) expires: i64,
-    /// True if Twilio is configured.
-    pub(super) twilio: bool,
-    /// True if the service of `[messages]` is configured.
-    pub(super) service: bool,
-    /// Allowed prefixes of recipients of API messages; empty: any.
-    pub(super) allow_prefixes: Vec<String>,
+pub(super) struct End {
+    pub(super) ended: Ended,
+    pub(super) sid: Option<String>,
+    pub(super) code: Option<u32>,
 }
 
 /// Waiting texts.
@@ -128,6 +120,16 @@ pub(super) struct Queue {
     pub(super) texts: u64,
     /// Time at which the call of the oldest text ended.
     pub(super) oldest: Option<Timestamp>,
+    /// Texts for the service of `[messages]`.
+    of_service: u64,
+}
+
+impl Queue {
+    /// Returns the number of texts without a configured service.
+    pub(super) fn stranded(&self, bounds: &Bounds) -> u64 {
+        let of = |is_configured, texts| if is_configured { 0 } else { texts };
+        of(bounds.service, self.of_service) + of(bounds.twilio, self.texts - self.of_service)
+    }
 }
 
 pub(super) fn millis(at: Timestamp) -> i64 {
@@ -138,135 +140,151 @@ pub(super) fn time(millis: i64) -> Timestamp {
     Timestamp::from_millisecond(millis).unwrap_or_default()
 }
 
-/// Recovers texts after a restart: those of interrupted calls become due, and those being sent must be looked up.
-pub(super) fn take_up(store: &Connection, now: Timestamp) -> rusqlite::Result<()> {
-    let cut_short = (State::Due as i64, millis(now), State::Watched as i64);
-    store.execute("UPDATE sms SET state = ?1, due = ?2 WHERE state = ?3", cut_short)?;
-    let under_way = (State::Doubtful as i64, millis(now), State::Asked as i64);
-    store.execute("UPDATE sms SET state = ?1, due = ?2, doubted = ?2 WHERE state = ?3", under_way).map(drop)
+/// Returns the row of a text without its body, which the table of texts has. The texts of a recipient are a line, so
+/// that a message that is looked up cannot be another one.
+pub(super) fn head(call: &str, to: &str, channel: Channel, created: Timestamp) -> Head {
+    let service = if channel == Channel::Service { "service" } else { "twilio" };
+    Head {
+        key: call.to_owned(),
+        line: to.to_owned(),
+        host: service.to_owned(),
+        place: to.to_owned(),
+        share: service.to_owned(),
+        created: created.as_microsecond(),
+        due: millis(created),
+        attempts: 0,
+        bytes: 0,
+    }
 }
 
-/// Stores the commands of calls.
-pub(super) fn take_in(store: &Connection, now: Timestamp, all: &[SmsNews]) -> rusqlite::Result<()> {
+/// Has a text wait for its turn.
+pub(super) fn add(store: &Connection, head: &Head) -> rusqlite::Result<()> {
+    table::add(store, NAME, &[Row { head: head.clone(), body: String::new() }])
+}
+
+/// Recovers texts after a restart: those of interrupted calls are sent.
+pub(super) fn take_up(store: &Connection) -> rusqlite::Result<()> {
+    store.execute("UPDATE sms SET state = ?1 WHERE state = ?2", [State::Due as i64, State::Watched as i64])?;
+    let mut rows = store.prepare(
+        "SELECT call FROM sms WHERE state IN (1, 2, 3)
+         AND NOT EXISTS (SELECT 1 FROM outbox WHERE kind = ?1 AND key = call) ORDER BY created, rowid",
+    )?;
+    let calls: Vec<String> = rows.query_map([NAME], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    calls.iter().try_for_each(|call| add_stored(store, call))
+}
+
+/// Has a stored text wait for its turn, if it is not over.
+pub(super) fn add_stored(store: &Connection, call: &str) -> rusqlite::Result<()> {
+    let mut found =
+        store.prepare("SELECT recipient, channel, created FROM sms WHERE call = ?1 AND state IN (1, 2, 3)")?;
+    let head = |row: &rusqlite::Row<'_>| {
+        let to: String = row.get(0)?;
+        Ok(head(call, &to, Channel::of(row.get(1)?), time(row.get(2)?)))
+    };
+    let head = found.query_row([call], head).optional()?;
+    head.map_or(Ok(()), |head| add(store, &head))
+}
+
+/// Stores the commands of calls; returns the rows of texts to be sent.
+pub(super) fn take_in(store: &Connection, now: Timestamp, all: &[SmsNews]) -> rusqlite::Result<Vec<Head>> {
     let keep = |sms: &Sms, state: State| {
         store
             .prepare(
-                "INSERT INTO sms (call, recipient, sender, body, state, created, due) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)
+                "INSERT INTO sms (call, recipient, sender, body, state, created) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
                  ON CONFLICT (call) DO UPDATE SET
-                     recipient = ?2, sender = ?3, body = ?4, state = ?5, created = ?6, due = ?6 WHERE state = ?7",
+                     recipient = ?2, sender = ?3, body = ?4, state = ?5, created = ?6 WHERE state = ?7",
             )?
             .execute(params![sms.call, sms.to, sms.from, sms.body, state as i64, millis(now), State::Watched as i64])
     };
+    let mut heads = Vec::new();
     for news in all {
         match news {
-            SmsNews::Watch(sms) => keep(sms, State::Watched)?,
-            SmsNews::Send(sms) => keep(sms, State::Due)?,
-            SmsNews::Forget(call) => store
-                .prepare("DELETE FROM sms WHERE call = ?1 AND state = ?2")?
-                .execute(params![call, State::Watched as i64])?,
-        };
-    }
-    Ok(())
-}
-
-/// Returns up to `most` due texts without those `under_way`. Records those to be sent, and ends and returns those that
-/// need no request.
-pub(super) fn due(
-    store: &Connection,
-    now: Timestamp,
-    bounds: &Bounds,
-    under_way: &BTreeSet<String>,
-    most: usize,
-) -> rusqlite::Result<(Vec<Job>, Over)> {
-    let mut jobs = Vec::new();
-    let mut over = Vec::new();
-    let mut recipients = BTreeSet::new();
-    for text in ready(store, now, bounds, (most + under_way.len()).max(SMS_BATCH))? {
-        if jobs.len() == most {
-            break;
-        }
-        if under_way.contains(&text.call) || recipients.contains(&text.message.to) {
-            continue;
-        }
-        let why_not = why_not(store, now, bounds, &text)?;
-        let Ready { call, channel, message, tries, doubt, .. } = text;
-        let ended = match why_not {
-            // A text that may have been accepted is looked up as long as the result is useful.
-            Some(Ended::Expired) if doubt.is_some() => Some(Ended::Unknown),
-            Some(_) if doubt.is_some() => None,
-            other => other,
-        };
-        if let Some(ended) = ended {
-            let code = (ended == Ended::Refused).then_some(NOT_PERMITTED);
-            end(store, now, &call, (ended, code), None)?;
-            over.push((call, ended));
-            continue;
-        }
-        if doubt.is_none() {
-            store
-                .prepare("UPDATE sms SET state = ?2, asked = coalesce(asked, ?3) WHERE call = ?1")?
-                .execute(params![call, State::Asked as i64, millis(now)])?;
-        }
-        recipients.insert(message.to.clone());
-        let known = sids(store, &message.to)?;
-        jobs.push(Job { call, channel, message, tries, look: doubt, known });
-    }
-    Ok((jobs, over))
-}
-
-/// Stores the next steps of texts.
-pub(super) fn settle(store: &Connection, now: Timestamp, all: &[(String, Step)]) -> rusqlite::Result<()> {
-    for (call, step) in all {
-        let (state, due, doubted, tries) = match step {
-            Step::End(ended, sid, code) => {
-                end(store, now, call, (*ended, *code), sid.as_deref())?;
-                continue;
+            SmsNews::Watch(sms) => _ = keep(sms, State::Watched)?,
+            SmsNews::Send(sms) => {
+                if keep(sms, State::Due)? > 0 {
+                    let head = head(&sms.call, &sms.to, Channel::Call, now);
+                    add(store, &head)?;
+                    heads.push(head);
+                }
             }
-            Step::Again(at, tries) => (State::Due, at, None, tries),
-            Step::Doubt(at, tries) => (State::Doubtful, at, Some(millis(now)), tries),
-            Step::LookUp(at, tries) => (State::Doubtful, at, None, tries),
-        };
-        store
-            .prepare(
-                "UPDATE sms SET state = ?2, due = ?3, doubted = coalesce(?4, doubted), tries = ?5 WHERE call = ?1",
-            )?
-            .execute(params![call, state as i64, millis(*due), doubted, tries])?;
-    }
-    Ok(())
-}
-
-/// Returns the time at which the next text not `under_way` is due.
-pub(super) fn next_due(
-    store: &Connection,
-    bounds: &Bounds,
-    under_way: &BTreeSet<String>,
-) -> rusqlite::Result<Option<Timestamp>> {
-    let mut rows = store.prepare(&format!("SELECT call, due FROM sms WHERE {FREE} ORDER BY due LIMIT :most"))?;
-    let most = i64::try_from(under_way.len() + 1).unwrap_or(i64::MAX);
-    let values = named_params! { ":most": most, ":twilio": bounds.twilio, ":service": bounds.service };
-    let mut rows = rows.query(values)?;
-    while let Some(row) = rows.next()? {
-        if !under_way.contains(&row.get::<_, String>(0)?) {
-            return Ok(Some(time(row.get(1)?)));
+            SmsNews::Forget(call) => {
+                let mut forget = store.prepare("DELETE FROM sms WHERE call = ?1 AND state = ?2")?;
+                forget.execute(params![call, State::Watched as i64])?;
+            }
         }
     }
-    Ok(None)
+    Ok(heads)
 }
 
-/// Ends expired texts without a service.
-pub(super) fn expire(store: &Connection, now: Timestamp, bounds: &Bounds) -> rusqlite::Result<Over> {
-    let over = stranded(store, now, bounds, SMS_BATCH)?;
-    for (call, ended) in &over {
-        end(store, now, call, (*ended, None), None)?;
+/// Begins an attempt: records the request.
+pub(super) fn begin(store: &Connection, now: Timestamp, bounds: &Bounds, call: &str) -> rusqlite::Result<Begun> {
+    // The request of an earlier process may have been accepted.
+    store.prepare("UPDATE sms SET state = ?3, doubted = ?4 WHERE call = ?1 AND state = ?2")?.execute(params![
+        call,
+        State::Asked as i64,
+        State::Doubtful as i64,
+        millis(now)
+    ])?;
+    let Some(job) = waiting(store, call)? else { return Ok(Begun::Gone) };
+    let ended = match why_not(store, now, bounds, &job)? {
+        // A text that may have been accepted is looked up as long as the result is useful.
+        Some(Ended::Expired) if job.look.is_some() => Some(Ended::Unknown),
+        Some(Ended::Expired) => Some(Ended::Expired),
+        _ if !bounds.has(job.channel) => {
+            let left = bounds.expiry(&job).saturating_sub(millis(now)).saturating_add(1);
+            return Ok(Begun::Stranded(Duration::from_millis(u64::try_from(left).unwrap_or(0))));
+        }
+        Some(_) if job.look.is_some() => None,
+        other => other,
+    };
+    if let Some(ended) = ended {
+        let code = (ended == Ended::Refused).then_some(NOT_PERMITTED);
+        return Ok(Begun::Over(End { ended, sid: None, code }));
     }
-    Ok(over)
+    if job.look.is_none() {
+        store.prepare("UPDATE sms SET state = ?2, asked = coalesce(asked, ?3) WHERE call = ?1")?.execute(params![
+            call,
+            State::Asked as i64,
+            millis(now)
+        ])?;
+    }
+    let known = sids(store, &job.message.to)?;
+    Ok(Begun::Job(Box::new(Job { known, ..job })))
+}
+
+/// Reads a waiting text.
+fn waiting(store: &Connection, call: &str) -> rusqlite::Result<Option<Job>> {
+    let mut found = store.prepare(
+        "SELECT recipient, sender, body, created, state = 3, asked, doubted, channel, expires FROM sms
+         WHERE call = ?1 AND state IN (1, 3)",
+    )?;
+    let text = |row: &rusqlite::Row<'_>| {
+        let message = Message { to: row.get(0)?, from: row.get(1)?, body: row.get(2)? };
+        let (created, is_doubtful): (i64, bool) = (row.get(3)?, row.get(4)?);
+        let (sent, since): (Option<i64>, Option<i64>) = (row.get(5)?, row.get(6)?);
+        let doubt = Doubt { sent: time(sent.unwrap_or(created)), since: time(since.unwrap_or(created)) };
+        let (channel, expires, look) = (Channel::of(row.get(7)?), row.get(8)?, is_doubtful.then_some(doubt));
+        Ok(Job { call: call.to_owned(), channel, message, created, expires, look, known: HashSet::new() })
+    };
+    found.query_row([call], text).optional()
+}
+
+/// Stores that a text must be sent again, or looked up because it may have been accepted until `doubted`.
+pub(super) fn retry(store: &Connection, call: &str, doubted: Option<Timestamp>) -> rusqlite::Result<()> {
+    let state = if doubted.is_some() { State::Doubtful } else { State::Due };
+    store
+        .prepare("UPDATE sms SET state = ?2, doubted = coalesce(?3, doubted) WHERE call = ?1")?
+        .execute(params![call, state as i64, doubted.map(millis)])
+        .map(drop)
 }
 
 /// Returns the waiting texts.
 pub(super) fn queue(store: &Connection) -> rusqlite::Result<Queue> {
-    store.prepare("SELECT count(*), min(created) FROM sms WHERE state IN (1, 2, 3)")?.query_row([], |row| {
-        let (texts, oldest): (i64, Option<i64>) = (row.get(0)?, row.get(1)?);
-        Ok(Queue { texts: u64::try_from(texts).unwrap_or(0), oldest: oldest.map(time) })
+    let select = "SELECT count(*), min(created), count(*) FILTER (WHERE channel = 2) FROM sms WHERE state IN (1, 2, 3)";
+    store.prepare(select)?.query_row([], |row| {
+        let (texts, oldest, of_service): (i64, Option<i64>, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let [texts, of_service] = [texts, of_service].map(|count| u64::try_from(count).unwrap_or(0));
+        Ok(Queue { texts, oldest: oldest.map(time), of_service })
     })
 }
 
@@ -288,23 +306,20 @@ pub(super) fn forget(store: &Connection, now: Timestamp) -> rusqlite::Result<()>
 }
 
 /// Ends a text and deletes its contents for privacy.
-fn end(
-    store: &Connection,
-    now: Timestamp,
-    call: &str,
-    (ended, code): (Ended, Option<u32>),
-    sid: Option<&str>,
-) -> rusqlite::Result<()> {
-    kept::ended(store, now, call, (ended, code), sid)?;
+pub(super) fn end(store: &Connection, now: Timestamp, call: &str, end: &End) -> rusqlite::Result<()> {
+    let End { ended, sid, code } = end;
+    kept::ended(store, now, call, (*ended, *code), sid.as_deref())?;
     store
         .prepare("UPDATE sms SET state = ?2, result = ?3, sid = ?4, body = '' WHERE call = ?1")?
         .execute(params![call, State::Done as i64, ended.as_str(), sid])
-        .map(|_| ())
+        .map(drop)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::due::all_stranded;
+    use std::cell::RefCell;
+    use std::collections::HashMap;
+
     use super::*;
     use crate::sinks::store::{Commit, Store};
     use trunkgate_config::DataDirectory;
@@ -327,46 +342,97 @@ mod tests {
         Timestamp::from_second(1_800_000_000 + seconds).unwrap()
     }
 
-    /// Calls with their lookup flags, and those that ended.
+    /// Calls with texts that ended without a request, with the results.
+    type Over = Vec<(String, Ended)>;
+    /// Calls, whether they are looked up, and calls with ended texts.
     type Told = (Vec<(String, bool)>, Over);
 
+    /// Texts in a store, with the turns that the outbox gives them.
     struct Rig {
         directory: tempfile::TempDir,
         store: Store,
+        /// Times of next attempts.
+        next: RefCell<HashMap<String, i64>>,
     }
 
     impl Rig {
         fn new() -> Rig {
-            Rig::on(tempfile::tempdir().unwrap(), 0)
+            Rig::on(tempfile::tempdir().unwrap())
         }
-        fn on(directory: tempfile::TempDir, now: i64) -> Rig {
+        fn on(directory: tempfile::TempDir) -> Rig {
             let store = Store::start(DataDirectory::of(directory.path())).unwrap();
-            store.run_now(move |store| take_up(store, at(now))).unwrap();
-            Rig { directory, store }
+            store.run_now(take_up).unwrap();
+            Rig { directory, store, next: RefCell::default() }
         }
         /// Restarts the store like after a SIGKILL.
-        fn restart(self, now: i64) -> Rig {
-            let Rig { directory, store } = self;
+        fn restart(self) -> Rig {
+            let Rig { directory, store, .. } = self;
             drop(store);
-            Rig::on(directory, now)
+            Rig::on(directory)
         }
         fn take_in(&self, now: i64, all: Vec<SmsNews>) {
             self.store.run_now(move |store| take_in(store, at(now), &all)).unwrap();
         }
-        fn jobs(&self, now: i64, most: usize) -> (Vec<Job>, Over) {
-            self.store.run_now(move |store| due(store, at(now), &BOUNDS, &BTreeSet::new(), most)).unwrap()
+        fn jobs(&self, now: i64) -> (Vec<Job>, Over) {
+            self.jobs_within(now, &BOUNDS)
+        }
+        fn jobs_within(&self, now: i64, bounds: &Bounds) -> (Vec<Job>, Over) {
+            let (mut jobs, mut over) = (Vec::new(), Vec::new());
+            let mut next = self.next.borrow_mut();
+            loop {
+                let heads = self.store.run_now(|store| table::heads(store, NAME, 100)).unwrap();
+                let mut lines = HashSet::new();
+                let mut first = heads.into_iter().filter(|head| lines.insert(head.line.clone()));
+                let due = first.find(|head| next.get(&head.key).is_none_or(|at| *at <= now));
+                let Some(call) = due.map(|head| head.key) else { return (jobs, over) };
+                let (of, bounds) = (call.clone(), bounds.clone());
+                match self.store.run_now(move |store| begin(store, at(now), &bounds, &of)).unwrap() {
+                    Begun::Job(job) => {
+                        next.insert(call, i64::MAX);
+                        jobs.push(*job);
+                    }
+                    Begun::Over(end) => {
+                        over.push((call.clone(), end.ended));
+                        self.end(now, &call, end);
+                    }
+                    Begun::Stranded(left) => drop(next.insert(call, now + left.as_secs().max(1).cast_signed())),
+                    Begun::Gone => panic!("{call} does not wait"),
+                }
+            }
         }
         fn due(&self, now: i64) -> Told {
-            let (jobs, over) = self.jobs(now, 100);
+            let (jobs, over) = self.jobs(now);
             (jobs.into_iter().map(|job| (job.call, job.look.is_some())).collect(), over)
         }
-        fn settle(&self, now: i64, call: &str, step: Step) {
+        /// Ends an attempt that failed; the next one follows at `next`.
+        fn fail(&self, call: &str, doubted: Option<i64>, next: i64) {
+            self.next.borrow_mut().insert(call.to_owned(), next);
             let call = call.to_owned();
-            self.store.run_now(move |store| settle(store, at(now), &[(call, step)])).unwrap();
+            self.store.run_now(move |store| retry(store, &call, doubted.map(at))).unwrap();
+        }
+        /// Ends a text as the outbox does.
+        fn end(&self, now: i64, call: &str, last: End) {
+            let call = call.to_owned();
+            let write = move |store: &Connection| {
+                table::remove(store, NAME, &[&call])?;
+                end(store, at(now), &call, &last)
+            };
+            self.store.run_now(write).unwrap();
         }
         fn opt(&self, now: i64, out: bool) {
             self.store.run_now(move |store| opt(store, at(now), "+1", out)).unwrap();
         }
+        fn set(&self, change: &str, call: &str) {
+            let update = format!("UPDATE sms SET {change} WHERE call = '{call}'");
+            self.store.run_now(move |store| store.execute(&update, [])).unwrap();
+        }
+        fn queue(&self) -> Queue {
+            self.store.run_now(queue).unwrap()
+        }
+    }
+
+    fn ending(ended: Ended, sid: Option<&str>) -> End {
+        End { ended, sid: sid.map(str::to_owned), code: None }
     }
 
     fn only(call: &str, look: bool) -> Told {
@@ -385,7 +451,7 @@ mod tests {
         };
         assert!(is_there(&rig));
         assert_eq!(rig.due(1), only("CA1", false));
-        rig.settle(2, "CA1", Step::End(Ended::Sent, Some("SM1".into()), None));
+        rig.end(2, "CA1", ending(Ended::Sent, Some("SM1")));
         let forgotten = rig.store.run(Commit::Wiped, |store| forget(store, at(3)));
         tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(forgotten).unwrap();
         assert!(!is_there(&rig));
@@ -398,19 +464,20 @@ mod tests {
         assert_eq!(rig.due(0), (vec![], vec![]), "their calls are under way");
         rig.take_in(1, vec![SmsNews::Forget("CA2".into())]);
         // Killed during the first call, and while its text is under way.
-        let rig = rig.restart(2);
+        let rig = rig.restart();
         assert_eq!(rig.due(2), only("CA1", false));
-        let rig = rig.restart(3);
-        assert_eq!(rig.due(3), only("CA1", true));
-        let (jobs, _) = rig.jobs(3, 1);
+        let rig = rig.restart();
+        let (jobs, over) = rig.jobs(3);
+        let calls: Vec<_> = jobs.iter().map(|job| (job.call.clone(), job.look.is_some())).collect();
+        assert_eq!((calls, over), only("CA1", true));
         assert_eq!(jobs[0].look, Some(Doubt { sent: at(2), since: at(3) }));
-        rig.settle(4, "CA1", Step::Again(at(5), 1));
+        rig.fail("CA1", None, 5);
         assert_eq!(rig.due(4), (vec![], vec![]));
         assert_eq!(rig.due(5), only("CA1", false));
-        rig.settle(6, "CA1", Step::End(Ended::Sent, Some("SM1".into()), None));
+        rig.end(6, "CA1", ending(Ended::Sent, Some("SM1")));
         rig.take_in(6, vec![SmsNews::Send(sms("CA1", "+1"))]);
-        let rig = rig.restart(7);
-        assert_eq!((rig.due(7), rig.store.run_now(queue).unwrap().texts), ((vec![], vec![]), 0));
+        let rig = rig.restart();
+        assert_eq!((rig.due(7), rig.queue().texts), ((vec![], vec![]), 0));
     }
 
     #[test]
@@ -419,13 +486,13 @@ mod tests {
         rig.take_in(0, vec![SmsNews::Send(sms("CA1", "+1")), SmsNews::Send(sms("CA2", "+1"))]);
         assert_eq!(rig.due(0), only("CA1", false));
         assert_eq!(rig.due(1), (vec![], vec![]), "the first is under way");
-        rig.settle(2, "CA1", Step::Doubt(at(3), 1));
+        rig.fail("CA1", Some(2), 3);
         assert_eq!(rig.due(3), only("CA1", true));
-        rig.settle(3, "CA1", Step::LookUp(at(4), 1));
-        let (jobs, _) = rig.jobs(4, 9);
+        rig.next.borrow_mut().insert("CA1".to_owned(), 4);
+        let (jobs, _) = rig.jobs(4);
         assert_eq!(jobs[0].look, Some(Doubt { sent: at(0), since: at(2) }), "it is still the same doubt");
-        rig.settle(4, "CA1", Step::End(Ended::Sent, Some("SM1".into()), None));
-        let (jobs, _) = rig.jobs(4, 9);
+        rig.end(4, "CA1", ending(Ended::Sent, Some("SM1")));
+        let (jobs, _) = rig.jobs(4);
         assert_eq!((jobs[0].call.as_str(), &jobs[0].known), ("CA2", &HashSet::from(["SM1".to_owned()])));
     }
 
@@ -436,7 +503,7 @@ mod tests {
         rig.take_in(0, all.to_vec());
         for call in ["CA1", "CA2"] {
             assert_eq!(rig.due(0), only(call, false));
-            rig.settle(0, call, Step::End(Ended::Sent, None, None));
+            rig.end(0, call, ending(Ended::Sent, None));
         }
         assert_eq!(rig.due(1), (vec![], vec![("CA3".to_owned(), Ended::Limited)]));
         // A day later more texts are allowed, unless the recipient has opted out.
@@ -445,13 +512,13 @@ mod tests {
         rig.opt(day, true);
         rig.take_in(day, vec![SmsNews::Send(sms("CA4", "+1"))]);
         assert_eq!(rig.due(day), (vec![], vec![("CA4".to_owned(), Ended::OptedOut)]));
-        let rig = rig.restart(day + 1);
+        let rig = rig.restart();
         rig.take_in(day + 1, vec![SmsNews::Send(sms("CA5", "+1"))]);
         assert_eq!(rig.due(day + 1), (vec![], vec![("CA5".to_owned(), Ended::OptedOut)]));
         rig.opt(day + 1, false);
         rig.take_in(day + 1, vec![SmsNews::Send(sms("CA6", "+1"))]);
         assert_eq!(rig.due(day + 1), only("CA6", false));
-        rig.settle(day + 1, "CA6", Step::Doubt(at(day + 2), 1));
+        rig.fail("CA6", Some(day + 1), day + 2);
         assert_eq!(rig.due(day + 4_000), (vec![], vec![("CA6".to_owned(), Ended::Unknown)]));
         rig.take_in(day + 2, vec![SmsNews::Send(sms("CA7", "+1"))]);
         assert_eq!(rig.due(day + 4_000), (vec![], vec![("CA7".to_owned(), Ended::Expired)]));
@@ -468,17 +535,17 @@ mod tests {
     #[test]
     fn a_message_is_not_sent_to_a_region_that_is_not_permitted_any_more() {
         let rig = Rig::new();
-        let found = rig.store.run_now(|store| {
-            let sms = "INSERT INTO sms (call, recipient, sender, body, state, created, due, channel)
-                       VALUES (?1, ?2, '+14155551234', 'x', 1, ?3, ?3, ?4)";
+        let add = |store: &Connection| {
+            let sms = "INSERT INTO sms (call, recipient, sender, body, state, created, channel)
+                       VALUES (?1, ?2, '+14155551234', 'x', 1, ?3, ?4)";
             let created = millis(at(0));
             for (call, to, channel) in [("SM1", "+1415", 1), ("SM2", "+1809", 1), ("SM3", "+1809", 0)] {
                 store.execute(sms, params![call, to, created, channel])?;
             }
-            let bounds = Bounds { allow_prefixes: vec!["+1415".to_owned()], ..BOUNDS };
-            due(store, at(1), &bounds, &BTreeSet::new(), 9)
-        });
-        let (jobs, over) = found.unwrap();
+            take_up(store)
+        };
+        rig.store.run_now(add).unwrap();
+        let (jobs, over) = rig.jobs_within(1, &Bounds { allow_prefixes: vec!["+1415".to_owned()], ..BOUNDS });
         let calls: Vec<&str> = jobs.iter().map(|job| job.call.as_str()).collect();
         assert_eq!(calls, ["SM1", "SM3"], "the rule of a route has recipients of its own");
         assert_eq!(over, [("SM2".to_owned(), Ended::Refused)]);
@@ -489,48 +556,38 @@ mod tests {
         let rig = Rig::new();
         rig.take_in(0, vec![SmsNews::Send(sms("CA1", "+1"))]);
         let gone = Bounds { twilio: false, ..BOUNDS };
-        let found = rig.store.run_now(move |store| {
-            store.execute("UPDATE sms SET channel = 2", [])?;
-            assert_eq!(all_stranded(store, &gone)?, (1, Some(at(0))));
-            assert_eq!(all_stranded(store, &Bounds { service: true, ..BOUNDS })?, (0, None));
-            assert_eq!(next_due(store, &gone, &BTreeSet::new())?, None);
-            assert_eq!(expire(store, at(3_600), &gone)?, []);
-            let over = expire(store, at(3_601), &gone)?;
-            assert_eq!(all_stranded(store, &gone)?, (0, None));
-            Ok(over)
-        });
-        assert_eq!(found.unwrap(), [("CA1".to_owned(), Ended::Expired)]);
+        let with_service = Bounds { service: true, ..BOUNDS };
+        rig.set("channel = 2", "CA1");
+        assert_eq!((rig.queue().stranded(&gone), rig.queue().oldest), (1, Some(at(0))));
+        assert_eq!(rig.queue().stranded(&with_service), 0);
+        assert!(rig.jobs_within(0, &gone) == (vec![], vec![]));
+        assert_eq!(rig.jobs_within(3_600, &gone).1, []);
+        let over = rig.jobs_within(3_601, &gone).1;
+        assert_eq!((rig.queue().stranded(&gone), rig.queue().oldest), (0, None));
+        assert_eq!(over, [("CA1".to_owned(), Ended::Expired)]);
     }
 
     #[test]
     fn a_message_with_a_time_limit_of_its_own_is_not_sent_later() {
         let rig = Rig::new();
         rig.take_in(0, vec![SmsNews::Send(sms("CA1", "+1")), SmsNews::Send(sms("CA2", "+2"))]);
-        let (jobs, over) = rig
-            .store
-            .run_now(|store| {
-                store.execute("UPDATE sms SET expires = ?1 WHERE call = 'CA1'", [millis(at(10))])?;
-                let without_others = Bounds { expires: 0, ..BOUNDS };
-                due(store, at(11), &without_others, &BTreeSet::new(), 9)
-            })
-            .unwrap();
+        rig.set(&format!("expires = {}", millis(at(10))), "CA1");
+        let (jobs, over) = rig.jobs_within(11, &Bounds { expires: 0, ..BOUNDS });
         assert_eq!(jobs.iter().map(|job| job.call.as_str()).collect::<Vec<_>>(), ["CA2"]);
         assert_eq!(over, [("CA1".to_owned(), Ended::Expired)]);
         let gone = Bounds { twilio: false, expires: 0, ..BOUNDS };
         rig.take_in(20, vec![SmsNews::Send(sms("CA3", "+3"))]);
-        let stranded = rig.store.run_now(move |store| {
-            store.execute("UPDATE sms SET expires = ?1 WHERE call = 'CA3'", [millis(at(30))])?;
-            assert_eq!(expire(store, at(30), &gone)?, []);
-            expire(store, at(31), &gone)
-        });
-        assert_eq!(stranded.unwrap(), [("CA3".to_owned(), Ended::Expired)]);
+        rig.set(&format!("expires = {}", millis(at(30))), "CA3");
+        assert_eq!(rig.jobs_within(30, &gone).1, []);
+        assert_eq!(rig.jobs_within(31, &gone).1, [("CA3".to_owned(), Ended::Expired)]);
     }
 
     #[test]
     fn no_text_that_is_over_is_kept() {
         let rig = Rig::new();
         rig.take_in(0, vec![SmsNews::Send(sms("CA1", "+1"))]);
-        rig.settle(1, "CA1", Step::End(Ended::Refused, None, None));
+        assert_eq!(rig.due(1), only("CA1", false));
+        rig.end(1, "CA1", ending(Ended::Refused, None));
         let body = |store: &Connection| store.query_row("SELECT body FROM sms", [], |row| row.get::<_, String>(0));
         assert_eq!(rig.store.run_now(body).unwrap(), "");
     }

@@ -24,7 +24,7 @@ pub(crate) const SCHEMA: &str = include_str!("schema.sql");
 /// Migrations, each to the next version; the first one leads to version 2.
 const MIGRATIONS: [&str; 0] = [];
 /// Tables recovered from a damaged file, with the columns by which they are read forwards and backwards.
-const TABLES: [(&str, &str); 17] = [
+const TABLES: [(&str, &str); 16] = [
     ("sms", "rowid"),
     ("opted_out", "recipient"),
     ("day_count", "trunk"),
@@ -32,7 +32,6 @@ const TABLES: [(&str, &str); 17] = [
     ("number_override", "number"),
     ("message", "rowid"),
     ("message_report", "id"),
-    ("message_inbound", "id"),
     ("outbox", "rowid"),
     ("call", "rowid"),
     ("call_party", "sid"),

@@ -2,15 +2,14 @@
 
 -- Text messages. `state` is one of src/sinks/sms/texts.rs, `channel` the way by which a message leaves (src/sinks/sms/outlets.rs). `call` is the
 -- SID of the missed call, or of the message of the API. After `expires` the message is not sent; NULL: the limit of the configuration alone.
+-- One that waits has a row in `outbox`.
 CREATE TABLE sms (
     call TEXT PRIMARY KEY,
     recipient TEXT NOT NULL,
     sender TEXT NOT NULL,
     body TEXT NOT NULL,
     state INTEGER NOT NULL,
-    tries INTEGER NOT NULL DEFAULT 0,
     created INTEGER NOT NULL,
-    due INTEGER NOT NULL,
     asked INTEGER,
     doubted INTEGER,
     sid TEXT,
@@ -18,11 +17,9 @@ CREATE TABLE sms (
     channel INTEGER NOT NULL DEFAULT 0,
     expires INTEGER
 ) STRICT;
-CREATE INDEX sms_by_state ON sms (state, created);
-CREATE INDEX sms_by_due ON sms (due, created) WHERE state IN (1, 3);
+CREATE INDEX sms_by_state ON sms (state, channel, created);
 CREATE INDEX sms_by_recipient ON sms (recipient, created);
 CREATE INDEX sms_by_age ON sms (created);
-CREATE INDEX sms_under_way ON sms (recipient) WHERE state IN (2, 3);
 CREATE INDEX sms_counted ON sms (created) WHERE state IN (2, 3) OR result IN ('sent', 'unknown');
 CREATE INDEX sms_counted_of ON sms (recipient, created) WHERE state IN (2, 3) OR result IN ('sent', 'unknown');
 
@@ -86,15 +83,6 @@ CREATE TABLE message_report (
     url TEXT,
     is_get INTEGER NOT NULL DEFAULT 0
 ) STRICT;
-
--- Messages to the edge with webhooks that are still to be requested.
-CREATE TABLE message_inbound (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    message TEXT NOT NULL,
-    sender TEXT,
-    opt_out TEXT
-) STRICT;
-CREATE INDEX message_inbound_by_sender ON message_inbound (sender, id);
 
 -- Deliveries that wait for their receivers, by kind (src/sinks/outbox/mod.rs). `key` names one, and is the same in every attempt; those of
 -- one `line` are sent one after the other, by `created` in microseconds since 1970. `host` has a turn among hosts, `place` among those of a
