@@ -83,8 +83,10 @@ fn each_record_is_posted_signed_as_it_stands_in_the_file() {
     }
     until("nothing waits", || (waiting(&edge) == 0.0).then_some(()));
     assert_eq!(edge.metric("trunkgate_cdr_failures_total{sink=\"url\"}"), 0.0);
+    // The store takes the outcomes shortly after the queue; a stopping edge waits for that.
     let directory = std::sync::Arc::clone(&edge.directory);
-    drop(edge);
+    edge.signal(Signal::SIGTERM);
+    edge.end();
     let store = rusqlite::Connection::open(directory.path().join("trunkgate.db")).unwrap();
     let left: u32 = store.query_row("SELECT count(*) FROM outbox", [], |row| row.get(0)).unwrap();
     assert_eq!(left, 0, "nothing is left in the store");
